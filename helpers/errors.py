@@ -1,0 +1,59 @@
+"""What a user is told when a run cannot go on: two lines (the problem, the remedy) and an exit code."""
+
+from __future__ import annotations
+
+DONE = 0
+BAD_CONFIGURATION = 2
+NUMERICAL = 3
+BAD_CHECKPOINT = 4
+STORAGE = 5
+LAUNCH = 6
+BUG = 70
+STOPPED_EARLY = 75  # resumable: the same command continues the run
+
+
+class UserError(Exception):
+    """A failure that its reader can mend.
+
+    Attributes:
+        problem: what is wrong, with the value that is wrong.
+        remedy: what to do about it, as an instruction.
+        exit_code: the status the process ends with.
+    """
+
+    exit_code = BUG
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}\n{remedy}")
+        self.problem = problem
+        self.remedy = remedy
+
+
+class ConfigurationError(UserError):
+    """A flag, a YAML key or an environment id that cannot be used."""
+
+    exit_code = BAD_CONFIGURATION
+
+
+class NumericalError(UserError):
+    """A loss, gradient, parameter, observation or reward that is not finite."""
+
+    exit_code = NUMERICAL
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is missing, altered, or of another run, architecture or world size."""
+
+    exit_code = BAD_CHECKPOINT
+
+
+class StorageError(UserError):
+    """A disk that is full, over quota or not writable."""
+
+    exit_code = STORAGE
+
+
+class LaunchError(UserError):
+    """Workers that were started wrongly: singletons, another MPI, too few processes."""
+
+    exit_code = LAUNCH
