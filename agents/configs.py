@@ -1,0 +1,358 @@
+"""The settings of every algorithm, without torch and MPI, so that whatever validates is quick.
+
+`python -m agents.configs --write tasks/schema.json` writes the JSON Schema for editors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from math import gcd, isqrt, lcm
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from helpers.configuration import SWITCH_OF_ALL, Schema
+from helpers.json_schema import json_schema_text
+from helpers.run_config import RunConfig, cross_field_error
+from helpers.settings import Settings, read_switch, setting
+
+_LARGEST_BATCH = 10**9
+_STACK_PATTERN = r"mlp(_[1-9]\d{0,4}){1,8}"
+_STACK_FORM = "mlp_100 (two hidden layers of 100) or mlp_240_160 (layers of 240 and 160)"
+
+
+def hidden_sizes(stack: str) -> tuple[int, ...]:
+    """Widths of the hidden layers: "mlp_100" is (100, 100), "mlp_240_160" is (240, 160).
+
+    Raises:
+        ValueError: the text is no perception stack.
+    """
+    name, *widths = stack.split("_")
+    sizes = tuple(int(width) for width in widths)
+    if name != "mlp" or not sizes:
+        raise ValueError(f"{stack!r} is no perception stack")
+    return sizes * 2 if len(sizes) == 1 else sizes
+
+
+class ObservationSettings(Settings):
+    """The switch over every `*_batch_norm` of an algorithm."""
+
+    batch_norm_all: bool | None = setting(
+        None,
+        "sets every *_batch_norm that is not given beside it",
+        group="observations",
+        identity=False,
+        example="true",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spread(cls, values: Any) -> Any:
+        """An instruction, not a state: what remains of it is the value of each `*_batch_norm`."""
+        if not isinstance(values, Mapping) or values.get(SWITCH_OF_ALL) is None:
+            return values
+        try:
+            switch = read_switch(values[SWITCH_OF_ALL])
+        except ValueError:
+            return values  # the field itself says what is wrong
+        switched = {key: switch for key in cls.model_fields if key.endswith("_batch_norm")}
+        return {**switched, **values, SWITCH_OF_ALL: None}
+
+
+class PPOConfig(ObservationSettings, RunConfig):
+    """Proximal policy optimisation (docs/ppo.md)."""
+
+    algo: Literal["ppo"] = setting("ppo", "what learns", group="run")
+
+    # observations
+    p_batch_norm: bool = setting(
+        True,
+        "running standardisation of the policy's observations",
+        group="observations",
+    )
+    v_batch_norm: bool = setting(
+        True,
+        "running standardisation of the value's observations",
+        group="observations",
+    )
+
+    # policy
+    p_perception_stack: str = setting(
+        "mlp_64",
+        "hidden layers of the policy",
+        group="policy",
+        form=_STACK_FORM,
+        pattern=_STACK_PATTERN,
+    )
+    policy_std_init: float = setting(
+        1.0,
+        "standard deviation of a continuous policy at the start, one for each action",
+        group="policy",
+        gt=0,
+    )
+    p_lr: float = setting(3e-4, "Adam step size of the policy at the start", group="policy", gt=0)
+    p_ent_reg_scale: float = setting(
+        0.0,
+        "weight of the entropy bonus",
+        group="policy",
+        ge=0,
+    )
+    clip_ratio: float = setting(
+        0.2,
+        "how far the probability ratio may leave 1 before its gradient is cut",
+        group="policy",
+        aliases=("eps",),
+        gt=0,
+    )
+
+    # value
+    v_perception_stack: str = setting(
+        "mlp_64",
+        "hidden layers of the value; not used with shared_value",
+        group="value",
+        form=_STACK_FORM,
+        pattern=_STACK_PATTERN,
+    )
+    v_lr: float = setting(3e-4, "Adam step size of the value at the start", group="value", gt=0)
+    value_clip: float = setting(
+        0.0,
+        "how far a value may leave its old one before its gradient is cut; 0 is off",
+        group="value",
+        unit="standard deviations of the target, with normalize_values",
+        ge=0,
+    )
+    baseline_scale: float = setting(
+        0.5,
+        "weight of the value loss where policy and value share a net or a gradient clip",
+        group="value",
+        ge=0,
+    )
+    shared_value: bool = setting(
+        False,
+        "policy and value share their hidden layers",
+        group="value",
+    )
+    normalize_values: bool = setting(
+        True,
+        "divide value targets by their running standard deviation",
+        group="value",
+    )
+
+    # advantages
+    gamma: float = setting(0.99, "discount of a step", group="advantages", ge=0, le=1)
+    gae_lambda: float = setting(
+        0.95,
+        "decay of generalised advantage estimation; 1 sums all rewards, 0 looks one step ahead",
+        group="advantages",
+        ge=0,
+        le=1,
+    )
+    normalize_advantages: bool = setting(
+        True,
+        "standardise the advantages of each minibatch",
+        group="advantages",
+    )
+    recompute_advantages: bool = setting(
+        True,
+        "compute the advantages anew before each epoch, from the value as it then is",
+        group="advantages",
+    )
+
+    # optimisation
+    rollout_len: int = setting(
+        2048,
+        "global environment steps per iteration; a multiple of num_envs and of batch_size",
+        group="optimisation",
+        unit="environment steps",
+        ge=1,
+        le=_LARGEST_BATCH,
+    )
+    batch_size: int = setting(
+        64,
+        "global minibatch, shared by the workers; a multiple of num_envs",
+        group="optimisation",
+        unit="transitions",
+        ge=1,
+        le=_LARGEST_BATCH,
+    )
+    optim_epochs_per_iter: int = setting(
+        10,
+        "passes over each rollout",
+        group="optimisation",
+        unit="epochs",
+        ge=1,
+    )
+    lr_schedule: Literal["linear", "constant", "adaptive"] = setting(
+        "linear",
+        "step sizes fall to 0 at num_timesteps, stay, or follow desired_kl",
+        group="optimisation",
+    )
+    desired_kl: float = setting(
+        0.01,
+        "lr_schedule=adaptive: the divergence of an update that the step size is steered to",
+        group="optimisation",
+        unit="nats",
+        gt=0,
+    )
+    target_kl: float = setting(
+        0.0,
+        "an iteration's epochs end once the divergence exceeds this; 0 is off",
+        group="optimisation",
+        unit="nats",
+        ge=0,
+    )
+    clip_norm: float = setting(
+        0.5,
+        "largest norm of a gradient, after it is averaged over workers; 0 or less is no limit",
+        group="optimisation",
+    )
+    layer_norm: bool = setting(
+        False,
+        "layer normalisation after each hidden layer",
+        group="optimisation",
+    )
+
+    @model_validator(mode="after")
+    def _check_batches(self) -> PPOConfig:
+        """Every environment gives equally many steps to a rollout and to a minibatch."""
+        if self.task == "eval":  # no minibatch is drawn, so any number of environments will do
+            return self
+        found = batch_problem(self.num_envs, self.rollout_len, self.batch_size)
+        if found is not None:
+            raise cross_field_error(*found)
+        return self
+
+
+def batch_problem(num_envs: int, rollout_len: int, batch_size: int) -> tuple[str, str] | None:
+    """(problem, remedy) where the three do not divide one another; None where they do."""
+    if rollout_len % num_envs:
+        problem = f"rollout_len={rollout_len} is not a multiple of num_envs={num_envs}."
+    elif batch_size % num_envs:
+        problem = f"batch_size={batch_size} is not a multiple of num_envs={num_envs}."
+    elif rollout_len % batch_size:
+        problem = f"rollout_len={rollout_len} is not a multiple of batch_size={batch_size}."
+    else:
+        return None
+    return (
+        problem,
+        f"This works: {' or '.join(_batch_remedies(num_envs, rollout_len, batch_size))}.",
+    )
+
+
+def _batch_remedies(num_envs: int, rollout_len: int, batch_size: int) -> list[str]:
+    """The nearest value of each setting that mends it alone; where none does, a pair."""
+    singles = {
+        "num_envs": (
+            _divisors(gcd(rollout_len, batch_size)) if rollout_len % batch_size == 0 else []
+        ),
+        "batch_size": [size for size in _divisors(rollout_len) if size % num_envs == 0],
+        "rollout_len": [_nearest_multiple(rollout_len, lcm(num_envs, batch_size))],
+    }
+    if batch_size % num_envs:
+        singles["rollout_len"] = []
+    present = {"num_envs": num_envs, "batch_size": batch_size, "rollout_len": rollout_len}
+    remedies = [
+        f"--{key}={min(values, key=lambda value: abs(value - present[key]))}"
+        for key, values in singles.items()
+        if values and min(values) <= _LARGEST_BATCH
+    ]
+    if remedies:
+        return remedies
+    batch = _nearest_multiple(batch_size, num_envs)
+    return [f"--batch_size={batch} --rollout_len={_nearest_multiple(rollout_len, batch)}"]
+
+
+def _nearest_multiple(value: int, base: int) -> int:
+    return max(1, round(value / base)) * base
+
+
+def _divisors(number: int) -> list[int]:
+    small = [each for each in range(1, isqrt(number) + 1) if number % each == 0]
+    return sorted({*small, *(number // each for each in small)})
+
+
+class DemonstrationSettings(Settings):
+    """Where expert trajectories lie and how many are used. The imitation agents will read these;
+    until then, and for every other algorithm, they are accepted with a warning."""
+
+    expert_path: str | None = setting(
+        None,
+        "folder of demonstrations",
+        group="demonstrations",
+        example="data/demos/Hopper-v5",
+    )
+    num_demos: int | None = setting(
+        None,
+        "demonstrations used, in alphabetical order of their files; unset is all",
+        group="demonstrations",
+        unit="episodes",
+        ge=0,
+        example="16",
+    )
+    expert_demo_subsample: bool = setting(
+        True,
+        "keep some of each demonstration's transitions only",
+        group="demonstrations",
+    )
+    expert_demo_subsample_rate: int = setting(
+        20,
+        "keep one transition out of this many",
+        group="demonstrations",
+        unit="transitions",
+        ge=1,
+    )
+    wrap_absorb: bool = setting(
+        False,
+        "add absorbing states after the ends of episodes",
+        group="demonstrations",
+    )
+
+
+class DiscriminatorSettings(Settings):
+    """What tells expert from policy; read by the imitation agents, as above."""
+
+    d_perception_stack: str = setting(
+        "mlp_64",
+        "hidden layers of the discriminator",
+        group="discriminator",
+        form=_STACK_FORM,
+        pattern=_STACK_PATTERN,
+    )
+    d_lr: float = setting(3e-4, "Adam step size of the discriminator", group="discriminator", gt=0)
+    d_batch_norm: bool = setting(
+        True,
+        "running standardisation of the discriminator's observations",
+        group="discriminator",
+    )
+
+
+class ImitationSettings(DemonstrationSettings, DiscriminatorSettings):
+    """What the imitation algorithms add to their learner's settings."""
+
+
+ALGORITHMS: Mapping[str, type[RunConfig]] = {"ppo": PPOConfig}
+OTHER_OWNERS: Mapping[str, type[Settings]] = {"the imitation algorithms": ImitationSettings}
+SCHEMA = Schema(ALGORITHMS, other_owners=OTHER_OWNERS)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the JSON Schema of the YAML files, write it, or check that a file is up to date."""
+    parser = argparse.ArgumentParser(prog="python -m agents.configs", description=main.__doc__)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write it, as tasks/schema.json")
+    parser.add_argument("--check", type=Path, metavar="FILE", help="status 1 if FILE is stale")
+    arguments = parser.parse_args(argv)
+    text = json_schema_text(SCHEMA.sections())
+    if arguments.write:
+        arguments.write.write_text(text, encoding="utf-8")
+    elif arguments.check:
+        return int(arguments.check.read_text(encoding="utf-8") != text)
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

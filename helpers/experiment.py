@@ -1,0 +1,255 @@
+"""An experiment: its name, its folder, and the decision whether it begins or goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from helpers.capsule import capsule_of, short_commit, start_of
+from helpers.configuration import dump_config, flag_of, identity_of
+from helpers.errors import ConfigurationError, StorageError, UserError
+from helpers.run_config import RunConfig
+from helpers.seeding import Streams
+from helpers.settings import Scalar, settings_of, show
+from helpers.yaml_file import read_yaml, write_atomically
+
+if TYPE_CHECKING:
+    from helpers.workers import Workers
+
+CONFIG_FILE = "config.yaml"
+CAPSULE_FILE = "capsule.json"
+_NAME_VERSION = 1
+_NUM_WORDS = 4
+_LONGEST_ENV_ID = 100
+_MOST_DIFFERENCES = 4
+# what may lie in a folder before its run has begun: launch files, and what a failed start leaves
+_NOT_A_RUN_YET = (
+    "stop",
+    CAPSULE_FILE,
+    f".{CONFIG_FILE}.*",
+    f".{CAPSULE_FILE}.*",
+    "crash_worker_*.txt",
+    "job*",
+    "*.log",
+    "*.out",
+    "*.err",
+)
+_ERRORS: Mapping[str, type[UserError]] = {
+    kind.__name__: kind for kind in (ConfigurationError, StorageError)
+}
+
+
+def run_name(config: RunConfig) -> str:
+    """`uuid` as it is, else `words.algo.gitSHA_1234567.env_id.seed02`.
+
+    The words are drawn from a hash of the identity settings that are not at their default, so that
+    the same settings have the same words for every seed and on every machine.
+    """
+    if config.uuid is not None:
+        return config.uuid
+    # one path component, whose only dots are those between segments
+    env_id = re.sub(r"[^\w-]", "_", config.env_id, flags=re.ASCII)[:_LONGEST_ENV_ID]
+    words = _words_of(config)
+    return f"{words}.{config.algo}.gitSHA_{short_commit()}.{env_id}.seed{config.seed:02d}"
+
+
+def group_of(name: str) -> str:
+    """What the seeds of one experiment share: the name up to the segment that begins with "seed".
+
+    Raises:
+        ConfigurationError: there is no such segment, or nothing before it.
+    """
+    segments = name.split(".")
+    places = [place for place, text in enumerate(segments) if place and text.startswith("seed")]
+    if not places:
+        raise ConfigurationError(
+            f"The run name {name} has no segment for its seed.",
+            "Name it as in --uuid=some_name.seed02.",
+        )
+    return ".".join(segments[: places[-1]])
+
+
+class ExperimentInitializer:
+    """Opens a run folder, collectively: the root touches the disk, all workers learn the outcome.
+
+    Attributes:
+        config: the configuration, unchanged.
+        name: of the run, and of its folder.
+        group: the name without its seed.
+        folder: holds `config.yaml` and `capsule.json` from now on.
+        is_new: whether the folder held no run before; else the run goes on.
+        streams: every random number of the run.
+        warnings: one line each, on every worker alike.
+    """
+
+    def __init__(self, config: RunConfig, workers: Workers, *, argv: Sequence[str] = ()) -> None:
+        """
+        Args:
+            config: what to run; its environment id is resolved already.
+            workers: all of the run.
+            argv: the command line, for the capsule.
+
+        Raises:
+            ConfigurationError: the folder belongs to another configuration, or to something else.
+            StorageError: it cannot be made or written.
+        """
+        outcome = _opened_or_refused(config, workers.size, argv) if workers.is_root else None
+        outcome = workers.broadcast_json(outcome)
+        if "error" in outcome:
+            raise _ERRORS[outcome["error"]](outcome["problem"], outcome["remedy"])
+        self.config = config
+        self.name: str = outcome["name"]
+        self.group = group_of(self.name)
+        self.folder = Path(outcome["folder"])
+        self.is_new: bool = outcome["is_new"]
+        self.streams = Streams(config.seed)
+        self.warnings: tuple[str, ...] = tuple(outcome["warnings"])
+
+
+def _opened_or_refused(config: RunConfig, world_size: int, argv: Sequence[str]) -> dict[str, Any]:
+    """The outcome as JSON values, so that an error of the root becomes one of every worker."""
+    name = run_name(config)
+    folder = Path(config.runs_dir).expanduser() / name
+    try:
+        group_of(name)
+        start = start_of(argv=argv, world_size=world_size)
+        is_new, warnings = _open_folder(config, name, folder, start)
+    except UserError as error:
+        return {
+            "error": type(error).__name__,
+            "problem": error.problem,
+            "remedy": error.remedy,
+        }
+    except OSError as error:
+        return {
+            "error": StorageError.__name__,
+            "problem": f"The run folder {folder} cannot be written: {error.strerror or error}.",
+            "remedy": "Free space or mend permissions there, or choose another --runs_dir.",
+        }
+    return {"name": name, "folder": str(folder), "is_new": is_new, "warnings": warnings}
+
+
+def _open_folder(
+    config: RunConfig,
+    name: str,
+    folder: Path,
+    start: Mapping[str, Any],
+) -> tuple[bool, list[str]]:
+    """(is new, warnings); writes `config.yaml` and `capsule.json`."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(
+            f"{folder} is a file, where the run's folder would be.",
+            "Choose another --uuid or --runs_dir, or move the file away.",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    is_new = not (folder / CONFIG_FILE).exists()
+    if is_new:
+        _refuse_foreign(folder)
+    else:
+        _refuse_another(config, folder)
+    dump_config(config, folder / CONFIG_FILE)
+    capsule, warnings = _continued_capsule(folder, start)
+    if is_new or capsule is None:
+        capsule = capsule_of(name=name, group=group_of(name), start=start)
+    write_atomically(folder / CAPSULE_FILE, json.dumps(capsule, indent=1) + "\n")
+    return is_new, [] if is_new else warnings
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """A folder that somebody filled with something else is not written into."""
+    entries = sorted(path.name for path in folder.iterdir())
+    strangers = [
+        entry for entry in entries if not any(fnmatch(entry, each) for each in _NOT_A_RUN_YET)
+    ]
+    if strangers:
+        raise ConfigurationError(
+            f"{folder} holds {strangers[0]} but no {CONFIG_FILE}: it is no run folder.",
+            "Choose another --uuid or --runs_dir, or move that folder away.",
+        )
+
+
+def _refuse_another(config: RunConfig, folder: Path) -> None:
+    """A run goes on only under the settings that make it this run."""
+    here = identity_of(config)
+    there = _saved_identity(config, folder / CONFIG_FILE)
+    keys = [key for key in there if there[key] != here[key]]
+    if not keys:
+        return
+    told = [f"{key} is {show(there[key])} there, {show(here[key])} here" for key in keys]
+    more = f"; and {len(keys) - _MOST_DIFFERENCES} more" if len(keys) > _MOST_DIFFERENCES else ""
+    old = " ".join(flag_of(key, there[key]) for key in keys)
+    raise ConfigurationError(
+        f"{folder} belongs to another configuration: {'; '.join(told[:_MOST_DIFFERENCES])}{more}.",
+        f"Choose another --uuid, or go on with the old settings: {old}.",
+    )
+
+
+def _saved_identity(config: RunConfig, path: Path) -> dict[str, Scalar]:
+    """The saved values of this configuration's identity; a key that is not there has its default.
+
+    Of a run of another algorithm, only what every run has is compared.
+
+    Raises:
+        ConfigurationError: the file is damaged.
+    """
+    settings = settings_of(type(config))
+    try:
+        values = read_yaml(path).values
+        keys = identity_of(config).keys() - {"algo"}
+        algo = values.get("algo", config.algo)
+        if algo != config.algo:
+            keys &= settings_of(RunConfig).keys()
+        saved = {key: settings[key].read(values.get(key, settings[key].default)) for key in keys}
+    except (ConfigurationError, ValueError) as error:
+        detail = error.problem if isinstance(error, ConfigurationError) else f"{error}."
+        raise ConfigurationError(
+            f"The {CONFIG_FILE} of an existing run is damaged: {path}: {detail}",
+            "Restore it, or choose another --uuid.",
+        ) from error
+    return {"algo": algo, **{key: saved[key] for key in settings if key in saved}}
+
+
+def _continued_capsule(
+    folder: Path,
+    start: Mapping[str, Any],
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """(the run's capsule with this start, warnings); None where there is none to go on with."""
+    path = folder / CAPSULE_FILE
+    try:
+        capsule = json.loads(path.read_text(encoding="utf-8"))
+        begun = capsule["starts"][0]
+        was = (begun["commit"], begun["diff_sha256"])
+        capsule["starts"].append(dict(start))
+    except FileNotFoundError:
+        return None, []
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None, [f"{path} was damaged and is written anew."]
+    if was == (start["commit"], start["diff_sha256"]):
+        return capsule, []
+    change = f"commit {str(was[0])[:7]} -> {str(start['commit'])[:7]}"
+    return capsule, [f"The code has changed since this run began ({change}, or uncommitted edits)."]
+
+
+def _words_of(config: RunConfig) -> str:
+    """Four words, of 256 each, for the identity settings that are not at their default."""
+    settings = settings_of(type(config))
+    chosen = {
+        key: value
+        for key, value in identity_of(config).items()
+        if settings[key].identity and value != settings[key].default
+    }
+    text = json.dumps({"name_version": _NAME_VERSION, **chosen}, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).digest()
+    return "_".join(_words()[byte] for byte in digest[:_NUM_WORDS])
+
+
+@cache
+def _words() -> tuple[str, ...]:
+    text = Path(__file__).with_name("words.txt").read_text(encoding="utf-8")
+    return tuple(text.split())
