@@ -1,0 +1,179 @@
+"""DeepMind Control suite tasks as Gymnasium environments."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from typing import Any
+
+import gymnasium
+import mujoco
+import numpy as np
+from gymnasium.wrappers import TimeLimit
+
+from environments.ids import dm_control_task
+from environments.mujoco_warnings import route_mujoco_warnings
+
+_LOG = logging.getLogger(__name__)
+
+MAX_EPISODE_STEPS = 1000  # the time limit of every task but LQR, which has none of its own
+_FRAME_SIZE = 480  # pixels, as in Gymnasium's MuJoCo
+
+
+def max_episode_steps(env_id: str) -> int:
+    """After how many control steps an episode is truncated."""
+    del env_id  # the same for all
+    return MAX_EPISODE_STEPS
+
+
+def make_env(env_id: str, *, render_mode: str | None) -> gymnasium.Env:
+    """One environment for a canonical `Domain-Task-Feat-v0`."""
+    domain, task = dm_control_task(env_id)
+    return TimeLimit(DmControlEnv(domain, task, render_mode=render_mode), MAX_EPISODE_STEPS)
+
+
+class DmControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
+    """A task of the suite: float64 observations in the task's own order, actions in [-1, 1].
+
+    Actions are mapped linearly to the range that the task specifies; one without a range is
+    passed on as it is. A discount of 0 is a termination, the time limit a truncation. Where the
+    physics diverges (dm_control raises), the episode is truncated, with reward 0, at the last
+    valid observation.
+
+    Deviation: the seed draws initial states only. LQR would also draw its masses from it, and the
+    copies of a vector environment would be different tasks; here it is always the same one.
+    """
+
+    def __init__(self, domain: str, task: str, *, render_mode: str | None = None) -> None:
+        suite, self._physics_error = import_suite()
+        random_state = np.random.RandomState(0)
+        self.environment = suite.load(domain, task, task_kwargs={"random": random_state})
+        # The terrain of quadruped-escape would be uploaded for drawing at each reset.
+        self.environment.physics._contexts = _NoContexts()
+        self.name = f"{domain}-{task}"
+        self.model: mujoco.MjModel = self.environment.physics.model.ptr
+        self.data: mujoco.MjData = self.environment.physics.data.ptr
+        self.render_mode = render_mode
+        frames_per_second = round(1 / self.environment.control_timestep())
+        self.metadata = {"render_modes": ["human", "rgb_array"], "render_fps": frames_per_second}
+        self._renderer: Any = None
+        self._observation = np.zeros(0)
+
+        specs = self.environment.observation_spec().values()
+        obs_dim = sum(int(np.prod(spec.shape)) for spec in specs)
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (obs_dim,), np.float64)
+        spec = self.environment.action_spec()
+        bounded = (spec.minimum > -mujoco.mjMAXVAL) & (spec.maximum < mujoco.mjMAXVAL)
+        limit = np.where(bounded, 1.0, np.inf).astype(np.float32)
+        self.action_space = gymnasium.spaces.Box(-limit, limit, dtype=np.float32)
+        self._action_centre = np.where(bounded, (spec.maximum + spec.minimum) / 2, 0.0)
+        self._action_half_range = np.where(bounded, (spec.maximum - spec.minimum) / 2, 1.0)
+
+    @property
+    def stateful_parts(self) -> dict[str, Any]:
+        """What holds state besides this object and the simulation."""
+        return {"environment": self.environment, "task": self.environment.task}
+
+    def reset(
+        self,
+        *,
+        seed: int | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode; a seed gives the states of `task_kwargs={"random": seed}`."""
+        super().reset(seed=seed, options=options)
+        if seed is not None:
+            self.environment.task.random.seed(seed)
+        self._observation = _flatten(self.environment.reset().observation)
+        if self.model.nhfield:
+            self._close_renderer()  # it would go on showing the terrain of the last episode
+        if self.render_mode == "human":
+            self.render()
+        return self._observation, {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One control step."""
+        action = self._action_centre + self._action_half_range * action
+        try:
+            time_step = self.environment.step(action)
+        except self._physics_error as error:
+            _LOG.warning("%s: %s; the episode is truncated.", self.name, error)
+            return self._observation, 0.0, False, True, {}
+        self._observation = _flatten(time_step.observation)
+        if self.render_mode == "human":
+            self.render()
+        terminated = bool(time_step.last() and time_step.discount == 0.0)
+        truncated = bool(time_step.last() and not terminated)
+        return self._observation, float(time_step.reward), terminated, truncated, {}
+
+    def render(self) -> np.ndarray | None:
+        """A picture (480, 480, 3) uint8 from the task's first camera; None where that is a window.
+
+        Drawn by Gymnasium's renderer: dm_control's chooses its GL library at import, long before it
+        is known whether a picture will be wanted.
+        """
+        if self._renderer is None:
+            from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
+
+            camera = 0 if self.model.ncam else -1
+            self._renderer = MujocoRenderer(
+                self.model,
+                self.data,
+                width=_FRAME_SIZE,
+                height=_FRAME_SIZE,
+                camera_id=camera,
+            )
+        return self._renderer.render(self.render_mode)
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self._close_renderer()
+
+    def _close_renderer(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+
+class _NoContexts:
+    """Stands where dm_control keeps its OpenGL and MuJoCo contexts, and takes every call."""
+
+    ptr = None
+
+    @property
+    def gl(self) -> _NoContexts:
+        return self
+
+    @property
+    def mujoco(self) -> _NoContexts:
+        return self
+
+    def make_current(self) -> contextlib.AbstractContextManager[_NoContexts]:
+        return contextlib.nullcontext(self)
+
+    def call(self, function: Any, *arguments: Any) -> None:
+        pass
+
+    def free(self) -> None:
+        pass
+
+
+def _flatten(observation: Any) -> np.ndarray:
+    """(obs_dim,) float64, always a new array."""
+    return np.concatenate([np.ravel(part) for part in observation.values()], dtype=np.float64)
+
+
+def import_suite() -> tuple[Any, type[Exception]]:
+    """`dm_control.suite` and its PhysicsError, imported without looking for a display."""
+    chosen = os.environ.get("MUJOCO_GL")
+    os.environ["MUJOCO_GL"] = "disable"
+    try:
+        from dm_control import suite
+        from dm_control.rl.control import PhysicsError
+    finally:
+        del os.environ["MUJOCO_GL"]
+        if chosen is not None:
+            os.environ["MUJOCO_GL"] = chosen
+    route_mujoco_warnings()  # after the import, which sends them elsewhere
+    return suite, PhysicsError

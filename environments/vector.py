@@ -1,0 +1,143 @@
+"""Vector environments that step one environment after another and can be saved exactly."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from environments import exact_state
+from helpers.errors import CheckpointError
+
+State = Mapping[str, Any]
+
+
+class SerialVectorEnv(SyncVectorEnv):
+    """N copies of an environment in this process, in SAME_STEP autoreset.
+
+    Observations are (N, obs_dim), rewards float64 (N,), `terminated` and `truncated` bool (N,).
+    Where an episode ended, the observation is the first of the next episode, and the last one
+    is in `infos["final_obs"]`; `successors` puts the two together.
+
+    Args:
+        env_id: canonical.
+        make_env: makes one environment with 1-D Box observations.
+        seeds: one for each environment, at least 0 and below 2**32. `reset` starts from them; every
+            later episode goes on with its environment's own generator.
+        max_episode_steps: after how many steps an episode is truncated.
+    """
+
+    def __init__(
+        self,
+        env_id: str,
+        make_env: Callable[[], gymnasium.Env],
+        *,
+        seeds: Sequence[int],
+        max_episode_steps: int,
+    ) -> None:
+        super().__init__([make_env] * len(seeds), autoreset_mode=AutoresetMode.SAME_STEP)
+        self.env_id = env_id
+        self.seeds = list(seeds)
+        self.max_episode_steps = max_episode_steps
+        self._bounds = _bounds(self.single_action_space)
+        self._simulations = [_simulation(env) for env in self.envs]
+        self._saver: Any = None
+        if self._simulations[0] is not None:
+            from environments.simulation_state import SimulationSaver
+
+            self._saver = SimulationSaver(self._simulations[0][0])
+
+    def reset(
+        self,
+        *,
+        seed: int | list[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode in every environment, from its seed unless another is given."""
+        if seed is None and options is None:
+            seed = list(self.seeds)
+        return super().reset(seed=seed, options=options)
+
+    def step(
+        self,
+        actions: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One step of every environment. Actions are clipped to the bounds here, in a copy."""
+        if self._bounds is not None:
+            low, high = self._bounds
+            # np.clip takes three times as long.
+            actions = np.minimum(np.maximum(np.asarray(actions, low.dtype), low), high)
+        return super().step(actions)
+
+    def successors(self, observations: np.ndarray, infos: Mapping[str, Any]) -> np.ndarray:
+        """The true next observations (N, obs_dim): the last one of an episode where one ended.
+
+        `observations` itself is returned where none ended, a copy otherwise.
+        """
+        if "final_obs" not in infos:
+            return observations
+        successors = observations.copy()
+        for index in np.flatnonzero(infos["_final_obs"]):
+            successors[index] = infos["final_obs"][index]
+        return successors
+
+    @property
+    def observations(self) -> np.ndarray:
+        """A copy of what the last `reset`, `step` or `load_state_dict` arrived at, (N, obs_dim)."""
+        return np.array(self._observations)
+
+    def state_dict(self) -> State:
+        """All of it: with the same actions, a fresh copy that loads this goes on bit for bit."""
+        environments = {}
+        for index, (env, simulation) in enumerate(zip(self.envs, self._simulations, strict=True)):
+            environments[f"{index:03d}"] = {"attributes": exact_state.capture(env)}
+            if simulation is not None:
+                environments[f"{index:03d}"]["simulation"] = self._saver.state_dict(*simulation)
+        return {
+            "env_id": self.env_id,
+            "num_envs": self.num_envs,
+            "observations": self.observations,
+            "environments": environments,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue where `state_dict` was taken.
+
+        Raises:
+            CheckpointError: it was taken of another environment, or of another number of them.
+        """
+        for key, mine in (("env_id", self.env_id), ("num_envs", self.num_envs)):
+            if state[key] != mine:
+                raise CheckpointError(
+                    f"The saved environments have {key}={state[key]}, these have {key}={mine}.",
+                    f"Continue the run with {key}={state[key]}, or start a new one.",
+                )
+        for index, (env, simulation) in enumerate(zip(self.envs, self._simulations, strict=True)):
+            saved = state["environments"][f"{index:03d}"]
+            exact_state.restore(env, saved["attributes"])
+            if simulation is not None:
+                self._saver.load_state_dict(*simulation, saved["simulation"])
+        self._observations = np.array(state["observations"])
+        self._env_obs = list(np.array(self._observations))
+
+
+def _bounds(space: gymnasium.Space) -> tuple[np.ndarray, np.ndarray] | None:
+    """The bounds to clip actions to; None for discrete actions and for a Box without any."""
+    if not isinstance(space, gymnasium.spaces.Box):
+        return None
+    if not (space.bounded_below | space.bounded_above).any():
+        return None
+    return space.low, space.high
+
+
+def _simulation(env: gymnasium.Env) -> tuple[Any, Any] | None:
+    """The (MjModel, MjData) that an environment keeps as `model` and `data`, if it does."""
+    mujoco = sys.modules.get("mujoco")  # an environment that uses it has imported it
+    data = getattr(env.unwrapped, "data", None)
+    if mujoco is None or not isinstance(data, mujoco.MjData):
+        return None
+    return env.unwrapped.model, data  # type: ignore[attr-defined]

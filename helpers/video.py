@@ -1,0 +1,96 @@
+"""MP4 files from pictures, with the ffmpeg program that the imageio-ffmpeg package carries."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from helpers.errors import StorageError
+
+
+def write_mp4(frames: Iterable[np.ndarray], path: Path, *, fps: float) -> int:
+    """Write a video; the file appears under its name only once it is complete.
+
+    Args:
+        frames: (height, width, 3) uint8, all of one size, at least one.
+        path: ends in .mp4; its folder exists.
+        fps: frames a second.
+
+    Returns:
+        How many frames were written.
+
+    Raises:
+        StorageError: ffmpeg could not write the file.
+        ValueError: there is no frame, or one of another size or type than the first.
+    """
+    # ffmpeg goes by the ending; the dot hides the file from whoever looks for videos meanwhile.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
+    try:
+        count = _encode(frames, temporary, fps=fps)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def _encode(frames: Iterable[np.ndarray], path: Path, *, fps: float) -> int:
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError("a video needs at least one frame")
+    with tempfile.TemporaryFile() as messages:
+        process = subprocess.Popen(
+            _command(first.shape, path, fps=fps),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=messages,
+            start_new_session=True,  # a Ctrl-C or a launcher's signal is for us, not for ffmpeg
+        )
+        assert process.stdin is not None
+        count = 0
+        fed = False
+        try:
+            # Where ffmpeg gives up early, its exit status and message say why.
+            with contextlib.suppress(BrokenPipeError), process.stdin:
+                for count, frame in enumerate(itertools.chain([first], frames), start=1):
+                    if frame.shape != first.shape or frame.dtype != np.uint8:
+                        raise ValueError(f"frame {count - 1} is {frame.shape} {frame.dtype}")
+                    process.stdin.write(np.ascontiguousarray(frame).data)
+            fed = True
+        finally:
+            if not fed:
+                process.kill()
+            process.wait()
+        messages.seek(0)
+        lines = messages.read().decode(errors="replace").split("\n")
+    if process.returncode:
+        reason = next((line.strip() for line in reversed(lines) if line.strip()), "no message")
+        raise StorageError(
+            f"A video in {path.parent} could not be written: {reason}",
+            "Free some space there, or choose another folder.",
+        )
+    return count
+
+
+def _command(shape: tuple[int, ...], path: Path, *, fps: float) -> list[str]:
+    """The ffmpeg command that encodes raw RGB from its standard input as H.264."""
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    height, width = shape[:2]
+    return [
+        get_ffmpeg_exe(),
+        *("-v", "error", "-y"),
+        *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps)),
+        *("-i", "-", "-an"),
+        # Players want 4:2:0 chroma, which wants even sides.
+        *("-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p"),
+        *("-c:v", "libx264", "-crf", "22", "-threads", "1", "-movflags", "+faststart"),
+        str(path),
+    ]
