@@ -1,0 +1,370 @@
+"""Checkpoints: committed by one rename, proven by one manifest, saved and loaded by all workers together.
+
+    checkpoints/latest -> iter_000620        checkpoints/best -> iter_000480
+    checkpoints/iter_000620/manifest.json    sizes and sha256 of all files, and of itself
+                            shared.safetensors, worker_000.safetensors, worker_001.safetensors ...
+
+A save writes into a temporary folder, syncs every file, writes the manifest last and renames the folder.
+Whenever the process dies, or the power goes, what lies under `iter_*` is whole or is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from helpers import durable
+from helpers.durable import Proof, UnprovenError
+from helpers.errors import CheckpointError, StorageError
+from helpers.manifests import (
+    MANIFEST,
+    REPLACED,
+    SHARED,
+    check_schema,
+    iteration_of,
+    listed,
+    name_of,
+    read_manifest,
+    sealed_manifest,
+    worker_file,
+)
+from helpers.state_files import State, packed, unpacked
+from helpers.workers import Workers
+
+LATEST, BEST = "latest", "best"
+_FOLDER = "checkpoints"  # in a run folder
+_MOST_LISTED = 12
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a run goes on from.
+
+    Attributes:
+        path: its folder.
+        iteration: the last one that was finished.
+        shared: what all workers have in common.
+        local: what this worker alone had.
+        warnings: which newer checkpoints were refused, and why; the same on every worker.
+    """
+
+    path: Path
+    iteration: int
+    shared: dict[str, Any]
+    local: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
+
+
+class Checkpoints:
+    """The checkpoints of one run. Every public method is collective.
+
+    Attributes:
+        folder: holds them; made by the first save.
+        keep: how many of the newest stay, 0 for all; those that `latest` and `best` stand for always do.
+        identity: what a checkpoint must agree with to be loaded, by the words its reader knows.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        workers: Workers,
+        keep: int,
+        identity: Mapping[str, Scalar],
+    ) -> None:
+        """Clear what an earlier process left unfinished.
+
+        Raises:
+            StorageError: the folder cannot be written; as by every method, on every worker.
+        """
+        self.folder, self.keep = folder, keep
+        self.identity: dict[str, Scalar] = json.loads(json.dumps(identity))
+        self._workers = workers
+        self._on_root(self._tidy)
+
+    # Saving
+
+    def save(self, iteration: int, *, shared: State, local: State, best: bool = False) -> Path:
+        """Commit a checkpoint, replacing one of the same iteration, and let `latest` stand for it.
+
+        Args:
+            iteration: the last one that was finished.
+            shared: the same on every worker; the root's is written.
+            local: this worker's own.
+            best: whether `best` stands for it too.
+
+        Raises:
+            StorageError: a worker cannot write. No earlier checkpoint is touched.
+            TypeError: a state holds what a file cannot, see `helpers.state_files`.
+        """
+        files = {worker_file(self._workers.rank): packed(local)}
+        if self._workers.is_root:
+            files[SHARED] = packed(shared)
+        staging = self.folder / self._on_root(self._new_staging)
+        try:
+            proofs = self._on_all(
+                lambda: {n: durable.write_file(staging / n, data) for n, data in files.items()},
+            )
+            self._on_root(lambda: self._commit(staging, iteration, proofs, best=best))
+        except StorageError:
+            if self._workers.is_root:
+                with contextlib.suppress(OSError):  # the error that matters is on its way
+                    self._tidy()
+            raise
+        return self.folder / name_of(iteration)
+
+    def _new_staging(self) -> str:
+        durable.make_folder(self.folder)
+        staging = self.folder / durable.temporary_name()
+        durable.make_folder(staging)
+        return staging.name
+
+    def _commit(
+        self,
+        staging: Path,
+        iteration: int,
+        proofs: list[dict[str, Proof]],
+        *,
+        best: bool,
+    ) -> None:
+        manifest = sealed_manifest(
+            iteration=iteration,
+            world_size=self._workers.size,
+            identity=self.identity,
+            files={name: proof for each in proofs for name, proof in each.items()},
+        )
+        durable.write_file(staging / MANIFEST, [manifest])
+        durable.sync_folder(staging)
+        target = self.folder / name_of(iteration)
+        replaced = target.with_name(target.name + REPLACED)
+        if target.exists():
+            if replaced.exists():
+                durable.remove_folder(replaced)
+            durable.rename(target, replaced)
+        durable.rename(staging, target)
+        for link in [LATEST, BEST] if best else [LATEST]:
+            durable.point(self.folder / link, target.name)
+        if replaced.exists():
+            durable.remove_folder(replaced)
+        self._prune(iteration)
+
+    def _prune(self, iteration: int) -> None:
+        """Remove all but the newest; those beyond `iteration` were refused, and will be replaced."""
+        if not self.keep:
+            return
+        linked = {_target_of(self.folder / LATEST), _target_of(self.folder / BEST)}
+        past = [path for number, path in listed(self.folder) if number <= iteration]
+        for path in past[self.keep :]:
+            if path.name not in linked:
+                durable.remove_folder(path)
+
+    def _tidy(self) -> None:
+        if not self.folder.is_dir():
+            return
+        durable.remove_unfinished(self.folder)
+        for replaced in self.folder.glob(f"*{REPLACED}"):
+            target = replaced.with_name(replaced.name.removesuffix(REPLACED))
+            if target.exists():
+                durable.remove_folder(replaced)
+            else:
+                durable.rename(replaced, target)  # the process died between the two renames
+
+    # Loading
+
+    def load_latest(self) -> Checkpoint | None:
+        """The newest checkpoint that every worker can prove; None if there is none at all.
+
+        Raises:
+            CheckpointError: there are some but none can be trusted, or the newest that can is of
+                another run, world size or newer program.
+        """
+        refused: list[str] = []
+        for name in self._on_root(lambda: [path.name for _, path in listed(self.folder)]):
+            checkpoint, trouble = self._load(self.folder / name)
+            if checkpoint is not None:
+                return replace(checkpoint, warnings=refused)
+            refused.append(f"{name} is refused: {trouble}")
+            if self._workers.is_root:
+                logging.getLogger(__name__).warning("%s", refused[-1])
+        if refused:
+            raise CheckpointError(
+                f"No checkpoint in {self.folder} can be trusted: {'; '.join(refused)}.",
+                "Restore one from a copy, or move that folder away to begin afresh.",
+            )
+        return None
+
+    def _load(self, path: Path) -> tuple[Checkpoint | None, str | None]:
+        """(checkpoint, None) or (None, why it cannot be trusted); which, every worker agrees on."""
+        manifest, trouble = self._on_root(lambda: _attempt(read_manifest, path))
+        if manifest is None:
+            return None, trouble
+        check_schema(manifest, path)
+        if manifest["iteration"] != iteration_of(path):
+            return None, f"its manifest is of iteration {manifest['iteration']}"
+        self._check_identity(manifest, path)
+        files = [SHARED, worker_file(self._workers.rank)]
+        states, trouble = _attempt(_read_states, path, manifest, files)
+        troubles = filter(None, self._workers.allgather_json(trouble))
+        trouble = ", ".join(dict.fromkeys(troubles))
+        if trouble:
+            return None, trouble
+        shared, local = states
+        return Checkpoint(path, manifest["iteration"], shared, local), None
+
+    def _check_identity(self, manifest: Mapping[str, Any], path: Path) -> None:
+        theirs, ours = manifest["world_size"], self._workers.size
+        if theirs != ours:
+            start = f"with mpiexec -n {theirs}" if theirs > 1 else "without mpiexec"
+            raise CheckpointError(
+                f"world_size is {ours} here, but {theirs} in {path}.",
+                f"Start it {start}, or begin another run with --uuid.",
+            )
+        saved = manifest["identity"]
+        for key in dict.fromkeys([*self.identity, *saved]):
+            here, there = (repr(each.get(key, "(absent)")) for each in (self.identity, saved))
+            if here != there:
+                raise CheckpointError(
+                    f"{key} is {here} here, but {there} in {path}.",
+                    f"Go on with the {key} of that run, or begin another one with --uuid.",
+                )
+
+    # Together
+
+    def _on_root(self, work: Callable[[], Any]) -> Any:
+        """What `work` gives on the root, as JSON, on every worker; the others do not call it."""
+        return self._on_all(lambda: work() if self._workers.is_root else None)[0]
+
+    def _on_all(self, work: Callable[[], Any]) -> list[Any]:
+        """What `work` gives on every worker, as JSON.
+
+        Raises:
+            StorageError: on every worker, if `work` has met an `OSError` on any.
+        """
+        try:
+            outcome = {"value": work()}
+        except OSError as error:
+            outcome = _storage_failure(error, self.folder, self._workers)
+        outcomes = self._workers.allgather_json(outcome)
+        for each in outcomes:
+            if "problem" in each:
+                raise StorageError(each["problem"], each["remedy"])
+        return [each["value"] for each in outcomes]
+
+
+def resolve_checkpoint(model_path: Path, iter_num: str) -> Path:
+    """The folder of one checkpoint.
+
+    Args:
+        model_path: a run folder, its checkpoints folder, or a checkpoint, which it then is.
+        iter_num: "best", "latest", or the number of an iteration.
+
+    Raises:
+        CheckpointError: there is no such checkpoint; says which there are.
+    """
+    path, wanted = Path(model_path), str(iter_num)
+    number = int(wanted) if wanted.isdecimal() else None
+    if number is None and wanted not in {BEST, LATEST}:
+        raise CheckpointError(
+            f"iter_num is {wanted!r}, which is no iteration.",
+            f"Give {BEST}, {LATEST} or a number.",
+        )
+    target = path.resolve() if path.is_symlink() else path
+    if (path / MANIFEST).exists() or (iteration_of(target) is not None and path.is_dir()):
+        if number not in {None, iteration_of(target)}:
+            raise CheckpointError(
+                f"{path} is not the checkpoint of iteration {number}.",
+                f"Give the run folder to choose by iter_num, or {BEST} as iter_num.",
+            )
+        return target
+    folder = path / _FOLDER if (path / _FOLDER).is_dir() else path
+    there = listed(folder)
+    if not there:
+        what = "holds no checkpoint" if path.exists() else "does not exist"
+        raise CheckpointError(
+            f"{path} {what}.",
+            "Give a run folder, its checkpoints folder, or one checkpoint.",
+        )
+    best = folder / (_target_of(folder / BEST) or BEST)
+    if wanted == BEST:
+        number = iteration_of(best)
+    elif wanted == LATEST:
+        number = there[0][0]
+    for iteration, checkpoint in there:
+        if iteration == number:
+            return checkpoint
+    raise CheckpointError(
+        f"{folder} has no checkpoint {wanted}.",
+        f"Choose by iter_num from {_enumerated(there)}.",
+    )
+
+
+def read_shared(path: Path) -> tuple[int, dict[str, Any], dict[str, Any]]:
+    """(iteration, what all workers had in common, manifest) of a checkpoint, proven.
+
+    Not collective, and for any number of workers: what evaluation and the model registry need.
+
+    Raises:
+        CheckpointError: it cannot be trusted, or a newer program wrote it.
+    """
+    try:
+        manifest = read_manifest(path)
+        check_schema(manifest, path)
+        shared = unpacked(durable.read_file(path / SHARED, manifest["files"][SHARED]))
+    except UnprovenError as error:
+        raise CheckpointError(
+            f"{path} cannot be trusted: {error}.",
+            "Choose another one by iter_num, or restore it from a copy.",
+        ) from error
+    return manifest["iteration"], shared, manifest
+
+
+def _read_states(path: Path, manifest: Mapping[str, Any], names: list[str]) -> list[dict[str, Any]]:
+    return [unpacked(durable.read_file(path / name, manifest["files"][name])) for name in names]
+
+
+def _attempt(read: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]:
+    """(what was read, None) or (None, why it cannot be trusted)."""
+    try:
+        return read(*arguments), None
+    except UnprovenError as error:
+        return None, str(error)
+
+
+def _target_of(link: Path) -> str | None:
+    return os.readlink(link) if link.is_symlink() else None
+
+
+def _enumerated(there: list[tuple[int, Path]]) -> str:
+    """The iterations of some checkpoints, oldest first, without the middle of a long list."""
+    numbers = [str(iteration) for iteration, _ in reversed(there)]
+    if len(numbers) > _MOST_LISTED:
+        half = _MOST_LISTED // 2
+        numbers = [*numbers[:half], "...", *numbers[-half:]]
+    return ", ".join(numbers)
+
+
+def _storage_failure(error: OSError, folder: Path, workers: Workers) -> dict[str, str]:
+    """The problem and the remedy, with the space that is left."""
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 2**20
+    who = f" by worker {workers.rank}" if workers.size > 1 else ""
+    is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    cure = "Free space or quota there" if is_full else "Mend the disk or its permissions"
+    return {
+        "problem": (
+            f"{error.filename or folder} cannot be written{who}: "
+            f"{error.strerror or error} ({free:.1f} MiB free)."
+        ),
+        "remedy": f"{cure}, then start the same command again: earlier checkpoints are untouched.",
+    }

@@ -1,0 +1,131 @@
+"""Files and folders that are wholly there or not there, also after the power went.
+
+Each function returns when the disk has what it did. A failure is an `OSError` that names the path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypedDict
+
+TEMPORARY = ".tmp-"  # begins the names of what is not finished, for the next start to remove
+
+Bytes = bytes | memoryview
+
+
+class Proof(TypedDict):
+    """What a file holds: its size in bytes and the sha256 of its content."""
+
+    bytes: int
+    sha256: str
+
+
+class UnprovenError(Exception):
+    """A file that is not what it was written as; says why."""
+
+
+def temporary_name() -> str:
+    """A new name for what is under way."""
+    return f"{TEMPORARY}{secrets.token_hex(8)}"
+
+
+def write_file(path: Path, chunks: Iterable[Bytes]) -> Proof:
+    """Write a new file, its bytes hashed on their way from memory, not as the disk gives them back."""
+    digest, size = hashlib.sha256(), 0
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            for chunk in chunks:
+                rest = memoryview(chunk)
+                digest.update(rest)
+                size += len(rest)
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def read_file(path: Path, proof: Proof) -> bytearray:
+    """The content of a file, read once and proven.
+
+    Raises:
+        UnprovenError: it is missing, unreadable, or not what the proof says.
+    """
+    content = bytearray(proof["bytes"])
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            rest = memoryview(content)
+            while rest and (count := file.readinto(rest)):
+                rest = rest[count:]
+    except OSError as error:
+        raise UnprovenError(f"{path.name}: {error.strerror}") from error
+    if size != len(content) or rest:
+        raise UnprovenError(f"{path.name} has {size} bytes instead of {len(content)}")
+    if hashlib.sha256(content).hexdigest() != proof["sha256"]:
+        raise UnprovenError(f"{path.name} is altered: its sha256 is not the recorded one")
+    return content
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        os.mkdir(path)
+        sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Let the names in a folder reach the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a file or folder another name in its folder."""
+    os.rename(source, target)
+    sync_folder(target.parent)
+
+
+def point(link: Path, name: str) -> None:
+    """Let a symbolic link stand for `name` beside it; it always stands for the old or the new one."""
+    if link.is_symlink() and os.readlink(link) == name:
+        return
+    temporary = link.with_name(temporary_name())
+    os.symlink(name, temporary)
+    os.replace(temporary, link)
+    sync_folder(link.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that it is never seen half empty under its name."""
+    doomed = path
+    if not path.name.startswith(TEMPORARY):
+        doomed = path.with_name(temporary_name())
+        rename(path, doomed)
+    shutil.rmtree(doomed)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a process that died left under a temporary name."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        if path.is_symlink():
+            path.unlink()
+        else:
+            shutil.rmtree(path)

@@ -1,0 +1,114 @@
+"""The layout of a checkpoint folder, and the manifest that proves what lies in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from helpers.durable import Proof, UnprovenError
+from helpers.errors import CheckpointError
+
+SCHEMA = (
+    1  # of the manifest and of the files; that a manifest proves itself stays as it is for ever
+)
+MANIFEST = "manifest.json"
+SHARED = "shared.safetensors"
+REPLACED = ".replaced"  # ends the name of a checkpoint that another one of its iteration replaces
+_SEAL = "sha256"
+_FOLDER = re.compile(rf"iter_([0-9]{{6,}})({re.escape(REPLACED)})?")
+
+
+def name_of(iteration: int) -> str:
+    """The name of a checkpoint's folder."""
+    return f"iter_{iteration:06d}"
+
+
+def worker_file(rank: int) -> str:
+    """The file of what only this worker had."""
+    return f"worker_{rank:03d}.safetensors"
+
+
+def listed(folder: Path) -> list[tuple[int, Path]]:
+    """(iteration, path) of the checkpoints in a folder, newest first; whether they are good is open.
+
+    One that was being replaced when its process died stands in for the missing new one.
+    """
+    found: dict[int, Path] = {}
+    for path in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []:
+        match = _FOLDER.fullmatch(path.name)  # "iter_000620" comes after "iter_000620.replaced"
+        if match:
+            found[int(match[1])] = path
+    return sorted(found.items(), reverse=True)
+
+
+def iteration_of(path: Path) -> int | None:
+    """The iteration that a folder's name tells; None if this is no checkpoint's name."""
+    match = _FOLDER.fullmatch(path.name)
+    return int(match[1]) if match else None
+
+
+def sealed_manifest(
+    *,
+    iteration: int,
+    world_size: int,
+    identity: Mapping[str, Any],
+    files: Mapping[str, Proof],
+) -> bytes:
+    """The content of a manifest: JSON whose last entry is the sha256 of all before it."""
+    return _sealed(
+        {
+            "schema": SCHEMA,
+            "iteration": iteration,
+            "world_size": world_size,
+            "identity": dict(identity),
+            "files": {name: files[name] for name in sorted(files)},
+        },
+    )
+
+
+def read_manifest(checkpoint: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint, proven byte by byte.
+
+    Raises:
+        UnprovenError: it is missing, unreadable or altered.
+    """
+    try:
+        content = (checkpoint / MANIFEST).read_bytes()
+    except OSError as error:
+        raise UnprovenError(f"{MANIFEST}: {error.strerror}") from error
+    try:
+        manifest = json.loads(content)
+    except ValueError as error:
+        raise UnprovenError(f"{MANIFEST} is damaged") from error
+    if not isinstance(manifest, dict):
+        raise UnprovenError(f"{MANIFEST} is damaged")
+    if _sealed({key: manifest[key] for key in manifest if key != _SEAL}) != content:
+        raise UnprovenError(f"{MANIFEST} is altered: its sha256 is not its own")
+    return manifest
+
+
+def check_schema(manifest: Mapping[str, Any], checkpoint: Path) -> None:
+    """Refuse what a newer program wrote.
+
+    Raises:
+        CheckpointError: it did.
+    """
+    if manifest["schema"] > SCHEMA:
+        raise CheckpointError(
+            f"{checkpoint} has format {manifest['schema']}; this program reads up to {SCHEMA}.",
+            "Use the program that wrote it, or a newer one.",
+        )
+
+
+def _sealed(manifest: Mapping[str, Any]) -> bytes:
+    seal = hashlib.sha256(_rendered(manifest)).hexdigest()
+    return _rendered({**manifest, _SEAL: seal})
+
+
+def _rendered(manifest: Mapping[str, Any]) -> bytes:
+    """The one spelling of a manifest."""
+    return (json.dumps(manifest, indent=1) + "\n").encode()
