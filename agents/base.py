@@ -1,0 +1,84 @@
+"""The vocabulary of learning: transitions, agents, learners, rewards. Types only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+Metrics = Mapping[str, float]
+State = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """T steps of N environments, arrays (T, N, ...), or a batch, arrays (B, ...).
+
+    Attributes:
+        observations: (T, N, obs_dim), raw: never normalised in storage.
+        actions: (T, N, act_dim) or (T, N) int64, as sampled by the policy, before any clipping.
+        rewards: (T, N), the environment's.
+        next_observations: (T, N, obs_dim), the true successor: the final observation where an
+            episode ended, not the first one of the next.
+        terminated: bool (T, N), the task ended the episode: no value beyond it.
+        truncated: bool (T, N), a limit ended the episode: the value goes on.
+        extras: further arrays by name, (T, N, ...).
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    next_observations: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    extras: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class RewardFunction(Protocol):
+    """Maps transitions to the rewards, same leading shape, that a learner maximises."""
+
+    def __call__(self, transitions: Transitions) -> np.ndarray: ...
+
+
+def environment_reward(transitions: Transitions) -> np.ndarray:
+    """The reward the environment paid."""
+    return transitions.rewards
+
+
+class Agent(Protocol):
+    """What acts and learns. Agents return metrics and never see a tracker."""
+
+    rollout_len: int  # steps of each environment between two updates
+
+    def predict(
+        self,
+        observations: np.ndarray,
+        *,
+        explore: bool,
+    ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+        """Actions (N, ...) for raw observations (N, obs_dim), and extras to store beside them."""
+
+    def update(self, rollout: Transitions) -> Metrics:
+        """Learn from a rollout. Collective: every worker calls it, equally often."""
+
+    def state_dict(self) -> State:
+        """All that `load_state_dict` needs for bitwise the same next update."""
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over what `state_dict` gave."""
+
+    def synchronised_arrays(self) -> Mapping[str, np.ndarray]:
+        """What must be equal, bit for bit, on every worker: parameters, moments, normalisers."""
+
+
+class Learner(Agent, Protocol):
+    """An agent whose reward can be replaced."""
+
+    def update(
+        self,
+        rollout: Transitions,
+        reward: RewardFunction = environment_reward,
+    ) -> Metrics:
+        """Learn from a rollout under a reward; collective."""

@@ -1,0 +1,409 @@
+"""Proximal policy optimisation, arXiv:1707.06347, for continuous and discrete actions.
+
+One update, top to bottom: `PPO.update`. How it differs from the paper, and what every metric means,
+is in docs/ppo.md. Shapes: T steps, N environments of this worker, B the global minibatch, b this
+worker's part of it, M minibatches an epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents import losses
+from agents.base import Metrics, RewardFunction, Transitions, environment_reward
+from agents.configs import PPOConfig, hidden_sizes
+from agents.exploration import ExplorationNoise
+from agents.minibatches import Batch, minibatches, sample_orders, standardised
+from agents.networks import (
+    CategoricalActor,
+    Critic,
+    FlatAdam,
+    FlatParameters,
+    GaussianActor,
+    clip_norm_,
+    make_actor,
+    perceptron,
+)
+from agents.normalizer import ObservationNormalizer, RunningMoments
+from helpers.errors import CheckpointError, NumericalError
+from helpers.seeding import Streams
+from helpers.workers import Workers
+
+
+class PPO:
+    """A `Learner`. The global batch is fixed: W workers with N environments each see B/W samples.
+
+    Args:
+        observation_space: Box (obs_dim,).
+        action_space: Box (act_dim,) or Discrete.
+        config: the run's configuration.
+        workers: who shares the gradients.
+        streams: the run's random streams.
+        environments: which of the run's environments this worker steps, a slice of global indices.
+    """
+
+    def __init__(
+        self,
+        *,
+        observation_space: gymnasium.spaces.Box,
+        action_space: gymnasium.Space,
+        config: PPOConfig,
+        workers: Workers,
+        streams: Streams,
+        environments: slice,
+    ) -> None:
+        self.config, self.workers, self.streams = config, workers, streams
+        self.environments = range(environments.start, environments.stop)
+        self.rollout_len = config.rollout_len // config.num_envs
+        self.num_minibatches = config.rollout_len // config.batch_size
+        self.local_share = len(self.environments) / config.num_envs  # b / B
+        self.dtype = np.dtype(config.precision)
+        (observation_dim,) = observation_space.shape
+        self.actor, self.critic = make_networks(observation_dim, action_space, config, streams)
+        self.parameters = FlatParameters({"policy": self.actor, "value": self.critic})
+        workers.broadcast_(self.parameters.values)
+        self.optimizer = FlatAdam(self.parameters)
+        self.noise = ExplorationNoise(
+            self.actor.noise,
+            streams=streams,
+            environments=self.environments,
+            rollout_len=self.rollout_len,
+            dim=self.actor.noise_dim,
+            dtype=self.dtype,
+        )
+        self.observations = ObservationNormalizer(observation_dim, dtype=self.dtype)
+        self.returns = RunningMoments(())
+        self.iteration = 0
+        self.step_size_scale = 1.0  # moved by lr_schedule=adaptive alone
+        self._value_mean, self._value_sd = 0.0, 1.0
+
+    # Acting
+
+    def predict(
+        self,
+        observations: np.ndarray,
+        *,
+        explore: bool,
+    ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+        """Actions (N, act_dim) or (N,) for raw observations (N, obs_dim): sampled, or the mode."""
+        noise = torch.from_numpy(self.noise.next()) if explore else None
+        with torch.inference_mode():
+            standard = torch.from_numpy(self._policy_input(observations))
+            return self.actor.act(standard, noise).numpy(), {}
+
+    def _policy_input(self, observations: np.ndarray) -> np.ndarray:
+        observations = np.asarray(observations, dtype=self.dtype)
+        return self.observations(observations) if self.config.p_batch_norm else observations
+
+    def _value_input(self, observations: np.ndarray) -> np.ndarray:
+        observations = np.asarray(observations, dtype=self.dtype)
+        return self.observations(observations) if self.config.v_batch_norm else observations
+
+    # Learning
+
+    def update(
+        self,
+        rollout: Transitions,
+        reward: RewardFunction = environment_reward,
+    ) -> Metrics:
+        """Several epochs of clipped policy gradient and value regression; collective."""
+        config = self.config
+        self._value_mean, self._value_sd = self._return_moments()
+        rewards = np.asarray(reward(rollout), dtype=self.dtype)
+        step_sizes = self._step_sizes()
+        policy_input = torch.from_numpy(self._policy_input(rollout.observations)).flatten(0, 1)
+        data = {
+            "policy_input": policy_input,
+            "value_input": (
+                policy_input
+                if config.p_batch_norm == config.v_batch_norm
+                else torch.from_numpy(self._value_input(rollout.observations)).flatten(0, 1)
+            ),
+            "action": torch.from_numpy(rollout.actions).flatten(0, 1),
+        }
+        next_input = torch.from_numpy(self._value_input(rollout.next_observations)).flatten(0, 1)
+        orders = sample_orders(
+            self.streams,
+            environments=self.environments,
+            iteration=self.iteration,
+            epochs=config.optim_epochs_per_iter,
+            rollout_len=self.rollout_len,
+            count=self.num_minibatches,
+        )
+        estimate = self._estimate(data["value_input"], next_input, rewards, rollout)
+        data["old_value"] = estimate["value"]
+        data["old_log_prob"] = self._old_log_probs(data, orders[0])
+        fit = self._fit(estimate)
+        step_metrics: list[Tensor] = []
+        for epoch, order in enumerate(orders):
+            if epoch > 0 and config.recompute_advantages:
+                estimate = self._estimate(data["value_input"], next_input, rewards, rollout)
+            data["target"] = estimate["target"]
+            data["advantage"] = self._scaled_advantage(estimate["advantage"], order)
+            epoch_metrics = torch.stack(
+                [self._gradient_step(batch, step_sizes) for batch in minibatches(data, order)],
+            )
+            step_metrics.append(epoch_metrics)
+            if config.target_kl > 0.0 or config.lr_schedule == "adaptive":
+                kl = self._mean_over_workers(epoch_metrics)[KL]
+                step_sizes = self._adapt_step_sizes(kl)
+                if 0.0 < config.target_kl < kl:
+                    break
+        metrics = self._metrics(torch.cat(step_metrics), fit)
+        returns = estimate["target"].numpy() * self._value_sd + self._value_mean
+        self.returns.update(returns, workers=self.workers)
+        self.observations.update(rollout.observations, workers=self.workers)
+        self.iteration += 1
+        return metrics | {
+            "update/epochs": float(len(step_metrics)),
+            "update/policy_step_size": step_sizes["policy"],
+            "update/value_step_size": step_sizes["value"],
+            "value/return_mean": self._value_mean,
+            "value/return_sd": self._value_sd,
+        }
+
+    def _estimate(
+        self,
+        value_input: Tensor,
+        next_input: Tensor,
+        rewards: np.ndarray,
+        rollout: Transitions,
+    ) -> dict[str, Tensor]:
+        """Values, advantages and value targets (T * N,) under the current critic.
+
+        The critic speaks in standard deviations of the returns from their running mean; advantages
+        are in units of reward.
+        """
+        shape = rewards.shape
+        with torch.no_grad():
+            value, next_value = self.critic(value_input), self.critic(next_input)
+        advantage = losses.gae(
+            rewards,
+            value.numpy().reshape(shape) * self._value_sd + self._value_mean,
+            next_values=next_value.numpy().reshape(shape) * self._value_sd + self._value_mean,
+            terminated=rollout.terminated,
+            truncated=rollout.truncated,
+            gamma=self.config.gamma,
+            gae_lambda=self.config.gae_lambda,
+        )
+        advantage = torch.from_numpy(advantage).flatten()
+        return {
+            "value": value,
+            "advantage": advantage,
+            "target": advantage / self._value_sd + value,
+        }
+
+    def _scaled_advantage(self, advantage: Tensor, order: Tensor) -> Tensor:
+        if not self.config.normalize_advantages:
+            return advantage
+        return standardised(
+            advantage,
+            order,
+            batch_size=self.config.batch_size,
+            workers=self.workers,
+        )
+
+    def _old_log_probs(self, data: Batch, order: Tensor) -> Tensor:
+        """Log-probabilities (T * N,) of the rollout's actions under the policy that chose them.
+
+        Computed here and in minibatches of the first epoch, not while acting: so the first ratio
+        is exactly 1, also for actions beyond their bounds.
+        """
+        old = torch.empty(order.numel(), dtype=self.parameters.values.dtype)
+        with torch.no_grad():
+            for index in order:
+                old[index], _ = self.actor.log_prob_and_entropy(
+                    data["policy_input"][index],
+                    data["action"][index],
+                )
+        return old
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Policy, value and entropy terms of a minibatch: the loss, and the step's metrics (5,)."""
+        config = self.config
+        log_prob, entropy = self.actor.log_prob_and_entropy(batch["policy_input"], batch["action"])
+        policy_loss, policy_metrics = losses.ppo_clip_loss(
+            log_prob,
+            batch["old_log_prob"],
+            advantage=batch["advantage"],
+            clip_ratio=config.clip_ratio,
+        )
+        value_loss = losses.value_loss(
+            self.critic(batch["value_input"]),
+            batch["target"],
+            old_value=batch["old_value"],
+            value_clip=config.value_clip,
+        )
+        loss = policy_loss + config.baseline_scale * value_loss - config.p_ent_reg_scale * entropy
+        metrics = torch.stack(
+            [
+                policy_loss.detach(),
+                value_loss.detach(),
+                entropy.detach(),
+                policy_metrics["approx_kl"],
+                policy_metrics["clip_fraction"],
+            ],
+        )
+        return loss, metrics
+
+    def _gradient_step(self, batch: Batch, step_sizes: Mapping[str, float]) -> Tensor:
+        """One Adam step on the global minibatch; metrics (6,), this worker's share of the means."""
+        gradients = self.parameters.gradients.zero_()
+        loss, metrics = self.loss(batch)
+        (loss * self.local_share).backward()  # type: ignore[no-untyped-call]
+        self.workers.sum_(gradients)
+        norm = clip_norm_(gradients, self.config.clip_norm)
+        self.optimizer.step(step_sizes)
+        # Summed over workers, shares make means; the norm is the same on all.
+        return torch.cat([metrics * self.local_share, (norm / self.workers.size).view(1)])
+
+    # Schedules
+
+    def _step_sizes(self) -> dict[str, float]:
+        config = self.config
+        scale = self.step_size_scale
+        if config.lr_schedule == "linear":
+            done = self.iteration * config.rollout_len / config.num_timesteps
+            scale = max(0.0, 1.0 - done)
+        return {"policy": config.p_lr * scale, "value": config.v_lr * scale}
+
+    def _adapt_step_sizes(self, kl: float) -> dict[str, float]:
+        if self.config.lr_schedule == "adaptive":
+            if kl > 2.0 * self.config.desired_kl:
+                self.step_size_scale = max(self.step_size_scale / 1.5, 1e-2)
+            elif kl < 0.5 * self.config.desired_kl:
+                self.step_size_scale = min(self.step_size_scale * 1.5, 1e2)
+        return self._step_sizes()
+
+    def _return_moments(self) -> tuple[float, float]:
+        if not self.config.normalize_values or self.returns.count == 0:
+            return 0.0, 1.0
+        return float(self.returns.mean), float(np.sqrt(self.returns.variance + 1e-8))
+
+    # Reporting
+
+    def _mean_over_workers(self, step_metrics: Tensor) -> np.ndarray:
+        """Global means (6,) of per-step metrics (steps, 6)."""
+        mean = step_metrics.double().mean(0).numpy()
+        self.workers.sum_(mean)
+        return mean
+
+    def _fit(self, data: Batch) -> np.ndarray:
+        """Sums over this worker's rollout for the explained variance, before any learning."""
+        target, error = data["target"].double(), (data["target"] - data["value"]).double()
+        sums = [target.sum(), target.square().sum(), error.sum(), error.square().sum()]
+        return torch.stack(sums).numpy()
+
+    def _metrics(self, step_metrics: Tensor, fit: np.ndarray) -> dict[str, float]:
+        """Global means over the iteration's gradient steps.
+
+        Raises:
+            NumericalError: on every worker alike, since the numbers are all-reduced.
+        """
+        means = self._mean_over_workers(step_metrics)
+        for name, value in zip(STEP_METRICS, means, strict=True):
+            if not np.isfinite(value):
+                raise NumericalError(
+                    f"{name} became {value} in iteration {self.iteration}",
+                    "lower --p_lr and --v_lr or --clip_norm; the last checkpoint is intact",
+                )
+        self.workers.sum_(fit)
+        target, target_square, error, error_square = fit / self.config.rollout_len
+        variance = target_square - target * target
+        unexplained = error_square - error * error
+        metrics = dict(zip(STEP_METRICS, map(float, means), strict=True))
+        metrics["value/explained_variance"] = float(1.0 - unexplained / max(variance, 1e-12))
+        if isinstance(self.actor, GaussianActor):
+            metrics["policy/std"] = float(self.actor.log_std.detach().exp().mean())
+        return metrics
+
+    # Saving
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters, moments, normalisers, counters. Random streams follow from the iteration."""
+        return {
+            "parameters": self.parameters.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "observations": self.observations.state_dict(),
+            "returns": self.returns.state_dict(),
+            "iteration": self.iteration,
+            "step_size_scale": self.step_size_scale,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave.
+
+        Raises:
+            CheckpointError: the state is of another architecture.
+        """
+        try:
+            self.parameters.load_state_dict(state["parameters"])
+        except ValueError as error:
+            raise CheckpointError(
+                f"the checkpoint is of another architecture: {error}",
+                "give the --p_perception_stack, --v_perception_stack and --env_id it was made with",
+            ) from error
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.observations.load_state_dict(state["observations"])
+        self.returns.load_state_dict(state["returns"])
+        self.iteration = int(state["iteration"])
+        self.step_size_scale = float(state["step_size_scale"])
+        self.noise.rewind(self.iteration)
+
+    def synchronised_arrays(self) -> dict[str, np.ndarray]:
+        """What must be equal on every worker."""
+        return {
+            "parameters": self.parameters.values.numpy(),
+            "optimizer.moment1": self.optimizer.moment1.numpy(),
+            "optimizer.moment2": self.optimizer.moment2.numpy(),
+            "observations.mean": self.observations.mean,
+            "observations.m2": self.observations.m2,
+            "returns.m2": self.returns.m2,
+        }
+
+
+STEP_METRICS = (
+    "policy/loss",
+    "value/loss",
+    "policy/entropy",
+    "policy/approx_kl",
+    "policy/clip_fraction",
+    "update/gradient_norm",
+)
+KL = STEP_METRICS.index("policy/approx_kl")
+
+
+def make_networks(
+    observation_dim: int,
+    action_space: gymnasium.Space,
+    config: PPOConfig,
+    streams: Streams,
+) -> tuple[GaussianActor | CategoricalActor, Critic]:
+    """Actor and critic, equal on every worker; with `shared_value`, on one perception stack."""
+    make = {
+        "generator": torch.Generator().manual_seed(streams.integer("initialisation")),
+        "dtype": getattr(torch, config.precision),
+    }
+    width = hidden_sizes(config.p_perception_stack)[-1]
+    features = perceptron(
+        observation_dim,
+        hidden_sizes(config.p_perception_stack),
+        layer_norm=config.layer_norm,
+        **make,
+    )
+    actor = make_actor(features, width, action_space, std_init=config.policy_std_init, **make)
+    if not config.shared_value:
+        width = hidden_sizes(config.v_perception_stack)[-1]
+        features = perceptron(
+            observation_dim,
+            hidden_sizes(config.v_perception_stack),
+            layer_norm=config.layer_norm,
+            **make,
+        )
+    return actor, Critic(features, width, **make)

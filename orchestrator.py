@@ -1,0 +1,278 @@
+"""The loop: collect a rollout, update, evaluate, log, save, stop. It never asks which algorithm runs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from agents.base import Agent, State, Transitions
+from helpers.episodes import Episode, run_episodes, summary
+from helpers.errors import NumericalError
+from helpers.workers import Workers
+
+if TYPE_CHECKING:
+    from helpers.checkpoints import Checkpoint, Checkpoints
+    from helpers.deadline import Deadline
+
+
+class VectorEnvironment(Protocol):
+    """What the loop needs of a vector environment in SAME_STEP autoreset."""
+
+    num_envs: int
+    single_action_space: Any
+
+    def reset(self, *, seed: Any = None) -> tuple[np.ndarray, dict[str, Any]]: ...
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, ...]: ...
+    def successors(self, observations: np.ndarray, infos: Mapping[str, Any]) -> np.ndarray: ...
+    def state_dict(self) -> State: ...
+    def load_state_dict(self, state: State) -> None: ...
+    def close(self) -> None: ...
+
+
+class Tracker(Protocol):
+    """Takes one row of metrics an iteration."""
+
+    def log(self, row: Mapping[str, Any]) -> None: ...
+    def sync(self) -> None: ...
+
+
+class Progress(Protocol):
+    """Shows a row to the person at the terminal."""
+
+    def update(self, row: Mapping[str, Any]) -> None: ...
+    def message(self, text: str) -> None: ...
+
+
+@dataclass
+class RolloutState:
+    """Where a worker's environments stand between two rollouts.
+
+    Attributes:
+        observations: (N, obs_dim), what the policy sees next.
+        returns, lengths: (N,), of the episodes under way.
+        finished: (return, length) of the episodes that ended since `drain`.
+    """
+
+    observations: np.ndarray
+    returns: np.ndarray
+    lengths: np.ndarray
+    finished: list[tuple[float, int]]
+
+    @classmethod
+    def start(cls, observations: np.ndarray) -> RolloutState:
+        """At the first step of every environment's first episode."""
+        count = len(observations)
+        return cls(observations, np.zeros(count), np.zeros(count, dtype=np.int64), [])
+
+    def advance(self, observations: np.ndarray, rewards: np.ndarray, ended: np.ndarray) -> None:
+        """One step of every environment."""
+        self.observations = observations
+        self.returns += rewards
+        self.lengths += 1
+        for i in np.flatnonzero(ended):
+            self.finished.append((float(self.returns[i]), int(self.lengths[i])))
+            self.returns[i] = self.lengths[i] = 0
+
+    def drain(self) -> np.ndarray:
+        """(episodes, sum of returns, sum of lengths) since the last call."""
+        finished, self.finished = self.finished, []
+        return np.array([len(finished), sum(r for r, _ in finished), sum(n for _, n in finished)])
+
+
+def rollout_generator(
+    environment: VectorEnvironment,
+    agent: Agent,
+    state: RolloutState,
+    *,
+    dtype: np.dtype,
+) -> Iterator[Transitions]:
+    """Rollouts of `agent.rollout_len` steps of every environment, for ever; `state` moves along."""
+    while True:
+        columns: list[tuple[np.ndarray, ...]] = []
+        for _ in range(agent.rollout_len):
+            observations = state.observations
+            actions, _ = agent.predict(observations, explore=True)
+            after, rewards, terminated, truncated, infos = environment.step(actions)
+            successors = environment.successors(after, infos)
+            columns.append((observations, actions, rewards, successors, terminated, truncated))
+            state.advance(after, rewards, terminated | truncated)
+        stacked = [np.stack(column) for column in zip(*columns, strict=True)]
+        observations, actions, rewards, successors, terminated, truncated = stacked
+        yield Transitions(
+            observations=observations.astype(dtype, copy=False),
+            actions=actions,
+            rewards=rewards.astype(dtype, copy=False),
+            next_observations=successors.astype(dtype, copy=False),
+            terminated=terminated,
+            truncated=truncated,
+        )
+
+
+def shared_summary(episodes: Sequence[Episode], *, workers: Workers) -> dict[str, float]:
+    """Statistics of the episodes of all workers, the same on each."""
+    shares = workers.allgather_json([[e.return_, e.length] for e in episodes])
+    returns, lengths = zip(*[pair for share in shares for pair in share], strict=True)
+    return summary(returns, lengths)
+
+
+class Orchestrator:
+    """Trains an agent, iteration after iteration, so that it can stop anywhere and go on exactly.
+
+    Args:
+        agent: learns; this class calls `predict`, `update`, `state_dict` and nothing else.
+        environment: this worker's training environments.
+        evaluation: this worker's evaluation environments, one an episode, and their seeds.
+        config: the run's configuration.
+        workers, checkpoints, tracker, progress, deadline: as their names say.
+        elapsed: seconds that earlier sessions of this run trained.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        environment: VectorEnvironment,
+        *,
+        evaluation: tuple[VectorEnvironment | None, Sequence[int]],
+        config: Any,
+        workers: Workers,
+        checkpoints: Checkpoints,
+        tracker: Tracker,
+        progress: Progress,
+        deadline: Deadline,
+        elapsed: float = 0.0,
+    ) -> None:
+        self.agent, self.environment, self.config = agent, environment, config
+        self.evaluation = evaluation
+        self.workers, self.checkpoints, self.deadline = workers, checkpoints, deadline
+        self.tracker, self.progress, self.elapsed = tracker, progress, elapsed
+        self.steps_per_iteration = agent.rollout_len * config.num_envs
+        self.num_iterations = math.ceil(config.num_timesteps / self.steps_per_iteration)
+        self.iteration = 0
+        self.best_return: float | None = None
+        self.rollout_state = RolloutState.start(environment.reset()[0])
+        self.rollouts = rollout_generator(
+            environment,
+            agent,
+            self.rollout_state,
+            dtype=np.dtype(config.precision),
+        )
+
+    def train(self, *, until: int | None = None) -> str | None:
+        """Iterate to the end, or to iteration `until`; why it stopped early, or None."""
+        last = min(self.num_iterations, until or self.num_iterations)
+        if self.iteration == 0:
+            self.save()  # a dry run: an unwritable disk is found before hours of work
+        clock = time.perf_counter()
+        while self.iteration < last:
+            row = self.do_iteration()
+            is_best = self._evaluate_if_due(row)
+            self._sync_check_if_due()
+            seconds, clock = time.perf_counter() - clock, time.perf_counter()
+            self.elapsed += seconds  # logging and saving count into the next iteration
+            row["time/elapsed"] = self.elapsed
+            row["time/steps_per_second"] = self.steps_per_iteration / seconds
+            self.tracker.log(row)
+            self.progress.update(row)
+            reason = self.deadline.should_stop()
+            due = self.iteration % self.config.save_frequency == 0
+            if due or is_best or reason or self.iteration == last:
+                self.save(best=is_best)
+            if reason and self.iteration < last:
+                return reason
+        return None
+
+    def do_iteration(self) -> dict[str, Any]:
+        """Sample a rollout, learn from it; the row of metrics."""
+        started = time.perf_counter()
+        rollout = next(self.rollouts)
+        collected = time.perf_counter()
+        row = self._rollout_metrics(rollout)
+        row |= self.agent.update(rollout)
+        self.iteration += 1
+        head = {"iteration": self.iteration, "step": self.iteration * self.steps_per_iteration}
+        times = {
+            "time/rollout": collected - started,
+            "time/update": time.perf_counter() - collected,
+        }
+        return head | row | times
+
+    def _rollout_metrics(self, rollout: Transitions) -> dict[str, Any]:
+        sums = np.zeros(4)
+        sums[:3] = self.rollout_state.drain()
+        finite = np.isfinite(rollout.rewards).all() and np.isfinite(rollout.next_observations).all()
+        sums[3] = not finite
+        self.workers.sum_(sums)
+        episodes, returns, lengths, broken = sums
+        if broken:
+            raise NumericalError(
+                f"{self.config.env_id} gave an observation or a reward that is not finite "
+                f"in iteration {self.iteration + 1}",
+                "the simulation diverged: a smaller --policy_std_init keeps actions smaller; "
+                "the last checkpoint is intact",
+            )
+        row = {"rollout/episodes": int(episodes), "rollout/return_mean": None}
+        if episodes:
+            row["rollout/return_mean"] = returns / episodes
+            row["rollout/length_mean"] = lengths / episodes
+        return row
+
+    def _evaluate_if_due(self, row: dict[str, Any]) -> bool:
+        """Evaluate every `eval_frequency` iterations and at the end; whether it was the best yet."""
+        frequency = self.config.eval_frequency
+        if not frequency or (self.iteration % frequency and self.iteration < self.num_iterations):
+            return False
+        started = time.perf_counter()
+        summary = self.evaluate()
+        row |= {f"eval/{name}": value for name, value in summary.items()}
+        row["time/evaluation"] = time.perf_counter() - started
+        if self.best_return is not None and summary["return_mean"] <= self.best_return:
+            return False
+        self.best_return = summary["return_mean"]
+        return True
+
+    def evaluate(self) -> dict[str, float]:
+        """Deterministic episodes on their own seeds, shared by the workers."""
+        environment, seeds = self.evaluation
+        return shared_summary(
+            run_episodes(environment, self.agent, seeds=seeds) if seeds else [],
+            workers=self.workers,
+        )
+
+    def _sync_check_if_due(self) -> None:
+        frequency = self.config.sync_frequency
+        if frequency and self.iteration % frequency == 0:
+            self.workers.assert_in_sync(self.agent.synchronised_arrays())
+
+    # Saving
+
+    def save(self, *, best: bool = False) -> None:
+        """Commit a checkpoint of everything, on every worker; collective."""
+        started = time.perf_counter()
+        self.tracker.sync()
+        self.checkpoints.save(
+            self.iteration,
+            shared={"agent": self.agent.state_dict(), "best_return": self.best_return},
+            local={
+                "environment": self.environment.state_dict(),
+                "observations": self.rollout_state.observations,
+                "returns": self.rollout_state.returns,
+                "lengths": self.rollout_state.lengths,
+            },
+            best=best,
+        )
+        self.deadline.note_save(time.perf_counter() - started)
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint as if nothing had happened."""
+        self.iteration = checkpoint.iteration
+        self.agent.load_state_dict(checkpoint.shared["agent"])
+        self.best_return = checkpoint.shared["best_return"]
+        self.environment.load_state_dict(checkpoint.local["environment"])
+        self.rollout_state.observations = checkpoint.local["observations"]
+        self.rollout_state.returns = checkpoint.local["returns"]
+        self.rollout_state.lengths = checkpoint.local["lengths"]

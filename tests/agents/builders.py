@@ -1,0 +1,83 @@
+"""Small agents and rollouts for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from agents.base import Transitions
+from agents.configs import ALGORITHMS
+from agents.factory import make_agent
+from helpers.seeding import Streams
+from helpers.workers import Workers
+from orchestrator import RolloutState, rollout_generator
+
+SPACES = {
+    "continuous": gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32),
+    "discrete": gymnasium.spaces.Discrete(4),
+}
+OBSERVATION_DIM = 5
+
+
+def small_config(algo: str = "ppo", **settings: Any) -> Any:
+    """A configuration of 4 environments and 64 steps an iteration, unless settings say otherwise."""
+    small = {
+        "algo": algo,
+        "num_envs": 4,
+        "rollout_len": 64,
+        "batch_size": 16,
+        "optim_epochs_per_iter": 3,
+        "num_timesteps": 10_000,
+        "p_perception_stack": "mlp_8",
+        "v_perception_stack": "mlp_8",
+    }
+    return ALGORITHMS[algo](**(small | settings))
+
+
+def small_agent(
+    config: Any, action_space: gymnasium.Space, *, workers: Workers | None = None, dim: int = 0,
+) -> Any:
+    """An agent on this worker's share of the environments."""
+    workers = workers or Workers.solo()
+    return make_agent(
+        config,
+        observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (dim or OBSERVATION_DIM,)),
+        action_space=action_space,
+        workers=workers,
+        streams=Streams(config.seed),
+        environments=workers.share(config.num_envs),
+    )
+
+
+def random_rollout(
+    agent: Any, action_space: gymnasium.Space, *, iteration: int = 0,
+) -> Transitions:
+    """A rollout of noise, keyed by global environment, with the agent's own actions."""
+    config, columns = agent.config, []
+    steps = agent.rollout_len
+    for environment in agent.environments:
+        rng = np.random.default_rng([environment, iteration])
+        columns.append(
+            {
+                "observations": rng.normal(1.0, 3.0, (steps, OBSERVATION_DIM)),
+                "rewards": rng.normal(size=steps),
+                "next_observations": rng.normal(1.0, 3.0, (steps, OBSERVATION_DIM)),
+                "terminated": rng.random(steps) < 0.1,
+                "truncated": rng.random(steps) < 0.1,
+            },
+        )
+    stacked = {name: np.stack([c[name] for c in columns], axis=1) for name in columns[0]}
+    for name in ("observations", "rewards", "next_observations"):
+        stacked[name] = stacked[name].astype(config.precision)
+    actions = [agent.predict(step, explore=True)[0] for step in stacked["observations"]]
+    return Transitions(actions=np.stack(actions), **stacked)
+
+
+def train_on(agent: Any, environment: Any, iterations: int) -> list[dict[str, float]]:
+    """The loop without its trimmings; the metrics of each iteration."""
+    state = RolloutState.start(environment.reset()[0])
+    dtype = np.dtype(agent.config.precision)
+    rollouts = rollout_generator(environment, agent, state, dtype=dtype)
+    return [dict(agent.update(next(rollouts))) for _ in range(iterations)]

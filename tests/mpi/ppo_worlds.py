@@ -1,0 +1,49 @@
+"""Run under mpiexec: PPO for a few iterations in float64; root saves the parameters.
+
+usage: ppo_worlds.py OUT.npy continuous|discrete|CartPole-v1|Hopper-v5 [key=value ...]
+"""
+
+import sys
+
+import numpy as np
+
+from helpers.seeding import Streams
+from helpers.workers import Workers
+from tests.agents.builders import SPACES, random_rollout, small_agent, small_config, train_on
+
+ITERATIONS = 3
+
+
+def main() -> None:
+    out, kind, *settings = sys.argv[1:]
+    workers = Workers.connect()
+    options = dict(setting.split("=") for setting in settings)
+    config = small_config(**{"precision": "float64", "num_envs": 12, "rollout_len": 192, "batch_size": 48} | options)
+    if kind in SPACES:
+        agent = small_agent(config, SPACES[kind], workers=workers)
+        for i in range(ITERATIONS):
+            agent.update(random_rollout(agent, SPACES[kind], iteration=i))
+    else:
+        from environments.factory import make_vector_env
+
+        mine = workers.share(config.num_envs)
+        streams = Streams(config.seed)
+        seeds = [streams.integer("training", index) for index in range(mine.start, mine.stop)]
+        environment = make_vector_env(kind, seeds=seeds)
+        agent = small_agent(
+            config,
+            environment.single_action_space,
+            workers=workers,
+            dim=environment.single_observation_space.shape[0],
+        )
+        train_on(agent, environment, ITERATIONS)
+        environment.close()
+    workers.assert_in_sync(agent.synchronised_arrays())
+    if workers.is_root:
+        state = [agent.parameters.values, agent.optimizer.moment1, agent.optimizer.moment2]
+        moments = [agent.observations.mean, agent.observations.m2, [agent.returns.m2]]
+        np.save(out, np.concatenate([np.asarray(part) for part in state + moments]))
+
+
+if __name__ == "__main__":
+    main()
