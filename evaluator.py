@@ -1,0 +1,248 @@
+"""Looking back at a saved run: what its policy returns, and whether it resumes exactly."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from agents.base import Agent
+from environments.factory import make_vector_env
+from environments.rendering import episode_frames, prepare_rendering, video_timing
+from helpers.checkpoints import Checkpoint, resolve_checkpoint
+from helpers.demos import demo_path, write_demo
+from helpers.episodes import Episode, run_episodes, summary
+from helpers.errors import BUG, DONE, CheckpointError, ConfigurationError, StorageError
+from helpers.manifests import listed, name_of, read_manifest
+from helpers.seeding import Streams
+from helpers.trackers.jsonl import read_metrics
+from helpers.video import write_mp4
+from helpers.workers import Workers
+from helpers.yaml_file import write_atomically
+
+
+def find_run(config: Any, workers: Workers) -> tuple[Path, Path]:
+    """(run folder, checkpoint) of --model_path or --wandb_run_path; the root alone downloads.
+
+    Raises:
+        ConfigurationError, CheckpointError: neither is given, or there is no such thing.
+    """
+    if config.wandb_run_path:
+        from helpers.wandb_runs import download_run
+
+        fetched = None
+        if workers.is_root:
+            fetched = download_run(
+                config.wandb_run_path,
+                iter_num=config.iter_num,
+                replace=config.wandb_download_replace,
+            )
+        folder = Path(workers.broadcast_json(str(fetched)))
+        return folder, resolve_checkpoint(folder, config.iter_num)
+    if not config.model_path:
+        raise ConfigurationError(
+            f"--task={config.task} needs a saved run.",
+            "Name it: --model_path=data/runs/NAME, or --wandb_run_path=entity/project/run.",
+        )
+    checkpoint = resolve_checkpoint(Path(config.model_path), config.iter_num)
+    return checkpoint.resolve().parent.parent, checkpoint
+
+
+def policy_hash(manifest: Mapping[str, Any]) -> str:
+    """The sha256 of the file that holds the policy."""
+    return str(manifest["files"]["shared.safetensors"]["sha256"])
+
+
+class Evaluation:
+    """Trajectories of a saved policy, shared by the workers, on seeds that training never sees.
+
+    Attributes:
+        mine: which of the trajectories this worker runs.
+        noise: the streams that a stochastic evaluation draws from.
+    """
+
+    def __init__(self, config: Any, workers: Workers, *, folder: Path, iteration: int) -> None:
+        self.config, self.workers, self.folder, self.iteration = config, workers, folder, iteration
+        streams = Streams(config.seed)
+        self.seeds = [streams.integer("trajectories", i) for i in range(config.num_trajs)]
+        self.mine = workers.share(config.num_trajs)
+        self.noise = Streams(streams.integer("trajectories"))
+        self.films = config.record or config.render
+
+    def make_environment(self) -> Any:
+        """This worker's environments, one a trajectory; one more than none, for its spaces."""
+        return make_vector_env(self.config.env_id, seeds=self.seeds[self.mine] or self.seeds[:1])
+
+    def run(self, agent: Agent, environment: Any, *, policy: str) -> None:
+        """Run, print the table, write evaluation_<iteration>.json, the demonstrations, the video."""
+        episodes: list[Episode] = []
+        if self.seeds[self.mine]:
+            episodes = run_episodes(
+                environment,
+                agent,
+                seeds=self.seeds[self.mine],
+                explore=not self.config.deterministic,
+                keep_steps=self.config.save_traj,
+            )
+        environment.close()
+        shares = self.workers.allgather_json([[e.return_, e.length, e.terminated] for e in episodes])
+        returns, lengths, terminated = zip(*[row for s in shares for row in s], strict=True)
+        figures = summary(returns, lengths) | {
+            "iteration": self.iteration,
+            "deterministic": self.config.deterministic,
+            "policy": policy,
+            "returns": list(returns),
+            "lengths": list(lengths),
+        }
+        made = []
+        if self.config.save_traj:
+            made += [str(path) for path in self._save(episodes, policy)]
+        made = [path for share in self.workers.allgather_json(made) for path in share]
+        if self.workers.is_root:
+            path = self.folder / f"evaluation_{self.config.iter_num}.json"
+            _write(path, json.dumps(figures, indent=1) + "\n")
+            title = f"{self.folder.name}, iteration {self.iteration}"
+            print(table(returns, lengths, terminated, title=title), f"statistics: {path}", sep="\n")
+            if made:
+                print(f"demonstrations: {made[0]} ... {len(made)} files")
+            if self.films:
+                self._film(agent)
+
+    def _save(self, episodes: Sequence[Episode], policy: str) -> list[Path]:
+        """One demonstration file an episode."""
+        env_id = self.config.env_id
+        origin = {
+            "env_id": env_id,
+            "policy_sha256": policy,
+            "run": self.folder.name,
+            "iteration": self.iteration,
+            "deterministic": self.config.deterministic,
+            "mujoco_version": version("mujoco"),
+            "gymnasium_version": version("gymnasium"),
+        }
+        folder = Path(self.config.save_traj_dir) / env_id / self.folder.name
+        paths = []
+        for index, episode in enumerate(episodes, start=self.mine.start):
+            path = demo_path(folder, env_id, index)
+            mine = {"seed": episode.seed, "return": episode.return_}
+            write_demo(path, episode.steps, origin | mine)
+            paths.append(path)
+        return paths
+
+    def _film(self, agent: Agent) -> None:
+        """A video of the first trajectory; without a GL library one line, and no video."""
+        remedy = prepare_rendering(self.config.env_id)
+        if remedy:
+            print(f"no video: neither EGL nor OSMesa works here. {remedy}")
+            return
+        environment = make_vector_env(
+            self.config.env_id, seeds=self.seeds[:1], render_mode="rgb_array",
+        )
+        stride, fps = video_timing(environment)
+        frames = episode_frames(
+            environment, lambda seen: agent.predict(seen, explore=False)[0], stride=stride,
+        )
+        path = self.folder / "videos" / f"iter_{self.iteration:06d}.mp4"
+        path.parent.mkdir(exist_ok=True)
+        print("recording ...", flush=True)
+        write_mp4(frames, path, fps=fps)
+        environment.close()
+        print(f"video: {path}")
+
+
+def table(
+    returns: Sequence[float], lengths: Sequence[int], terminated: Sequence[bool], *, title: str,
+) -> str:
+    """Statistics for a terminal."""
+    lines = [title, f"{'':8}" + "".join(f"{name:>11}" for name in ("mean", "sd", "min", "max"))]
+    for name, values in (("return", returns), ("length", lengths)):
+        row = summary(values, lengths)
+        cells = [row[f"return_{key}"] for key in ("mean", "sd", "min", "max")]
+        lines.append(f"{name:8}" + "".join(f"{cell:11.2f}" for cell in cells))
+    cut = len(returns) - sum(terminated)
+    lines.append(f"{len(returns)} trajectories: the task ended {sum(terminated)}, a limit cut {cut}")
+    return "\n".join(lines)
+
+
+class Verification:
+    """Trains a copy of a run again from its last checkpoint but one, and compares with the last.
+
+    It is a tracker, too: it keeps the rows of metrics to compare them.
+    """
+
+    def __init__(self, folder: Path, workers: Workers) -> None:
+        self.run, self.workers = folder, workers
+        found = sorted(listed(folder / "checkpoints"))
+        if len(found) < 2:
+            raise CheckpointError(
+                f"{folder} holds {len(found)} checkpoint; verifying takes two.",
+                "Train on past its next save, and keep at least two (--keep_checkpoints=3).",
+            )
+        (_, self.source), (self.until, self.target) = found[-2:]
+        self.rows: list[Mapping[str, Any]] = []
+
+    def __enter__(self) -> Verification:
+        made = tempfile.mkdtemp(dir=self.run, prefix=".verify-") if self.workers.is_root else ""
+        self.folder = Path(self.workers.broadcast_json(made))
+        if self.workers.is_root:
+            shutil.copytree(self.source, self.folder / "checkpoints" / self.source.name)
+        self.workers.barrier()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.workers.barrier()
+        if self.workers.is_root:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start_from(self, checkpoint: Checkpoint | None) -> Checkpoint:
+        """The checkpoint to go on from."""
+        if checkpoint is None:
+            raise CheckpointError(
+                f"{self.source} could not be copied.", f"Free some space under {self.run}.",
+            )
+        return checkpoint
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Keep a row."""
+        self.rows.append(row)
+
+    def sync(self) -> None:
+        """Nothing to write."""
+
+    def verdict(self) -> int:
+        """Print it on the root; the exit code."""
+        made = read_manifest(self.folder / "checkpoints" / name_of(self.until))["files"]
+        there = read_manifest(self.target)["files"]
+        differing = sorted(n for n in made | there if made.get(n) != there.get(n))
+        saved = {row["iteration"]: timeless(row) for row in read_metrics(self.run / "metrics.jsonl")}
+        rows = json.loads(json.dumps([timeless(row) for row in self.rows]))
+        differing += [
+            f"metrics of iteration {row['iteration']}"
+            for row in rows
+            if row != saved.get(row["iteration"])
+        ]
+        if self.workers.is_root:
+            span = f"{self.source.name} to {self.target.name}"
+            if differing:
+                print(f"NOT identical from {span}: {', '.join(differing)} differ")
+            else:
+                print(f"bitwise identical from {span}: {len(there)} files, {len(rows)} rows")
+        return BUG if differing else DONE
+
+
+def timeless(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of metrics without its wall-clock figures."""
+    return {name: value for name, value in row.items() if not name.startswith("time/")}
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror or error}.", "Free some space there.",
+        ) from error

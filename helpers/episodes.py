@@ -1,0 +1,113 @@
+"""Whole episodes of an agent in a vector environment: one in each, from seeds of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Predictor(Protocol):
+    """What can choose actions (N, ...) for raw observations (N, obs_dim)."""
+
+    def predict(
+        self,
+        observations: np.ndarray,
+        *,
+        explore: bool,
+    ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]: ...
+
+
+@dataclass
+class Episode:
+    """One episode from reset to its end.
+
+    Attributes:
+        seed: what its environment was reset with.
+        return_: sum of rewards.
+        length: steps.
+        terminated: whether the task ended it (else a limit did).
+        steps: arrays (length, ...) by name, if they were kept.
+    """
+
+    seed: int
+    return_: float = 0.0
+    length: int = 0
+    terminated: bool = False
+    steps: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def run_episodes(
+    environment: Any,
+    agent: Predictor,
+    *,
+    seeds: Sequence[int],
+    explore: bool = False,
+    keep_steps: bool = False,
+) -> list[Episode]:
+    """One episode in each of the N environments, in their order.
+
+    Every environment counts once, so short episodes are not drawn more often than long ones.
+
+    Args:
+        environment: a vector environment of len(seeds) environments in SAME_STEP autoreset.
+        agent: acts on raw observations.
+        seeds: one an environment.
+        explore: sample actions, instead of taking the policy's mode.
+        keep_steps: store observations, actions (as executed), rewards, next_observations and ends.
+    """
+    observations, _ = environment.reset(seed=list(seeds))
+    episodes = [Episode(seed=int(seed)) for seed in seeds]
+    kept: list[list[tuple[Any, ...]]] = [[] for _ in seeds]
+    running = np.ones(len(episodes), dtype=bool)
+    while running.any():
+        actions, _ = agent.predict(observations, explore=explore)
+        after, rewards, terminated, truncated, infos = environment.step(actions)
+        successors = environment.successors(after, infos)
+        executed = clipped(actions, environment.single_action_space) if keep_steps else actions
+        for i in np.flatnonzero(running):
+            episode = episodes[i]
+            episode.return_ += float(rewards[i])
+            episode.length += 1
+            episode.terminated = bool(terminated[i])
+            if keep_steps:
+                ends = (bool(terminated[i]), bool(truncated[i]))
+                kept[i].append((observations[i], executed[i], rewards[i], successors[i], *ends))
+        running &= ~(terminated | truncated)
+        observations = after
+    if keep_steps:
+        for episode, rows in zip(episodes, kept, strict=True):
+            columns = [np.stack(column) for column in zip(*rows, strict=True)]
+            episode.steps = dict(zip(STEP_NAMES, columns, strict=True))
+    return episodes
+
+
+STEP_NAMES = (
+    "observations",
+    "actions",
+    "rewards",
+    "next_observations",
+    "terminated",
+    "truncated",
+)
+
+
+def clipped(actions: np.ndarray, space: Any) -> np.ndarray:
+    """Actions as the environment executes them."""
+    if not hasattr(space, "low"):
+        return actions
+    return np.clip(actions, space.low, space.high).astype(space.dtype, copy=False)
+
+
+def summary(returns: Sequence[float], lengths: Sequence[int]) -> dict[str, float]:
+    """Mean, standard deviation and range of returns, mean length, number of episodes."""
+    return {
+        "return_mean": float(np.mean(returns)),
+        "return_sd": float(np.std(returns, ddof=1)) if len(returns) > 1 else 0.0,
+        "return_min": float(np.min(returns)),
+        "return_max": float(np.max(returns)),
+        "length_mean": float(np.mean(lengths)),
+        "episodes": len(returns),
+    }

@@ -1,0 +1,88 @@
+"""Finding the terminal that a person looks at, also from under mpiexec, whose ranks write to pipes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+LAUNCHERS = ("mpiexec", "mpirun", "mpiexec.hydra", "mpirun.hydra", "orterun", "prterun")
+
+
+class Terminal:
+    """A terminal that can be asked for its width.
+
+    Args:
+        device: its device file; None for the one that the standard output is.
+    """
+
+    def __init__(self, device: Path | None = None) -> None:
+        self._device = device
+
+    def width(self) -> int:
+        """Columns; 80 where the terminal does not say."""
+        if self._device is None:
+            return shutil.get_terminal_size().columns
+        try:
+            descriptor = os.open(self._device, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+        except OSError:
+            return 80
+        try:
+            return os.get_terminal_size(descriptor).columns or 80
+        except OSError:
+            return 80
+        finally:
+            os.close(descriptor)
+
+    @property
+    def has_colours(self) -> bool:
+        """Whether colours are wanted: NO_COLOR and TERM=dumb are heeded."""
+        return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def find_terminal(output: TextIO) -> Terminal | None:
+    """The terminal that shows what is written to the output; None where none does.
+
+    Under MPI a rank's output is a pipe to the launcher. If the launcher itself writes to a terminal,
+    the rank's words end there. Seen through /proc, so on Linux and on the launcher's machine only.
+    """
+    try:
+        if output.isatty():
+            return Terminal()
+        kind = os.fstat(output.fileno()).st_mode
+    except (OSError, ValueError):  # closed, or no file at all
+        return None
+    if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+        return None
+    for process in _ancestors():
+        try:
+            if (process / "comm").read_text().strip() in LAUNCHERS:
+                device = Path(os.readlink(process / "fd" / "1"))
+                return Terminal(device) if _is_terminal(device) else None
+        except OSError:
+            return None
+    return None
+
+
+def _is_terminal(device: Path) -> bool:
+    descriptor = os.open(device, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        return os.isatty(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _ancestors() -> Iterator[Path]:
+    """/proc folders of the parent, its parent, and so on."""
+    parent = os.getppid()
+    while parent > 1:
+        process = Path(f"/proc/{parent}")
+        yield process
+        try:
+            text = (process / "stat").read_text()
+            parent = int(text.rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return

@@ -1,0 +1,1 @@
+"""Where metrics go: `metrics.jsonl` always, TensorBoard and Weights & Biases where asked for."""

@@ -1,0 +1,208 @@
+"""One run: configuration -> ExperimentInitializer -> environment -> agent -> train | evaluate.
+
+mpiexec -n 2 python main.py --task=train --config=tasks/train_mujoco_ppo.yaml
+python main.py --task=eval --model_path=data/runs/NAME --record
+python main.py --help
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.configs import SCHEMA
+from environments.ids import resolve_env_id
+from helpers import command_line, errors
+from helpers.checkpoints import Checkpoints, read_shared
+from helpers.configuration import Parsed, identity_of
+from helpers.crash import install_crash_handler
+from helpers.deadline import Deadline
+from helpers.experiment import CONFIG_FILE, ExperimentInitializer
+from helpers.progress import Progress
+from helpers.seeding import Streams
+from helpers.trackers.base import make_trackers
+from helpers.workers import Workers
+
+STARTED = time.time()
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do what the command line asks for; the exit code (helpers/errors.py)."""
+    if command_line.help_wanted(argv):
+        print(SCHEMA.help_text())
+        return errors.DONE
+    workers = Workers.connect()
+    install_crash_handler(workers, None)
+    parsed = SCHEMA.parse_command_line(argv)
+    task = {"train": train, "eval": evaluate, "verify_resume": verify_resume}[parsed.config.task]
+    return task(parsed, workers, argv)
+
+
+def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
+    """Train to the end, or until something asks to stop; the same command goes on."""
+    config = parsed.config
+    config = config.model_copy(update={"env_id": resolve_env_id(config.env_id)})
+    experiment = ExperimentInitializer(config, workers, argv=argv)
+    folder = experiment.folder
+    install_crash_handler(workers, folder)
+    deadline = Deadline(
+        workers=workers,
+        execution_time=config.execution_seconds,
+        stop_file=folder / "stop",
+        started=STARTED,
+    )
+    deadline.install_signal_handlers()
+    checkpoints = saved_states(config, folder, workers)
+    checkpoint = checkpoints.load_latest()
+    progress = Progress(
+        config.progress, is_root=workers.is_root, total_steps=config.num_timesteps,
+    )
+    lines = [*parsed.warnings, *experiment.warnings, *(checkpoint.warnings if checkpoint else ())]
+    for line in [*lines, f"run folder: {folder}"]:
+        progress.message(line)
+    tracker = make_trackers(
+        config,
+        folder,
+        is_root=workers.is_root,
+        resume_after=checkpoint and checkpoint.iteration,
+        run_name=experiment.name,
+        group=experiment.group,
+        print=progress.message,
+    )
+    orchestrator = build(
+        config,
+        workers,
+        checkpoints=checkpoints,
+        tracker=tracker,
+        progress=progress,
+        deadline=deadline,
+        elapsed=tracker.elapsed,
+    )
+    if checkpoint:
+        orchestrator.load(checkpoint)
+        progress.message(f"goes on after iteration {checkpoint.iteration}")
+    reason = orchestrator.train()
+    progress.close()
+    code = errors.STOPPED_EARLY if reason else errors.DONE
+    tracker.upload(folder, [CONFIG_FILE, "checkpoints/best", "checkpoints/latest"])
+    tracker.close(code)
+    if workers.is_root:
+        farewell(folder, reason, iteration=orchestrator.iteration)
+    return code
+
+
+def farewell(folder: Path, reason: str | None, *, iteration: int) -> None:
+    """What a run leaves, and what may be done next."""
+    from helpers.curve import draw_curve
+
+    if reason:
+        print(f"stopped after iteration {iteration} by {reason}; the same command goes on")
+    if iteration:
+        print(f"curve: {draw_curve(folder)}")
+    print(f"checkpoints: {folder}/checkpoints (latest, best)")
+    print(f"next: python main.py --task=eval --model_path={folder} --iter_num=best --record")
+
+
+def saved_states(config: Any, folder: Path, workers: Workers) -> Checkpoints:
+    """The checkpoints of a run folder, for runs of this configuration only."""
+    return Checkpoints(
+        folder / "checkpoints",
+        workers=workers,
+        keep=config.keep_checkpoints,
+        identity=identity_of(config),
+    )
+
+
+def build(config: Any, workers: Workers, **parts: Any) -> Any:
+    """The orchestrator of this worker's share of the run's environments."""
+    from environments.factory import make_vector_env
+    from orchestrator import Orchestrator
+
+    streams, mine = Streams(config.seed), workers.share(config.num_envs)
+    if config.num_envs < workers.size:
+        raise errors.ConfigurationError(
+            f"num_envs={config.num_envs} is less than the {workers.size} workers.",
+            f"Give each worker an environment: --num_envs={workers.size}, or start fewer workers.",
+        )
+    seeds = [streams.integer("training", i) for i in range(mine.start, mine.stop)]
+    episodes = range(config.eval_episodes if config.eval_frequency else 0)
+    test_seeds = [streams.integer("evaluation", i) for i in episodes[workers.share(len(episodes))]]
+    environment = make_vector_env(config.env_id, seeds=seeds)
+    agent = build_agent(config, environment, workers, streams=streams, environments=mine)
+    tests = make_vector_env(config.env_id, seeds=test_seeds) if test_seeds else None
+    return Orchestrator(
+        agent, environment, evaluation=(tests, test_seeds), config=config, workers=workers, **parts,
+    )
+
+
+def build_agent(
+    config: Any, environment: Any, workers: Workers, *, streams: Streams, environments: slice,
+) -> Any:
+    """The agent that acts in `environment`, this worker's slice of the run's environments."""
+    import torch
+
+    from agents.factory import make_agent
+
+    torch.set_num_threads(1)  # one core a worker
+    return make_agent(
+        config,
+        observation_space=environment.single_observation_space,
+        action_space=environment.single_action_space,
+        workers=workers,
+        streams=streams,
+        environments=environments,
+    )
+
+
+def evaluate(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
+    """Run a saved policy: statistics, and where asked for a video and demonstrations."""
+    import evaluator
+
+    folder, checkpoint = evaluator.find_run(parsed.config, workers)
+    config = SCHEMA.adopt(SCHEMA.load_config(folder / CONFIG_FILE), parsed).config
+    install_crash_handler(workers, folder)
+    iteration, shared, manifest = read_shared(checkpoint)
+    evaluation = evaluator.Evaluation(config, workers, folder=folder, iteration=iteration)
+    environment = evaluation.make_environment()
+    agent = build_agent(
+        config,
+        environment,
+        workers,
+        streams=evaluation.noise,
+        environments=evaluation.mine,
+    )
+    agent.load_state_dict(shared["agent"])
+    evaluation.run(agent, environment, policy=evaluator.policy_hash(manifest))
+    return errors.DONE
+
+
+def verify_resume(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
+    """Train again from the last checkpoint but one; 0 if the last one comes out bit for bit."""
+    import evaluator
+
+    latest = parsed.config.model_copy(update={"iter_num": "latest"})
+    folder, _ = evaluator.find_run(latest, workers)
+    config = SCHEMA.load_config(folder / CONFIG_FILE)  # as it was, evaluations included
+    install_crash_handler(workers, folder)
+    with evaluator.Verification(folder, workers) as verification:
+        checkpoints = saved_states(config, verification.folder, workers)
+        orchestrator = build(
+            config,
+            workers,
+            checkpoints=checkpoints,
+            tracker=verification,
+            progress=Progress(
+                config.progress, is_root=workers.is_root, total_steps=config.num_timesteps,
+            ),
+            deadline=Deadline(workers=workers),
+        )
+        orchestrator.load(verification.start_from(checkpoints.load_latest()))
+        orchestrator.train(until=verification.until)
+        return verification.verdict()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
