@@ -89,7 +89,9 @@ class Evaluation:
                 keep_steps=self.config.save_traj,
             )
         environment.close()
-        shares = self.workers.allgather_json([[e.return_, e.length, e.terminated] for e in episodes])
+        shares = self.workers.allgather_json(
+            [[e.return_, e.length, e.terminated] for e in episodes],
+        )
         returns, lengths, terminated = zip(*[row for s in shares for row in s], strict=True)
         figures = summary(returns, lengths) | {
             "iteration": self.iteration,
@@ -140,11 +142,15 @@ class Evaluation:
             print(f"no video: neither EGL nor OSMesa works here. {remedy}")
             return
         environment = make_vector_env(
-            self.config.env_id, seeds=self.seeds[:1], render_mode="rgb_array",
+            self.config.env_id,
+            seeds=self.seeds[:1],
+            render_mode="rgb_array",
         )
         stride, fps = video_timing(environment)
         frames = episode_frames(
-            environment, lambda seen: agent.predict(seen, explore=False)[0], stride=stride,
+            environment,
+            lambda seen: agent.predict(seen, explore=False)[0],
+            stride=stride,
         )
         path = self.folder / "videos" / f"iter_{self.iteration:06d}.mp4"
         path.parent.mkdir(exist_ok=True)
@@ -155,7 +161,11 @@ class Evaluation:
 
 
 def table(
-    returns: Sequence[float], lengths: Sequence[int], terminated: Sequence[bool], *, title: str,
+    returns: Sequence[float],
+    lengths: Sequence[int],
+    terminated: Sequence[bool],
+    *,
+    title: str,
 ) -> str:
     """Statistics for a terminal."""
     lines = [title, f"{'':8}" + "".join(f"{name:>11}" for name in ("mean", "sd", "min", "max"))]
@@ -164,7 +174,9 @@ def table(
         cells = [row[f"return_{key}"] for key in ("mean", "sd", "min", "max")]
         lines.append(f"{name:8}" + "".join(f"{cell:11.2f}" for cell in cells))
     cut = len(returns) - sum(terminated)
-    lines.append(f"{len(returns)} trajectories: the task ended {sum(terminated)}, a limit cut {cut}")
+    lines.append(
+        f"{len(returns)} trajectories: the task ended {sum(terminated)}, a limit cut {cut}",
+    )
     return "\n".join(lines)
 
 
@@ -202,7 +214,8 @@ class Verification:
         """The checkpoint to go on from."""
         if checkpoint is None:
             raise CheckpointError(
-                f"{self.source} could not be copied.", f"Free some space under {self.run}.",
+                f"{self.source} could not be copied.",
+                f"Free some space under {self.run}.",
             )
         return checkpoint
 
@@ -218,7 +231,9 @@ class Verification:
         made = read_manifest(self.folder / "checkpoints" / name_of(self.until))["files"]
         there = read_manifest(self.target)["files"]
         differing = sorted(n for n in made | there if made.get(n) != there.get(n))
-        saved = {row["iteration"]: timeless(row) for row in read_metrics(self.run / "metrics.jsonl")}
+        saved = {
+            row["iteration"]: timeless(row) for row in read_metrics(self.run / "metrics.jsonl")
+        }
         rows = json.loads(json.dumps([timeless(row) for row in self.rows]))
         differing += [
             f"metrics of iteration {row['iteration']}"
@@ -244,5 +259,6 @@ def _write(path: Path, text: str) -> None:
         write_atomically(path, text)
     except OSError as error:
         raise StorageError(
-            f"{path} cannot be written: {error.strerror or error}.", "Free some space there.",
+            f"{path} cannot be written: {error.strerror or error}.",
+            "Free some space there.",
         ) from error

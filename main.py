@@ -58,7 +58,9 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     checkpoints = saved_states(config, folder, workers)
     checkpoint = checkpoints.load_latest()
     progress = Progress(
-        config.progress, is_root=workers.is_root, total_steps=config.num_timesteps,
+        config.progress,
+        is_root=workers.is_root,
+        total_steps=config.num_timesteps,
     )
     lines = [*parsed.warnings, *experiment.warnings, *(checkpoint.warnings if checkpoint else ())]
     for line in [*lines, f"run folder: {folder}"]:
@@ -67,7 +69,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         config,
         folder,
         is_root=workers.is_root,
-        resume_after=checkpoint and checkpoint.iteration,
+        resume_after=checkpoint.iteration if checkpoint else None,
         run_name=experiment.name,
         group=experiment.group,
         print=progress.message,
@@ -134,12 +136,22 @@ def build(config: Any, workers: Workers, **parts: Any) -> Any:
     agent = build_agent(config, environment, workers, streams=streams, environments=mine)
     tests = make_vector_env(config.env_id, seeds=test_seeds) if test_seeds else None
     return Orchestrator(
-        agent, environment, evaluation=(tests, test_seeds), config=config, workers=workers, **parts,
+        agent,
+        environment,
+        evaluation=(tests, test_seeds),
+        config=config,
+        workers=workers,
+        **parts,
     )
 
 
 def build_agent(
-    config: Any, environment: Any, workers: Workers, *, streams: Streams, environments: slice,
+    config: Any,
+    environment: Any,
+    workers: Workers,
+    *,
+    streams: Streams,
+    environments: slice,
 ) -> Any:
     """The agent that acts in `environment`, this worker's slice of the run's environments."""
     import torch
@@ -195,7 +207,9 @@ def verify_resume(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
             checkpoints=checkpoints,
             tracker=verification,
             progress=Progress(
-                config.progress, is_root=workers.is_root, total_steps=config.num_timesteps,
+                config.progress,
+                is_root=workers.is_root,
+                total_steps=config.num_timesteps,
             ),
             deadline=Deadline(workers=workers),
         )

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from helpers.deadline import Deadline
 
 
+# observations, rewards, terminated, truncated, infos
+Step = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
+
+
 class VectorEnvironment(Protocol):
     """What the loop needs of a vector environment in SAME_STEP autoreset."""
 
@@ -27,7 +31,7 @@ class VectorEnvironment(Protocol):
     single_action_space: Any
 
     def reset(self, *, seed: Any = None) -> tuple[np.ndarray, dict[str, Any]]: ...
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, ...]: ...
+    def step(self, actions: np.ndarray) -> Step: ...
     def successors(self, observations: np.ndarray, infos: Mapping[str, Any]) -> np.ndarray: ...
     def state_dict(self) -> State: ...
     def load_state_dict(self, state: State) -> None: ...
@@ -215,10 +219,10 @@ class Orchestrator:
                 "the simulation diverged: a smaller --policy_std_init keeps actions smaller; "
                 "the last checkpoint is intact",
             )
-        row = {"rollout/episodes": int(episodes), "rollout/return_mean": None}
+        row: dict[str, Any] = {"rollout/episodes": int(episodes), "rollout/return_mean": None}
         if episodes:
-            row["rollout/return_mean"] = returns / episodes
-            row["rollout/length_mean"] = lengths / episodes
+            row["rollout/return_mean"] = float(returns / episodes)
+            row["rollout/length_mean"] = float(lengths / episodes)
         return row
 
     def _evaluate_if_due(self, row: dict[str, Any]) -> bool:

@@ -209,6 +209,11 @@ class PPOConfig(ObservationSettings, RunConfig):
         "largest norm of a gradient, after it is averaged over workers; 0 or less is no limit",
         group="optimisation",
     )
+    compile: bool = setting(
+        True,
+        "gradient steps in native code where there is a C compiler; --no-compile is plain torch",
+        group="optimisation",
+    )
     layer_norm: bool = setting(
         False,
         "layer normalisation after each hidden layer",

@@ -86,3 +86,35 @@ class ObservationNormalizer(RunningMoments):
         standard = observations - self.offset
         standard *= self.scale
         return np.clip(standard, -self.CLIP, self.CLIP, out=standard)
+
+
+class ReturnNormalizer(RunningMoments):
+    """Running standardisation of returns: a critic speaks in deviations `sd` from `center`.
+
+    Args:
+        active: where false, center and sd stay 0 and 1.
+    """
+
+    def __init__(self, *, active: bool) -> None:
+        super().__init__(())
+        self.active = active
+        self._refresh()
+
+    def _refresh(self) -> None:
+        known = self.active and self.count > 0
+        self.center = float(self.mean) if known else 0.0
+        self.sd = float(np.sqrt(self.variance + 1e-8)) if known else 1.0
+
+    def update(self, batch: np.ndarray, *, workers: Workers) -> None:
+        """Take in returns from each worker; collective."""
+        super().update(batch, workers=workers)
+        self._refresh()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        super().load_state_dict(state)
+        self._refresh()
+
+    def in_rewards(self, values: np.ndarray) -> np.ndarray:
+        """Values of the critic in units of reward."""
+        return values * self.sd + self.center

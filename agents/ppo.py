@@ -17,20 +17,14 @@ from torch import Tensor
 
 from agents import losses
 from agents.base import Metrics, RewardFunction, Transitions, environment_reward
-from agents.configs import PPOConfig, hidden_sizes
+from agents.configs import PPOConfig
 from agents.exploration import ExplorationNoise
+from agents.flat import FlatAdam, FlatParameters, clip_norm_
 from agents.minibatches import Batch, minibatches, sample_orders, standardised
-from agents.networks import (
-    CategoricalActor,
-    Critic,
-    FlatAdam,
-    FlatParameters,
-    GaussianActor,
-    clip_norm_,
-    make_actor,
-    perceptron,
-)
-from agents.normalizer import ObservationNormalizer, RunningMoments
+from agents.networks import GaussianActor, make_actor_critic
+from agents.normalizer import ObservationNormalizer, ReturnNormalizer
+from agents.ppo_native import native_steps
+from agents.schedules import StepSizes
 from helpers.errors import CheckpointError, NumericalError
 from helpers.seeding import Streams
 from helpers.workers import Workers
@@ -65,10 +59,23 @@ class PPO:
         self.local_share = len(self.environments) / config.num_envs  # b / B
         self.dtype = np.dtype(config.precision)
         (observation_dim,) = observation_space.shape
-        self.actor, self.critic = make_networks(observation_dim, action_space, config, streams)
+        self.actor, self.critic = make_actor_critic(
+            observation_dim,
+            action_space,
+            config,
+            seed=streams.integer("initialisation"),
+        )
         self.parameters = FlatParameters({"policy": self.actor, "value": self.critic})
         workers.broadcast_(self.parameters.values)
         self.optimizer = FlatAdam(self.parameters)
+        self.native = native_steps(
+            self.actor,
+            self.critic,
+            parameters=self.parameters,
+            optimizer=self.optimizer,
+            config=config,
+            workers=workers,
+        )
         self.noise = ExplorationNoise(
             self.actor.noise,
             streams=streams,
@@ -78,10 +85,9 @@ class PPO:
             dtype=self.dtype,
         )
         self.observations = ObservationNormalizer(observation_dim, dtype=self.dtype)
-        self.returns = RunningMoments(())
+        self.returns = ReturnNormalizer(active=config.normalize_values)
+        self.step_sizes = StepSizes(config)
         self.iteration = 0
-        self.step_size_scale = 1.0  # moved by lr_schedule=adaptive alone
-        self._value_mean, self._value_sd = 0.0, 1.0
 
     # Acting
 
@@ -94,6 +100,11 @@ class PPO:
         """Actions (N, act_dim) or (N,) for raw observations (N, obs_dim): sampled, or the mode."""
         noise = torch.from_numpy(self.noise.next()) if explore else None
         with torch.inference_mode():
+            if self.native is not None:
+                raw = np.ascontiguousarray(observations, dtype=self.dtype)
+                normalizer = self.observations if self.config.p_batch_norm else None
+                head = torch.from_numpy(self.native.head(raw, normalizer))
+                return self.actor.choose(head, noise).numpy(), {}
             standard = torch.from_numpy(self._policy_input(observations))
             return self.actor.act(standard, noise).numpy(), {}
 
@@ -114,9 +125,8 @@ class PPO:
     ) -> Metrics:
         """Several epochs of clipped policy gradient and value regression; collective."""
         config = self.config
-        self._value_mean, self._value_sd = self._return_moments()
         rewards = np.asarray(reward(rollout), dtype=self.dtype)
-        step_sizes = self._step_sizes()
+        step_sizes = self.step_sizes.begin(self.iteration)
         policy_input = torch.from_numpy(self._policy_input(rollout.observations)).flatten(0, 1)
         data = {
             "policy_input": policy_input,
@@ -146,27 +156,25 @@ class PPO:
                 estimate = self._estimate(data["value_input"], next_input, rewards, rollout)
             data["target"] = estimate["target"]
             data["advantage"] = self._scaled_advantage(estimate["advantage"], order)
-            epoch_metrics = torch.stack(
-                [self._gradient_step(batch, step_sizes) for batch in minibatches(data, order)],
-            )
+            epoch_metrics = self._epoch(data, order, step_sizes)
             step_metrics.append(epoch_metrics)
             if config.target_kl > 0.0 or config.lr_schedule == "adaptive":
                 kl = self._mean_over_workers(epoch_metrics)[KL]
-                step_sizes = self._adapt_step_sizes(kl)
+                step_sizes = self.step_sizes.adapt(kl)
                 if 0.0 < config.target_kl < kl:
                     break
-        metrics = self._metrics(torch.cat(step_metrics), fit)
-        returns = estimate["target"].numpy() * self._value_sd + self._value_mean
-        self.returns.update(returns, workers=self.workers)
-        self.observations.update(rollout.observations, workers=self.workers)
-        self.iteration += 1
-        return metrics | {
+        metrics = self._metrics(torch.cat(step_metrics), fit) | {
             "update/epochs": float(len(step_metrics)),
             "update/policy_step_size": step_sizes["policy"],
             "update/value_step_size": step_sizes["value"],
-            "value/return_mean": self._value_mean,
-            "value/return_sd": self._value_sd,
+            "value/return_mean": self.returns.center,
+            "value/return_sd": self.returns.sd,
         }
+        returns = self.returns.in_rewards(estimate["target"].numpy())
+        self.returns.update(returns, workers=self.workers)
+        self.observations.update(rollout.observations, workers=self.workers)
+        self.iteration += 1
+        return metrics
 
     def _estimate(
         self,
@@ -183,20 +191,20 @@ class PPO:
         shape = rewards.shape
         with torch.no_grad():
             value, next_value = self.critic(value_input), self.critic(next_input)
-        advantage = losses.gae(
+        advantages = losses.gae(
             rewards,
-            value.numpy().reshape(shape) * self._value_sd + self._value_mean,
-            next_values=next_value.numpy().reshape(shape) * self._value_sd + self._value_mean,
+            self.returns.in_rewards(value.numpy().reshape(shape)),
+            next_values=self.returns.in_rewards(next_value.numpy().reshape(shape)),
             terminated=rollout.terminated,
             truncated=rollout.truncated,
             gamma=self.config.gamma,
             gae_lambda=self.config.gae_lambda,
         )
-        advantage = torch.from_numpy(advantage).flatten()
+        advantage = torch.from_numpy(advantages).flatten()
         return {
             "value": value,
             "advantage": advantage,
-            "target": advantage / self._value_sd + value,
+            "target": advantage / self.returns.sd + value,
         }
 
     def _scaled_advantage(self, advantage: Tensor, order: Tensor) -> Tensor:
@@ -209,12 +217,27 @@ class PPO:
             workers=self.workers,
         )
 
+    def _epoch(self, data: Batch, order: Tensor, step_sizes: Mapping[str, float]) -> Tensor:
+        """A gradient step on each minibatch; this worker's share of their metrics (M, 6)."""
+        if self.native is not None:
+            return self.native.epoch(
+                data,
+                order,
+                batch_size=self.config.batch_size,
+                step_sizes=step_sizes,
+            )
+        return torch.stack(
+            [self._gradient_step(batch, step_sizes) for batch in minibatches(data, order)],
+        )
+
     def _old_log_probs(self, data: Batch, order: Tensor) -> Tensor:
         """Log-probabilities (T * N,) of the rollout's actions under the policy that chose them.
 
         Computed here and in minibatches of the first epoch, not while acting: so the first ratio
         is exactly 1, also for actions beyond their bounds.
         """
+        if self.native is not None:
+            return self.native.log_probs(data, order)
         old = torch.empty(order.numel(), dtype=self.parameters.values.dtype)
         with torch.no_grad():
             for index in order:
@@ -256,35 +279,12 @@ class PPO:
         """One Adam step on the global minibatch; metrics (6,), this worker's share of the means."""
         gradients = self.parameters.gradients.zero_()
         loss, metrics = self.loss(batch)
-        (loss * self.local_share).backward()  # type: ignore[no-untyped-call]
+        (loss * self.local_share).backward()
         self.workers.sum_(gradients)
         norm = clip_norm_(gradients, self.config.clip_norm)
         self.optimizer.step(step_sizes)
         # Summed over workers, shares make means; the norm is the same on all.
         return torch.cat([metrics * self.local_share, (norm / self.workers.size).view(1)])
-
-    # Schedules
-
-    def _step_sizes(self) -> dict[str, float]:
-        config = self.config
-        scale = self.step_size_scale
-        if config.lr_schedule == "linear":
-            done = self.iteration * config.rollout_len / config.num_timesteps
-            scale = max(0.0, 1.0 - done)
-        return {"policy": config.p_lr * scale, "value": config.v_lr * scale}
-
-    def _adapt_step_sizes(self, kl: float) -> dict[str, float]:
-        if self.config.lr_schedule == "adaptive":
-            if kl > 2.0 * self.config.desired_kl:
-                self.step_size_scale = max(self.step_size_scale / 1.5, 1e-2)
-            elif kl < 0.5 * self.config.desired_kl:
-                self.step_size_scale = min(self.step_size_scale * 1.5, 1e2)
-        return self._step_sizes()
-
-    def _return_moments(self) -> tuple[float, float]:
-        if not self.config.normalize_values or self.returns.count == 0:
-            return 0.0, 1.0
-        return float(self.returns.mean), float(np.sqrt(self.returns.variance + 1e-8))
 
     # Reporting
 
@@ -333,7 +333,7 @@ class PPO:
             "observations": self.observations.state_dict(),
             "returns": self.returns.state_dict(),
             "iteration": self.iteration,
-            "step_size_scale": self.step_size_scale,
+            "step_size_scale": self.step_sizes.scale,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -353,7 +353,7 @@ class PPO:
         self.observations.load_state_dict(state["observations"])
         self.returns.load_state_dict(state["returns"])
         self.iteration = int(state["iteration"])
-        self.step_size_scale = float(state["step_size_scale"])
+        self.step_sizes.scale = float(state["step_size_scale"])
         self.noise.rewind(self.iteration)
 
     def synchronised_arrays(self) -> dict[str, np.ndarray]:
@@ -377,33 +377,3 @@ STEP_METRICS = (
     "update/gradient_norm",
 )
 KL = STEP_METRICS.index("policy/approx_kl")
-
-
-def make_networks(
-    observation_dim: int,
-    action_space: gymnasium.Space,
-    config: PPOConfig,
-    streams: Streams,
-) -> tuple[GaussianActor | CategoricalActor, Critic]:
-    """Actor and critic, equal on every worker; with `shared_value`, on one perception stack."""
-    make = {
-        "generator": torch.Generator().manual_seed(streams.integer("initialisation")),
-        "dtype": getattr(torch, config.precision),
-    }
-    width = hidden_sizes(config.p_perception_stack)[-1]
-    features = perceptron(
-        observation_dim,
-        hidden_sizes(config.p_perception_stack),
-        layer_norm=config.layer_norm,
-        **make,
-    )
-    actor = make_actor(features, width, action_space, std_init=config.policy_std_init, **make)
-    if not config.shared_value:
-        width = hidden_sizes(config.v_perception_stack)[-1]
-        features = perceptron(
-            observation_dim,
-            hidden_sizes(config.v_perception_stack),
-            layer_norm=config.layer_norm,
-            **make,
-        )
-    return actor, Critic(features, width, **make)

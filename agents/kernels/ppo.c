@@ -207,25 +207,46 @@ static float surrogate(const Job *job, float log_prob, int64_t i, double *metric
     return plain <= bounded ? -plain : 0.0f;
 }
 
-static void gaussian_head(const Job *job, Space *space, const int64_t *index, int64_t batch, float scale,
-                          double *metrics) {
-    const int64_t actions = job->policy.sizes[job->policy.layers], padded = PADDED(actions);
-    const float *log_std = job->parameters + job->log_std, *mean = space->activation[job->policy.layers];
-    float *log_std_gradient = job->gradients + job->log_std, *delta = space->delta[0];
-    float inverse[actions], constant = 0.0f;
+/* Log-density of one action; z (actions,) is left behind. */
+static inline float gaussian_log_prob(const float *action, const float *mean, const float *inverse, float constant,
+                                      int64_t actions, float *z) {
+    float squares = 0.0f;
+    for (int64_t j = 0; j < actions; j++) {
+        z[j] = (action[j] - mean[j]) * inverse[j];
+        squares += z[j] * z[j];
+    }
+    return -0.5f * squares - constant;
+}
+
+/* Inverse deviations, and the constant of the log-density. */
+static inline float gaussian_scale(const float *log_std, int64_t actions, float *inverse) {
+    float constant = 0.0f;
     for (int64_t j = 0; j < actions; j++) {
         inverse[j] = expf(-log_std[j]);
         constant += log_std[j] + 0.918938533204672742f;
     }
+    return constant;
+}
+
+static inline float log_sum_exp(const float *logit, int64_t choices) {
+    float largest = logit[0], sum = 0.0f;
+    for (int64_t k = 1; k < choices; k++) largest = logit[k] > largest ? logit[k] : largest;
+    for (int64_t k = 0; k < choices; k++) sum += expf(logit[k] - largest);
+    return largest + logf(sum);
+}
+
+static void gaussian_head(const Job *job, Space *space, const int64_t *index, int64_t batch, float scale,
+                          double *metrics) {
+    const int64_t actions = job->policy.sizes[job->policy.layers], padded = PADDED(actions);
+    const float *mean = space->activation[job->policy.layers];
+    float *log_std_gradient = job->gradients + job->log_std, *delta = space->delta[0];
+    float inverse[actions], z[actions];
+    const float constant = gaussian_scale(job->parameters + job->log_std, actions, inverse);
     memset(delta, 0, sizeof(float) * batch * padded);
     for (int64_t b = 0; b < batch; b++) {
-        const float *action = job->action + index[b] * actions;
-        float z[actions], squares = 0.0f;
-        for (int64_t j = 0; j < actions; j++) {
-            z[j] = (action[j] - mean[b * padded + j]) * inverse[j];
-            squares += z[j] * z[j];
-        }
-        const float slope = scale * surrogate(job, -0.5f * squares - constant, index[b], metrics);
+        const float log_prob = gaussian_log_prob(job->action + index[b] * actions, mean + b * padded, inverse,
+                                                 constant, actions, z);
+        const float slope = scale * surrogate(job, log_prob, index[b], metrics);
         for (int64_t j = 0; j < actions; j++) {
             delta[b * padded + j] = slope * z[j] * inverse[j];
             log_std_gradient[j] += slope * (z[j] * z[j] - 1.0f);
@@ -238,14 +259,12 @@ static void gaussian_head(const Job *job, Space *space, const int64_t *index, in
 static void categorical_head(const Job *job, Space *space, const int64_t *index, int64_t batch, float scale,
                              double *metrics) {
     const int64_t choices = job->policy.sizes[job->policy.layers], padded = PADDED(choices);
-    float *delta = space->delta[0];
+    float *delta = space->delta[0], log_prob[choices];
     memset(delta, 0, sizeof(float) * batch * padded);
     for (int64_t b = 0; b < batch; b++) {
         const float *logit = space->activation[job->policy.layers] + b * padded;
-        float largest = logit[0], sum = 0.0f, entropy = 0.0f, log_prob[choices];
-        for (int64_t k = 1; k < choices; k++) largest = logit[k] > largest ? logit[k] : largest;
-        for (int64_t k = 0; k < choices; k++) sum += expf(logit[k] - largest);
-        const float normaliser = largest + logf(sum);
+        const float normaliser = log_sum_exp(logit, choices);
+        float entropy = 0.0f;
         for (int64_t k = 0; k < choices; k++) {
             log_prob[k] = logit[k] - normaliser;
             entropy -= expf(log_prob[k]) * log_prob[k];
@@ -278,6 +297,28 @@ static void value_head(const Job *job, Space *space, const int64_t *index, int64
         }
         metrics[1] += loss;
         delta[b * LANES] = scale * job->baseline_scale * slope;
+    }
+}
+
+/* Log-probabilities of the minibatches' actions, left where each sample lies; with the arithmetic of `gradient`. */
+void log_probs(Job *job, const int64_t *order, int64_t count, int64_t batch, float *result) {
+    Space policy;
+    const int64_t outputs = job->policy.sizes[job->policy.layers], padded = PADDED(outputs);
+    float inverse[outputs], z[outputs], constant = 0.0f;
+    if (job->log_std >= 0) constant = gaussian_scale(job->parameters + job->log_std, outputs, inverse);
+    lay_out(&job->policy, &policy, batch, job->work);
+    load_weights(&job->policy, &policy, job->parameters);
+    for (int64_t m = 0; m < count; m++) {
+        const int64_t *index = order + m * batch;
+        gather(&job->policy, &policy, job->policy_input, index, batch);
+        forward(&job->policy, &policy, batch);
+        for (int64_t b = 0; b < batch; b++) {
+            const float *head = policy.activation[job->policy.layers] + b * padded;
+            const int64_t i = index[b];
+            result[i] = job->log_std < 0
+                            ? head[job->choice[i]] - log_sum_exp(head, outputs)
+                            : gaussian_log_prob(job->action + i * outputs, head, inverse, constant, outputs, z);
+        }
     }
 }
 

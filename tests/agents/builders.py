@@ -37,7 +37,11 @@ def small_config(algo: str = "ppo", **settings: Any) -> Any:
 
 
 def small_agent(
-    config: Any, action_space: gymnasium.Space, *, workers: Workers | None = None, dim: int = 0,
+    config: Any,
+    action_space: gymnasium.Space,
+    *,
+    workers: Workers | None = None,
+    dim: int = 0,
 ) -> Any:
     """An agent on this worker's share of the environments."""
     workers = workers or Workers.solo()
@@ -52,7 +56,10 @@ def small_agent(
 
 
 def random_rollout(
-    agent: Any, action_space: gymnasium.Space, *, iteration: int = 0,
+    agent: Any,
+    action_space: gymnasium.Space,
+    *,
+    iteration: int = 0,
 ) -> Transitions:
     """A rollout of noise, keyed by global environment, with the agent's own actions."""
     config, columns = agent.config, []

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from agents import losses
-from agents.networks import FlatAdam, FlatParameters, clip_norm_
+from agents.flat import FlatAdam, FlatParameters, clip_norm_
 
 SHAPE = (40, 5)
 

@@ -7,6 +7,7 @@ import torch
 from agents import losses
 from agents.minibatches import minibatches, sample_orders
 from agents.normalizer import ObservationNormalizer, RunningMoments
+from agents.ppo import KL
 from helpers.errors import CheckpointError, NumericalError
 from helpers.seeding import Streams
 from helpers.workers import Workers
@@ -26,9 +27,8 @@ def trained(probe, iterations=40, **settings):
 
 def value(agent, observation):
     standard = agent._value_input(np.array([[observation]], dtype=np.float32))
-    mean, sd = agent._return_moments()
     with torch.no_grad():
-        return mean + sd * float(agent.critic(torch.from_numpy(standard)))
+        return agent.returns.in_rewards(float(agent.critic(torch.from_numpy(standard))))
 
 
 @pytest.mark.parametrize("normalize_values", [False, True])
@@ -72,31 +72,43 @@ def test_a_continuous_target_is_learnt():
 
 
 @pytest.mark.parametrize("kind", ["continuous", "discrete"])
-def test_first_ratio_is_exactly_one_also_beyond_the_bounds(kind):
-    config = small_config(policy_std_init=5.0)
-    agent = small_agent(config, SPACES[kind])
+@pytest.mark.parametrize("compile", [False, True])
+def test_first_ratio_is_exactly_one_also_beyond_the_bounds(kind, compile, monkeypatch):
+    agent = small_agent(small_config(policy_std_init=5.0, compile=compile), SPACES[kind])
     agent.observations.update(np.random.default_rng(0).normal(1, 3, (50, 5)), workers=agent.workers)
     rollout = random_rollout(agent, SPACES[kind])
     if kind == "continuous":
         assert (np.abs(rollout.actions) > 1.0).mean() > 0.5  # most are clipped by the environment
-    ratios, plain = [], losses.ppo_clip_loss
+    divergences, ratios = [], []
+    epoch, surrogate = agent._epoch, losses.ppo_clip_loss
 
-    def spy(log_prob, old_log_prob, **settings):
+    def spy_epoch(*arguments):
+        metrics = epoch(*arguments)
+        divergences.append(metrics[:, KL])
+        return metrics
+
+    def spy_surrogate(log_prob, old_log_prob, **settings):
         ratios.append((log_prob - old_log_prob).exp().detach())
-        return plain(log_prob, old_log_prob, **settings)
+        return surrogate(log_prob, old_log_prob, **settings)
 
-    losses.ppo_clip_loss = spy
-    try:
-        agent.update(rollout)
-    finally:
-        losses.ppo_clip_loss = plain
-    assert torch.equal(ratios[0], torch.ones_like(ratios[0]))
-    assert not torch.equal(ratios[-1], torch.ones_like(ratios[-1]))
+    monkeypatch.setattr(agent, "_epoch", spy_epoch)
+    monkeypatch.setattr(losses, "ppo_clip_loss", spy_surrogate)
+    agent.update(rollout)
+    assert (agent.native is None) != compile
+    assert divergences[0][0] == 0.0
+    assert divergences[-1][-1] > 0.0
+    if not compile:
+        assert torch.equal(ratios[0], torch.ones_like(ratios[0]))
 
 
 def test_each_sample_is_in_exactly_one_minibatch_an_epoch_and_environments_equally():
     orders = sample_orders(
-        Streams(0), environments=range(4), iteration=3, epochs=2, rollout_len=16, count=4,
+        Streams(0),
+        environments=range(4),
+        iteration=3,
+        epochs=2,
+        rollout_len=16,
+        count=4,
     )
     assert orders.shape == (2, 4, 16)
     for order in orders:

@@ -18,7 +18,9 @@ def main() -> None:
     out, kind, *settings = sys.argv[1:]
     workers = Workers.connect()
     options = dict(setting.split("=") for setting in settings)
-    config = small_config(**{"precision": "float64", "num_envs": 12, "rollout_len": 192, "batch_size": 48} | options)
+    config = small_config(
+        **{"precision": "float64", "num_envs": 12, "rollout_len": 192, "batch_size": 48} | options,
+    )
     if kind in SPACES:
         agent = small_agent(config, SPACES[kind], workers=workers)
         for i in range(ITERATIONS):
@@ -34,7 +36,7 @@ def main() -> None:
             config,
             environment.single_action_space,
             workers=workers,
-            dim=environment.single_observation_space.shape[0],
+            dim=environment.reset()[0].shape[1],
         )
         train_on(agent, environment, ITERATIONS)
         environment.close()

@@ -1,0 +1,93 @@
+"""Small C kernels, built once on each kind of machine and kept; without a compiler, none.
+
+A kernel never defines anything: it is a faster route to what a module says in torch, and tests hold the
+two equal. `build` gives a library; who asks for it goes on in torch where it gives None.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+_log = logging.getLogger(__name__)
+SOURCES = Path(__file__).parent / "kernels"
+FLAGS = (
+    "-O3",
+    "-march=native",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-shared",
+    "-fPIC",
+)
+
+
+@cache
+def build(name: str) -> ctypes.CDLL | None:
+    """The library of `kernels/<name>.c` for this processor, from the cache or compiled now.
+
+    None, and one warning in the log, where there is no C compiler or it fails.
+    """
+    compiler = shutil.which(os.environ.get("CC") or "gcc") or shutil.which("cc")
+    if compiler is None:
+        _log.warning("no C compiler here: gradient steps run in torch, several times slower")
+        return None
+    source = SOURCES / f"{name}.c"
+    library = _cache_folder() / f"{name}-{_key(source, compiler)}.so"
+    if not library.exists():
+        trouble = _compile(compiler, source, library)
+        if trouble:
+            _log.warning("%s failed, gradient steps run in torch: %s", compiler, trouble)
+            return None
+    return ctypes.CDLL(str(library))
+
+
+def _key(source: Path, compiler: str) -> str:
+    """Names what the machine code depends on: source, flags, compiler, processor."""
+    version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
+    features = b""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_bytes().splitlines()
+        features = b"".join(
+            [line for line in lines if line.startswith((b"model name", b"flags"))][:2],
+        )
+    parts = [source.read_bytes(), " ".join(FLAGS).encode(), version, features]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
+
+
+def _cache_folder() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "milozero" / "kernels"
+
+
+def _compile(compiler: str, source: Path, library: Path) -> str:
+    """What went wrong, or "". Made beside the target and renamed: workers do not disturb each other."""
+    try:
+        library.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+            made = Path(folder) / library.name
+            command = [compiler, *FLAGS, "-o", str(made), str(source), "-lm"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                return (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[0]
+            made.rename(library)
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def aligned(count: int) -> np.ndarray:
+    """An uninitialised float32 vector that starts on a 64-byte boundary."""
+    raw = np.empty(count * 4 + 64, dtype=np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + count * 4].view(np.float32)

@@ -1,0 +1,90 @@
+"""The C kernel says what the torch loss says."""
+
+import numpy as np
+import pytest
+import torch
+
+from agents import native
+from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
+
+WIDE = {"p_perception_stack": "mlp_64", "v_perception_stack": "mlp_64"}
+
+
+@pytest.mark.parametrize("kind", ["continuous", "discrete"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"value_clip": 0.02},
+        {"p_ent_reg_scale": 0.05},
+        {"clip_norm": 0.0, "clip_ratio": 0.01},
+        {"p_perception_stack": "mlp_24_40_7", "v_perception_stack": "mlp_33"},
+        {"p_batch_norm": False, "normalize_advantages": False},
+    ],
+    ids=str,
+)
+def test_native_and_torch_learn_the_same(kind, settings):
+    agents = [
+        small_agent(small_config(**(WIDE | {"compile": compile} | settings)), SPACES[kind])
+        for compile in (False, True)
+    ]
+    assert agents[0].native is None and agents[1].native is not None
+    for i in range(2):  # 24 gradient steps
+        rollouts = [random_rollout(agent, SPACES[kind], iteration=i) for agent in agents]
+        np.testing.assert_allclose(rollouts[0].actions, rollouts[1].actions, atol=1e-5)
+        metrics = [agent.update(rollouts[0]) for agent in agents]
+        for name, value in metrics[0].items():
+            assert metrics[1][name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
+    torch.testing.assert_close(
+        agents[0].parameters.values,
+        agents[1].parameters.values,
+        rtol=0,
+        atol=1e-6,
+    )
+    observations = np.random.default_rng(1).normal(size=(7, 5))
+    greedy = [agent.predict(observations, explore=False)[0] for agent in agents]
+    np.testing.assert_allclose(greedy[0], greedy[1], atol=1e-5)
+
+
+def test_tanh_holds_over_its_whole_range():
+    """Large observations saturate: the approximation must neither overshoot nor lose its sign."""
+    agents = [
+        small_agent(small_config(compile=compile, p_batch_norm=False, **WIDE), SPACES["continuous"])
+        for compile in (False, True)
+    ]
+    scales = np.logspace(-6, 4, 200)[:, None]
+    observations = scales * np.random.default_rng(0).normal(size=(200, 5))
+    heads = [agent.predict(observations, explore=False)[0] for agent in agents]
+    np.testing.assert_allclose(heads[0], heads[1], atol=2e-6)
+
+
+def test_without_a_compiler_torch_does_it_and_the_log_says_so(monkeypatch, caplog, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CC", "no-such-compiler")
+    native.build.cache_clear()
+    try:
+        agent = small_agent(small_config(), SPACES["continuous"])
+    finally:
+        native.build.cache_clear()
+    assert agent.native is None
+    assert "no C compiler" in caplog.text
+    agent.update(random_rollout(agent, SPACES["continuous"]))
+
+
+def test_a_compiler_that_fails_is_survived(monkeypatch, caplog, tmp_path):
+    compiler = tmp_path / "broken-cc"
+    compiler.write_text("#!/bin/sh\necho cannot >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    native.build.cache_clear()
+    try:
+        assert native.build("ppo") is None
+    finally:
+        native.build.cache_clear()
+    assert "cannot" in caplog.text
+
+
+@pytest.mark.parametrize("settings", [{"shared_value": True}, {"layer_norm": True}], ids=str)
+def test_other_networks_stay_in_torch(settings):
+    assert small_agent(small_config(**settings), SPACES["continuous"]).native is None

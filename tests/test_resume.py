@@ -1,0 +1,141 @@
+"""An interrupted run, continued, equals one that nobody disturbed: bit for bit, however it was ended.
+
+Each environment meets each number of workers here, each with one kind of interruption; all combinations run in
+benchmarks/resume.py.
+"""
+
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+
+from tests import launch
+
+ITERATIONS = 40
+SETTINGS = {
+    "task": "train",
+    "algo": "ppo",
+    "num_envs": 6,
+    "rollout_len": 96,
+    "batch_size": 24,
+    "num_timesteps": 96 * ITERATIONS,
+    "optim_epochs_per_iter": 2,
+    "p_perception_stack": "mlp_16",
+    "v_perception_stack": "mlp_16",
+    "save_frequency": 4,
+    "eval_frequency": 10,
+    "eval_episodes": 3,
+    "sync_frequency": 3,
+    "progress": "none",
+}
+CASES = [
+    ("Hopper-v5", 1, "USR1"),
+    ("Hopper-v5", 2, "kill all"),
+    ("Hopper-v5", 3, "kill one"),
+    ("CartPole-v1", 1, "kill all"),
+    ("CartPole-v1", 2, "kill one"),
+    ("CartPole-v1", 3, "USR1"),
+    ("Cheetah-Run-Feat-v0", 1, "USR1"),
+    ("Cheetah-Run-Feat-v0", 2, "USR1"),
+    ("Cheetah-Run-Feat-v0", 3, "kill all"),
+]
+
+
+def settings(env_id, folder, name, **others):
+    """Flags of a small run; evaluations of 1000-step episodes are few."""
+    evaluation = {"eval_frequency": 20, "eval_episodes": 1} if "Feat" in env_id else {}
+    named = {"env_id": env_id, "runs_dir": folder, "uuid": name}
+    return [f"--{key}={value}" for key, value in (SETTINGS | evaluation | named | others).items()]
+
+
+def check_interrupted_run(folder, env_id, workers, how, *, seed=0):
+    """Run undisturbed, run interrupted and continued, compare; how many rows there were by then."""
+    undisturbed = folder / "undisturbed.seed00"
+    if not undisturbed.exists():
+        done = launch.run(settings(env_id, folder, undisturbed.name), workers=workers)
+        assert done.returncode == 0, done.stderr
+    name = f"{how.replace(' ', '_')}_{seed}.seed00"
+    flags, interrupted = settings(env_id, folder, name), folder / name
+    process = launch.start(flags, workers=workers)
+    launch.wait_for_rows(interrupted, random.Random(f"{name}{seed}").randrange(2, 25), process)
+    code = launch.interrupt(process, how)
+    assert code == 75 if how == "USR1" else code != 0
+    before = launch.rows(interrupted)
+    assert 0 < len(before) < ITERATIONS
+    done = launch.run(flags, workers=workers)
+    assert done.returncode == 0, done.stderr
+    assert launch.fingerprint(interrupted) == launch.fingerprint(undisturbed)
+    assert launch.rows(interrupted) == launch.rows(undisturbed)
+    return len(before)
+
+
+@pytest.mark.parametrize(("env_id", "workers", "how"), CASES)
+def test_an_interrupted_run_equals_an_undisturbed_one(tmp_path, env_id, workers, how):
+    check_interrupted_run(tmp_path, env_id, workers, how)
+
+
+def test_twenty_random_kills_lose_and_corrupt_nothing(tmp_path):
+    flags = settings("CartPole-v1", tmp_path, "killed.seed00")
+    script = [sys.executable, "-m", "tests.kills", str(tmp_path), "20"]
+    done = subprocess.run(
+        script,
+        cwd=launch.ROOT,
+        input=json.dumps(flags),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["kills"] == 20
+    assert report["unreadable"] == 0
+    assert report["lost"] == 0
+    undisturbed = launch.run(settings("CartPole-v1", tmp_path, "undisturbed.seed00"))
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    killed, whole = tmp_path / "killed.seed00", tmp_path / "undisturbed.seed00"
+    assert launch.fingerprint(killed) == launch.fingerprint(whole)
+    assert launch.rows(killed) == launch.rows(whole)
+
+
+def test_the_same_command_after_the_end_changes_nothing(tmp_path):
+    flags = settings("CartPole-v1", tmp_path, "done.seed00")
+    assert launch.run(flags).returncode == 0
+    folder = tmp_path / "done.seed00"
+    before = launch.fingerprint(folder), launch.rows(folder)
+    again = launch.run(flags)
+    assert again.returncode == 0, again.stderr
+    assert (launch.fingerprint(folder), launch.rows(folder)) == before
+
+
+def test_a_stop_file_stops_and_verify_resume_proves(tmp_path):
+    flags = settings("Hopper-v5", tmp_path, "stopped.seed00")
+    folder = tmp_path / "stopped.seed00"
+    process = launch.start(flags, workers=2)
+    launch.wait_for_rows(folder, 9, process)
+    (folder / "stop").touch()
+    assert process.wait(launch.PATIENCE) == 75
+    assert not (folder / "stop").exists()
+    verified = launch.run(["--task=verify_resume", f"--model_path={folder}"], workers=2)
+    assert verified.returncode == 0, verified.stderr
+    assert "bitwise identical" in verified.stdout
+    rows = (folder / "metrics.jsonl").read_text()
+    last = rows.splitlines()[-1]
+    (folder / "metrics.jsonl").write_text(
+        rows.replace(last, last.replace("policy/std", "policy/st")),
+    )
+    altered = launch.run(["--task=verify_resume", f"--model_path={folder}"], workers=2)
+    assert altered.returncode == 70
+    assert "NOT identical" in altered.stdout
+
+
+def test_the_time_limit_stops_in_time_and_the_run_goes_on(tmp_path):
+    flags = settings("CartPole-v1", tmp_path, "late.seed00", num_timesteps=960_000)
+    late = launch.run([*flags, "--execution_time=0-00:00:04"])
+    assert late.returncode == 75, late.stderr
+    assert "time limit" in late.stdout
+    rows = len(launch.rows(tmp_path / "late.seed00"))
+    more = launch.run([*flags, "--execution_time=5"])
+    assert more.returncode == 75, more.stderr
+    assert len(launch.rows(tmp_path / "late.seed00")) > rows
