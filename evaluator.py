@@ -71,7 +71,6 @@ class Evaluation:
         self.seeds = [streams.integer("trajectories", i) for i in range(config.num_trajs)]
         self.mine = workers.share(config.num_trajs)
         self.noise = Streams(streams.integer("trajectories"))
-        self.films = config.record or config.render
 
     def make_environment(self) -> Any:
         """This worker's environments, one a trajectory; one more than none, for its spaces."""
@@ -111,7 +110,9 @@ class Evaluation:
             print(table(returns, lengths, terminated, title=title), f"statistics: {path}", sep="\n")
             if made:
                 print(f"demonstrations: {made[0]} ... {len(made)} files")
-            if self.films:
+            if self.config.render:
+                self._show(agent)
+            if self.config.record:
                 self._film(agent)
 
     def _save(self, episodes: Sequence[Episode], policy: str) -> list[Path]:
@@ -134,6 +135,21 @@ class Evaluation:
             write_demo(path, episode.steps, origin | mine)
             paths.append(path)
         return paths
+
+    def _show(self, agent: Agent) -> None:
+        """The trajectories in a window; without a display one line, and no window."""
+        remedy = prepare_rendering(self.config.env_id, "human")
+        if remedy:
+            print(f"no window: {remedy} (--record)")
+            return
+        environment = make_vector_env(
+            self.config.env_id,
+            seeds=self.seeds[:1],
+            render_mode="human",
+        )
+        for seed in self.seeds:
+            run_episodes(environment, agent, seeds=[seed])
+        environment.close()
 
     def _film(self, agent: Agent) -> None:
         """A video of the first trajectory; without a GL library one line, and no video."""

@@ -167,7 +167,7 @@ class RunConfig(Settings):
     )
     record: bool = setting(
         False,
-        "--task=eval: write the trajectories as MP4 videos",
+        "--task=eval: write a video (MP4) of the first trajectory",
         group="evaluation",
         identity=False,
     )
