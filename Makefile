@@ -1,0 +1,102 @@
+# MiloZero: the commands a newcomer needs. `make` alone lists them.
+#
+# Everything is installed into .venv beside this file, by plain pip; no other Python is touched.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help train test lint venv gl clean
+
+# What you may set: make train ENV_ID=Walker2d-v5 SEED=1 NUM_WORKERS=4 ARGS='--p_lr=1e-4'
+ENV_ID ?= Hopper-v5
+SEED ?= 0
+NUM_WORKERS ?= 2
+CONFIG ?= tasks/train_mujoco_ppo.yaml
+ARGS ?=
+MPIEXEC ?= $(VENV)/bin/mpiexec
+
+VENV := .venv
+PY := $(VENV)/bin/python
+# The stamp's name holds a checksum of the requirements: it is missing exactly when an installation is due.
+STAMP := $(VENV)/.ready-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d ' ' -f 1)
+NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+BASE_PYTHON = $(or $(PYTHON),$(shell for python in python3.11 python3 python3.12 python3.13; do \
+	  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done),python3)
+
+# A name of its own for each choice above, so that the same command continues its run and another one starts another.
+quoted = '$(subst ','\'',$(1))'
+ARGS_SUM := $(if $(strip $(ARGS)),_$(shell printf %s $(call quoted,$(ARGS)) | cksum | cut -d ' ' -f 1))
+NAME ?= make_train_$(NUM_WORKERS)_workers$(ARGS_SUM).$(ENV_ID).seed$(SEED)
+RUN = data/runs/$(NAME)
+
+# One thread a process: the workers are the parallelism, and more threads than cores slow all of them.
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+help:  ## List these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@echo
+	@echo "  Variables of train: ENV_ID=$(ENV_ID) SEED=$(SEED) NUM_WORKERS=$(NUM_WORKERS) CONFIG=$(CONFIG) ARGS='$(ARGS)'"
+	@echo "  Example: make train ENV_ID=Walker2d-v5 SEED=1 ARGS='--p_lr=1e-4'"
+
+train: venv gl  ## Train a policy with MPI workers, then record it: a learning curve and a video
+	$(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=train --config=$(CONFIG) --env_id=$(ENV_ID) --seed=$(SEED) --uuid=$(NAME) $(ARGS)
+	$(PY) main.py --task=eval --model_path=$(RUN) --iter_num=best --num_trajs=4 --record
+	@echo
+	@echo "Run folder   $(RUN)"
+	@echo "Curve        $$(ls $(RUN)/learning_curve.png)"
+	@echo "Video        $$(ls -t $(RUN)/videos/*.mp4 2>/dev/null | head -n 1)"
+	@echo "Next"
+	@echo "  make train SEED=$$(($(SEED) + 1))                  another seed"
+	@echo "  make train ENV_ID=HalfCheetah-v5   another environment"
+	@echo "  $(PY) main.py --help   every setting, with its default, unit and bounds"
+	@echo "  $(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=verify_resume --model_path=$(RUN)"
+
+test: venv gl  ## Run the test suite; ARGS='-k gae' picks tests
+	$(PY) -m pytest $(ARGS)
+
+lint: venv  ## Run every linter and list the files to rework; ARGS=--fix mends what can be mended
+	./super_linter.sh $(ARGS)
+
+venv: $(STAMP)  ## Set up .venv alone; PYTHON=python3.12 picks the interpreter
+ifdef PYTHON
+	@[ "$$($(PYTHON) --version)" = "$$($(PY) --version)" ] || { \
+	  echo "$(VENV) was made with $$($(PY) --version), and you ask for $$($(PYTHON) --version)."; \
+	  echo "Remove it and make it again: make clean venv PYTHON=$(PYTHON)"; exit 1; }
+else
+	@:
+endif
+
+# A .venv whose interpreter is gone is made again.
+ifneq ($(shell test -x $(PY) && echo found),found)
+.PHONY: $(STAMP)
+endif
+$(STAMP):
+	@[ -x $(PY) ] || $(BASE_PYTHON) $(NEW_ENOUGH) || { \
+	  echo "Python 3.11 or newer is needed, and $(BASE_PYTHON) is $$($(BASE_PYTHON) --version 2>&1)."; \
+	  echo "Name one: make venv PYTHON=/path/to/python3.11"; exit 1; }
+	@[ -x $(PY) ] || $(BASE_PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(BASE_PYTHON) cannot make virtual environments."; \
+	  echo "On Debian and Ubuntu: sudo apt-get install -y python3-venv"; exit 1; }
+	@echo "Setting up $(VENV) with $$($(PY) --version): about a minute, and the time of the downloads."
+	@$(PY) -m pip install --disable-pip-version-check $$([ -t 1 ] || echo --quiet) -r requirements-dev.txt
+	@rm -f $(VENV)/.ready-*
+	@touch $@
+
+# Videos need one system library, of EGL or of OSMesa. Looked for, and installed where that is allowed, once for each .venv.
+SUDO = $(shell [ "$$(id -u)" = 0 ] || echo 'sudo -n ')
+GL_COMMAND = $(SUDO)$$($(PY) -c 'from environments.rendering import GL_COMMAND; print(GL_COMMAND)')
+CAN_RENDER = $(PY) -c 'from environments.rendering import choose_gl; raise SystemExit(choose_gl() is None)'
+
+gl: $(VENV)/.rendering
+
+$(VENV)/.rendering: | $(STAMP)
+	@$(CAN_RENDER) || { \
+	  echo "No library for offscreen rendering is here. Trying: $(GL_COMMAND)"; \
+	  { $(GL_COMMAND) || { $(SUDO)apt-get update && $(GL_COMMAND); }; } </dev/null >$(VENV)/rendering.log 2>&1; \
+	  $(CAN_RENDER) || echo "No videos until that command is run by who may (what was said: $(VENV)/rendering.log)."; }
+	@touch $@
+
+clean:  ## Remove .venv and the tools' caches; runs in data/ stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build
+	find . -name __pycache__ -type d -not -path './data/*' -prune -exec rm -rf {} +

@@ -1,0 +1,295 @@
+"""The floors, the limits and the words of the house: what a reader may rely on without looking."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("agents", "environments", "helpers", "swarm")
+PROGRAMS = ("main", "orchestrator", "evaluator", "spawner", "reporter", "tuner")
+OURS = frozenset((*PACKAGES, *PROGRAMS, "registry"))
+ALGORITHMS = frozenset("ppo sac td3 ddpg dqn bc dagger imitation".split())
+MOST_LINES = 400
+BROUGHT = {"pydantic_core": "pydantic"}  # by a package that pins it exactly
+
+# What each may import of the project; a name stands for itself and all below it.
+ALLOWED = {
+    "helpers": ("helpers",),
+    "agents": ("agents", "helpers"),
+    "environments": ("environments", "helpers"),
+    "orchestrator": ("agents.base", "helpers"),
+    "evaluator": ("agents.base", "environments", "helpers"),
+    "swarm": ("swarm", "helpers", "agents.configs"),
+    "spawner": ("swarm", "helpers", "agents.configs"),
+    "reporter": ("swarm", "helpers", "agents.configs"),
+}
+# What must answer at once, and on machines without torch, MPI, a simulator or a tracker.
+LIGHT = (
+    "swarm",
+    "spawner",
+    "reporter",
+    "agents.configs",
+    "helpers.configuration",
+    "helpers.experiment",
+)
+HEAVY = ("torch", "mpi4py", "mujoco", "wandb", "matplotlib")
+
+UNSAFE_MODULES = frozenset("pickle cPickle cloudpickle dill marshal shelve joblib".split())
+UNSAFE_CALLS = frozenset("eval exec __import__".split())
+UNSAFE_METHODS = frozenset(
+    "yaml.load yaml.load_all yaml.unsafe_load yaml.full_load torch.load torch.save os.system".split(),
+)
+UNSAFE_KEYWORDS = frozenset(("shell", "allow_pickle"))
+
+
+@cache
+def sources() -> tuple[Path, ...]:
+    """All Python files of the repository, not those of environments, data and builds."""
+    outside = {"data", "build", "venv", "wandb"}
+    folders = [each for each in ROOT.iterdir() if each.is_dir() and each.name not in outside]
+    visible = [each for each in folders if not each.name.startswith(".")]
+    return tuple(sorted([*ROOT.glob("*.py"), *(p for each in visible for p in each.rglob("*.py"))]))
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def shown(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def module_of(path: Path) -> str:
+    return shown(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def imports_of(path: Path) -> list[tuple[int, str]]:
+    """(line, module) of every import, also inside functions; `from agents import ppo` is agents.ppo."""
+    found = []
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{shown(path)}:{node.lineno}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            is_package = (ROOT / str(node.module).replace(".", "/")).is_dir()
+            found += [(node.lineno, name if is_package else str(node.module)) for name in names]
+    return found
+
+
+def lies_in(module: str, place: str) -> bool:
+    return module == place or module.startswith(f"{place}.")
+
+
+def product_sources() -> list[Path]:
+    return [path for path in sources() if shown(path).split("/")[0] not in ("tests", "benchmarks")]
+
+
+@pytest.mark.parametrize("floor", ALLOWED)
+def test_a_floor_imports_only_what_is_below_it(floor: str) -> None:
+    wrong = [
+        f"{shown(path)}:{line}: {floor} imports {module}"
+        for path in product_sources()
+        if lies_in(module_of(path), floor)
+        for line, module in imports_of(path)
+        if module.split(".")[0] in OURS
+        and not any(lies_in(module, allowed) for allowed in ALLOWED[floor])
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_algorithms_do_not_import_one_another() -> None:
+    wrong = [
+        f"{shown(path)}:{line}: imports the algorithm {module}"
+        for path in (ROOT / "agents").glob("*.py")
+        if path.name != "factory.py"
+        for line, module in imports_of(path)
+        if lies_in(module, "agents")
+        and module.split(".")[1:2]
+        and module.split(".")[1] in ALGORITHMS
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_must_answer_at_once_brings_nothing_heavy() -> None:
+    light = [
+        module_of(path)
+        for path in product_sources()
+        if any(lies_in(module_of(path), place) for place in LIGHT)
+    ]
+    assert {"agents.configs", "helpers.configuration", "helpers.experiment", "swarm"} <= set(light)
+    program = (
+        "import importlib, sys\n"
+        f"for name in {light!r}:\n"
+        "    importlib.import_module(name)\n"
+        f"    for heavy in {HEAVY!r}:\n"
+        "        assert heavy not in sys.modules, f'{name} imports {heavy}'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_file_is_longer_than_the_limit() -> None:
+    lengths = {
+        shown(path): len(path.read_text(encoding="utf-8").splitlines()) for path in sources()
+    }
+    long = {name: length for name, length in lengths.items() if length > MOST_LINES}
+    assert not long, f"over {MOST_LINES} lines: {long}"
+
+
+def unsafe_parts(tree: ast.Module) -> list[tuple[int, str]]:
+    """(line, words) of pickle, eval, unsafe YAML, shells and broad excepts."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [str(node.module)]
+        elif isinstance(node, ast.Call):
+            found += unsafe_calls(node)
+            continue
+        else:
+            continue
+        found += [(node.lineno, name) for name in names if name.split(".")[0] in UNSAFE_MODULES]
+    return found
+
+
+def unsafe_calls(node: ast.Call) -> list[tuple[int, str]]:
+    called = ast.unparse(node.func)
+    found = [called] if called in UNSAFE_CALLS | UNSAFE_METHODS else []
+    for keyword in node.keywords:
+        is_false = isinstance(keyword.value, ast.Constant) and not keyword.value.value
+        if keyword.arg in UNSAFE_KEYWORDS and not is_false:
+            found.append(f"{called}({keyword.arg}=...)")
+    return [(node.lineno, words) for words in found]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle",
+        "from dill import loads",
+        "eval('1')",
+        "yaml.load(text)",
+        "torch.load(path)",
+        "np.load(path, allow_pickle=True)",
+        "subprocess.run(command, shell=True)",
+    ],
+)
+def test_what_is_unsafe_is_recognised(line: str) -> None:
+    assert unsafe_parts(ast.parse(line))
+
+
+def test_sources_contain_nothing_unsafe() -> None:
+    wrong = [
+        f"{shown(path)}:{line}: {words}"
+        for path in product_sources()
+        for line, words in unsafe_parts(tree_of(path))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_requirements_are_pinned_and_name_what_is_imported() -> None:
+    text = (ROOT / "requirements.txt").read_text() + (ROOT / "requirements-dev.txt").read_text()
+    lines = [line.split("#")[0].strip() for line in text.splitlines()]
+    wanted = [line for line in lines if line and not line.startswith("-r ")]
+    assert all(re.fullmatch(r"[\w-]+(\[[\w,-]+\])?==[\w.+]+", line) for line in wanted), wanted
+    named = {re.split(r"[\[=]", line)[0].lower().replace("_", "-") for line in wanted}
+    providers = importlib.metadata.packages_distributions()
+    for path in product_sources():
+        for line, module in imports_of(path):
+            top = module.split(".")[0]
+            if top in OURS or top in sys.stdlib_module_names:
+                continue
+            brought = [BROUGHT[top]] if top in BROUGHT else providers.get(top, ())
+            brings = {name.lower().replace("_", "-") for name in brought}
+            assert brings & named, f"{shown(path)}:{line}: {top} is in no requirements file"
+
+
+# Pages
+
+
+def pages() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def anchors(text: str) -> set[str]:
+    """The fragments that headings give, as code hosts make them."""
+    headings = re.findall(r"^#+ +(.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).strip().replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("page", pages(), ids=shown)
+def test_links_and_paths_of_a_page_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    wrong = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, fragment = target.partition("#")
+        linked = (page.parent / name).resolve() if name else page
+        if not linked.exists():
+            wrong.append(target)
+        elif fragment and fragment not in anchors(linked.read_text(encoding="utf-8")):
+            wrong.append(target)
+    roots = "|".join((*PACKAGES, "tasks", "tests", "benchmarks", "docs", "assets"))
+    for path in re.findall(rf"`((?:{roots})/[\w./-]*)`", text):
+        if path.startswith("docs/results") or (ROOT / path).exists():
+            continue
+        wrong.append(path)
+    for program in re.findall(r"`([\w-]+\.(?:py|sh|toml|txt))`", text):
+        if program not in ("utils.py", "misc.py", "common.py") and not list(known(program)):
+            wrong.append(program)
+    assert not wrong, f"{shown(page)} names what is not there: {wrong}"
+
+
+def known(program: str) -> list[Path]:
+    """Files of this name anywhere in the repository."""
+    return [path for path in (ROOT / program, *sources()) if path.name == program and path.exists()]
+
+
+def rooms() -> list[str]:
+    """The paths that the tree in docs/architecture.md names, folders with a slash at the end."""
+    block = (ROOT / "docs" / "architecture.md").read_text().split("```")[1]
+    parents: list[str] = []
+    paths = []
+    for line in block.strip("\n").splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        name = line.split()[0]
+        parents = [*parents[:depth], name]
+        paths.append("".join(parents))
+    return paths
+
+
+def test_the_tree_of_the_architecture_page_is_the_tree() -> None:
+    named = set(rooms())
+    missing = {path for path in named if not (ROOT / path).exists()}
+    assert not missing, f"docs/architecture.md names what is not there: {sorted(missing)}"
+    modules = {shown(path) for path in product_sources() if path.name != "__init__.py"}
+    detailed = {
+        os.path.dirname(path.rstrip("/")) for path in named
+    }  # folders whose files are named
+    untold = {path for path in modules if os.path.dirname(path) in detailed} - named
+    assert not untold, f"docs/architecture.md does not name {sorted(untold)}"
+
+
+def test_the_flow_chart_is_what_its_source_draws(tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    drawn = tmp_path / "chart.png"
+    source = ROOT / "assets" / "images" / "flow_chart.py"
+    subprocess.run([sys.executable, source, "--output", drawn], check=True, capture_output=True)
+    new, kept = imread(drawn), imread(source.with_suffix(".png"))
+    assert new.shape == kept.shape
+    assert np.mean(np.abs(new - kept) > 0.1) < 1e-3, f"run python {shown(source)} again"

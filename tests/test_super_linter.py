@@ -1,0 +1,71 @@
+"""super_linter.sh: it finds what is wrong, --fix mends what tools can, and they agree on the outcome."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+UGLY = '''\
+import sys
+import os
+def shorter( first:int,second : str='x' )->dict[str, int]:
+    """Nested calls whose lines black breaks more than once, each time for want of a comma."""
+    return dict(aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa=max(first, len(second), min(first, len(os.sep))), bbbbbbbbbbbbb=2)
+'''
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository of one ugly file, beside the settings and the script of this one."""
+    for name in ("super_linter.sh", "pyproject.toml", ".flake8"):
+        shutil.copy(ROOT / name, tmp_path)
+    for package in ("agents", "environments", "helpers", "swarm"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "helpers" / "an ugly one.py").write_text(UGLY)
+    (tmp_path / "ignored.py").write_text("x = (\n")
+    (tmp_path / ".gitignore").write_text("ignored.py\n")
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    return tmp_path
+
+
+def lint(repository: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    command = [repository / "super_linter.sh", *flags]
+    environment = {**os.environ, "PATH": path}
+    return subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True)
+
+
+def test_it_lists_what_to_rework_and_mends_it(repository: Path) -> None:
+    found = lint(repository)
+    assert found.returncode == 1
+    assert "  helpers/an ugly one.py (black, flake8, ruff)" in found.stdout.splitlines()
+    mended = lint(repository, "--fix")
+    assert mended.returncode == 0, mended.stdout
+    assert "All 5 files are clean." in mended.stdout
+    text = (repository / "helpers" / "an ugly one.py").read_text()
+    assert "import sys" not in text
+    assert "first: int" in text
+
+
+def test_floors_and_types_are_looked_at(repository: Path) -> None:
+    (repository / "helpers" / "an ugly one.py").unlink()
+    (repository / "helpers" / "high.py").write_text(
+        'import agents\n\nNUMBER: int = "one"\nPACKAGE = agents\n',
+    )
+    found = lint(repository)
+    assert found.returncode == 1
+    assert "  helpers/high.py (mypy)" in found.stdout.splitlines()
+    assert "import-linter" in found.stdout.split("To rework:")[1]
+
+
+def test_another_argument_is_refused(repository: Path) -> None:
+    refused = lint(repository, "--fx")
+    assert refused.returncode == 2
+    assert "usage" in refused.stderr
