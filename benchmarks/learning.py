@@ -1,0 +1,194 @@
+"""Learning results, three seeds and more, beside published ones.
+
+`python benchmarks/learning.py --suite ppo` trains every case of the suite with two workers, evaluates the
+final policy (not the best) without exploration noise on 20 episodes, and writes a table to docs/results/.
+Runs that are done are not done again, a stopped one goes on: call it as often as you like.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS = ROOT / "data" / "runs" / "benchmarks"
+RESULTS = ROOT / "docs" / "results"
+EPISODES = 20
+
+
+@dataclass(frozen=True)
+class Case:
+    """One environment at one number of steps.
+
+    Attributes:
+        name: of the runs.
+        task: the YAML file.
+        flags: what differs from it.
+        bar: the mean over seeds that must be reached.
+        reference: what others report, with the source.
+    """
+
+    name: str
+    task: str
+    flags: tuple[str, ...]
+    bar: float
+    reference: str
+
+
+SUITES = {
+    "ppo": (
+        Case(
+            "cartpole_100k",
+            "tasks/train_classic_ppo.yaml",
+            ("--env_id=CartPole-v1", "--num_timesteps=100_000"),
+            475.0,
+            "CleanRL 490 +- 6 (500k steps)",
+        ),
+        Case(
+            "hopper_1m",
+            "tasks/train_mujoco_ppo.yaml",
+            ("--env_id=Hopper-v5", "--num_timesteps=1_000_000"),
+            2000.0,
+            "CleanRL v4 2383 +- 272, Tianshou v3 2483 +- 852",
+        ),
+        Case(
+            "halfcheetah_1m",
+            "tasks/train_mujoco_ppo.yaml",
+            ("--env_id=HalfCheetah-v5", "--num_timesteps=1_000_000"),
+            3000.0,
+            "CleanRL v4 1443 +- 46, Tianshou v3 5650 +- 1226",
+        ),
+        Case(
+            "walker2d_1m",
+            "tasks/train_mujoco_ppo.yaml",
+            ("--env_id=Walker2d-v5", "--num_timesteps=1_000_000"),
+            2500.0,
+            "CleanRL v4 2288 +- 572, Tianshou v3 3410 +- 686",
+        ),
+    ),
+}
+
+
+def main() -> int:
+    """Train, evaluate and tabulate; 1 where a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--suite", choices=sorted(SUITES), default="ppo")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds a case (default 3)")
+    parser.add_argument("--num_workers", type=int, default=2, help="MPI workers a run (default 2)")
+    parser.add_argument("--only", default="", help="only cases whose name contains this")
+    parser.add_argument("--table", action="store_true", help="only tabulate what is there")
+    options, flags = parser.parse_known_args()
+    cases = [case for case in SUITES[options.suite] if options.only in case.name]
+    results: dict[str, list[dict[str, float]]] = {}
+    for seed in range(options.seeds):  # seed by seed: a table of all cases is there early
+        for case in cases:
+            result = run(case, seed, options.num_workers, flags, train=not options.table)
+            if result is not None:
+                results.setdefault(case.name, []).append(result)
+    table = tabulate(cases, results, options)
+    print(table)
+    if options.only or flags:
+        return 0
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{options.suite}.md"
+    path.write_text(table, encoding="utf-8")
+    (RESULTS / f"{options.suite}.json").write_text(json.dumps(results, indent=1) + "\n")
+    print(f"wrote {path.relative_to(ROOT)} and {path.stem}.json")
+    return int(any(mean_final(results.get(case.name, [])) < case.bar for case in cases))
+
+
+def run(
+    case: Case,
+    seed: int,
+    workers: int,
+    flags: list[str],
+    *,
+    train: bool,
+) -> dict[str, float] | None:
+    """Train and evaluate one run, if that has not been done; its figures."""
+    name = "_".join([case.name, *(flag.strip("-").replace("=", "_") for flag in flags)])
+    folder = RUNS / f"{name}.seed{seed:02d}"
+    summary = folder / "evaluation_latest.json"
+    if not summary.exists():
+        if not train:
+            return None
+        print(f"== {folder.name}", flush=True)
+        started = time.time()
+        command = [f"--config={case.task}", *case.flags, *flags, f"--seed={seed}"]
+        command += [f"--uuid={folder.name}", f"--runs_dir={RUNS}", "--wandb_mode=disabled"]
+        launch(workers, ["--task=train", *command])
+        evaluation = ["--task=eval", f"--model_path={folder}", "--iter_num=latest"]
+        launch(workers, [*evaluation, f"--num_trajs={EPISODES}"])
+        print(f"   {time.time() - started:.0f} s", flush=True)
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    returns = [row["rollout/return_mean"] for row in rows if row["rollout/return_mean"] is not None]
+    evaluations = [row["eval/return_mean"] for row in rows if "eval/return_mean" in row]
+    return {
+        "seed": seed,
+        "final": json.loads(summary.read_text())["return_mean"],
+        "training": statistics.fmean(returns[-max(1, len(returns) // 20) :]),
+        "best": max(evaluations),
+        "steps": rows[-1]["step"],
+        "seconds": rows[-1]["time/elapsed"],
+    }
+
+
+def launch(workers: int, arguments: list[str]) -> None:
+    """`main.py` under mpiexec."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
+    prefix = [mpiexec, "-n", str(workers)] if workers > 1 and mpiexec else []
+    subprocess.run([*prefix, sys.executable, "main.py", *arguments], cwd=ROOT, check=True)
+
+
+def mean_final(results: list[dict[str, float]]) -> float:
+    """Mean over seeds of the final deterministic return."""
+    return statistics.fmean(r["final"] for r in results) if results else float("-inf")
+
+
+def tabulate(
+    cases: list[Case],
+    results: dict[str, list[dict[str, float]]],
+    options: argparse.Namespace,
+) -> str:
+    """The Markdown table, and the command that made it."""
+    lines = [
+        f"# Results: {options.suite}",
+        "",
+        f"Made by `python benchmarks/learning.py --suite {options.suite}`: {options.num_workers} workers, "
+        f"{EPISODES} deterministic episodes of the final policy (never the best one), mean +- standard "
+        "deviation over seeds. `training` is the return of the sampling policy over the last 5 % of training.",
+        "",
+        "| case | steps | seeds | final | each seed | training | bar | published | minutes a run |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for case in cases:
+        runs = results.get(case.name, [])
+        if not runs:
+            lines.append(f"| {case.name} | | 0 | not run | | | {case.bar:g} | {case.reference} | |")
+            continue
+        final, training = [r["final"] for r in runs], [r["training"] for r in runs]
+        minutes = statistics.median(r["seconds"] for r in runs) / 60
+        each = ", ".join(f"{value:.0f}" for value in final)
+        lines.append(
+            f"| {case.name} | {runs[0]['steps']:,.0f} | {len(runs)} | {spread(final)} | {each} | "
+            f"{spread(training)} | {case.bar:g} | {case.reference} | {minutes:.1f} |",
+        )
+    return "\n".join(lines) + "\n"
+
+
+def spread(values: list[float]) -> str:
+    """Mean +- standard deviation."""
+    deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
+    return f"{statistics.fmean(values):.0f} +- {deviation:.0f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
