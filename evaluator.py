@@ -42,7 +42,9 @@ def find_run(config: Any, workers: Workers) -> tuple[Path, Path]:
                 replace=config.wandb_download_replace,
             )
         folder = Path(workers.broadcast_json(str(fetched)))
-        return folder, resolve_checkpoint(folder, config.iter_num)
+        wanted = config.iter_num
+        name = name_of(int(wanted)) if wanted.isdecimal() else wanted
+        return folder, resolve_checkpoint(folder / "checkpoints" / name, wanted)
     if not config.model_path:
         raise ConfigurationError(
             f"--task={config.task} needs a saved run.",
