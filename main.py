@@ -15,7 +15,7 @@ from typing import Any
 
 from agents.configs import SCHEMA
 from environments.ids import resolve_env_id
-from helpers import command_line, errors
+from helpers import command_line, errors, run_lock
 from helpers.checkpoints import Checkpoints, read_shared
 from helpers.configuration import Parsed, identity_of
 from helpers.crash import install_crash_handler
@@ -92,6 +92,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     tracker.upload(folder, [CONFIG_FILE, "checkpoints/best", "checkpoints/latest"])
     tracker.close(code)
     if workers.is_root:
+        run_lock.release(folder)
         farewell(folder, reason, iteration=orchestrator.iteration)
     return code
 

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from helpers import run_lock
 from helpers.capsule import capsule_of, short_commit, start_of
 from helpers.configuration import dump_config, flag_of, identity_of
 from helpers.errors import ConfigurationError, StorageError, UserError
@@ -32,6 +33,8 @@ _MOST_DIFFERENCES = 4
 _NOT_A_RUN_YET = (
     "stop",
     CAPSULE_FILE,
+    run_lock.LOCK_FILE,
+    f".{run_lock.LOCK_FILE}.*",
     f".{CONFIG_FILE}.*",
     f".{CAPSULE_FILE}.*",
     "crash_worker_*.txt",
@@ -153,6 +156,7 @@ def _open_folder(
         _refuse_foreign(folder)
     else:
         _refuse_another(config, folder)
+    run_lock.take(folder)
     dump_config(config, folder / CONFIG_FILE)
     capsule, warnings = _continued_capsule(folder, start)
     if is_new or capsule is None:

@@ -118,7 +118,7 @@ def test_a_run_begins_and_goes_on(tmp_path):
     assert (first.is_new, first.name, first.group) == (True, "some_name.seed02", "some_name")
     assert first.folder == tmp_path / "deep" / "runs" / "some_name.seed02"
     assert SCHEMA.load_config(first.folder / "config.yaml") == config
-    assert sorted(contents(first.folder)) == ["capsule.json", "config.yaml"]
+    assert sorted(contents(first.folder)) == ["capsule.json", "config.yaml", "running.json"]
     again = start(config)
     assert not again.is_new and again.warnings == ()
     told = json.loads((again.folder / "capsule.json").read_text())

@@ -1,0 +1,84 @@
+"""One process a run folder: a second one on the same machine is told so and does not start.
+
+The file `running.json` names host, process and when that process started. A process that was killed
+leaves it behind and is not mistaken for one that lives. On another machine nobody can tell whether
+the process lives; there the launcher of a swarm has a lock of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from helpers.errors import ConfigurationError
+
+LOCK_FILE = "running.json"
+
+
+def take(folder: Path) -> None:
+    """Make this process the one that trains in a run folder.
+
+    Raises:
+        ConfigurationError: another process of this machine does.
+        OSError: the folder cannot be written.
+    """
+    path = folder / LOCK_FILE
+    mine = folder / f".{LOCK_FILE}.{os.getpid()}"
+    mine.write_text(json.dumps(_identity(os.getpid())) + "\n", encoding="utf-8")
+    try:
+        while True:
+            try:
+                os.link(mine, path)  # fails where it exists: of two at once, one is first
+            except FileExistsError:
+                holder = _read(path)
+                if holder == _identity(os.getpid()):
+                    return
+                if _lives(holder):
+                    raise ConfigurationError(
+                        f"{folder} is being trained by process {holder['pid']} of this machine.",
+                        f"Stop it (touch {folder}/stop), wait for it, or choose another --uuid.",
+                    ) from None
+                path.unlink(missing_ok=True)
+            else:
+                return
+    finally:
+        mine.unlink(missing_ok=True)
+
+
+def release(folder: Path) -> None:
+    """Let others train there; nothing happens if it was not ours."""
+    path = folder / LOCK_FILE
+    if _read(path) == _identity(os.getpid()):
+        path.unlink(missing_ok=True)
+
+
+def _identity(pid: int) -> dict[str, Any]:
+    return {"host": platform.node(), "pid": pid, "started": _started(pid)}
+
+
+def _started(pid: int) -> int | None:
+    """When a process started, in ticks since boot; None if there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return holder if isinstance(holder, dict) else {}
+
+
+def _lives(holder: dict[str, Any]) -> bool:
+    """Whether the process that wrote it is still there, and is on this machine."""
+    if holder.get("host") != platform.node() or holder.get("started") is None:
+        return False
+    return _started(int(holder["pid"])) == holder["started"]
