@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,16 @@ from typing import Any
 from agents.base import Agent
 from environments.factory import make_vector_env
 from environments.rendering import episode_frames, prepare_rendering, video_timing
-from helpers.checkpoints import Checkpoint, resolve_checkpoint
+from helpers.checkpoints import Checkpoint, Checkpoints, read_shared, resolve_checkpoint
+from helpers.configuration import Parsed, Schema, identity_of
+from helpers.crash import install_crash_handler
+from helpers.deadline import Deadline
 from helpers.demos import demo_path, write_demo
 from helpers.episodes import Episode, run_episodes, summary
 from helpers.errors import BUG, DONE, CheckpointError, ConfigurationError, StorageError
-from helpers.manifests import listed, name_of, read_manifest
+from helpers.experiment import CONFIG_FILE
+from helpers.manifests import SHARED, listed, name_of, read_manifest
+from helpers.progress import Progress
 from helpers.seeding import Streams
 from helpers.trackers.jsonl import read_metrics
 from helpers.video import write_mp4
@@ -54,9 +59,76 @@ def find_run(config: Any, workers: Workers) -> tuple[Path, Path]:
     return checkpoint.resolve().parent.parent, checkpoint
 
 
-def policy_hash(manifest: Mapping[str, Any]) -> str:
-    """The sha256 of the file that holds the policy."""
-    return str(manifest["files"]["shared.safetensors"]["sha256"])
+def evaluate(
+    schema: Schema,
+    parsed: Parsed,
+    workers: Workers,
+    *,
+    build_agent: Callable[..., Any],
+) -> int:
+    """--task=eval: statistics of a saved policy, and where asked for a video and demonstrations.
+
+    Args:
+        schema: reads the run's saved configuration.
+        parsed: what the command line asks for.
+        workers: share the trajectories.
+        build_agent: makes the agent that acts in an environment.
+    """
+    folder, checkpoint = find_run(parsed.config, workers)
+    config = schema.adopt(schema.load_config(folder / CONFIG_FILE), parsed).config
+    install_crash_handler(workers, folder)
+    iteration, shared, manifest = read_shared(checkpoint)
+    evaluation = Evaluation(config, workers, folder=folder, iteration=iteration)
+    environment = evaluation.make_environment()
+    agent = build_agent(
+        config,
+        environment,
+        workers,
+        streams=evaluation.noise,
+        environments=evaluation.mine,
+    )
+    agent.load_state_dict(shared["agent"])
+    evaluation.run(agent, environment, policy=str(manifest["files"][SHARED]["sha256"]))
+    return DONE
+
+
+def verify_resume(
+    schema: Schema,
+    parsed: Parsed,
+    workers: Workers,
+    *,
+    build: Callable[..., Any],
+) -> int:
+    """--task=verify_resume: train again from the last checkpoint but one; 0 if the last comes out.
+
+    Args:
+        schema: reads the run's saved configuration.
+        parsed: names the run.
+        workers: as many as trained it.
+        build: makes the run's orchestrator.
+    """
+    latest = parsed.config.model_copy(update={"iter_num": "latest"})
+    folder, _ = find_run(latest, workers)
+    config = schema.load_config(folder / CONFIG_FILE)  # as it was, evaluations included
+    install_crash_handler(workers, folder)
+    with Verification(folder, workers) as verification:
+        checkpoints = Checkpoints(
+            verification.folder / "checkpoints",
+            workers=workers,
+            keep=0,
+            identity=identity_of(config),
+        )
+        orchestrator = build(
+            config,
+            workers,
+            checkpoints=checkpoints,
+            tracker=verification,
+            progress=Progress("auto", is_root=workers.is_root, total_steps=config.num_timesteps),
+            deadline=Deadline(workers=workers),
+        )
+        orchestrator.load(verification.start_from(checkpoints.load_latest()))
+        orchestrator.train(until=verification.until)
+        return verification.verdict()
 
 
 class Evaluation:

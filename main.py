@@ -16,7 +16,7 @@ from typing import Any
 from agents.configs import SCHEMA
 from environments.ids import resolve_env_id
 from helpers import command_line, errors, run_lock
-from helpers.checkpoints import Checkpoints, read_shared
+from helpers.checkpoints import Checkpoints
 from helpers.configuration import Parsed, identity_of
 from helpers.crash import install_crash_handler
 from helpers.deadline import Deadline
@@ -37,8 +37,13 @@ def main(argv: Sequence[str]) -> int:
     workers = Workers.connect()
     install_crash_handler(workers, None)
     parsed = SCHEMA.parse_command_line(argv)
-    task = {"train": train, "eval": evaluate, "verify_resume": verify_resume}[parsed.config.task]
-    return task(parsed, workers, argv)
+    if parsed.config.task == "train":
+        return train(parsed, workers, argv)
+    import evaluator
+
+    if parsed.config.task == "eval":
+        return evaluator.evaluate(SCHEMA, parsed, workers, build_agent=build_agent)
+    return evaluator.verify_resume(SCHEMA, parsed, workers, build=build)
 
 
 def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
@@ -55,7 +60,12 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         started=STARTED,
     )
     deadline.install_signal_handlers()
-    checkpoints = saved_states(config, folder, workers)
+    checkpoints = Checkpoints(
+        folder / "checkpoints",
+        workers=workers,
+        keep=config.keep_checkpoints,
+        identity=identity_of(config),
+    )
     checkpoint = checkpoints.load_latest()
     progress = Progress(
         config.progress,
@@ -93,11 +103,11 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     tracker.close(code)
     if workers.is_root:
         run_lock.release(folder)
-        farewell(folder, reason, iteration=orchestrator.iteration)
+        farewell(folder, reason, iteration=orchestrator.iteration, workers=workers.size)
     return code
 
 
-def farewell(folder: Path, reason: str | None, *, iteration: int) -> None:
+def farewell(folder: Path, reason: str | None, *, iteration: int, workers: int) -> None:
     """What a run leaves, and what may be done next."""
     from helpers.curve import draw_curve
 
@@ -105,18 +115,10 @@ def farewell(folder: Path, reason: str | None, *, iteration: int) -> None:
         print(f"stopped after iteration {iteration} by {reason}; the same command goes on")
     if iteration:
         print(f"curve: {draw_curve(folder)}")
+    launcher = f"mpiexec -n {workers} " if workers > 1 else ""
     print(f"checkpoints: {folder}/checkpoints (latest, best)")
     print(f"next: python main.py --task=eval --model_path={folder} --iter_num=best --record")
-
-
-def saved_states(config: Any, folder: Path, workers: Workers) -> Checkpoints:
-    """The checkpoints of a run folder, for runs of this configuration only."""
-    return Checkpoints(
-        folder / "checkpoints",
-        workers=workers,
-        keep=config.keep_checkpoints,
-        identity=identity_of(config),
-    )
+    print(f"      {launcher}python main.py --task=verify_resume --model_path={folder}")
 
 
 def build(config: Any, workers: Workers, **parts: Any) -> Any:
@@ -168,55 +170,6 @@ def build_agent(
         streams=streams,
         environments=environments,
     )
-
-
-def evaluate(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
-    """Run a saved policy: statistics, and where asked for a video and demonstrations."""
-    import evaluator
-
-    folder, checkpoint = evaluator.find_run(parsed.config, workers)
-    config = SCHEMA.adopt(SCHEMA.load_config(folder / CONFIG_FILE), parsed).config
-    install_crash_handler(workers, folder)
-    iteration, shared, manifest = read_shared(checkpoint)
-    evaluation = evaluator.Evaluation(config, workers, folder=folder, iteration=iteration)
-    environment = evaluation.make_environment()
-    agent = build_agent(
-        config,
-        environment,
-        workers,
-        streams=evaluation.noise,
-        environments=evaluation.mine,
-    )
-    agent.load_state_dict(shared["agent"])
-    evaluation.run(agent, environment, policy=evaluator.policy_hash(manifest))
-    return errors.DONE
-
-
-def verify_resume(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
-    """Train again from the last checkpoint but one; 0 if the last one comes out bit for bit."""
-    import evaluator
-
-    latest = parsed.config.model_copy(update={"iter_num": "latest"})
-    folder, _ = evaluator.find_run(latest, workers)
-    config = SCHEMA.load_config(folder / CONFIG_FILE)  # as it was, evaluations included
-    install_crash_handler(workers, folder)
-    with evaluator.Verification(folder, workers) as verification:
-        checkpoints = saved_states(config, verification.folder, workers)
-        orchestrator = build(
-            config,
-            workers,
-            checkpoints=checkpoints,
-            tracker=verification,
-            progress=Progress(
-                config.progress,
-                is_root=workers.is_root,
-                total_steps=config.num_timesteps,
-            ),
-            deadline=Deadline(workers=workers),
-        )
-        orchestrator.load(verification.start_from(checkpoints.load_latest()))
-        orchestrator.train(until=verification.until)
-        return verification.verdict()
 
 
 if __name__ == "__main__":
