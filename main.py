@@ -34,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
     if command_line.help_wanted(argv):
         print(SCHEMA.help_text())
         return errors.DONE
+    install_crash_handler(Workers.solo(), None)
     workers = Workers.connect()
     install_crash_handler(workers, None)
     parsed = SCHEMA.parse_command_line(argv)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -194,8 +193,6 @@ class Checkpoints:
             if checkpoint is not None:
                 return replace(checkpoint, warnings=refused)
             refused.append(f"{name} is refused: {trouble}")
-            if self._workers.is_root:
-                logging.getLogger(__name__).warning("%s", refused[-1])
         if refused:
             raise CheckpointError(
                 f"No checkpoint in {self.folder} can be trusted: {'; '.join(refused)}.",

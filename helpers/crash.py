@@ -5,6 +5,8 @@ Without this, one failed worker leaves the others waiting for it in a collective
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import os
 import sys
 import threading
@@ -46,10 +48,11 @@ def install_crash_handler(workers: Workers, folder: Path | None) -> None:
         if error is None or isinstance(error, SystemExit):
             return
         code, text = _reported(error, workers, folder)
-        print(text, file=sys.stderr, flush=True)
+        _say(text)
         if failure.thread is None or not failure.thread.daemon:
             workers.abort(code)
 
+    faulthandler.enable()  # where a segmentation fault was; the launcher ends the others
     sys.excepthook = in_main_thread
     threading.excepthook = in_other_thread
 
@@ -61,7 +64,7 @@ def _end_together(workers: Workers, folder: Path | None, error: BaseException) -
     if channel is not None:
         patience = min(_PATIENCE + _PATIENCE_A_RANK * workers.rank, _MOST_PATIENCE)
         if not channel.all_end(patience=patience):
-            print(text, file=sys.stderr, flush=True)
+            _say(text)
             workers.abort(code)
         # Tracebacks of one failure differ by their paths through the program; its own words do not.
         said: dict[tuple[int, str], str] = {}
@@ -69,8 +72,15 @@ def _end_together(workers: Workers, folder: Path | None, error: BaseException) -
             said.setdefault((its_code, words), its_text)
         code, text = max(code for code, _ in said), "\n".join(said.values())
     if workers.is_root:
-        print(text, file=sys.stderr, flush=True)
+        _say(text)
+    if channel is not None:
+        channel.barrier()  # some launchers kill the others when the first one has ended
     return code
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody listens any more; the others still have to end
+        print(text, file=sys.stderr, flush=True)
 
 
 def _reported(error: BaseException, workers: Workers, folder: Path | None) -> tuple[int, str]:

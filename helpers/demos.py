@@ -40,7 +40,8 @@ def write_demo(path: Path, steps: Mapping[str, np.ndarray], attributes: Mapping[
 
     if path.exists():
         raise StorageError(
-            f"{path} exists", "give another --save_traj_dir, or remove the old demos"
+            f"{path} exists",
+            "give another --save_traj_dir, or remove the old demos",
         )
     actions = np.asarray(steps["actions"])
     discrete = np.issubdtype(actions.dtype, np.integer)

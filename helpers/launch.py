@@ -98,7 +98,7 @@ def check_size(announcement: Announcement, size: int) -> None:
         LaunchError: the processes are not joined into one world.
     """
     if announcement.size is None:
-        fits = size > announcement.rank and (size > 1 or announcement.rank == 0)
+        fits = size > announcement.rank
     else:
         fits = size == announcement.size
     if not fits:
@@ -131,8 +131,8 @@ def _workers(announcement: Announcement) -> str:
 def _remedy(announcement: Announcement) -> str:
     command = f"{mpiexec()} -n {announcement.size or 'N'} {sys.executable} {sys.argv[0]} ..."
     if announcement.launcher in {_SRUN, _PMIX, _PMI}:
-        return f"Inside the allocation start {command}, or use srun --mpi=pmi2 (Open MPI: pmix)."
-    return f"Start {command}."
+        return f"Use srun --mpi=pmi2 (Open MPI: pmix), or in the allocation: {command}"
+    return f"Start it with: {command}"
 
 
 def _number(text: str | None) -> int | None:

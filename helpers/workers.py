@@ -7,6 +7,7 @@ nothing is pickled.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -204,13 +205,17 @@ class Workers:
 
     def abort(self, code: int) -> None:
         """End the processes of all workers, now, with this exit code."""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError, ValueError):  # closed; the others still have to end
+            sys.stdout.flush()
+            sys.stderr.flush()
         if self._communicator is None:
             os._exit(code)
+        from mpi4py import MPI
+
         # What is to be said has been said: the library's own line about MPI_Abort is not for users.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        self._communicator.Abort(code)
+        # Of the world: for a duplicate of it, MPICH's mpiexec now and then gives 9 instead of the code.
+        MPI.COMM_WORLD.Abort(code)
 
 
 def _world(announcement: Announcement) -> MPI.Intracomm:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,8 +15,6 @@ import pytest
 from helpers import durable
 
 OPERATIONS = ("open", "write", "fsync", "close", "mkdir", "rename", "replace", "symlink", "rmtree")
-_DEATH = 9
-
 # (operation, path, whether it is done): called before and after each
 Watcher = Callable[[str, str, bool], None]
 
@@ -68,24 +67,34 @@ def fail_from(point: int, number: int, *, times: int, operations: tuple[str, ...
     return watcher
 
 
-def die_at(point: int) -> Watcher:
-    """A watcher that ends the process, as SIGKILL would, before or after an operation.
+class Death(BaseException):
+    """The end of a process, for everything but this test."""
 
-    Points count both ends of each operation.
-    """
+
+def die_at(point: int, die: Callable[[], object]) -> Watcher:
+    """A watcher that ends the process before or after an operation; points count both."""
     count = 0
 
     def watcher(_operation: str, _path: str, _done: bool) -> None:
         nonlocal count
         count += 1
         if count == point:
-            os._exit(_DEATH)
+            die()
 
     return watcher
 
 
+def in_process(action: Callable[..., object], *arguments: Any) -> bool:
+    """Do it here, dying by `Death`; whether it was finished."""
+    try:
+        action(*arguments)
+    except Death:
+        return False
+    return True
+
+
 def in_child(action: Callable[..., object], *arguments: Any) -> bool:
-    """Run an action in a forked process; whether it was finished."""
+    """Do it in a forked process, dying by SIGKILL; whether it was finished."""
     child = os.fork()
     if child == 0:
         try:
@@ -94,7 +103,7 @@ def in_child(action: Callable[..., object], *arguments: Any) -> bool:
         finally:
             os._exit(1)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in {0, _DEATH}, "the action raised an exception"
+    assert code in {0, -signal.SIGKILL}, "the action raised an exception"
     return code == 0
 
 

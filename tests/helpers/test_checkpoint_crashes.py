@@ -6,10 +6,12 @@ import errno
 import os
 import random
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,7 +20,17 @@ from helpers.checkpoints import Checkpoints, read_shared, resolve_checkpoint
 from helpers.errors import CheckpointError, StorageError
 from helpers.manifests import listed
 from helpers.workers import Workers
-from tests.helpers.faulty_disk import OPERATIONS, damaged, die_at, fail_from, in_child, tree, watch
+from tests.helpers.faulty_disk import (
+    OPERATIONS,
+    Death,
+    damaged,
+    die_at,
+    fail_from,
+    in_child,
+    in_process,
+    tree,
+    watch,
+)
 from tests.helpers.states import assert_same
 
 
@@ -67,13 +79,27 @@ SAVES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without waiting for the platter, which a process that dies does not either."""
+    """Without waiting for the disk: a process that dies leaves to the kernel what it wrote."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
-@pytest.mark.usefixtures("quick_disk")
+def number_after(copy: Path) -> int:
+    """The state that a run would go on from after a death, when everything there has been looked at."""
+    # Whoever only reads sees good ones, before anybody tidies.
+    for iteration, path in listed(copy):
+        assert read_shared(path)[0] == iteration
+    _, shared, _ = read_shared(resolve_checkpoint(copy, "latest"))
+    assert_same(shared, state(shared["b"]["seen"]))
+    number = loaded_number(copy)
+    assert read_shared(resolve_checkpoint(copy, "best"))[0] in {1, 3}
+    assert not [name for name in os.listdir(copy) if name.startswith(".") or "replaced" in name]
+    save(copy, 4, 4)
+    assert loaded_number(copy) == 4
+    return number
+
+
 @pytest.mark.parametrize("kind", SAVES)
 def test_death_at_any_point_leaves_the_old_or_the_new(
     kind: str,
@@ -82,30 +108,35 @@ def test_death_at_any_point_leaves_the_old_or_the_new(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     numbers: list[int] = []
-    while True:
+    finished = False
+    while not finished:
         copy = tmp_path / f"copy_{len(numbers)}"
         shutil.copytree(folder, copy, symlinks=True)
         with monkeypatch.context() as patch:
-            watch(patch, die_at(len(numbers) + 1))
-            finished = in_child(SAVES[kind], copy)
-        # Whoever only reads sees good ones, before anybody tidies.
-        for iteration, path in listed(copy):
-            assert read_shared(path)[0] == iteration
-        _, shared, _ = read_shared(resolve_checkpoint(copy, "latest"))
-        assert_same(shared, state(shared["b"]["seen"]))
-        numbers.append(loaded_number(copy))
-        assert read_shared(resolve_checkpoint(copy, "best"))[0] in {1, 3}
-        assert not [name for name in os.listdir(copy) if name.startswith(".") or "replaced" in name]
-        save(copy, 4, 4)
-        assert loaded_number(copy) == 4
+            watch(patch, die_at(len(numbers) + 1, Mock(side_effect=Death)))
+            finished = in_process(SAVES[kind], copy)
+        numbers.append(number_after(copy))
         shutil.rmtree(copy)
-        if finished:
-            break
-    assert len(numbers) > 60
+    assert len(numbers) > 50
     assert set(numbers) == {2, 3} and numbers == sorted(numbers)  # once new, always new
 
 
-@pytest.mark.usefixtures("quick_disk")
+@pytest.mark.parametrize("kind", SAVES)
+def test_a_process_that_is_killed_leaves_the_old_or_the_new(
+    kind: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for point in range(3, 63, 10):
+        copy = tmp_path / f"copy_{point}"
+        shutil.copytree(folder, copy, symlinks=True)
+        with monkeypatch.context() as patch:
+            watch(patch, die_at(point, lambda: os.kill(os.getpid(), signal.SIGKILL)))
+            assert not in_child(SAVES[kind], copy)
+        assert number_after(copy) in {2, 3}
+
+
 @pytest.mark.parametrize("times", [1, 1_000_000], ids=["once", "from then on"])
 @pytest.mark.parametrize("kind", SAVES)
 def test_a_failure_at_any_point_leaves_the_old_or_the_new(

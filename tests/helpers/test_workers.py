@@ -225,6 +225,13 @@ def test_a_failed_worker_ends_all(tmp_path, mode: str) -> None:
 
 
 @needs_mpi
+def test_a_segmentation_fault_ends_all_and_tells_where(tmp_path) -> None:
+    ended = fail(2, tmp_path, "segmentation fault on rank 1")
+    assert ended.returncode != 0
+    assert "Segmentation fault" in ended.stderr and "in fail_as_asked" in ended.stderr
+
+
+@needs_mpi
 @pytest.mark.parametrize(
     ("mode", "files"),
     [

@@ -46,7 +46,12 @@ def check_gradients(workers: Workers) -> None:
 
 
 def check_values(workers: Workers) -> None:
-    mine = {"rank": workers.rank, "text": "é" * 1000 * workers.rank, "big": 2**100, "nested": [None]}
+    mine = {
+        "rank": workers.rank,
+        "text": "é" * 1000 * workers.rank,
+        "big": 2**100,
+        "nested": [None],
+    }
     everyone = workers.allgather_json(mine)
     assert [each["rank"] for each in everyone] == list(range(workers.size))
     assert all(len(each["text"]) == 1000 * each["rank"] for each in everyone)
@@ -61,10 +66,12 @@ def check_values(workers: Workers) -> None:
 
 
 def check_sync(workers: Workers) -> None:
-    arrays = {"policy": torch.arange(5, dtype=torch.bfloat16), "moments": np.zeros(3), "empty": np.ones(0)}
+    moments = np.zeros(3)
+    policy = torch.arange(5, dtype=torch.bfloat16)
+    arrays = {"policy": policy, "moments": moments, "empty": np.ones(0)}
     workers.assert_in_sync(arrays)
     last = workers.size - 1
-    arrays["moments"][1] = -0.0 if workers.rank == last else 0.0  # equal, but not bit for bit
+    moments[1] = -0.0 if workers.rank == last else 0.0  # equal, but not bit for bit
     with pytest.raises(RuntimeError, match=f"moments is not that of worker 0 on worker {last}$"):
         workers.assert_in_sync(arrays)
     other = {"policy": np.zeros(2, dtype=np.float32 if workers.rank else np.float64)}
