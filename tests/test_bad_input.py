@@ -79,7 +79,11 @@ def test_a_task_file_that_is_no_mapping(tmp_path, text):
     path.write_text(text.replace("\\\\n", "\\n"))
     if not text:
         path = tmp_path  # a folder
-    refused(flags(tmp_path / "runs", config=path), errors.BAD_CONFIGURATION, "task.yaml" if text else str(path))
+    refused(
+        flags(tmp_path / "runs", config=path),
+        errors.BAD_CONFIGURATION,
+        "task.yaml" if text else str(path),
+    )
 
 
 def test_two_workers_refuse_once(tmp_path):
@@ -140,7 +144,9 @@ def test_no_checkpoint_that_can_be_trusted(trained):
 
 def test_a_checkpoint_of_another_architecture(trained):
     config = trained / "config.yaml"
-    config.write_text(config.read_text().replace("p_perception_stack: mlp_8", "p_perception_stack: mlp_9"))
+    config.write_text(
+        config.read_text().replace("p_perception_stack: mlp_8", "p_perception_stack: mlp_9"),
+    )
     arguments = ["--task=eval", f"--model_path={trained}", "--iter_num=latest"]
     refused(arguments, errors.BAD_CHECKPOINT, "another architecture", "p_perception_stack")
 

@@ -12,22 +12,18 @@ TASKS = sorted((launch.ROOT / "tasks").glob("train_*.yaml"))
 @pytest.mark.parametrize("path", TASKS, ids=lambda path: path.stem)
 def test_a_task_file_runs_two_iterations_and_logs_what_is_documented(tmp_path, path):
     layer = SCHEMA.read_file(path)
-    choices = SCHEMA.sweep_choices(layer)  # a sweep's file runs with the first choice of each list
-    first = [f"--{key}={values[0]}" for key, values in choices.items()]
-    if choices:
-        config = SCHEMA.resolve(layer, SCHEMA.layer_of({k: v[0] for k, v in choices.items()})).config
-        values = {key: value for key, value in layer.values.items() if key not in choices}
-        flags = [f"--{key}={value}" for key, value in values.items() if key != "num_timesteps"] + first
-    else:
-        config = SCHEMA.resolve(layer).config
-        flags = [f"--config={path}"]
-    short = [f"--num_timesteps={2 * config.rollout_len}", "--eval_episodes=2"]
+    choices = {key: values[0] for key, values in SCHEMA.sweep_choices(layer).items()}
+    values = layer.values | choices  # a sweep's file runs with the first choice of each list
+    rollout_len = SCHEMA.resolve(layer, SCHEMA.layer_of(choices)).config.model_dump()["rollout_len"]
+    flags = [f"--{key}={value}" for key, value in values.items() if key != "num_timesteps"]
+    short = [f"--num_timesteps={2 * rollout_len}", "--eval_episodes=2"]
     named = ["--uuid=task.seed00", f"--runs_dir={tmp_path}", "--tensorboard"]
+    flags = flags if choices else [f"--config={path}"]
     done = launch.run([*flags, *short, *named], workers=2)
     assert done.returncode == 0, done.stderr
     rows = launch.rows(tmp_path / "task.seed00")
     assert [row["iteration"] for row in rows] == [1, 2]
-    assert rows[-1]["step"] == 2 * config.rollout_len
+    assert rows[-1]["step"] == 2 * rollout_len
     assert set(rows[-1]) <= listed_metrics()
     files = [entry.name for entry in (tmp_path / "task.seed00").iterdir()]
     assert len(files) <= 12

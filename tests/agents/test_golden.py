@@ -25,7 +25,9 @@ def outcome(name):
     agent = small_agent(small_config(precision="float64", **settings), SPACES[kind])
     for i in range(3):
         metrics = agent.update(random_rollout(agent, SPACES[kind], iteration=i))
-    state = {key: float(value.detach().abs().sum()) for key, value in agent.parameters.named.items()}
+    state = {
+        key: float(value.detach().abs().sum()) for key, value in agent.parameters.named.items()
+    }
     return state | dict(metrics)
 
 

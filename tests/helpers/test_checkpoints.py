@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -124,15 +123,6 @@ def test_what_a_dead_process_left_is_removed(run_folder: Path) -> None:
     (folder / "notes.txt").write_text("mine")
     opened(folder)
     assert names(folder) == before | {"notes.txt"}
-
-
-def test_a_refusal_is_logged(run_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (run_folder / "checkpoints" / "iter_1000000" / "shared.safetensors").write_bytes(b"")
-    with caplog.at_level(logging.WARNING):
-        checkpoint = opened(run_folder / "checkpoints").load_latest()
-    assert checkpoint is not None and checkpoint.iteration == 620
-    assert caplog.messages == checkpoint.warnings
-    assert caplog.messages[0].startswith("iter_1000000 is refused: shared.safetensors has 0 bytes")
 
 
 def test_a_state_that_cannot_be_held_leaves_no_trace(run_folder: Path) -> None:

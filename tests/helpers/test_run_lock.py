@@ -24,7 +24,7 @@ def other(tmp_path):
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout.readline() == "taken\n"
+    assert process.stdout is not None and process.stdout.readline() == "taken\n"
     yield process
     process.kill()
     process.communicate()
