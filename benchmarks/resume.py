@@ -30,8 +30,9 @@ def main() -> int:
         "",
         f"Made by `python benchmarks/resume.py --rounds {options.rounds}`. Runs of {ITERATIONS} "
         "iterations are stopped by SIGUSR1, by SIGKILL of all their processes, or by SIGKILL of one "
-        "worker, at a random iteration, and continued by the same command. Compared with an undisturbed run are the sha256 of every file of the last checkpoint "
-        "(parameters, optimiser, normalisers, counters, simulator state and streams of every worker) and every row of "
+        "worker, at a random iteration, and continued by the same command. Compared with an "
+        "undisturbed run are the sha256 of every file of the last checkpoint (parameters, "
+        "optimiser, normalisers, counters, simulator state of every worker) and every row of "
         "metrics but its wall-clock figures.",
         "",
         "| environment | workers | interrupted by | after iterations | files and rows |",

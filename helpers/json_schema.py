@@ -9,6 +9,7 @@ from typing import Any
 from helpers.settings import Setting
 
 _TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"}
+_EXPONENT = r"^[-+]?[0-9]+(\.[0-9]+)?[eE][-+]?[0-9]+$"
 _BOUNDS = {
     "ge": "minimum",
     "gt": "exclusiveMinimum",
@@ -72,4 +73,6 @@ def _scalar(each: Setting) -> dict[str, Any]:
     scalar.update({_BOUNDS[name]: bound for name, bound in each.bounds.items()})
     if each.pattern:
         scalar["pattern"] = f"^({each.pattern})$"
+    if each.kind == "float":  # 1e-4 is a number in YAML 1.2, and text in 1.1, by which many read
+        return {"anyOf": [scalar, {"type": "string", "pattern": _EXPONENT}]}
     return scalar

@@ -30,7 +30,7 @@ ALLOWED = {
     "orchestrator": ("agents.base", "helpers"),
     "evaluator": ("agents.base", "environments", "helpers"),
     "swarm": ("swarm", "helpers", "agents.configs"),
-    "spawner": ("swarm", "helpers", "agents.configs"),
+    "spawner": ("swarm", "helpers", "agents.configs", "environments.ids"),
     "reporter": ("swarm", "helpers", "agents.configs"),
 }
 # What must answer at once, and on machines without torch, MPI, a simulator or a tracker.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
@@ -46,7 +47,6 @@ def test_json_schema_file_is_up_to_date():
     ids=lambda path: path.stem,
 )
 def test_task_files(path):
-    jsonschema = pytest.importorskip("jsonschema")
     text = path.read_text()
     assert text.startswith("# yaml-language-server: $schema=schema.json\n")
     layer = SCHEMA.read_file(path)
