@@ -80,7 +80,13 @@ def _end_together(workers: Workers, folder: Path | None, error: BaseException) -
 
 def _say(text: str) -> None:
     with contextlib.suppress(OSError):  # nobody listens any more; the others still have to end
-        print(text, file=sys.stderr, flush=True)
+        _tell(text)
+
+
+def _tell(text: str) -> None:
+    """In one write: an abort a moment later must not cut the line's end."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _reported(error: BaseException, workers: Workers, folder: Path | None) -> tuple[int, str]:
