@@ -310,7 +310,7 @@ class PPO:
         for name, value in zip(STEP_METRICS, means, strict=True):
             if not np.isfinite(value):
                 raise NumericalError(
-                    f"{name} became {value} in iteration {self.iteration}",
+                    f"{name} became {value} in iteration {self.iteration + 1}",
                     "lower --p_lr and --v_lr or --clip_norm; the last checkpoint is intact",
                 )
         self.workers.sum_(fit)

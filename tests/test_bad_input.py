@@ -175,3 +175,10 @@ def test_a_full_disk_ends_the_run_and_keeps_the_previous_checkpoint(tmp_path):
     more = launch.run(flags(saved, keep_checkpoints=2, save_frequency=50, **long))
     assert more.returncode == 0, more.stderr
     assert 0 < rows < len(launch.rows(saved / "bad.seed00")) == 200
+
+
+def test_numbers_that_are_no_numbers_end_the_run_on_all_workers(tmp_path):
+    arguments = flags(tmp_path, env_id="Pendulum-v1", p_lr="1e30", clip_norm=0)
+    refused(arguments, errors.NUMERICAL, "became nan", "last checkpoint is intact", workers=2)
+    checkpoint = launch.fingerprint(tmp_path / "bad.seed00")
+    assert int(checkpoint["iteration"]) < 4

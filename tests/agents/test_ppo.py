@@ -220,7 +220,7 @@ def test_a_rollout_that_is_not_finite_is_a_numerical_error():
     agent = small_agent(small_config(), SPACES["continuous"])
     rollout = random_rollout(agent, SPACES["continuous"])
     rollout.rewards[3, 1] = np.nan
-    with pytest.raises(NumericalError, match="became nan in iteration 0"):
+    with pytest.raises(NumericalError, match="became nan in iteration 1"):
         agent.update(rollout)
 
 
