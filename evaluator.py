@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -201,10 +202,11 @@ class Evaluation:
             "mujoco_version": version("mujoco"),
             "gymnasium_version": version("gymnasium"),
         }
-        folder = Path(self.config.save_traj_dir) / env_id / self.folder.name
+        name = re.sub(r"[^\w.-]", "_", env_id)  # a task file's id holds a path
+        folder = Path(self.config.save_traj_dir) / name / self.folder.name
         paths = []
         for index, episode in enumerate(episodes, start=self.mine.start):
-            path = demo_path(folder, env_id, index)
+            path = demo_path(folder, name, index)
             mine = {"seed": episode.seed, "return": episode.return_}
             write_demo(path, episode.steps, origin | mine)
             paths.append(path)

@@ -94,6 +94,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         deadline=deadline,
         elapsed=tracker.elapsed,
     )
+    progress.message(f"environment: {config.env_id} by {orchestrator.environment.backend}")
     if checkpoint:
         orchestrator.load(checkpoint)
         progress.message(f"goes on after iteration {checkpoint.iteration}")

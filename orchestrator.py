@@ -29,6 +29,7 @@ class VectorEnvironment(Protocol):
 
     num_envs: int
     single_action_space: Any
+    backend: str  # what steps it, for the user to read
 
     def reset(self, *, seed: Any = None) -> tuple[np.ndarray, dict[str, Any]]: ...
     def step(self, actions: np.ndarray) -> Step: ...

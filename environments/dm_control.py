@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -14,6 +15,7 @@ from gymnasium.wrappers import TimeLimit
 
 from environments.ids import dm_control_task
 from environments.mujoco_warnings import route_mujoco_warnings
+from helpers.errors import ConfigurationError
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,8 +29,22 @@ def max_episode_steps(env_id: str) -> int:
     return MAX_EPISODE_STEPS
 
 
-def make_env(env_id: str, *, render_mode: str | None) -> gymnasium.Env:
-    """One environment for a canonical `Domain-Task-Feat-v0`."""
+def make_env(
+    env_id: str,
+    *,
+    render_mode: str | None,
+    options: Mapping[str, Any],
+) -> gymnasium.Env:
+    """One environment for a canonical `Domain-Task-Feat-v0`.
+
+    Raises:
+        ConfigurationError: there are options.
+    """
+    if options:
+        raise ConfigurationError(
+            f"env_id={env_id} has no option {', '.join(options)}.",
+            "dm_control tasks have none.",
+        )
     domain, task = dm_control_task(env_id)
     return TimeLimit(DmControlEnv(domain, task, render_mode=render_mode), MAX_EPISODE_STEPS)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from environments import rendering
-from environments.ids import resolve_env_id, suite_of
+from environments.ids import is_batched_task, resolve_env_id, suite_of
+from environments.same_step import SameStepEnv
 from environments.vector import SerialVectorEnv
 from helpers.errors import ConfigurationError
 
@@ -18,28 +20,75 @@ def make_vector_env(
     *,
     seeds: Sequence[int],
     render_mode: str | None = None,
-) -> SerialVectorEnv:
+    options: Mapping[str, Any] | None = None,
+    backend: str | None = None,
+) -> SameStepEnv:
     """As many environments as there are seeds, stepped together.
+
+    Gymnasium's MuJoCo v5 tasks and task files of the user's own are stepped by "batched MuJoCo",
+    all else by "Gymnasium" or "dm_control", one environment after another. `backend` of what is
+    returned says which.
 
     Args:
         env_id: in any spelling that `resolve_env_id` knows.
         seeds: one for each environment.
         render_mode: "rgb_array" for `render()`, which gives one picture an environment, or "human"
             for a window an environment that follows by itself.
+        options: what the task's constructor takes (`frame_skip`, `ctrl_cost_weight`, `width` ...).
+        backend: "Gymnasium" for Gymnasium's own MuJoCo v5 environments, bit for bit the same.
 
     Raises:
-        ConfigurationError: no such environment, or nothing to draw it with.
+        ConfigurationError: no such environment, backend or option, or nothing to draw it with.
     """
     env_id = resolve_env_id(env_id)
     if render_mode is not None and (remedy := rendering.prepare_rendering(env_id, render_mode)):
         raise ConfigurationError(f"env_id={env_id} cannot be drawn on this machine.", remedy)
-    if suite_of(env_id) == "dm_control":
+    choices = _backends(env_id)
+    if backend not in (None, *choices):
+        raise ConfigurationError(
+            f"env_id={env_id} is not stepped by {backend}.",
+            f"Leave backend unset, or give one of: {', '.join(choices)}.",
+        )
+    backend, options = backend or choices[0], dict(options or {})
+    if backend == "batched MuJoCo":
+        return _batched(env_id, seeds, render_mode, options)
+    if backend == "dm_control":
         from environments import dm_control as suite
     else:
         from environments import gymnasium_suites as suite  # type: ignore[no-redef]
     return SerialVectorEnv(
         env_id,
-        partial(suite.make_env, env_id, render_mode=render_mode),
+        partial(suite.make_env, env_id, render_mode=render_mode, options=options),
         seeds=seeds,
         max_episode_steps=suite.max_episode_steps(env_id),
+        backend=backend,
+    )
+
+
+def _backends(env_id: str) -> tuple[str, ...]:
+    """What can step an environment, the one to prefer first."""
+    if suite_of(env_id) == "dm_control":
+        return ("dm_control",)
+    if not is_batched_task(env_id):
+        return ("Gymnasium",)
+    return ("batched MuJoCo",) if ".py:" in env_id else ("batched MuJoCo", "Gymnasium")
+
+
+def _batched(
+    env_id: str,
+    seeds: Sequence[int],
+    render_mode: str | None,
+    options: dict[str, Any],
+) -> SameStepEnv:
+    from environments.batched_mujoco.catalogue import make_task
+    from environments.batched_mujoco.pictures import OPTIONS
+    from environments.batched_mujoco.vector_env import BatchedMujocoEnv
+
+    picture_options = {name: options.pop(name) for name in OPTIONS if name in options}
+    return BatchedMujocoEnv(
+        env_id,
+        make_task(env_id, options),
+        seeds=seeds,
+        render_mode=render_mode,
+        picture_options=picture_options,
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import gymnasium
 from gymnasium.envs.registration import registry
 
@@ -18,7 +21,12 @@ def max_episode_steps(env_id: str) -> int:
     return registry[env_id].max_episode_steps or DEFAULT_MAX_EPISODE_STEPS
 
 
-def make_env(env_id: str, *, render_mode: str | None) -> gymnasium.Env:
+def make_env(
+    env_id: str,
+    *,
+    render_mode: str | None,
+    options: Mapping[str, Any],
+) -> gymnasium.Env:
     """One environment with vector observations and Box or Discrete actions.
 
     Raises:
@@ -33,6 +41,7 @@ def make_env(env_id: str, *, render_mode: str | None) -> gymnasium.Env:
         max_episode_steps=max_episode_steps(env_id),
         disable_env_checker=True,
         **({} if render_mode is None else {"render_mode": render_mode}),
+        **options,
     )
     if not isinstance(env.action_space, gymnasium.spaces.Box | gymnasium.spaces.Discrete):
         raise _unsupported(env_id, "actions", env.action_space)

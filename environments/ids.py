@@ -6,7 +6,8 @@ Accepted spellings:
 * bare Gymnasium names, which become the newest version: `Hopper` is `Hopper-v5`;
 * dm_control tasks as `Domain-Task-Feat-v0`: `Cheetah-Run-Feat-v0`, `BallInCup-Catch-Feat-v0`,
   `Humanoid_CMU-Run-Feat-v0`, `Stacker-Stack_2-Feat-v0`. Case and underscores do not matter, and
-  `-Feat-v0` may be left out: `cheetah-run` and `ball_in_cup-catch` are understood.
+  `-Feat-v0` may be left out: `cheetah-run` and `ball_in_cup-catch` are understood;
+* a task file of one's own and the class in it: `my_tasks/cart.py:Cart` (docs/environments.md).
 
 Nothing here imports MuJoCo or dm_control, so that a launcher can check ids cheaply.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 from helpers.errors import ConfigurationError
 
@@ -75,6 +77,10 @@ _EXTRA_PACKAGES = (
 _DM_CONTROL_ID = re.compile(r"(\w+)-(\w+)-(feat|pix|pixels)-v(\d+)", re.IGNORECASE)
 _DM_CONTROL_SHORT_ID = re.compile(r"(\w+)-(\w+)")
 _VERSIONED_ID = re.compile(r"(?P<name>.+)-v(?P<version>\d+)")
+_TASK_FILE_ID = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
+_BATCHED_MUJOCO_VERSION = (
+    "v5"  # of Gymnasium's MuJoCo tasks, stepped by environments/batched_mujoco
+)
 
 
 def resolve_env_id(env_id: str) -> str:
@@ -84,6 +90,8 @@ def resolve_env_id(env_id: str) -> str:
         ConfigurationError: nothing stands behind the id, or it needs a package that is not
             installed, or it is a MuJoCo task of a version that can no longer be run.
     """
+    if task_file(env_id) is not None:
+        return env_id
     dm_control_id = _resolve_dm_control(env_id)
     return dm_control_id if dm_control_id is not None else _resolve_gymnasium(env_id)
 
@@ -92,7 +100,41 @@ def suite_of(env_id: str) -> str:
     """The suite of a canonical id: "mujoco", "dm_control" or "gymnasium"."""
     if env_id.endswith("-Feat-v0"):
         return "dm_control"
-    return "mujoco" if env_id.rpartition("-v")[0] in MUJOCO_NAMES else "gymnasium"
+    is_mujoco = env_id.rpartition("-v")[0] in MUJOCO_NAMES or _TASK_FILE_ID.fullmatch(env_id)
+    return "mujoco" if is_mujoco else "gymnasium"
+
+
+def is_batched_task(env_id: str) -> bool:
+    """Whether a canonical id is a task of environments/batched_mujoco, or one's own like them."""
+    name, _, version = env_id.rpartition("-")
+    is_known = name in MUJOCO_NAMES and version == _BATCHED_MUJOCO_VERSION
+    return is_known or _TASK_FILE_ID.fullmatch(env_id) is not None
+
+
+def task_file(env_id: str) -> tuple[Path, str] | None:
+    """The file and the class of an id such as `my_tasks/cart.py:Cart`, None for other ids.
+
+    The file will be executed. It must not lie in a run folder: what was downloaded as a run, and
+    names its environment itself, would execute what it brought along.
+
+    Raises:
+        ConfigurationError: there is no such file, or it lies in a run folder.
+    """
+    parts = _TASK_FILE_ID.fullmatch(env_id)
+    if parts is None:
+        return None
+    path = Path(parts["path"])
+    if not path.is_file():
+        raise ConfigurationError(
+            f"env_id={env_id}: there is no file {path} in {Path.cwd()}.",
+            "Give its path, a colon, and the class in it: --env_id=my_tasks/cart.py:Cart.",
+        )
+    if any((folder / "config.yaml").exists() for folder in path.resolve().parents):
+        raise ConfigurationError(
+            f"env_id={env_id}: {path} lies in a run folder, and nothing there is executed.",
+            "Read it; if you trust it, copy it to another place and name that one.",
+        )
+    return path, parts["name"]
 
 
 def dm_control_task(env_id: str) -> tuple[str, str]:

@@ -89,7 +89,7 @@ def episode_frames(
     ended, step = False, 0
     while not ended:
         if step % stride == 0:
-            yield envs.envs[0].render()
+            yield envs.picture(0)
         observations, _, terminated, truncated, _ = envs.step(act(observations))
         ended = bool(terminated[0] or truncated[0])
         step += 1

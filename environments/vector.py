@@ -10,18 +10,14 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from environments import exact_state
-from helpers.errors import CheckpointError
-
-State = Mapping[str, Any]
+from environments import exact_state, same_step
+from environments.same_step import State
 
 
 class SerialVectorEnv(SyncVectorEnv):
-    """N copies of an environment in this process, in SAME_STEP autoreset.
+    """N copies of an environment in this process: a `SameStepEnv`.
 
     Observations are (N, obs_dim), rewards float64 (N,), `terminated` and `truncated` bool (N,).
-    Where an episode ended, the observation is the first of the next episode, and the last one
-    is in `infos["final_obs"]`; `successors` puts the two together.
 
     Args:
         env_id: canonical.
@@ -29,6 +25,7 @@ class SerialVectorEnv(SyncVectorEnv):
         seeds: one for each environment, at least 0 and below 2**32. `reset` starts from them; every
             later episode goes on with its environment's own generator.
         max_episode_steps: after how many steps an episode is truncated.
+        backend: whose environments these are, for people to read.
     """
 
     def __init__(
@@ -38,12 +35,14 @@ class SerialVectorEnv(SyncVectorEnv):
         *,
         seeds: Sequence[int],
         max_episode_steps: int,
+        backend: str = "Gymnasium",
     ) -> None:
         super().__init__([make_env] * len(seeds), autoreset_mode=AutoresetMode.SAME_STEP)
         self.env_id = env_id
+        self.backend = backend
         self.seeds = list(seeds)
         self.max_episode_steps = max_episode_steps
-        self._bounds = _bounds(self.single_action_space)
+        self._bounds = same_step.action_bounds(self.single_action_space)
         self._simulations = [_simulation(env) for env in self.envs]
         self._saver: Any = None
         if self._simulations[0] is not None:
@@ -68,22 +67,16 @@ class SerialVectorEnv(SyncVectorEnv):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One step of every environment. Actions are clipped to the bounds here, in a copy."""
         if self._bounds is not None:
-            low, high = self._bounds
-            # np.clip takes three times as long.
-            actions = np.minimum(np.maximum(np.asarray(actions, low.dtype), low), high)
+            actions = same_step.clipped(actions, *self._bounds)
         return super().step(actions)
 
     def successors(self, observations: np.ndarray, infos: Mapping[str, Any]) -> np.ndarray:
-        """The true next observations (N, obs_dim): the last one of an episode where one ended.
+        """The true next observations (N, obs_dim): the last one of an episode where one ended."""
+        return same_step.successors(observations, infos)
 
-        `observations` itself is returned where none ended, a copy otherwise.
-        """
-        if "final_obs" not in infos:
-            return observations
-        successors = observations.copy()
-        for index in np.flatnonzero(infos["_final_obs"]):
-            successors[index] = infos["final_obs"][index]
-        return successors
+    def picture(self, index: int) -> Any:
+        """What one environment shows in its render mode."""
+        return self.envs[index].render()
 
     @property
     def observations(self) -> np.ndarray:
@@ -99,6 +92,7 @@ class SerialVectorEnv(SyncVectorEnv):
                 environments[f"{index:03d}"]["simulation"] = self._saver.state_dict(*simulation)
         return {
             "env_id": self.env_id,
+            "backend": self.backend,
             "num_envs": self.num_envs,
             "observations": self.observations,
             "environments": environments,
@@ -108,14 +102,9 @@ class SerialVectorEnv(SyncVectorEnv):
         """Continue where `state_dict` was taken.
 
         Raises:
-            CheckpointError: it was taken of another environment, or of another number of them.
+            CheckpointError: it was taken of others than these.
         """
-        for key, mine in (("env_id", self.env_id), ("num_envs", self.num_envs)):
-            if state[key] != mine:
-                raise CheckpointError(
-                    f"The saved environments have {key}={state[key]}, these have {key}={mine}.",
-                    f"Continue the run with {key}={state[key]}, or start a new one.",
-                )
+        same_step.check_origin(state, self)
         for index, (env, simulation) in enumerate(zip(self.envs, self._simulations, strict=True)):
             saved = state["environments"][f"{index:03d}"]
             exact_state.restore(env, saved["attributes"])
@@ -123,15 +112,6 @@ class SerialVectorEnv(SyncVectorEnv):
                 self._saver.load_state_dict(*simulation, saved["simulation"])
         self._observations = np.array(state["observations"])
         self._env_obs = list(np.array(self._observations))
-
-
-def _bounds(space: gymnasium.Space) -> tuple[np.ndarray, np.ndarray] | None:
-    """The bounds to clip actions to; None for discrete actions and for a Box without any."""
-    if not isinstance(space, gymnasium.spaces.Box):
-        return None
-    if not (space.bounded_below | space.bounded_above).any():
-        return None
-    return space.low, space.high
 
 
 def _simulation(env: gymnasium.Env) -> tuple[Any, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -49,7 +50,7 @@ def test_the_time_limit_truncates_after_1000_steps() -> None:
 
 
 def test_a_discount_of_zero_terminates() -> None:
-    envs = make_vector_env("lqr-lqr_2_1", seeds=[0])
+    envs: Any = make_vector_env("lqr-lqr_2_1", seeds=[0])
     envs.reset()
     inner = envs.envs[0].unwrapped
     assert isinstance(inner, DmControlEnv)
@@ -61,9 +62,9 @@ def test_a_discount_of_zero_terminates() -> None:
 
 
 def test_the_copies_of_a_random_model_are_one_task() -> None:
-    envs = make_vector_env("lqr-lqr_6_2", seeds=[0, 1])
+    envs: Any = make_vector_env("lqr-lqr_6_2", seeds=[0, 1])
     observations, _ = envs.reset()
-    models = [env.unwrapped.model for env in envs.envs]  # type: ignore[attr-defined]
+    models = [env.unwrapped.model for env in envs.envs]
     np.testing.assert_array_equal(models[0].dof_damping, models[1].dof_damping)
     np.testing.assert_array_equal(models[0].jnt_stiffness, models[1].jnt_stiffness)
     assert observations[0].tolist() != observations[1].tolist()
@@ -72,10 +73,10 @@ def test_the_copies_of_a_random_model_are_one_task() -> None:
 def test_diverged_physics_truncates_at_the_last_valid_observation(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    envs = make_vector_env("cheetah-run", seeds=[0, 1])
+    envs: Any = make_vector_env("cheetah-run", seeds=[0, 1])
     envs.reset()
     before, *_ = envs.step(np.zeros((2, 6), np.float32))
-    envs.envs[1].unwrapped.data.qvel[0] = np.nan  # type: ignore[attr-defined]
+    envs.envs[1].unwrapped.data.qvel[0] = np.nan
     observations, rewards, terminated, truncated, infos = envs.step(np.zeros((2, 6), np.float32))
     assert truncated.tolist() == [False, True] and not terminated.any()
     assert rewards[1] == 0.0

@@ -11,11 +11,10 @@ import safetensors.numpy
 
 from environments.factory import make_vector_env
 from environments.ids import MUJOCO_NAMES
-from environments.vector import SerialVectorEnv
 from helpers.errors import CheckpointError
 
+MUJOCO_V5 = [f"{name}-v5" for name in MUJOCO_NAMES]  # stepped by either backend
 GYMNASIUM = [
-    *(f"{name}-v5" for name in MUJOCO_NAMES),
     "Hopper-v4",
     "Ant-v4",
     "CartPole-v1",
@@ -90,16 +89,26 @@ def assert_identical(left: Any, right: Any) -> None:
         assert left == right or (left != left and right != right)
 
 
-def near_the_end(envs: SerialVectorEnv) -> None:
+def near_the_end(envs: Any) -> None:
     """Let the time limit come in `BEFORE_RESET` steps: most tasks would take 1000."""
+    if envs.backend == "batched MuJoCo":
+        envs.elapsed_steps[:] = envs.max_episode_steps - BEFORE_RESET
+        return
     for env in envs.envs:
         limit = env.get_wrapper_attr("_max_episode_steps")
         env.set_wrapper_attr("_elapsed_steps", limit - BEFORE_RESET)
 
 
-@pytest.mark.parametrize("env_id", [*GYMNASIUM, *DM_CONTROL])
-def test_a_restored_copy_goes_on_bit_for_bit(env_id: str) -> None:
-    envs = make_vector_env(env_id, seeds=[11, 12])
+@pytest.mark.parametrize(
+    ("env_id", "backend"),
+    [
+        *((env_id, "batched MuJoCo") for env_id in MUJOCO_V5),
+        *((env_id, "Gymnasium") for env_id in [*MUJOCO_V5, *GYMNASIUM]),
+        *((env_id, "dm_control") for env_id in DM_CONTROL),
+    ],
+)
+def test_a_restored_copy_goes_on_bit_for_bit(env_id: str, backend: str) -> None:
+    envs = make_vector_env(env_id, seeds=[11, 12], backend=backend)
     envs.action_space.seed(5)
     actions = [envs.action_space.sample() for _ in range(BEFORE + BEFORE_RESET + AFTER)]
     envs.reset()
@@ -110,7 +119,7 @@ def test_a_restored_copy_goes_on_bit_for_bit(env_id: str) -> None:
     expected = [envs.step(action) for action in actions[BEFORE:]]
     assert any((terminated | truncated).any() for _, _, terminated, truncated, _ in expected)
 
-    fresh = make_vector_env(env_id, seeds=[21, 22])
+    fresh = make_vector_env(env_id, seeds=[21, 22], backend=backend)
     fresh.load_state_dict(state)
     assert_identical(fresh.observations, state["observations"])
     for action, outcome in zip(actions[BEFORE:], expected, strict=True):
@@ -126,7 +135,7 @@ def test_a_restored_copy_goes_on_bit_for_bit(env_id: str) -> None:
 
 
 def test_the_clock_and_an_untouched_model_are_restored() -> None:
-    envs = make_vector_env("reacher-easy", seeds=[1])
+    envs: Any = make_vector_env("reacher-easy", seeds=[1])
     inner: Any = envs.envs[0].unwrapped
     target = inner.model.geom_pos.copy()
     untouched = envs.state_dict()
@@ -142,10 +151,11 @@ def test_the_clock_and_an_untouched_model_are_restored() -> None:
     assert inner.model.geom_pos.tolist() != target.tolist()
 
 
-def test_taking_a_state_changes_nothing() -> None:
+@pytest.mark.parametrize("backend", ["batched MuJoCo", "Gymnasium"])
+def test_taking_a_state_changes_nothing(backend: str) -> None:
     outcomes = []
     for takes_state in (False, True):
-        envs = make_vector_env("Ant-v5", seeds=[1, 2])
+        envs = make_vector_env("Ant-v5", seeds=[1, 2], backend=backend)
         envs.reset()
         for _ in range(5):
             outcome = envs.step(np.full((2, 8), 0.7, np.float32))
@@ -155,8 +165,9 @@ def test_taking_a_state_changes_nothing() -> None:
     assert_identical(*outcomes)
 
 
-def test_a_state_does_not_follow_its_environment() -> None:
-    envs = make_vector_env("Hopper-v5", seeds=[1])
+@pytest.mark.parametrize("backend", ["batched MuJoCo", "Gymnasium"])
+def test_a_state_does_not_follow_its_environment(backend: str) -> None:
+    envs = make_vector_env("Hopper-v5", seeds=[1], backend=backend)
     envs.reset()
     state = envs.state_dict()
     before = through_a_file(state)
@@ -165,8 +176,9 @@ def test_a_state_does_not_follow_its_environment() -> None:
     assert_identical(through_a_file(state), before)
 
 
-def test_the_state_is_small() -> None:
-    envs = make_vector_env("Hopper-v5", seeds=range(8))
+@pytest.mark.parametrize("backend", ["batched MuJoCo", "Gymnasium"])
+def test_the_state_is_small(backend: str) -> None:
+    envs = make_vector_env("Hopper-v5", seeds=range(8), backend=backend)
     envs.reset()
 
     def size(value: Any) -> int:
@@ -177,6 +189,7 @@ def test_the_state_is_small() -> None:
     assert size(envs.state_dict()) < 100_000
 
 
+@pytest.mark.parametrize("source", ["batched MuJoCo", "Gymnasium"])
 @pytest.mark.parametrize(
     ("env_id", "count", "words"),
     [
@@ -184,15 +197,27 @@ def test_the_state_is_small() -> None:
         ("Hopper-v5", 3, "num_envs=2, these have num_envs=3"),
     ],
 )
-def test_the_state_of_others_is_refused(env_id: str, count: int, words: str) -> None:
-    state = make_vector_env("Hopper-v5", seeds=[0, 1]).state_dict()
+def test_the_state_of_others_is_refused(env_id: str, count: int, words: str, source: str) -> None:
+    state = make_vector_env("Hopper-v5", seeds=[0, 1], backend=source).state_dict()
     with pytest.raises(CheckpointError) as refusal:
         make_vector_env(env_id, seeds=range(count)).load_state_dict(state)
     assert words in refusal.value.problem
 
 
-def test_the_state_of_another_mujoco_is_refused() -> None:
-    envs = make_vector_env("Hopper-v5", seeds=[0])
+@pytest.mark.parametrize("source", ["batched MuJoCo", "Gymnasium", None])
+def test_the_state_of_another_backend_is_refused(source: str | None) -> None:
+    for target in {"batched MuJoCo", "Gymnasium"} - {source}:
+        state = dict(make_vector_env("Hopper-v5", seeds=[0], backend=source).state_dict())
+        if source is None:
+            del state["backend"]  # as it was saved before there were two
+        with pytest.raises(CheckpointError) as refusal:
+            make_vector_env("Hopper-v5", seeds=[0], backend=target).load_state_dict(state)
+        assert f"by {source or 'an older version'}, these are by {target}" in refusal.value.problem
+
+
+@pytest.mark.parametrize("backend", ["batched MuJoCo", "Gymnasium"])
+def test_the_state_of_another_mujoco_is_refused(backend: str) -> None:
+    envs = make_vector_env("Hopper-v5", seeds=[0], backend=backend)
     state = through_a_file(envs.state_dict())
     state["environments"]["000"]["simulation"]["mujoco"] = "2.1.0"
     with pytest.raises(CheckpointError) as refusal:

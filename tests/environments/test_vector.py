@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -12,9 +13,12 @@ import pytest
 from environments.factory import make_vector_env
 from helpers.errors import ConfigurationError
 
+BACKENDS = ("batched MuJoCo", "Gymnasium")
 
-def test_final_observations_are_those_of_an_environment_stepped_by_hand() -> None:
-    envs = make_vector_env("Hopper-v5", seeds=[3, 4, 5])
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_final_observations_are_those_of_an_environment_stepped_by_hand(backend: str) -> None:
+    envs = make_vector_env("Hopper-v5", seeds=[3, 4, 5], backend=backend)
     singles = [gymnasium.make("Hopper-v5") for _ in range(3)]
     observations, _ = envs.reset()
     by_hand = np.stack([env.reset(seed=3 + i)[0] for i, env in enumerate(singles)])
@@ -71,7 +75,7 @@ def test_a_task_without_a_time_limit_gets_one() -> None:
     assert truncated[0] and not terminated[0]
 
 
-@pytest.mark.parametrize("env_id", ["Hopper-v5", "cheetah-run"])
+@pytest.mark.parametrize("env_id", ["Hopper-v5", "Hopper-v4", "cheetah-run"])
 def test_actions_are_clipped_inside_and_left_alone_outside(env_id: str) -> None:
     wild, tame = (make_vector_env(env_id, seeds=[0, 1]) for _ in range(2))
     wild.reset()
@@ -93,8 +97,9 @@ def test_actions_without_bounds_are_not_clipped() -> None:
     assert observations[0].tolist() != observations[1].tolist()
 
 
-def test_seeds_decide_the_starts_and_episodes_go_on_from_them() -> None:
-    envs = make_vector_env("Hopper-v5", seeds=[7, 8, 7])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_seeds_decide_the_starts_and_episodes_go_on_from_them(backend: str) -> None:
+    envs = make_vector_env("Hopper-v5", seeds=[7, 8, 7], backend=backend)
     first, _ = envs.reset()
     assert first[0].tolist() == first[2].tolist() != first[1].tolist()
     for _ in range(200):
@@ -134,7 +139,32 @@ def test_spaces_that_no_algorithm_takes_are_refused() -> None:
     del gymnasium.registry["OddActions-v0"]
 
 
+@pytest.mark.parametrize(
+    ("env_id", "backend", "expected"),
+    [
+        ("Hopper-v5", None, "batched MuJoCo"),
+        ("Hopper", None, "batched MuJoCo"),
+        ("Hopper-v5", "Gymnasium", "Gymnasium"),
+        ("Hopper-v4", None, "Gymnasium"),
+        ("CartPole", None, "Gymnasium"),
+        ("cheetah-run", None, "dm_control"),
+    ],
+)
+def test_environments_say_what_steps_them(env_id: str, backend: str | None, expected: str) -> None:
+    assert make_vector_env(env_id, seeds=[0], backend=backend).backend == expected
+
+
+def test_a_backend_that_cannot_step_an_environment_is_refused() -> None:
+    for env_id, backend in (("Hopper-v4", "batched MuJoCo"), ("Hopper-v5", "envpool")):
+        with pytest.raises(ConfigurationError) as refusal:
+            make_vector_env(env_id, seeds=[0], backend=backend)
+        assert f"env_id={env_id} is not stepped by {backend}" in refusal.value.problem
+        assert "Gymnasium" in refusal.value.remedy
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_mujoco_leaves_no_log_file_and_warns_once(
+    backend: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -144,11 +174,12 @@ def test_mujoco_leaves_no_log_file_and_warns_once(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mujoco_warnings, "_seen", set())
-    envs = make_vector_env("HalfCheetah-v5", seeds=[0, 1])  # its model file is deprecated
-    envs.reset()
+    envs: Any = make_vector_env("HalfCheetah-v5", seeds=[0, 1], backend=backend)
+    envs.reset()  # its model file is deprecated
     with caplog.at_level(logging.WARNING):
-        for env in envs.envs:
-            env.unwrapped.data.qvel[0] = np.nan  # type: ignore[attr-defined]
+        batched = backend == "batched MuJoCo"
+        for data in envs.simulations.datas if batched else envs.get_attr("data"):
+            data.qvel[0] = np.nan
         envs.step(np.zeros((2, 6), np.float32))
     assert not list(tmp_path.iterdir())
     assert len(caplog.records) == 1

@@ -1,0 +1,183 @@
+"""Tasks of one's own: the example of docs/environments.md, and what is said of files that are none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+
+from environments.batched_mujoco.catalogue import make_task
+from environments.batched_mujoco.vector_env import BatchedMujocoEnv
+from environments.factory import make_vector_env
+from environments.ids import resolve_env_id, suite_of
+from helpers.errors import ConfigurationError
+from tests.environments.test_exact_state import assert_identical, through_a_file
+
+EXAMPLE = "docs/examples/cart.py:Cart"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_the_example_is_what_it_says() -> None:
+    envs = make_vector_env(EXAMPLE, seeds=[0, 1, 2])
+    assert (envs.env_id, envs.backend, envs.max_episode_steps) == (EXAMPLE, "batched MuJoCo", 200)
+    assert (resolve_env_id(EXAMPLE), suite_of(EXAMPLE)) == (EXAMPLE, "mujoco")
+    assert envs.metadata["render_fps"] == 50
+    observations, infos = envs.reset()
+    np.testing.assert_array_equal(infos["position"], observations[:, 0])
+    assert (np.abs(observations[:, 0]) < 0.5).all() and not observations[:, 1].any()
+
+    model = mujoco.MjModel.from_xml_path("docs/examples/cart.xml")
+    data = mujoco.MjData(model)  # the first of the three, by hand
+    data.qpos[:], data.ctrl[:] = observations[0, 0], 1.0
+    steps = 0
+    while steps < 200 and not envs.successors(observations, infos)[0, 0] > 1:
+        steps += 1
+        mujoco.mj_step(model, data, 2)
+        observations, rewards, terminated, truncated, infos = envs.step(np.full((3, 1), 9.0))
+        last = envs.successors(observations, infos)
+        assert last[0].tolist() == [data.qpos[0], data.qvel[0]]
+        assert rewards[0] == pytest.approx(-data.qpos[0] ** 2 - 0.01)
+        assert terminated[0] == (data.qpos[0] > 1) and not truncated.any()
+    assert 5 < steps < 200
+    assert np.abs(observations[0, 0]) < 0.5
+
+
+def test_the_example_ends_with_time_and_goes_on_from_a_file() -> None:
+    envs = make_vector_env(EXAMPLE, seeds=[0, 1], options={"rail_length": 100.0})
+    envs.reset()
+    for _ in range(197):
+        envs.step(np.zeros((2, 1)))
+    state = through_a_file(envs.state_dict())
+    fresh = make_vector_env(EXAMPLE, seeds=[5, 6], options={"rail_length": 100.0})
+    fresh.load_state_dict(state)
+    for step in range(6):
+        outcome = envs.step(np.ones((2, 1)))
+        assert_identical(fresh.step(np.ones((2, 1))), outcome)
+        assert outcome[3].all() == (step == 2) and not outcome[2].any()
+
+
+def test_options_are_checked_by_name() -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        make_vector_env(EXAMPLE, seeds=[0], options={"rail_lenght": 2.0})
+    assert "no option rail_lenght" in refusal.value.problem
+    assert "rail_length" in refusal.value.remedy
+    with pytest.raises(ConfigurationError, match="cheetah-run|Cheetah-Run-Feat-v0 has no option"):
+        make_vector_env("cheetah-run", seeds=[0], options={"frame_skip": 2})
+    envs = make_vector_env(
+        "Hopper-v4",
+        seeds=[0],
+        options={"exclude_current_positions_from_observation": False},
+    )
+    assert envs.single_observation_space.shape == (12,)
+
+
+def test_finding_a_task_file_imports_neither_it_nor_a_simulator() -> None:
+    script = (
+        "import sys; from environments.ids import resolve_env_id;"
+        f"resolve_env_id({EXAMPLE!r});"
+        "assert not {'mujoco', 'gymnasium'} & set(sys.modules);"
+        "assert not [name for name in sys.modules if 'cart' in name]"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+SKELETON = """
+from dataclasses import dataclass
+import numpy as np
+from docs.examples.cart import Cart
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(Cart):
+    {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("reads = ('qpos', 'efc_force')", "efc_force is no array of MjData that persists"),
+        ("reads = ('qpos', 'nonesuch')", "nonesuch is no array"),
+        ("xml_file: str = 'nonesuch.xml'", "There is no MuJoCo model nonesuch.xml"),
+        ("def observe(self, world, now): return now.qpos", "observations as a view"),
+        (
+            "def observe(self, world, now): return now.qpos.astype(np.float32)",
+            "observations as float32(2, 1), with N=2",
+        ),
+        ("def observe(self, world, now): return [1.0]", "observations as list"),
+        (
+            "def evaluate(self, world, before, now, actions):\n"
+            "        return super().evaluate(world, before, now, actions)._replace(rewards=np.ones(1))",
+            "rewards as float64(1,), with N=2",
+        ),
+        (
+            "def evaluate(self, world, before, now, actions):\n"
+            "        return super().evaluate(world, before, now, actions)._replace(\n"
+            "            terminated=np.zeros(2))",
+            "terminated as float64(2,), with N=2",
+        ),
+    ],
+)
+def test_a_task_that_breaks_a_promise_is_told_so(tmp_path: Path, body: str, words: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(SKELETON.format(body=body), encoding="utf-8")
+    task = make_task(f"{path}:Mine", {})
+    with pytest.raises(ConfigurationError) as refusal:
+        BatchedMujocoEnv("mine", task, seeds=[0, 1])
+    assert words in refusal.value.problem
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "words"),
+    [
+        ("", "Mine", "has no dataclass Mine"),
+        ("class Mine: pass", "Mine", "has no dataclass Mine"),
+        (
+            "from dataclasses import dataclass\n@dataclass\nclass Mine:\n    xml_file: str = ''",
+            "Mine",
+            "is no task: default_camera_config, describe, evaluate, frame_skip",
+        ),
+    ],
+)
+def test_a_file_without_a_task_is_refused(
+    tmp_path: Path,
+    text: str,
+    name: str,
+    words: str,
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refusal:
+        make_vector_env(f"{path}:{name}", seeds=[0])
+    assert words in refusal.value.problem
+
+
+def test_no_file_and_a_file_that_came_with_a_run_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="there is no file nonesuch.py in"):
+        resolve_env_id("nonesuch.py:Mine")
+    folder = tmp_path / "run" / "checkpoints" / "best"
+    folder.mkdir(parents=True)
+    (folder / "evil.py").write_text("raise SystemExit(99)")
+    (tmp_path / "run" / "config.yaml").write_text("algo: ppo\n")
+    with pytest.raises(ConfigurationError, match="lies in a run folder"):
+        make_vector_env(f"{folder}/evil.py:Mine", seeds=[0])
+    (tmp_path / "link.py").symlink_to(folder / "evil.py")
+    with pytest.raises(ConfigurationError, match="lies in a run folder"):
+        make_vector_env(f"{tmp_path}/link.py:Mine", seeds=[0])
+
+
+def test_a_file_that_fails_can_be_mended_and_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("1 / 0")
+    with pytest.raises(ZeroDivisionError):
+        make_task(f"{path}:Mine", {})
+    path.write_text(SKELETON.format(body="frame_skip: int = 3"), encoding="utf-8")
+    assert make_task(f"{path}:Mine", {}).frame_skip == 3
