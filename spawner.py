@@ -1,0 +1,99 @@
+"""Many runs: one YAML file x environments x demonstrations x trials x seeds -> tmux, Slurm or this machine.
+
+`python spawner.py --config tasks/train_mujoco_ppo.yaml --num_seeds 3 --deploy_now`; `-h` lists all flags.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swarm.hidden_key import hide_key
+
+if TYPE_CHECKING:  # imported where it is used: a key leaves the process list before anything else
+    from swarm.launch_flags import Command
+    from swarm.plan import Plan
+
+
+def main(argv: Sequence[str], *, wandb_api_key: str | None = None) -> int:
+    """Do what the command line asks for; the exit code.
+
+    Args:
+        argv: without the program's name.
+        wandb_api_key: that was among them and is taken out already.
+    """
+    from helpers.command_line import help_wanted
+    from helpers.errors import DONE, UserError
+    from swarm.launch_flags import help_text, parse
+
+    if help_wanted(argv):
+        print(help_text(), end="")
+        return DONE
+    try:
+        spawn(parse(argv, wandb_api_key=wandb_api_key))
+    except UserError as error:
+        print(f"milozero: {error.problem}\n  remedy: {error.remedy}", file=sys.stderr)
+        return error.exit_code
+    return DONE
+
+
+def spawn(command: Command) -> None:
+    """Expand, validate, show; then nothing more, or write, or deploy as well."""
+    from agents.configs import SCHEMA
+    from environments.ids import resolve_env_id, suite_of
+    from swarm import launch_files, preflight
+    from swarm.overview import cost_line, table
+    from swarm.render import render_job
+    from swarm.request import House, planned
+
+    settings = command.settings
+    root = Path(__file__).resolve().parent
+    house = House(root, SCHEMA, resolve_env_id, suite_of)
+    found = planned(command, house, here=Path.cwd())
+    plan = found.plan
+    warnings = [*found.warnings, *preflight.check(plan)]
+    print(table(plan, most=len(plan.runs) if settings.dry_run else None))
+    print(found.total_line, cost_line(plan), sep="\n", flush=True)
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if settings.dry_run:
+        print(f"\nthe script of run 0:\n\n{render_job(plan, plan.runs[0])}", end="")
+        return
+    if settings.wandb_upgrade:
+        upgrade_wandb()
+    key = command.wandb_api_key
+    launch_files.write(plan, {} if key is None else {"WANDB_API_KEY": key})
+    if settings.deploy_now:
+        deploy(plan, is_cleared=settings.clear)
+    else:
+        print(f"written: {plan.launch_folder}")
+        print("next: the same command with --deploy_now starts the runs")
+
+
+def deploy(plan: Plan, *, is_cleared: bool) -> None:
+    """Start what is not waiting, running or done, and say how to look at it."""
+    from swarm import launch_files
+    from swarm.deploy import deploy as deploy_plan
+
+    outcome = deploy_plan(plan)
+    if is_cleared:
+        launch_files.clear(plan)
+    print(f"submitted {len(outcome.submitted)}, already there {len(outcome.already)}")
+    print(f"next: python reporter.py watch {plan.name}")
+    if plan.launch.deployment == "tmux":
+        print(f"      tmux -L {plan.launch.tmux_socket} attach -t {plan.name}")
+
+
+def upgrade_wandb() -> None:
+    """Once, here, and never inside a job, where each run could get another version."""
+    command = [sys.executable, "-m", "pip", "install", "--upgrade", "wandb"]
+    if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode:
+        print("warning: wandb was not upgraded; the installed one is used.", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    hidden = hide_key(sys.argv)
+    raise SystemExit(main(sys.argv[1:], wandb_api_key=hidden))

@@ -1,0 +1,139 @@
+"""What a person does to a swarm that is there: find it, stop runs, resume them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from helpers.errors import ConfigurationError, StorageError
+from swarm.deploy import Deployed, deploy
+from swarm.ledger import Ledger, make_shared_folder
+from swarm.plan import PLAN_FILE, Plan, Run, load
+from swarm.standing import UNDER_WAY, Standing, ledger_of, schedulers_of, standings
+
+Say = Callable[[str], None]
+
+SWARMS_DIR = Path("data/swarms")
+STOP_FILE = "stop"  # in a run folder: the run saves and leaves when it sees it
+RESUMABLE = ("stopped", "lost")
+
+
+def find_swarm(name: str, *, swarms: Path = SWARMS_DIR) -> Plan:
+    """The plan of a swarm.
+
+    Args:
+        name: of the swarm, the beginning of its name, or its folder.
+        swarms: where swarms are kept.
+
+    Raises:
+        ConfigurationError: there is no such swarm, or several that begin so.
+    """
+    folder = Path(name)
+    if (folder / PLAN_FILE).exists():
+        return load(folder)
+    known = sorted(path.parent.name for path in swarms.glob(f"*/{PLAN_FILE}"))
+    matching = [name] if name in known else [each for each in known if each.startswith(name)]
+    if len(matching) == 1:
+        return load(swarms / matching[0])
+    if matching:
+        raise ConfigurationError(
+            f"{len(matching)} swarms begin with {name}.",
+            f"Name one of them: {', '.join(matching[:5])}.",
+        )
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:5]
+    raise ConfigurationError(
+        f"There is no swarm {name} in {swarms}.",
+        f"Name one of these: {', '.join(near)}." if near else "Start one: python spawner.py -h.",
+    )
+
+
+def chosen_runs(plan: Plan, patterns: Sequence[str]) -> list[Run]:
+    """The runs that are named, by their names or patterns like '*seed02'; all where none is.
+
+    Raises:
+        ConfigurationError: a name that fits no run.
+    """
+    if not patterns:
+        return list(plan.runs)
+    names = [run.name for run in plan.runs]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            near = difflib.get_close_matches(pattern, names, n=1, cutoff=0.3)
+            raise ConfigurationError(
+                f"No run of {plan.name} is called {pattern}.",
+                f"Did you mean {near[0]}?" if near else f"One of them is {names[0]}.",
+            )
+    return [run for run in plan.runs if any(fnmatchcase(run.name, each) for each in patterns)]
+
+
+def stop(plan: Plan, runs: Sequence[Run], *, say: Say = print) -> list[str]:
+    """Ask runs to save and leave, and take those out of the queue that have not begun.
+
+    It asks by files, which every run looks for once an iteration: that reaches any machine, and a run
+    that is still starting. Nothing is requeued or started until somebody resumes it.
+
+    Returns:
+        The names of those that were under way.
+    """
+    found = standings(plan, runs)
+    asked = [each for each in found.values() if each.state in (*UNDER_WAY, "claimed")]
+    for each in asked:
+        Ledger(ledger_of(plan, each.run)).ask_to_stop(each.run.name)
+        _touch_stop_file(each.run)
+    for kind, scheduler in schedulers_of(plan).items():
+        theirs = [each for each in asked if each.submission and each.submission.deployment == kind]
+        scheduler.cancel_pending(
+            {each.run.name: [each.submission.token] for each in theirs if each.submission},
+        )
+    for each in asked:
+        _close(plan, each, say)
+    return [each.run.name for each in asked]
+
+
+def resume(
+    plan: Plan,
+    runs: Sequence[Run],
+    *,
+    are_named: bool,
+    say: Say = print,
+) -> Deployed:
+    """Submit runs again that have stopped.
+
+    Args:
+        plan: the swarm.
+        runs: which.
+        are_named: whether a person named them: then failed ones are among them, which would otherwise
+            fail again.
+        say: for lines that a person should see.
+    """
+    found = standings(plan, runs)
+    wanted = (*RESUMABLE, "failed") if are_named else RESUMABLE
+    for name, each in found.items():
+        if each.state == "stopping":
+            say(f"{name} is still stopping: resume it when it has stopped")
+        elif each.state == "failed" and not are_named:
+            say(f"{name} failed ({each.reason}): name it to try it again")
+    names = [name for name, each in found.items() if each.state in wanted]
+    return deploy(plan, only=names, say=say) if names else Deployed()
+
+
+def _touch_stop_file(run: Run) -> None:
+    try:
+        make_shared_folder(run.folder)
+        (run.folder / STOP_FILE).touch()
+    except OSError as error:
+        raise StorageError(
+            f"{error.filename or run.folder} cannot be written: {error.strerror or error}.",
+            "Mend permissions there, or stop the job itself: scancel, or kill -USR1.",
+        ) from error
+
+
+def _close(plan: Plan, standing: Standing, say: Say) -> None:
+    """Take the lock of a job that has not begun, so that it leaves at once if it begins after all."""
+    submission = standing.submission
+    if submission is None or submission.started_by is not None:
+        return
+    if Ledger(ledger_of(plan, standing.run)).void(submission.run, submission.number):
+        say(f"{submission.run} had not begun: taken out of the queue")

@@ -1,0 +1,282 @@
+"""Deployment: every run of a plan is submitted that is not queued, running or done, and each exactly once.
+
+It may be killed at any instant and started again, and several may be at work on one swarm. For each run:
+
+    claim    (link)  one spawner alone goes on
+    submit           the job carries the claim's token
+    note     (link)  the job stands in the ledger
+
+A spawner that finds a claim without a job first asks the scheduler for the token. If there is no such job, and
+the claimant is dead, it closes that submission by taking the job's lock, and claims the next number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from helpers.configuration import identity_of
+from helpers.durable import temporary_name
+from helpers.errors import ConfigurationError, StorageError, UserError
+from helpers.experiment import CONFIG_FILE
+from swarm.ledger import Ledger, Submission, make_shared_folder, new_token
+from swarm.plan import JOB_FILE, Plan, Run
+from swarm.processes import Process
+from swarm.scheduler import Scheduler
+from swarm.standing import OWNER_FILE, UNDER_WAY, Standing, owner_of, scheduler_of, standings
+
+Say = Callable[[str], None]
+
+_PAUSE = 0.2  # seconds between two looks at what others have claimed
+_TELL_EVERY = 100  # calls
+_PATIENCE = 60.0  # seconds for a claimant that lives, or that cannot be seen from here
+
+
+@dataclass
+class Deployed:
+    """What came of it, by names of runs.
+
+    Attributes:
+        submitted: now.
+        already: queued, running, done, or in the care of others.
+    """
+
+    submitted: list[str] = field(default_factory=list)
+    already: list[str] = field(default_factory=list)
+
+
+def deploy(
+    plan: Plan,
+    *,
+    only: Collection[str] | None = None,
+    say: Say = print,
+) -> Deployed:
+    """Submit what is not queued, running or done.
+
+    Args:
+        plan: its folder and its `launch/` are written.
+        only: names of runs; all if None.
+        say: for lines that a person should see.
+
+    Raises:
+        ConfigurationError: a run folder of that name holds another run; nothing is submitted.
+        DeploymentError: tmux, sbatch or bash is missing or refuses. What was submitted before stays so,
+            and the same command goes on from there.
+        StorageError: the ledger or a run folder cannot be written.
+    """
+    scheduler = scheduler_of(plan)
+    scheduler.check()
+    chosen = [run for run in plan.runs if only is None or run.name in only]
+    mine = [run for run in chosen if _is_ours(plan, run, say)]
+    for run in mine:
+        _refuse_another_configuration(run)
+    deployment = _Deployment(plan, scheduler, say)
+    deployment.outcome.already += [run.name for run in chosen if run not in mine]
+    deployment.drive(mine)
+    scheduler.cancel_pending(_stale(plan, mine))
+    scheduler.finish()
+    return deployment.outcome
+
+
+class _Deployment:
+    """One call of `deploy`."""
+
+    def __init__(self, plan: Plan, scheduler: Scheduler, say: Say) -> None:
+        self.outcome = Deployed()
+        self._plan, self._scheduler, self._say = plan, scheduler, say
+        self._ledger = Ledger(plan.ledger_folder)
+        self._told: set[Process] = set()
+
+    def drive(self, runs: Sequence[Run]) -> None:
+        """Go round until each run is submitted by this or another spawner."""
+        rest = list(runs)
+        while rest:
+            due: list[tuple[Run, int]] = []
+            waiting: list[Run] = []
+            for run, standing in zip(rest, standings(self._plan, rest).values(), strict=True):
+                number = self._next_number(standing)
+                if number is None:
+                    self.outcome.already.append(run.name)
+                elif number:
+                    due.append((run, number))
+                else:
+                    waiting.append(run)
+            self._tell_whom_it_waits_for(waiting)
+            submitted = self._submit(due)
+            self.outcome.submitted += submitted
+            lost = [run for run, _ in due if run.name not in submitted]  # others were faster
+            rest = waiting + lost
+            if waiting:
+                time.sleep(_PAUSE)
+
+    def _tell_whom_it_waits_for(self, runs: Sequence[Run]) -> None:
+        for run in runs:
+            submission = self._ledger.submission(run.name)
+            claimant = None if submission is None else submission.claimed_by
+            if (
+                claimant is not None
+                and claimant not in self._told
+                and claimant.is_alive() is not False
+            ):
+                self._told.add(claimant)
+                self._say(f"process {claimant.pid} on {claimant.host} is spawning this swarm too")
+
+    def _next_number(self, standing: Standing) -> int | None:
+        """The number to submit a run under; None where nothing is to be done, 0 to look again later."""
+        submission = standing.submission
+        if standing.state in (*UNDER_WAY, "done"):
+            self._note_what_was_found(standing)
+            return None
+        if submission is None:
+            return 1
+        if submission.is_void:
+            return submission.number + 1
+        if standing.state == "claimed" and self._is_in_hand(submission):
+            return 0
+        number = submission.number
+        if submission.started_by is None and not self._ledger.void(submission.run, number):
+            return 0  # it has begun after all
+        return number + 1
+
+    def _note_what_was_found(self, standing: Standing) -> None:
+        """Complete the ledger where a spawner died after its job was accepted."""
+        submission = standing.submission
+        if submission is None or submission.job is not None:
+            return
+        job = standing.sight.job or submission.started_by
+        if job:
+            self._ledger.note_job(submission.run, submission.number, job)
+
+    def _is_in_hand(self, submission: Submission) -> bool:
+        """Whether somebody may still be submitting it."""
+        age = time.time() - submission.claimed_at
+        if age < self._scheduler.settling:
+            return True  # a call may be under way though its caller is dead
+        return submission.claimed_by.is_alive() is not False and age < _PATIENCE
+
+    def _submit(self, due: Sequence[tuple[Run, int]]) -> list[str]:
+        """Claim and submit; the names of those that this process was the first to claim."""
+        batches = [[pair] for pair in due]
+        done: list[str] = []
+        if self._scheduler.at_once:  # an array has one argument, hence one number
+            numbers = sorted({number for _, number in due})
+            batches = [[pair for pair in due if pair[1] == number] for number in numbers]
+        for place, batch in enumerate(batches, start=1):
+            done += self._submit_batch(batch)
+            if place % _TELL_EVERY == 0 and place < len(batches):
+                self._say(f"submitted {len(done)} of {len(due)}")
+        return done
+
+    def _submit_batch(self, batch: Sequence[tuple[Run, int]]) -> list[str]:
+        token, kind = new_token(), self._scheduler.kind
+        mine = []
+        for run, number in batch:
+            _prepare(self._plan, run)
+            if self._ledger.claim(run.name, number, token=token, deployment=kind):
+                mine.append((run, number))
+        if not mine:
+            return []
+        try:
+            for run, _ in mine:
+                self._withdraw_stop(run)
+            jobs = self._scheduler.submit(mine, token)
+        except UserError:
+            for run, number in mine:
+                self._ledger.void(run.name, number)
+            raise
+        for run, number in mine:
+            self._ledger.note_job(run.name, number, jobs[run.name])
+        return [run.name for run, _ in mine]
+
+    def _withdraw_stop(self, run: Run) -> None:
+        self._ledger.withdraw_stop(run.name)
+        try:
+            (run.folder / "stop").unlink(missing_ok=True)
+        except OSError as error:
+            raise _storage_error(run.folder, error) from error
+
+
+def _is_ours(plan: Plan, run: Run, say: Say) -> bool:
+    """Mark the run as this swarm's, unless it is another's: swarms may overlap, a run has one ledger."""
+    mark = run.folder / OWNER_FILE
+    temporary = run.folder / f"job{temporary_name()}"
+    try:
+        if not run.folder.is_dir():
+            make_shared_folder(run.folder)
+        if not mark.exists():
+            content = {"swarm": plan.name, "folder": str(plan.folder)}
+            temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+            try:
+                os.link(temporary, mark)
+            except FileExistsError:
+                pass  # another spawner's; whose it is stands in it
+            finally:
+                temporary.unlink()
+    except OSError as error:
+        raise _storage_error(run.folder, error) from error
+    owner = owner_of(run) or {}
+    if owner.get("swarm") == plan.name:
+        return True
+    say(f"{run.name} belongs to swarm {owner.get('swarm')}: it is not submitted from here")
+    return False
+
+
+def _refuse_another_configuration(run: Run) -> None:
+    """The run itself would refuse to start, on its node, after its wait in the queue."""
+    path = run.folder / CONFIG_FILE
+    if not path.exists():
+        return
+    from agents.configs import SCHEMA
+
+    there, here = identity_of(SCHEMA.load_config(path)), identity_of(run.config)
+    keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
+    if keys:
+        key = keys[0]
+        raise ConfigurationError(
+            f"{run.folder} holds another run: {key} is {there.get(key)} there, {here.get(key)} here.",
+            "Choose another --prefix, or move that folder away.",
+        )
+
+
+def _prepare(plan: Plan, run: Run) -> None:
+    """Put the script that is executed into the run folder.
+
+    A job that runs goes on reading the script that it began with.
+    """
+    try:
+        text = plan.launch_script(run).read_text(encoding="utf-8")
+        if not run.job_script.exists() or run.job_script.read_text(encoding="utf-8") != text:
+            temporary = run.folder / f"{JOB_FILE}{temporary_name()}"  # main.py tolerates job* there
+            temporary.write_text(text, encoding="utf-8")
+            temporary.chmod(0o755)
+            temporary.replace(run.job_script)
+    except OSError as error:
+        if error.filename == str(plan.launch_script(run)) and run.job_script.exists():
+            return  # --clear removed the original
+        raise _storage_error(run.folder, error) from error
+
+
+def _storage_error(folder: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"{error.filename or folder} cannot be used: {error.strerror or error}.",
+        "Free space or mend permissions there, then run the same command again.",
+    )
+
+
+def _stale(plan: Plan, runs: Sequence[Run]) -> dict[str, list[str]]:
+    """Tokens under which no job of a run may wait any more: those of closed submissions."""
+    ledger = Ledger(plan.ledger_folder)
+    stale: dict[str, list[str]] = {}
+    for run in runs:
+        latest = ledger.submission(run.name)
+        if latest is None:
+            continue
+        tokens = ledger.tokens(run.name)
+        old = [tokens[number] for number in tokens if number < latest.number or latest.is_void]
+        if old:
+            stale[run.name] = old
+    return stale

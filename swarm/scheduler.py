@@ -1,0 +1,81 @@
+"""What deployment and watching ask of tmux, Slurm and this machine alike."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from helpers.errors import LAUNCH, UserError
+from swarm.ledger import Submission
+from swarm.plan import Run
+
+Life = Literal["queued", "running", "gone", "unknown"]
+Job = Mapping[str, Any]  # what the ledger notes; "job" is what people know it by
+
+
+class DeploymentError(UserError):
+    """Something that starts runs is missing, or refuses."""
+
+    exit_code = LAUNCH
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a look at the scheduler told of one submission.
+
+    Attributes:
+        life: "unknown" where it is of another machine and cannot be seen from here.
+        job: for a submission whose job nobody has noted yet.
+        reason: the scheduler's own word: "Resources", "CANCELLED", ...
+    """
+
+    life: Life
+    job: Job | None = None
+    reason: str = ""
+
+
+class Scheduler(Protocol):
+    """Starts runs.
+
+    Attributes:
+        kind: what the ledger calls it.
+        at_once: whether one call submits many runs (an array).
+        settling: seconds after which a call that a killed spawner had begun has taken effect.
+    """
+
+    kind: str
+    at_once: bool
+    settling: float
+
+    def check(self) -> None:
+        """Raise `DeploymentError` where nothing can be started."""
+
+    def look(self, submissions: Mapping[str, Submission]) -> Mapping[str, Sight]:
+        """What became of submissions, by run; a run that is not in the answer is gone."""
+
+    def submit(self, batch: Sequence[tuple[Run, int]], token: str) -> Mapping[str, Job]:
+        """Start runs, each as the submission of that number; the jobs by run."""
+
+    def cancel_pending(self, tokens: Mapping[str, Collection[str]]) -> None:
+        """Take what has not begun out of the queue, given the tokens of its submissions by run."""
+
+    def finish(self) -> None:
+        """Called when all is submitted."""
+
+
+def sight_of_process(submission: Submission) -> Sight:
+    """What the job script of a submission tells of its life, without any scheduler."""
+    process = submission.process
+    if process is None:
+        return Sight("gone")
+    job = {"deployment": "process", "job": str(process.pid), "host": process.host}
+    is_alive = process.is_alive()
+    if is_alive is None:
+        return Sight("unknown", job, f"on {process.host}")
+    if is_alive:
+        return Sight("running", job)
+    is_silent = submission.verdict is None  # killed, then: what it started may live on
+    if is_silent and process.has_survivors():
+        return Sight("running", job, "its script was killed, its workers go on")
+    return Sight("gone", job)

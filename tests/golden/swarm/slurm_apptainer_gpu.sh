@@ -1,0 +1,174 @@
+#!/usr/bin/env bash
+#SBATCH --job-name=try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
+#SBATCH --ntasks=8
+#SBATCH --cpus-per-task=1
+#SBATCH --time=1-00:00:00
+#SBATCH --signal=B:USR1@300
+#SBATCH --partition=private-cui-gpu,private-kalousis-gpu
+#SBATCH --mem=32G
+#SBATCH --gres=gpu:1
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --output=/home/me/milozero/data/swarms/test-ffad79e7/logs/try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00.log
+# try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
+# A run of the swarm test-ffad79e7, written by spawner.py. A run that has begun goes on from its last checkpoint.
+# One argument: the submission, 001 if not given, of which each is run once; once more by hand: bash job.sh by_hand_1
+
+submission=${1:-001}
+run=try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
+run_folder=/home/me/milozero/data/runs/try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
+ledger=/home/me/milozero/data/swarms/test-ffad79e7/ledger/try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
+attempts=$ledger/$submission.attempts
+max_restarts=50
+host=$(uname -n)  # HOSTNAME may be another machine's, handed down
+asked=    # the signal that asked this script to end the run
+program=  # the process id of what is running
+job=${SLURM_JOB_ID:-}
+[ -z "${SLURM_ARRAY_TASK_ID:-}" ] || job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+
+say() { printf '%s  %s\n' "$(date '+%F %T')" "$*"; }
+
+# note WHAT WORD: a line of the ledger, with the number of this start and the time
+note() { printf '%s\n' "$1 $restart $(date +%s) $2" >>"$attempts"; }
+
+# told WHAT: all such lines of this submission, and of those that this script made of it
+told() {
+  cat -- "$ledger/${submission%%+*}.attempts" "$ledger/${submission%%+*}+"*.attempts 2>/dev/null |
+    grep "^$1 " | sort -s -n -k 3,3
+}
+
+checkpoint() {
+  local latest
+  latest=$(readlink -- "$run_folder/checkpoints/latest") && printf '%s' "${latest##*/}" || printf none
+}
+
+# Only one process may run a submission: a link is made by one of many, on network file systems too.
+lock() {
+  local me=null boot=null status mine=$ledger/.$submission.$host.$$ lock=$ledger/$submission.start
+  mkdir -p -- "$ledger" "$run_folder" || exit 5
+  [ -z "$job" ] || me="\"$job\""
+  read -r boot </proc/sys/kernel/random/boot_id && boot="\"$boot\""
+  read -r status <"/proc/$$/stat"
+  set -- ${status##*) }
+  printf '{"job": %s, "host": "%s", "pid": %d, "ticks": %s, "boot": %s}\n' \
+    "$me" "$host" "$$" "${20:-null}" "$boot" >"$mine" || exit 5
+  ln -- "$mine" "$lock" 2>/dev/null || [ "$mine" -ef "$lock" ]
+  local is_other=$?
+  rm -f -- "$mine"
+  # what Slurm starts again has its old number: the lock is its own
+  [ "$is_other" = 0 ] || { [ -n "$job" ] && grep -qF -- "\"job\": \"$job\"," "$lock"; }
+}
+
+# refuse PROBLEM REMEDY
+refuse() {
+  printf '%s\n' "$1" "$2" >&2
+  return 6
+}
+
+# finish VERDICT REASON STATUS
+finish() {
+  note "$1" "$2"
+  say "$run: $1 ($2)"
+  exit "$3"
+}
+
+# The workers finish their iteration and save. The file reaches them where a signal does not.
+ask() {
+  asked=$1
+  # at the end of its time a job goes on in another one; before, somebody cancels it, or Slurm itself starts it again
+  [ "$asked" != TERM ] || [ "$(date +%s)" -lt "${SLURM_JOB_END_TIME:-9999999999}" ] || asked=time
+  touch -- "$run_folder/stop"
+  [ -z "$program" ] || kill -USR1 "$program" 2>/dev/null
+}
+
+run_program() {
+  export PYTHONUNBUFFERED=1
+  export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+  export MKL_NUM_THREADS="${MKL_NUM_THREADS:-1}"
+  export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
+  export PYTHONNOUSERSITE=1
+  export SLURM_JOB_END_TIME
+  SLURM_JOB_END_TIME=$(end_of_job)
+  local engine
+  engine=$(type -P apptainer || type -P singularity) ||
+    { refuse 'Neither apptainer nor singularity is here.' 'Load its module: `modules` in the calibers file.'; code=6; return; }
+  local command=(
+    srun --mpi=pmi2 --ntasks=8 --kill-on-bad-exit=1
+    "$engine" exec --nv
+    --bind /home/me/milozero --pwd /home/me/milozero
+    docker://docker_user/milozero:mujoco
+    python main.py
+    --config=data/swarms/test-ffad79e7/configs/try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00.yaml
+  )
+  # ignored until the program has handlers of its own
+  (trap '' HUP USR1; exec "${command[@]}") </dev/null &
+  program=$!
+  [ -z "$asked" ] || kill -USR1 "$program" 2>/dev/null
+  while :; do
+    wait "$program"
+    code=$?
+    kill -0 "$program" 2>/dev/null || break  # else a signal has come in between
+  done
+  program=
+}
+
+# Slurm before 23.02 does not say it, and what the variable holds may be of the job that submitted this one.
+end_of_job() {
+  local end
+  if end=$(squeue --noheader --jobs="$job" --format=%e 2>/dev/null) && date -d "$end" +%s 2>/dev/null; then return; fi
+  echo $(($(date +%s) + 86400))
+}
+
+# The same job again, where it may be, else another one that waits for this one to end.
+submit_again() {
+  local count=0
+  note requeue "$1"
+  if type -P scontrol >/dev/null && scontrol requeue "$job"; then exit 75; fi
+  case $submission in *+*) count=${submission##*+} ;; esac
+  if type -P sbatch >/dev/null && sbatch --parsable --dependency=singleton --job-name="$run" \
+    ${MILOZERO_TOKEN:+--comment="$MILOZERO_TOKEN"} "$run_folder/job.sh" "${submission%%+*}+$((count + 1))"; then exit 75; fi
+  finish gave_up no_requeue "$code"
+}
+
+# Whether, and how, to go on; does not return where not.
+decide() {
+  local why is_asked_by_user=
+  [ ! -e "$ledger/stop" ] || is_asked_by_user=yes
+  case $code in
+    0)
+      rm -f -- "$run_folder/stop"  # asked for too late
+      finish 'done' finished 0
+      ;;
+    75) why=time ;;
+    # a worker or its node was killed; mpiexec says the bare signal, shells add 128
+    7|9|1[0125]|129|1[3-9][0-9]|2[0-4][0-9]|25[0-5]) why=killed ;;
+    *) finish gave_up "code_$code" "$code" ;;
+  esac
+  [ -z "$is_asked_by_user" ] || finish stopped user 75
+  [ "$asked" != TERM ] || finish stopped cancelled 75
+  [ -z "$asked" ] || why=preempted
+  [ "$restart" -lt "$max_restarts" ] || finish gave_up max_restarts "$code"
+  # the checkpoint is still the one from before the last two restarts
+  local ends
+  mapfile -t ends < <(told end | tail -n 3 | cut -d ' ' -f 5)
+  if [ "${#ends[@]}" = 3 ] && [ "${ends[0]}" = "${ends[1]}" ] && [ "${ends[1]}" = "${ends[2]}" ]; then
+    finish gave_up no_progress "$code"
+  fi
+  [ -z "$asked" ] || rm -f -- "$run_folder/stop"  # it was for this start only
+  submit_again "$why"
+}
+
+lock || { say "$run: another job runs submission $submission"; exit 0; }
+cd -- /home/me/milozero || exit 6
+trap 'ask USR1' USR1
+trap 'ask TERM' TERM
+trap 'ask INT' INT
+trap 'ask HUP' HUP
+while :; do
+  restart=$(told start | wc -l)
+  note start "${job:-$$}"
+  say "$run: start $restart of submission $submission on $host"
+  if [ -n "$asked" ] || [ -e "$ledger/stop" ]; then code=75; else run_program; fi
+  note end "$code $(checkpoint)"
+  decide
+done

@@ -1,0 +1,171 @@
+#!/usr/bin/env bash
+# try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
+# A run of the swarm test-ffad79e7, written by spawner.py. A run that has begun goes on from its last checkpoint.
+# One argument: the submission, 001 if not given, of which each is run once; once more by hand: bash job.sh by_hand_1
+
+submission=${1:-001}
+run=try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
+run_folder=/home/me/milozero/data/runs/try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
+ledger=/home/me/milozero/data/swarms/test-ffad79e7/ledger/try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
+attempts=$ledger/$submission.attempts
+max_restarts=50
+host=$(uname -n)  # HOSTNAME may be another machine's, handed down
+asked=    # the signal that asked this script to end the run
+program=  # the process id of what is running
+is_prepared=
+
+say() { printf '%s  %s\n' "$(date '+%F %T')" "$*"; }
+
+# note WHAT WORD: a line of the ledger, with the number of this start and the time
+note() { printf '%s\n' "$1 $restart $(date +%s) $2" >>"$attempts"; }
+
+# told WHAT: all such lines of this submission, and of those that this script made of it
+told() {
+  cat -- "$ledger/${submission%%+*}.attempts" "$ledger/${submission%%+*}+"*.attempts 2>/dev/null |
+    grep "^$1 " | sort -s -n -k 3,3
+}
+
+checkpoint() {
+  local latest
+  latest=$(readlink -- "$run_folder/checkpoints/latest") && printf '%s' "${latest##*/}" || printf none
+}
+
+# Only one process may run a submission: a link is made by one of many, on network file systems too.
+lock() {
+  local me=null boot=null status mine=$ledger/.$submission.$host.$$ lock=$ledger/$submission.start
+  mkdir -p -- "$ledger" "$run_folder" || exit 5
+  read -r boot </proc/sys/kernel/random/boot_id && boot="\"$boot\""
+  read -r status <"/proc/$$/stat"
+  set -- ${status##*) }
+  printf '{"job": %s, "host": "%s", "pid": %d, "ticks": %s, "boot": %s}\n' \
+    "$me" "$host" "$$" "${20:-null}" "$boot" >"$mine" || exit 5
+  ln -- "$mine" "$lock" 2>/dev/null || [ "$mine" -ef "$lock" ]
+  local is_other=$?
+  rm -f -- "$mine"
+  return "$is_other"
+}
+
+# refuse PROBLEM REMEDY
+refuse() {
+  printf '%s\n' "$1" "$2" >&2
+  return 6
+}
+
+# finish VERDICT REASON STATUS
+finish() {
+  note "$1" "$2"
+  say "$run: $1 ($2)"
+  exit "$3"
+}
+
+# The workers finish their iteration and save. The file reaches them where a signal does not.
+ask() {
+  asked=$1
+  touch -- "$run_folder/stop"
+  [ -z "$program" ] || kill -USR1 "$program" 2>/dev/null
+}
+
+prepare() {
+  # taken over as a whole: signals must reach the run itself, and conda run hands none on
+  local pair pairs conda=conda
+  type conda >/dev/null 2>&1 || conda=${CONDA_EXE:-conda}
+  mapfile -d '' -t pairs < <("$conda" run --no-capture-output -n pytorch env -0)
+  wait "$!" && [ "${#pairs[@]}" -gt 0 ] ||
+    refuse 'The conda environment pytorch cannot be used.' 'conda env list shows all; leave --conda_env out if it is the current one.' || return
+  for pair in "${pairs[@]}"; do
+    if [[ ${pair%%=*} =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]]; then export "$pair" 2>/dev/null; fi
+  done
+  [ -r /home/me/milozero/data/swarms/test-ffad79e7/secrets.env ] ||
+    refuse '/home/me/milozero/data/swarms/test-ffad79e7/secrets.env, which holds your wandb key, is not there.' 'Spawn the swarm again with the key, or set WANDB_API_KEY.' || return
+  set -a
+  . /home/me/milozero/data/swarms/test-ffad79e7/secrets.env
+  set +a
+}
+
+run_program() {
+  [ -n "$is_prepared" ] || { prepare && is_prepared=yes; } || { code=6; return; }
+  export PYTHONUNBUFFERED=1
+  export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+  export MKL_NUM_THREADS="${MKL_NUM_THREADS:-1}"
+  export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
+  export WANDB_BASE_URL='https://wandb.example.org/?a=b&c'
+  export PYTHONNOUSERSITE=1
+  local command=(
+    docker run --rm --init --shm-size=1g --user="$(id -u):$(id -g)"
+    -v /home/me/milozero:/workspace -w /workspace
+    -e WANDB_API_KEY
+    -e WANDB_BASE_URL
+    -e WANDB_MODE
+    -e OMP_NUM_THREADS
+    -e PYTHONUNBUFFERED
+    -e HTTPS_PROXY
+    -e HTTP_PROXY
+    -e NO_PROXY
+    -e OMPI_MCA_plm_rsh_agent=sh
+    -e OMPI_ALLOW_RUN_AS_ROOT=1
+    -e OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+    docker_user/milozero:mujoco
+    mpiexec -n 2
+    python main.py
+    --env_id=CartPole-v1
+    --uuid=try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
+    '--wandb_entity=it'"'"'s $HOME'
+    --p_lr=0.001
+  )
+  # ignored until the program has handlers of its own
+  (trap '' HUP USR1; exec "${command[@]}") </dev/null &
+  program=$!
+  [ -z "$asked" ] || kill -USR1 "$program" 2>/dev/null
+  while :; do
+    wait "$program"
+    code=$?
+    kill -0 "$program" 2>/dev/null || break  # else a signal has come in between
+  done
+  program=
+}
+
+# Whether, and how, to go on; does not return where not.
+decide() {
+  local why is_asked_by_user=
+  [ ! -e "$ledger/stop" ] || is_asked_by_user=yes
+  [ -z "$asked" ] || is_asked_by_user=yes
+  case $code in
+    0)
+      rm -f -- "$run_folder/stop"  # asked for too late
+      finish 'done' finished 0
+      ;;
+    75) why=time ;;
+    # a worker or its node was killed; mpiexec says the bare signal, shells add 128
+    7|9|1[0125]|129|1[3-9][0-9]|2[0-4][0-9]|25[0-5]) why=killed ;;
+    *) finish gave_up "code_$code" "$code" ;;
+  esac
+  [ -z "$is_asked_by_user" ] || finish stopped user 75
+  [ "$why" != time ] || finish stopped time 75
+  [ "$restart" -lt "$max_restarts" ] || finish gave_up max_restarts "$code"
+  # the checkpoint is still the one from before the last two restarts
+  local ends
+  mapfile -t ends < <(told end | tail -n 3 | cut -d ' ' -f 5)
+  if [ "${#ends[@]}" = 3 ] && [ "${ends[0]}" = "${ends[1]}" ] && [ "${ends[1]}" = "${ends[2]}" ]; then
+    finish gave_up no_progress "$code"
+  fi
+  [ -z "$asked" ] || rm -f -- "$run_folder/stop"  # it was for this start only
+  note requeue "$why"
+  say "$run: goes on ($why)"
+  sleep 1
+}
+
+lock || { say "$run: another job runs submission $submission"; exit 0; }
+exec > >(trap '' HUP INT TERM; exec tee -a -- /home/me/milozero/data/swarms/test-ffad79e7/logs/try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00.log) 2>&1
+cd -- /home/me/milozero || exit 6
+trap 'ask USR1' USR1
+trap 'ask TERM' TERM
+trap 'ask INT' INT
+trap 'ask HUP' HUP
+while :; do
+  restart=$(told start | wc -l)
+  note start "$$"
+  say "$run: start $restart of submission $submission on $host"
+  if [ -n "$asked" ] || [ -e "$ledger/stop" ]; then code=75; else run_program; fi
+  note end "$code $(checkpoint)"
+  decide
+done
