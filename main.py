@@ -99,6 +99,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         orchestrator.load(checkpoint)
         progress.message(f"goes on after iteration {checkpoint.iteration}")
     reason = orchestrator.train()
+    deadline.ignore_signals()
     progress.close()
     code = errors.STOPPED_EARLY if reason else errors.DONE
     tracker.upload(folder, [CONFIG_FILE, "checkpoints/best", "checkpoints/latest"])

@@ -94,16 +94,17 @@ def peer(name: str, script: str, *flags: str) -> Callable[[Work], float]:
 
 
 def output(command: list[str]) -> str:
-    """What a command prints; its failure is ours."""
-    environment = os.environ | THREADS
+    """What a command prints; if it fails, what it says is shown and this program ends."""
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
+        env=os.environ | THREADS,
+        capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     return done.stdout
 
 

@@ -91,6 +91,15 @@ class Deadline:
                 continue
             signal.signal(number, self._note_signal)
 
+    def ignore_signals(self) -> None:
+        """From now on they do nothing: what is left to do is short, and must not be cut.
+
+        Without this a signal would kill a process that is past its last iteration, since Python
+        gives its handlers back before MPI has ended.
+        """
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
     def note_save(self, seconds: float) -> None:
         """Tell how long a checkpoint took, so that there is time for the last one."""
         self._saves.append(seconds)

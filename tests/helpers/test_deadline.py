@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -287,3 +288,16 @@ def test_a_time_limit_stops_all_in_time(tmp_path: Path) -> None:
     with start(2, "deadline_loop.py", tmp_path, 1.0) as workers:
         wait_for_workers(tmp_path, 2)
         assert ending(workers, 2).endswith(" time limit")
+
+
+def test_signals_that_come_after_the_last_iteration_do_nothing():
+    """A process of its own: it must outlive both signals, and end by itself."""
+    script = (
+        "import os, signal; from helpers.deadline import Deadline; "
+        "from helpers.workers import Workers; deadline = Deadline(workers=Workers.solo()); "
+        "deadline.install_signal_handlers(); deadline.ignore_signals(); "
+        "[os.kill(os.getpid(), number) for number in (signal.SIGUSR1, signal.SIGTERM)]; "
+        "print(deadline.should_stop())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "None\n"), done.stderr

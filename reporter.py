@@ -1,0 +1,116 @@
+"""Looking at runs: `python reporter.py watch SWARM`, and stopping and resuming them.
+
+A swarm is named by its name, the beginning of it, or its folder below data/swarms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from helpers.errors import BAD_CONFIGURATION, DONE, ConfigurationError, UserError
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses in two lines."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(f"{message[:1].upper()}{message[1:]}.", f"See: {self.prog} -h")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do what the command line asks for; the exit code."""
+    try:
+        arguments = _parser().parse_args(argv)
+        verb = {"watch": _watch, "stop": _stop, "resume": _resume}[arguments.verb]
+        return verb(arguments)
+    except UserError as error:
+        print(f"milozero: {error.problem}\n  remedy: {error.remedy}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stdout = None
+        return DONE
+    except KeyboardInterrupt:
+        return BAD_CONFIGURATION
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python reporter.py", description=__doc__.splitlines()[0])
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
+    watch = verbs.add_parser(
+        "watch",
+        help="a live table of a swarm; q or Ctrl-C leaves the runs alone",
+    )
+    watch.add_argument(
+        "swarm",
+        metavar="SWARM",
+        help="its name, the beginning of it, or its folder",
+    )
+    watch.add_argument("--once", action="store_true", help="print the table and end")
+    watch.add_argument("--json", action="store_true", help="print it as JSON, for scripts, and end")
+    watch.add_argument("--every", type=float, metavar="SECONDS", help="between two looks")
+    for name, help_ in (
+        ("stop", "let runs save a checkpoint and leave; nothing starts them again but resume"),
+        ("resume", "submit runs again that have stopped, and failed ones that are named"),
+    ):
+        verb = verbs.add_parser(name, help=help_)
+        verb.add_argument(
+            "swarm",
+            metavar="SWARM",
+            help="its name, the beginning of it, or its folder",
+        )
+        verb.add_argument(
+            "run",
+            metavar="RUN",
+            nargs="*",
+            help="names, or patterns like '*seed02'; all",
+        )
+    return parser
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from swarm import watch
+    from swarm.control import find_swarm
+
+    plan = find_swarm(arguments.swarm)
+    console = Console(width=None if sys.stdout.isatty() else watch.WIDE)
+    if arguments.json:
+        print(watch.to_json(plan, watch.lines_of(plan)))
+    elif arguments.once or not console.is_terminal:
+        watch.show_once(plan, console)
+    else:
+        watch.watch(plan, console, seconds=arguments.every)
+    return DONE
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    from swarm.control import chosen_runs, find_swarm, stop
+
+    plan = find_swarm(arguments.swarm)
+    names = stop(plan, chosen_runs(plan, arguments.run))
+    for name in names:
+        print(f"{name} is asked to stop")
+    said = f"next: python reporter.py watch {arguments.swarm}" if names else "none waits or runs"
+    print(said)
+    return DONE
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    from swarm.control import chosen_runs, find_swarm, resume
+
+    plan = find_swarm(arguments.swarm)
+    runs = chosen_runs(plan, arguments.run)
+    names = resume(plan, runs, are_named=bool(arguments.run)).submitted
+    for name in names:
+        print(f"{name} goes on")
+    if not names:
+        print("none has stopped")
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

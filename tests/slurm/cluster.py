@@ -1,0 +1,241 @@
+"""A real Slurm for tests: slurmctld and one slurmd a node, on loopback, without systemd, in one scratch folder.
+
+    with PrivateSlurm(Path(mkdtemp()), nodes=2) as slurm:
+        subprocess.run(["sbatch", ...], env=os.environ | slurm.environment)
+
+Its daemons are children of this process and die with it, also if it is killed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import getpass
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+PACKAGES = ("slurm-wlm", "munge")
+_PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "munged")
+_PATIENCE = 30.0  # seconds to come up
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_TEMPLATE = Path(__file__).with_name("slurm.conf.in")
+
+
+class SlurmUnavailableError(RuntimeError):
+    """Slurm is not here and cannot be installed; the message says why."""
+
+
+def ensure_installed() -> None:
+    """Install Slurm by apt where it is missing.
+
+    Raises:
+        SlurmUnavailableError: it is missing and this user, or this system, cannot install it.
+    """
+    if not _missing():
+        return
+    if os.geteuid() != 0:
+        raise SlurmUnavailableError(f"{_missing()[0]} is missing, and only root can install it")
+    if shutil.which("apt-get") is None:
+        raise SlurmUnavailableError(f"{_missing()[0]} is missing, and there is no apt-get")
+    install = ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]
+    for command in (install, ["apt-get", "update"], install):
+        done = subprocess.run(
+            command,
+            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if not _missing():
+            return
+    raise SlurmUnavailableError(f"{' '.join(command)} failed: {done.stderr.strip()[-300:]}")
+
+
+class PrivateSlurm:
+    """A Slurm of its own.
+
+    Args:
+        root: an empty folder; holds configuration, state and logs.
+        nodes: how many slurmd, named n1, n2, ...
+        cpus: of each node, whatever the machine has.
+        memory: of each node, in MB; not enforced.
+    """
+
+    def __init__(self, root: Path, *, nodes: int = 2, cpus: int = 4, memory: int = 8000) -> None:
+        self.root, self.nodes = root, [f"n{number + 1}" for number in range(nodes)]
+        self._cpus, self._memory = cpus, memory
+        self._daemons: list[subprocess.Popen[bytes]] = []
+        self._ports = _free_ports(nodes + 1)
+        self._munge = root / "munge"
+        self._moved: dict[str, float] = {}  # when a job's start was moved
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a client needs to find it."""
+        return {"SLURM_CONF": str(self.root / "slurm.conf")}
+
+    def __enter__(self) -> PrivateSlurm:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Bring everything up; returns when all nodes are idle.
+
+        Raises:
+            SlurmUnavailableError: it does not come up; the message ends with the logs.
+        """
+        for name in ("state", "spool", "log", "run"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o755)
+        if os.geteuid() == 0:
+            self._start_munge()
+        self._write_configuration()
+        conf = str(self.root / "slurm.conf")
+        self._start("slurmctld", "-D", "-c", "-f", conf)
+        for node in self.nodes:
+            self._start("slurmd", "-D", "-c", "-f", conf, "-N", node)
+        self._wait(
+            lambda: self.run("sinfo", "-h", "-N", "-o", "%t").split() == ["idle"] * len(self.nodes),
+            "the nodes do not come up",
+        )
+
+    def stop(self) -> None:
+        """End all jobs, then all daemons."""
+        if (self.root / "slurm.conf").exists():
+            self.run("scancel", "--full", "--signal=KILL", "-u", getpass.getuser())
+            self.run("scancel", "-u", getpass.getuser())
+            time.sleep(0.2)
+        for daemon in reversed(self._daemons):
+            daemon.terminate()
+        for daemon in reversed(self._daemons):
+            try:
+                daemon.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+        self._daemons.clear()
+
+    def run(self, *command: str) -> str:
+        """The output of a Slurm command; "" where it fails."""
+        done = subprocess.run(
+            command,
+            env=os.environ | self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        return done.stdout if done.returncode == 0 else ""
+
+    def start_requeued(self) -> None:
+        """Let requeued jobs start, which would wait for two minutes.
+
+        Not the same job twice within a second: a start time that keeps moving is never reached.
+        """
+        table = self.run("squeue", "-h", "--array", "-t", "PENDING", "-o", "%i %r")
+        for job, reason in (line.split(" ", 1) for line in table.splitlines()):
+            if reason == "BeginTime" and time.monotonic() - self._moved.get(job, 0) > 2:
+                self._moved[job] = time.monotonic()
+                self.run("scontrol", "update", f"jobid={job}", "StartTime=now")
+
+    def _start_munge(self) -> None:
+        self._munge.mkdir(exist_ok=True)
+        self._munge.chmod(0o711)
+        key = self._munge / "munge.key"
+        key.write_bytes(secrets.token_bytes(1024))
+        key.chmod(0o400)
+        munge_socket = self._munge / "munge.socket"
+        self._start(
+            "munged",
+            "--foreground",
+            "--force",
+            f"--key-file={key}",
+            f"--socket={munge_socket}",
+            f"--pid-file={self.root}/run/munged.pid",
+            f"--log-file={self.root}/log/munged.log",
+            f"--seed-file={self._munge}/munged.seed",
+            "--num-threads=2",
+        )
+        self._wait(munge_socket.exists, "munged does not come up")
+
+    def _write_configuration(self) -> None:
+        has_munge = os.geteuid() == 0  # munged insists on folders that a plain user may not have
+        host = socket.gethostname().split(".")[0]
+        nodes = [
+            f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} "
+            f"CPUs={self._cpus} RealMemory={self._memory} State=UNKNOWN"
+            for name, port in zip(self.nodes, self._ports[1:], strict=True)
+        ]
+        text = _TEMPLATE.read_text()
+        for key, value in {
+            "ROOT": str(self.root),
+            "HOST": host,
+            "USER": getpass.getuser(),
+            "CONTROL_PORT": str(self._ports[0]),
+            "AUTH": "munge" if has_munge else "none",
+            "AUTH_INFO": f"AuthInfo=socket={self._munge}/munge.socket" if has_munge else "",
+            "NODES": "\n".join(nodes),
+        }.items():
+            text = text.replace(f"@{key}@", value)
+        (self.root / "slurm.conf").write_text(text)
+
+    def _start(self, *command: str) -> None:
+        with (self.root / "log" / f"{command[0]}.console.log").open("ab") as log:
+            daemon = subprocess.Popen(
+                command,
+                env=os.environ | self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.root,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        self._daemons.append(daemon)
+
+    def _wait(self, is_ready: object, trouble: str) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while not is_ready():  # type: ignore[operator]
+            dead = [daemon.args for daemon in self._daemons if daemon.poll() is not None]
+            if dead or time.monotonic() > deadline:
+                logs = "\n".join(
+                    path.read_text(errors="replace")[-500:]
+                    for path in (self.root / "log").iterdir()
+                )
+                raise SlurmUnavailableError(f"{trouble} (ended: {dead}):\n{logs}")
+            time.sleep(0.05)
+
+
+def _missing() -> list[str]:
+    return [name for name in _PROGRAMS if shutil.which(name) is None]
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
