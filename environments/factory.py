@@ -50,6 +50,8 @@ def make_vector_env(
             f"Leave backend unset, or give one of: {', '.join(choices)}.",
         )
     backend, options = backend or choices[0], dict(options or {})
+    if suite_of(env_id) == "mujoco" and render_mode == "rgb_array" and "camera_id" not in options:
+        options.setdefault("camera_name", "track")  # else what runs away leaves the picture
     if backend == "batched MuJoCo":
         return _batched(env_id, seeds, render_mode, options)
     if backend == "dm_control":

@@ -110,3 +110,30 @@ def test_mujoco_is_drawn_and_closed_without_noise() -> None:
         check=False,
     )
     assert (outcome.returncode, outcome.stderr) == (0, "")
+
+
+FOLLOWED = """
+import numpy as np
+from environments.factory import make_vector_env
+for env_id in ("Hopper-v5", "Hopper-v4"):
+    envs = make_vector_env(env_id, seeds=[0], render_mode="rgb_array")
+    envs.reset()
+    near = envs.picture(0).astype(float)
+    datas = envs.simulations.datas if hasattr(envs, "simulations") else [envs.envs[0].unwrapped.data]
+    datas[0].qpos[0] += 16.0  # a whole number of tiles, far out of sight
+    envs.step(np.zeros((1, 3), dtype=np.float32))
+    far = envs.picture(0).astype(float)
+    orange = (far[..., 0] > 1.3 * far[..., 2]) & (far[..., 0] > 90)
+    assert orange.sum() > 500, (env_id, orange.sum())
+    envs.close()
+"""
+
+
+def test_the_camera_follows_what_moves():
+    done = subprocess.run(
+        [sys.executable, "-c", FOLLOWED],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
