@@ -60,7 +60,7 @@ def killed_run(flags: list[str], folder: Path, kills: int) -> dict[str, int]:
     rng, report, seen = random.Random(0), {"kills": 0, "unreadable": 0, "lost": 0}, -1
     while report["kills"] < kills:
         # The run must outlast its kills, so it is given little time until the last of them.
-        if session(flags, rng.uniform(0.02, 0.5)) is not None:
+        if session(flags, rng.uniform(0.02, 0.25)) is not None:
             break
         report["kills"] += 1
         try:

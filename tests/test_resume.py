@@ -77,7 +77,8 @@ def test_an_interrupted_run_equals_an_undisturbed_one(tmp_path, env_id, workers,
 
 
 def test_twenty_random_kills_lose_and_corrupt_nothing(tmp_path):
-    flags = settings("CartPole-v1", tmp_path, "killed.seed00")
+    long = {"num_timesteps": 96 * 600, "save_frequency": 20}  # so that it outlasts its kills
+    flags = settings("CartPole-v1", tmp_path, "killed.seed00", **long)
     script = [sys.executable, "-m", "tests.kills", str(tmp_path), "20"]
     done = subprocess.run(
         script,
@@ -92,7 +93,7 @@ def test_twenty_random_kills_lose_and_corrupt_nothing(tmp_path):
     assert report["kills"] == 20
     assert report["unreadable"] == 0
     assert report["lost"] == 0
-    undisturbed = launch.run(settings("CartPole-v1", tmp_path, "undisturbed.seed00"))
+    undisturbed = launch.run(settings("CartPole-v1", tmp_path, "undisturbed.seed00", **long))
     assert undisturbed.returncode == 0, undisturbed.stderr
     killed, whole = tmp_path / "killed.seed00", tmp_path / "undisturbed.seed00"
     assert launch.fingerprint(killed) == launch.fingerprint(whole)
