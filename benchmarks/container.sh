@@ -25,11 +25,12 @@ tar -C "$scratch/rootfs" -cf - . | "${engine[@]}" import - localhost/debian:book
 
 # pip inside looks where pip outside does: mirrors, caches of wheels, certificates.
 settings=()
-for name in $(compgen -e PIP_) SSL_CERT_FILE HTTP_PROXY HTTPS_PROXY http_proxy https_proxy; do
+for name in $(compgen -e PIP_ | grep -v '^PIP_CERT$') HTTP_PROXY HTTPS_PROXY http_proxy https_proxy; do
   [ -z "${!name:-}" ] || settings+=(--env "$name=${!name}")
 done
 for folder in ${PIP_FIND_LINKS:-}; do [ ! -d "$folder" ] || settings+=(--volume "$folder:$folder:ro"); done
-[ ! -e "${PIP_CERT:-}" ] || settings+=(--volume "$PIP_CERT:$PIP_CERT:ro")
+# not over the place where the image's own certificates are being installed
+[ ! -e "${PIP_CERT:-}" ] || settings+=(--volume "$PIP_CERT:/opt/host-ca.crt:ro" --env PIP_CERT=/opt/host-ca.crt)
 
 step "podman build"
 "${engine[@]}" build --network host "${settings[@]}" --build-arg BASE_IMAGE=localhost/debian:bookworm-local \
