@@ -6,7 +6,9 @@
 # Build arguments:
 #   TORCH_INDEX   where torch comes from; empty takes PyPI's build, which brings CUDA and several gigabytes
 #   APT_EXTRAS    further Debian packages, as in --build-arg APT_EXTRAS="vim libglfw3"
-#   PIP_EXTRAS    further Python packages, as in --build-arg PIP_EXTRAS="pytest ipython"
+#   PIP_EXTRAS    further Python packages, as in --build-arg PIP_EXTRAS="opensim==4.6"
+#
+# Without docker and without a registry: benchmarks/container.sh builds and tries it with podman.
 ARG BASE_IMAGE=debian:bookworm-slim
 FROM ${BASE_IMAGE}
 
