@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 PACKAGES = ("slurm-wlm", "munge")
@@ -37,14 +38,21 @@ def ensure_installed() -> None:
     Raises:
         SlurmUnavailableError: it is missing and this user, or this system, cannot install it.
     """
-    if not _missing():
-        return
+    trouble = install(PACKAGES, programs=_PROGRAMS)
+    if trouble:
+        raise SlurmUnavailableError(trouble)
+
+
+def install(packages: Sequence[str], *, programs: Sequence[str]) -> str:
+    """Install Debian packages where a program of theirs is missing; why that failed, or ""."""
+    if not _missing(programs):
+        return ""
     if os.geteuid() != 0:
-        raise SlurmUnavailableError(f"{_missing()[0]} is missing, and only root can install it")
+        return f"{_missing(programs)[0]} is missing, and only root can install it"
     if shutil.which("apt-get") is None:
-        raise SlurmUnavailableError(f"{_missing()[0]} is missing, and there is no apt-get")
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]
-    for command in (install, ["apt-get", "update"], install):
+        return f"{_missing(programs)[0]} is missing, and there is no apt-get"
+    apt = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+    for command in (apt, ["apt-get", "update"], apt):
         done = subprocess.run(
             command,
             env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
@@ -53,9 +61,9 @@ def ensure_installed() -> None:
             text=True,
             check=False,
         )
-        if not _missing():
-            return
-    raise SlurmUnavailableError(f"{' '.join(command)} failed: {done.stderr.strip()[-300:]}")
+        if not _missing(programs):
+            return ""
+    return f"{' '.join(command)} failed: {done.stderr.strip()[-300:]}"
 
 
 class PrivateSlurm:
@@ -221,8 +229,8 @@ class PrivateSlurm:
             time.sleep(0.05)
 
 
-def _missing() -> list[str]:
-    return [name for name in _PROGRAMS if shutil.which(name) is None]
+def _missing(programs: Sequence[str]) -> list[str]:
+    return [name for name in programs if shutil.which(name) is None]
 
 
 def _die_with_parent() -> None:

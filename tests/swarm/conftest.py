@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from swarm.plan import Plan
-from tests.slurm.cluster import PrivateSlurm, SlurmUnavailableError, ensure_installed
+from tests.slurm.cluster import PrivateSlurm, SlurmUnavailableError, ensure_installed, install
 
 NO_SKIPS = "MILOZERO_NO_SKIPS"  # set by .ci/run: what cannot be tested there is a failure
 
@@ -37,8 +37,9 @@ def slurm(_slurm: PrivateSlurm, monkeypatch: pytest.MonkeyPatch) -> PrivateSlurm
 @pytest.fixture()
 def tmux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The name of a socket for a tmux of its own."""
-    if shutil.which("tmux") is None:
-        unavailable("no tmux: apt-get install tmux")
+    trouble = install(["tmux"], programs=["tmux"])
+    if trouble:
+        unavailable(trouble)
     # the path of a socket has to be short
     folder = Path("/tmp") / f"milozero_tmux_{os.getpid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
