@@ -19,6 +19,7 @@ from helpers.configuration import Parsed, Schema, identity_of
 from helpers.crash import install_crash_handler
 from helpers.deadline import Deadline
 from helpers.demos import demo_path, write_demo
+from helpers.durable import write_atomically
 from helpers.episodes import Episode, run_episodes, summary
 from helpers.errors import BUG, DONE, CheckpointError, ConfigurationError, StorageError
 from helpers.experiment import CONFIG_FILE
@@ -28,7 +29,6 @@ from helpers.seeding import Streams
 from helpers.trackers.jsonl import read_metrics
 from helpers.video import write_mp4
 from helpers.workers import Workers
-from helpers.yaml_file import write_atomically
 
 
 def find_run(config: Any, workers: Workers) -> tuple[Path, Path]:

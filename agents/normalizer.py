@@ -22,6 +22,10 @@ class RunningMoments:
         self.count = 0.0
         self.mean = np.zeros(shape)
         self.m2 = np.zeros(shape)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Derive what a normaliser reads from the moments; called whenever they change."""
 
     @property
     def variance(self) -> np.ndarray:
@@ -45,6 +49,7 @@ class RunningMoments:
         self.m2 += batch_m2 + shift * shift * self.count * count / total
         self.mean += shift * count / total
         self.count = total
+        self._refresh()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, for a checkpoint."""
@@ -55,6 +60,7 @@ class RunningMoments:
         self.count = float(state["count"])
         self.mean = np.array(state["mean"], dtype=np.float64)
         self.m2 = np.array(state["m2"], dtype=np.float64)
+        self._refresh()
 
 
 class ObservationNormalizer(RunningMoments):
@@ -63,23 +69,12 @@ class ObservationNormalizer(RunningMoments):
     CLIP = 10.0
 
     def __init__(self, observation_dim: int, *, dtype: np.dtype) -> None:
-        super().__init__((observation_dim,))
         self.dtype = dtype
-        self._refresh()
+        super().__init__((observation_dim,))
 
     def _refresh(self) -> None:
         self.offset = self.mean.astype(self.dtype)
         self.scale = (1.0 / np.sqrt(self.variance + 1e-8)).astype(self.dtype)
-
-    def update(self, batch: np.ndarray, *, workers: Workers) -> None:
-        """Take in observations (..., obs_dim) from each worker; collective."""
-        super().update(batch, workers=workers)
-        self._refresh()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
-        super().load_state_dict(state)
-        self._refresh()
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         """Standardised observations, a new array (..., obs_dim)."""
@@ -96,24 +91,13 @@ class ReturnNormalizer(RunningMoments):
     """
 
     def __init__(self, *, active: bool) -> None:
-        super().__init__(())
         self.active = active
-        self._refresh()
+        super().__init__(())
 
     def _refresh(self) -> None:
         known = self.active and self.count > 0
         self.center = float(self.mean) if known else 0.0
         self.sd = float(np.sqrt(self.variance + 1e-8)) if known else 1.0
-
-    def update(self, batch: np.ndarray, *, workers: Workers) -> None:
-        """Take in returns from each worker; collective."""
-        super().update(batch, workers=workers)
-        self._refresh()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
-        super().load_state_dict(state)
-        self._refresh()
 
     def in_rewards(self, values: np.ndarray) -> np.ndarray:
         """Values of the critic in units of reward."""

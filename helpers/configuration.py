@@ -16,10 +16,11 @@ from pydantic import ValidationError
 
 from helpers import command_line
 from helpers.command_line import Layer, Vocabulary
+from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError
 from helpers.run_config import RunConfig
 from helpers.settings import Scalar, Setting, Settings, settings_of, show
-from helpers.yaml_file import read_yaml, write_atomically, yaml_text
+from helpers.yaml_file import read_yaml, yaml_text
 
 ArgsMethod = Literal["full", "minimal"]
 SWITCH_OF_ALL = "batch_norm_all"

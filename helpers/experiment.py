@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from helpers import run_lock
 from helpers.capsule import capsule_of, short_commit, start_of
 from helpers.configuration import dump_config, flag_of, identity_of
+from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError, StorageError, UserError
 from helpers.run_config import RunConfig
 from helpers.seeding import Streams
 from helpers.settings import Scalar, settings_of, show
-from helpers.yaml_file import read_yaml, write_atomically
+from helpers.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from helpers.workers import Workers

@@ -6,8 +6,6 @@ A scalar stays the text that stands in the file; the type of its field says what
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,36 +172,3 @@ def yaml_text(value: Scalar) -> str:
     style = None if value.isprintable() else '"'
     text = yaml.safe_dump(value, allow_unicode=True, default_style=style, width=10**9)
     return text.removesuffix("\n...\n").removesuffix("\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader, or a machine that stops, finds the old or the new one.
-
-    Raises:
-        OSError: the folder cannot be written, or the disk is full; the old file is still there.
-    """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

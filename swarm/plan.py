@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from helpers.configuration import Schema
+from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError
 from helpers.experiment import group_of
 from helpers.run_config import RunConfig
-from helpers.yaml_file import write_atomically
 
 Deployment = Literal["tmux", "slurm", "local"]
 ArgsMethod = Literal["full", "yaml", "minimal"]

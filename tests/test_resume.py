@@ -60,7 +60,9 @@ def check_interrupted_run(folder, env_id, workers, how, *, seed=0):
     flags, interrupted = settings(env_id, folder, name), folder / name
     process = launch.start(flags, workers=workers)
     launch.wait_for_rows(
-        interrupted, random.Random(f"{env_id} {workers} {name}").randrange(2, 25), process
+        interrupted,
+        random.Random(f"{env_id} {workers} {name}").randrange(2, 25),
+        process,
     )
     code = launch.interrupt(process, how)
     assert code == 75 if how == "USR1" else code != 0

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from helpers.durable import write_atomically
 from helpers.errors import StorageError
 
 Row = Mapping[str, Any]
@@ -37,7 +38,7 @@ class MetricsLog:
         try:
             kept = b"" if resume_after is None else self._kept_rows(resume_after)
             if not path.exists() or path.read_bytes() != kept:
-                _replace(path, kept)
+                write_atomically(path, kept)
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         except OSError as error:
             raise _storage_error(path, error) from error
@@ -128,21 +129,6 @@ def is_number(value: object) -> bool:
 def _plain(value: Any) -> Any:
     """A NumPy or torch scalar as the Python number of the same value."""
     return value.item() if hasattr(value, "item") else value
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: beside it, synced, renamed over it."""
-    beside = path.with_name(f".{path.name}.new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _storage_error(path: Path, error: OSError) -> StorageError:
