@@ -124,7 +124,7 @@ def executions(plan: Plan) -> dict[str, list[str]]:
     return found
 
 
-def wait_for(condition: Callable[[], object], *, seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], object], *, seconds: float = 60) -> None:
     """Until something holds.
 
     Raises:

@@ -168,7 +168,7 @@ def test_a_cancelled_job_is_lost_and_spawned_again(tmp_path: Path, slurm: Privat
 
 @pytest.mark.parametrize("array", [False, True])
 def test_a_requeued_job_keeps_its_place(tmp_path: Path, slurm: PrivateSlurm, array: bool) -> None:
-    plan = make(tmp_path, count=2, array=array, seconds=30)
+    plan = make(tmp_path, count=2, array=array, seconds=120)
     deploy(plan, say=quiet)
     ledger, name = Ledger(plan.ledger_folder), plan.runs[1].name
     wait_for(lambda: all(latest(ledger, run.name).attempts for run in plan.runs))
