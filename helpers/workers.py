@@ -7,11 +7,15 @@ nothing is pickled.
 
 from __future__ import annotations
 
+import array
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import stat
 import sys
+import termios
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -212,10 +216,26 @@ class Workers:
             os._exit(code)
         from mpi4py import MPI
 
+        _wait_until_read(2)
         # What is to be said has been said: the library's own line about MPI_Abort is not for users.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         # Of the world: for a duplicate of it, MPICH's mpiexec now and then gives 9 instead of the code.
         MPI.COMM_WORLD.Abort(code)
+
+
+def _wait_until_read(descriptor: int, *, patience: float = 2.0) -> None:
+    """Wait until the launcher has taken what was written into a pipe: an abort would throw it away."""
+    unread = array.array("i", [0])
+    deadline = time.monotonic() + patience
+    with contextlib.suppress(OSError):  # no pipe: nothing gets lost in it
+        while time.monotonic() < deadline:
+            if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+                return
+            fcntl.ioctl(descriptor, termios.FIONREAD, unread)
+            if unread[0] == 0:
+                break
+            time.sleep(0.005)
+        time.sleep(0.05)  # and until it has passed it on
 
 
 def _world(announcement: Announcement) -> MPI.Intracomm:
