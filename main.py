@@ -23,6 +23,7 @@ from helpers.deadline import Deadline
 from helpers.experiment import CONFIG_FILE, ExperimentInitializer
 from helpers.progress import Progress
 from helpers.seeding import Streams
+from helpers.stopwatch import profile
 from helpers.trackers.base import make_trackers
 from helpers.workers import Workers
 
@@ -101,6 +102,9 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     reason = orchestrator.train()
     deadline.ignore_signals()
     progress.close()
+    table = profile(workers) if config.profile else None
+    if table:
+        print(table)
     code = errors.STOPPED_EARLY if reason else errors.DONE
     tracker.upload(folder, [CONFIG_FILE, "checkpoints/best", "checkpoints/latest"])
     tracker.close(code)

@@ -13,6 +13,7 @@ import numpy as np
 from agents.base import Agent, State, Transitions
 from helpers.episodes import Episode, run_episodes, summary
 from helpers.errors import NumericalError
+from helpers.stopwatch import Stopwatch, share_metrics
 from helpers.workers import Workers
 
 if TYPE_CHECKING:
@@ -95,15 +96,18 @@ def rollout_generator(
     state: RolloutState,
     *,
     dtype: np.dtype,
+    stopwatch: Stopwatch,
 ) -> Iterator[Transitions]:
     """Rollouts of `agent.rollout_len` steps of every environment, for ever; `state` moves along."""
     while True:
         columns: list[tuple[np.ndarray, ...]] = []
         for _ in range(agent.rollout_len):
             observations = state.observations
-            actions, _ = agent.predict(observations, explore=True)
-            after, rewards, terminated, truncated, infos = environment.step(actions)
-            successors = environment.successors(after, infos)
+            with stopwatch.policy:
+                actions, _ = agent.predict(observations, explore=True)
+            with stopwatch.physics:
+                after, rewards, terminated, truncated, infos = environment.step(actions)
+                successors = environment.successors(after, infos)
             columns.append((observations, actions, rewards, successors, terminated, truncated))
             state.advance(after, rewards, terminated | truncated)
         stacked = [np.stack(column) for column in zip(*columns, strict=True)]
@@ -165,6 +169,7 @@ class Orchestrator:
             agent,
             self.rollout_state,
             dtype=np.dtype(config.precision),
+            stopwatch=workers.stopwatch,
         )
 
     def train(self, *, until: int | None = None) -> str | None:
@@ -172,17 +177,21 @@ class Orchestrator:
         last = min(self.num_iterations, until or self.num_iterations)
         if self.iteration == 0:
             self.save()  # a dry run: an unwritable disk is found before hours of work
-        clock = time.perf_counter()
+        stopwatch = self.workers.stopwatch
+        stopwatch.start()
         while self.iteration < last:
             row = self.do_iteration()
             is_best = self._evaluate_if_due(row)
             self._sync_check_if_due()
-            seconds, clock = time.perf_counter() - clock, time.perf_counter()
-            self.elapsed += seconds  # logging and saving count into the next iteration
+            lap = stopwatch.lap()  # logging and saving count into the next iteration
+            seconds = float(lap.sum())
+            self.elapsed += seconds
             row["time/elapsed"] = self.elapsed
             row["time/steps_per_second"] = self.steps_per_iteration / seconds
-            self.tracker.log(row)
-            self.progress.update(row)
+            row |= share_metrics(lap, workers=self.workers)
+            with stopwatch.logging:
+                self.tracker.log(row)
+                self.progress.update(row)
             reason = self.deadline.should_stop()
             due = self.iteration % self.config.save_frequency == 0
             if due or is_best or reason or self.iteration == last:
@@ -197,7 +206,8 @@ class Orchestrator:
         rollout = next(self.rollouts)
         collected = time.perf_counter()
         row = self._rollout_metrics(rollout)
-        row |= self.agent.update(rollout)
+        with self.workers.stopwatch.gradient:
+            row |= self.agent.update(rollout)
         self.iteration += 1
         head = {"iteration": self.iteration, "step": self.iteration * self.steps_per_iteration}
         times = {
@@ -232,7 +242,8 @@ class Orchestrator:
         if not frequency or (self.iteration % frequency and self.iteration < self.num_iterations):
             return False
         started = time.perf_counter()
-        summary = self.evaluate()
+        with self.workers.stopwatch.evaluation:
+            summary = self.evaluate()
         row |= {f"eval/{name}": value for name, value in summary.items()}
         row["time/evaluation"] = time.perf_counter() - started
         if self.best_return is not None and summary["return_mean"] <= self.best_return:
@@ -258,18 +269,19 @@ class Orchestrator:
     def save(self, *, best: bool = False) -> None:
         """Commit a checkpoint of everything, on every worker; collective."""
         started = time.perf_counter()
-        self.tracker.sync()
-        self.checkpoints.save(
-            self.iteration,
-            shared={"agent": self.agent.state_dict(), "best_return": self.best_return},
-            local={
-                "environment": self.environment.state_dict(),
-                "observations": self.rollout_state.observations,
-                "returns": self.rollout_state.returns,
-                "lengths": self.rollout_state.lengths,
-            },
-            best=best,
-        )
+        with self.workers.stopwatch.saving:
+            self.tracker.sync()
+            self.checkpoints.save(
+                self.iteration,
+                shared={"agent": self.agent.state_dict(), "best_return": self.best_return},
+                local={
+                    "environment": self.environment.state_dict(),
+                    "observations": self.rollout_state.observations,
+                    "returns": self.rollout_state.returns,
+                    "lengths": self.rollout_state.lengths,
+                },
+                best=best,
+            )
         self.deadline.note_save(time.perf_counter() - started)
 
     def load(self, checkpoint: Checkpoint) -> None:

@@ -35,6 +35,12 @@ class Transitions:
     truncated: np.ndarray
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)
 
+    def rows_with_own_successor(self) -> np.ndarray:
+        """bool (T, N): where the true successor is not the observation of the next row."""
+        own = np.ones(self.rewards.shape, dtype=np.bool_)
+        own[:-1] = (self.next_observations[:-1] != self.observations[1:]).any(-1)
+        return own
+
 
 class RewardFunction(Protocol):
     """Maps transitions to the rewards, same leading shape, that a learner maximises."""

@@ -75,6 +75,7 @@ class ObservationNormalizer(RunningMoments):
     def _refresh(self) -> None:
         self.offset = self.mean.astype(self.dtype)
         self.scale = (1.0 / np.sqrt(self.variance + 1e-8)).astype(self.dtype)
+        self.addresses = (self.offset.ctypes.data, self.scale.ctypes.data, self.CLIP)
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         """Standardised observations, a new array (..., obs_dim)."""

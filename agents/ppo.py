@@ -98,15 +98,17 @@ class PPO:
         explore: bool,
     ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
         """Actions (N, act_dim) or (N,) for raw observations (N, obs_dim): sampled, or the mode."""
-        noise = torch.from_numpy(self.noise.next()) if explore else None
+        noise = self.noise.next() if explore else None
+        if self.native is not None:
+            normalizer = self.observations if self.config.p_batch_norm else None
+            if isinstance(self.actor, GaussianActor):
+                return self.native.act(observations, normalizer, noise), {}
+            logits = self.native.act(observations, normalizer, None)
+            return (logits if noise is None else logits + noise).argmax(-1), {}
         with torch.inference_mode():
-            if self.native is not None:
-                raw = np.ascontiguousarray(observations, dtype=self.dtype)
-                normalizer = self.observations if self.config.p_batch_norm else None
-                head = torch.from_numpy(self.native.head(raw, normalizer))
-                return self.actor.choose(head, noise).numpy(), {}
             standard = torch.from_numpy(self._policy_input(observations))
-            return self.actor.act(standard, noise).numpy(), {}
+            random = None if noise is None else torch.from_numpy(noise)
+            return self.actor.act(standard, random).numpy(), {}
 
     def _policy_input(self, observations: np.ndarray) -> np.ndarray:
         observations = np.asarray(observations, dtype=self.dtype)
@@ -125,7 +127,7 @@ class PPO:
     ) -> Metrics:
         """Several epochs of clipped policy gradient and value regression; collective."""
         config = self.config
-        rewards = np.asarray(reward(rollout), dtype=self.dtype)
+        rewards = np.ascontiguousarray(reward(rollout), dtype=self.dtype)
         step_sizes = self.step_sizes.begin(self.iteration)
         policy_input = torch.from_numpy(self._policy_input(rollout.observations)).flatten(0, 1)
         data = {
@@ -137,7 +139,8 @@ class PPO:
             ),
             "action": torch.from_numpy(rollout.actions).flatten(0, 1),
         }
-        next_input = torch.from_numpy(self._value_input(rollout.next_observations)).flatten(0, 1)
+        fresh = rollout.rows_with_own_successor()
+        next_input = torch.from_numpy(self._value_input(rollout.next_observations[fresh]))
         orders = sample_orders(
             self.streams,
             environments=self.environments,
@@ -146,14 +149,14 @@ class PPO:
             rollout_len=self.rollout_len,
             count=self.num_minibatches,
         )
-        estimate = self._estimate(data["value_input"], next_input, rewards, rollout)
+        estimate = self._estimate(data["value_input"], next_input, fresh, rewards, rollout)
         data["old_value"] = estimate["value"]
         data["old_log_prob"] = self._old_log_probs(data, orders[0])
         fit = self._fit(estimate)
         step_metrics: list[Tensor] = []
         for epoch, order in enumerate(orders):
             if epoch > 0 and config.recompute_advantages:
-                estimate = self._estimate(data["value_input"], next_input, rewards, rollout)
+                estimate = self._estimate(data["value_input"], next_input, fresh, rewards, rollout)
             data["target"] = estimate["target"]
             data["advantage"] = self._scaled_advantage(estimate["advantage"], order)
             epoch_metrics = self._epoch(data, order, step_sizes)
@@ -180,32 +183,45 @@ class PPO:
         self,
         value_input: Tensor,
         next_input: Tensor,
+        fresh: np.ndarray,
         rewards: np.ndarray,
         rollout: Transitions,
     ) -> dict[str, Tensor]:
         """Values, advantages and value targets (T * N,) under the current critic.
 
         The critic speaks in standard deviations of the returns from their running mean; advantages
-        are in units of reward.
+        are in units of reward. `next_input` holds the successors that are nobody's observation.
         """
-        shape = rewards.shape
-        with torch.no_grad():
-            value, next_value = self.critic(value_input), self.critic(next_input)
-        advantages = losses.gae(
-            rewards,
-            self.returns.in_rewards(value.numpy().reshape(shape)),
-            next_values=self.returns.in_rewards(next_value.numpy().reshape(shape)),
-            terminated=rollout.terminated,
-            truncated=rollout.truncated,
-            gamma=self.config.gamma,
-            gae_lambda=self.config.gae_lambda,
-        )
+        value = self._values(value_input)
+        in_rewards = self.returns.in_rewards(value.numpy().reshape(rewards.shape))
+        next_values = np.empty_like(in_rewards)
+        next_values[:-1] = in_rewards[1:]
+        next_values[fresh] = self.returns.in_rewards(self._values(next_input).numpy())
+        ends = {"terminated": rollout.terminated, "truncated": rollout.truncated}
+        if self.native is not None:
+            advantages = self.native.gae(rewards, in_rewards, next_values=next_values, **ends)
+        else:
+            advantages = losses.gae(
+                rewards,
+                in_rewards,
+                next_values=next_values,
+                gamma=self.config.gamma,
+                gae_lambda=self.config.gae_lambda,
+                **ends,
+            )
         advantage = torch.from_numpy(advantages).flatten()
         return {
             "value": value,
             "advantage": advantage,
             "target": advantage / self.returns.sd + value,
         }
+
+    def _values(self, value_input: Tensor) -> Tensor:
+        """The critic's values (B,) of its inputs (B, obs_dim)."""
+        if self.native is not None:
+            return self.native.values(value_input)
+        with torch.no_grad():
+            return self.critic(value_input)
 
     def _scaled_advantage(self, advantage: Tensor, order: Tensor) -> Tensor:
         if not self.config.normalize_advantages:
@@ -350,6 +366,8 @@ class PPO:
                 "give the --p_perception_stack, --v_perception_stack and --env_id it was made with",
             ) from error
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.native is not None:
+            self.native.forget()
         self.observations.load_state_dict(state["observations"])
         self.returns.load_state_dict(state["returns"])
         self.iteration = int(state["iteration"])

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from agents.flat import FlatAdam, FlatParameters
-from agents.native import aligned, build
 from agents.networks import Critic, GaussianActor
 from agents.normalizer import ObservationNormalizer
+from helpers.native import aligned, build
 from helpers.workers import Workers
 
 MAX_LAYERS = 10
+CHUNK = 256  # rows that values are computed of at a time
 POINTER, INT, FLOAT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_double
 
 
@@ -64,6 +65,7 @@ class Job(ctypes.Structure):
         *[(name, POINTER) for name in DATA],
         *[(name, FLOAT) for name in SETTINGS],
         ("work", POINTER),
+        ("acting", POINTER),
     ]
 
 
@@ -84,7 +86,7 @@ def native_steps(
         and not config.layer_norm
         and max(len(_linears(actor)), len(_linears(critic))) <= MAX_LAYERS
     )
-    library = build("ppo") if fits else None
+    library = build("agents/kernels/ppo.c") if fits else None
     if library is None:
         return None
     return NativeSteps(library, actor, critic, parameters, optimizer, config, workers)
@@ -95,7 +97,7 @@ def _linears(module: nn.Module) -> list[nn.Linear]:
 
 
 class NativeSteps:
-    """Epochs of gradient steps, log-probabilities and the acting policy's head, in C."""
+    """Epochs of gradient steps, values, advantages and the acting policy, in C."""
 
     def __init__(
         self,
@@ -129,14 +131,28 @@ class NativeSteps:
             epsilon=FlatAdam.EPSILON,
         )
         job = ctypes.POINTER(Job)
+        signatures = {
+            "gradient": [job, POINTER, INT, INT, POINTER],
+            "apply": [job, INT, DOUBLE, DOUBLE],
+            "epoch": [job, POINTER, POINTER, INT, INT, INT, INT, DOUBLE, DOUBLE, POINTER],
+            "log_probs": [job, POINTER, INT, INT, POINTER],
+            "values": [job, POINTER, INT, INT, POINTER],
+            "gae": [*[POINTER] * 5, INT, INT, FLOAT, FLOAT, POINTER],
+            "prepare_to_act": [job, INT],
+            "act": [job, POINTER, INT, INT, POINTER, POINTER, FLOAT, POINTER, POINTER],
+        }
+        for name, arguments in signatures.items():
+            function = getattr(library, name)
+            function.argtypes, function.restype = arguments, None
+        library.apply.restype = FLOAT
         library.work_size.restype, library.work_size.argtypes = INT, [job, INT]
-        library.gradient.argtypes = [job, POINTER, INT, INT, POINTER]
-        library.apply.restype, library.apply.argtypes = FLOAT, [job, INT, DOUBLE, DOUBLE]
-        library.epoch.argtypes = [job, POINTER, INT, INT, INT, DOUBLE, DOUBLE, POINTER]
-        library.log_probs.argtypes = [job, POINTER, INT, INT, POINTER]
-        library.act.argtypes = [job, POINTER, INT, POINTER, POINTER, FLOAT, POINTER]
-        self._work = np.empty(0, dtype=np.float32)
-        self._batch = 0
+        self._work, self._acting = np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float32)
+        self._batch = self._prepared = 0
+        self._gamma, self._lambda = config.gamma, config.gae_lambda
+        inputs = self._job.policy.sizes[0]
+        self._seen, self._seen_at = np.empty((0, inputs), dtype=np.float32), 0
+        self._plain = np.repeat(np.array([[0.0], [1.0]], np.float32), inputs, axis=1)
+        self._identity = (*(row.ctypes.data for row in self._plain), float("inf"))
 
     def _offset(self, parameter: Tensor) -> int:
         return (parameter.data_ptr() - self._start) // 4
@@ -188,41 +204,104 @@ class NativeSteps:
         metrics = np.empty((count, 6), dtype=np.float32)
         sizes = (step_sizes["policy"], step_sizes["value"])
         start, row = order.data_ptr(), metrics.ctypes.data
-        if self.workers.size == 1:
-            step = self.optimizer.steps + 1
-            self.library.epoch(self._job, start, count, batch, step, *sizes, row)
+        step, exchange = self.optimizer.steps + 1, self.workers.exchange
+        gradients = self.parameters.gradients.numpy()
+        if self.workers.size == 1 or exchange is not None:
+            address = None
+            if exchange is not None:
+                exchange.reserve(gradients.nbytes)
+                address = ctypes.addressof(exchange.shared)
+                exchange.shared.seconds = 0.0
+            self.library.epoch(
+                self._job, address, start, count, batch, batch_size, step, *sizes, row,
+            )
+            if exchange is not None:
+                seconds = exchange.shared.seconds
+                self.workers.stopwatch.add("allreduce", seconds, calls=count)
         else:
-            gradients = self.parameters.gradients.numpy()
             for i in range(count):
                 at = start + 8 * i * batch
                 self.library.gradient(self._job, at, batch, batch_size, row + 24 * i)
                 self.workers.sum_(gradients)
-                norm = self.library.apply(self._job, self.optimizer.steps + 1 + i, *sizes)
+                norm = self.library.apply(self._job, step + i, *sizes)
                 metrics[i, 5] = norm / self.workers.size
         self.optimizer.steps += count
+        self.forget()
         return torch.from_numpy(metrics)
 
-    def head(
+    def values(self, inputs: Tensor) -> Tensor:
+        """The critic's values (B,) of its inputs (B, in)."""
+        result = torch.empty(len(inputs))
+        batch = min(len(inputs), CHUNK)
+        self._reserve(batch)
+        self.library.values(self._job, inputs.data_ptr(), len(inputs), batch, result.data_ptr())
+        return result
+
+    def gae(
+        self,
+        rewards: np.ndarray,
+        values: np.ndarray,
+        *,
+        next_values: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+    ) -> np.ndarray:
+        """`losses.gae` of contiguous float32 and bool arrays (T, N)."""
+        advantages = np.empty_like(values)
+        arrays = (rewards, values, next_values, terminated, truncated)
+        self.library.gae(
+            *(array.ctypes.data for array in arrays),
+            *values.shape,
+            self._gamma,
+            self._lambda,
+            advantages.ctypes.data,
+        )
+        return advantages
+
+    # Acting
+
+    def forget(self) -> None:
+        """The parameters have changed: what acts takes them anew."""
+        self._prepared = 0
+
+    def act(
         self,
         observations: np.ndarray,
         normalizer: ObservationNormalizer | None,
+        noise: np.ndarray | None,
     ) -> np.ndarray:
-        """The policy's mean or logits (N, outputs) for raw float32 observations (N, obs_dim)."""
-        batch, inputs = observations.shape
-        self._reserve(batch)
-        if normalizer is None:
-            zeros_and_ones = np.repeat(np.array([[0.0], [1.0]], np.float32), inputs, axis=1)
-            (offset, scale), limit = zeros_and_ones, float("inf")
-        else:
-            offset, scale, limit = normalizer.offset, normalizer.scale, normalizer.CLIP
+        """The policy's mean or logits (N, outputs) for raw observations (N, obs_dim).
+
+        With noise (N, outputs), the actions of a Gaussian policy.
+        """
+        batch = len(observations)
+        if batch > self._prepared:
+            self._prepare(batch)
+        self._seen[:batch] = observations
         result = np.empty((batch, self.outputs), dtype=np.float32)
+        if normalizer is None:
+            offset, scale, limit = self._identity
+        else:
+            offset, scale, limit = normalizer.addresses
         self.library.act(
             self._job,
-            observations.ctypes.data,
+            self._seen_at,
             batch,
-            offset.ctypes.data,
-            scale.ctypes.data,
+            self._prepared,
+            offset,
+            scale,
             limit,
+            None if noise is None else noise.ctypes.data,
             result.ctypes.data,
         )
         return result
+
+    def _prepare(self, batch: int) -> None:
+        """Take the parameters, and make room for `batch` observations."""
+        if batch > len(self._seen):
+            self._acting = aligned(self.library.work_size(self._job, batch))
+            self._job.acting = self._acting.ctypes.data
+            self._seen = np.empty((batch, self._job.policy.sizes[0]), dtype=np.float32)
+            self._seen_at = self._seen.ctypes.data
+        self._prepared = len(self._seen)
+        self.library.prepare_to_act(self._job, self._prepared)

@@ -105,6 +105,13 @@ class RunConfig(Settings):
         identity=False,
     )
 
+    profile: bool = setting(
+        False,
+        "print at the end where the time of an iteration went",
+        group="run",
+        identity=False,
+    )
+
     # environment
     num_envs: int = setting(
         16,

@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from helpers.errors import LaunchError
+from helpers.exchange import Exchange
 from helpers.launch import Announcement, announced, check_library, check_size, missing_mpi
+from helpers.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +49,7 @@ class Workers:
         size: the number of workers.
         last_words: the same workers over a channel of its own, on which those that fail can find
             each other while the rest is still in the middle of something; None if alone.
+        stopwatch: where this worker's time goes; collectives count themselves.
     """
 
     def __init__(self, communicator: MPI.Intracomm | None, *, last_words: Workers | None) -> None:
@@ -55,6 +58,9 @@ class Workers:
         self.rank: int = communicator.rank if communicator is not None else 0
         self.size: int = communicator.size if communicator is not None else 1
         self.last_words = last_words
+        self.stopwatch = Stopwatch()
+        self._exchange: Exchange | None = None
+        self._is_exchange_sought = False
 
     @classmethod
     def solo(cls) -> Workers:
@@ -88,6 +94,14 @@ class Workers:
         """Whether this is worker 0, which writes what is written once."""
         return self.rank == 0
 
+    @property
+    def exchange(self) -> Exchange | None:
+        """Sums through shared memory, if all workers are on one machine; collective the first time."""
+        if not self._is_exchange_sought and self._communicator is not None:
+            self._exchange = Exchange.connect(self._communicator)
+        self._is_exchange_sought = True
+        return self._exchange
+
     def share(self, count: int) -> slice:
         """The part of `count` things that is this worker's; the first workers take the remainder."""
         each, remainder = divmod(count, self.size)
@@ -98,6 +112,10 @@ class Workers:
 
     def sum_(self, array: Array) -> None:
         """Replace every element by its sum over the workers, the same bits on each."""
+        if self.exchange is not None:
+            with self.stopwatch.allreduce:
+                if self.exchange.sum_(_buffer(array)):
+                    return
         self._reduce_(array, "SUM")
 
     def max_(self, array: Array) -> None:
@@ -118,14 +136,16 @@ class Workers:
         """Replace the array by that of worker `root`."""
         buffer = _buffer(array)
         if self._communicator is not None:
-            self._communicator.Bcast(buffer, root=root)
+            with self.stopwatch.allreduce:
+                self._communicator.Bcast(buffer, root=root)
 
     def _reduce_(self, array: Array, operation: str) -> None:
         buffer = _buffer(array)
         if self._communicator is not None:
             from mpi4py import MPI
 
-            self._communicator.Allreduce(MPI.IN_PLACE, buffer, op=getattr(MPI, operation))
+            with self.stopwatch.allreduce:
+                self._communicator.Allreduce(MPI.IN_PLACE, buffer, op=getattr(MPI, operation))
 
     # Decisions and values
 
@@ -138,7 +158,8 @@ class Workers:
     def barrier(self) -> None:
         """Wait for every worker."""
         if self._communicator is not None:
-            self._communicator.Barrier()
+            with self.stopwatch.allreduce:
+                self._communicator.Barrier()
 
     def broadcast_json(self, value: Any) -> Any:
         """The root's value on every worker; the others' is not looked at.
@@ -163,7 +184,8 @@ class Workers:
         self.sum_(lengths)
         everything = np.empty(int(lengths.sum()), dtype=np.uint8) if self.is_root else None
         received = [everything, lengths.tolist()] if self.is_root else None
-        self._communicator.Gatherv(message, received, root=0)
+        with self.stopwatch.allreduce:
+            self._communicator.Gatherv(message, received, root=0)
         return None if everything is None else _decoded(everything, lengths)
 
     def allgather_json(self, value: Any) -> list[Any]:

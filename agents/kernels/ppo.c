@@ -1,24 +1,10 @@
 /* PPO's gradient step for a pair of tanh perceptrons, in single precision.
  *
  * The loss is the one of agents/ppo.py, written there in torch; tests hold the two equal. What is gained is
- * not arithmetic but the thousand small calls around it. Matrices are row-major; rows of the work space are
- * padded to whole vectors, so that no loop has a remainder in its inner dimension.
+ * not arithmetic but the thousand small calls around it.
  */
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
-
-#define LANES 16
-#define MAX_LAYERS 10
-typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-#define PADDED(n) (((n) + LANES - 1) / LANES * LANES)
-
-typedef struct {
-    int64_t layers;                  /* linear layers, the head included */
-    int64_t sizes[MAX_LAYERS + 1];   /* inputs, widths, outputs */
-    int64_t weights[MAX_LAYERS];     /* offsets into the flat parameters, (out, in) */
-    int64_t biases[MAX_LAYERS];
-} Net;
+#include "agents/kernels/perceptron.h"
+#include "helpers/kernels/exchange.h"
 
 typedef struct {
     /* the flat vectors (P,) */
@@ -31,93 +17,8 @@ typedef struct {
     const int64_t *choice;
     /* settings */
     float clip_ratio, value_clip, baseline_scale, entropy_scale, clip_norm, epsilon;
-    float *work;
+    float *work, *acting;            /* space for learning, and for the policy that acts */
 } Job;
-
-typedef int32_t mask __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-
-static inline vec splat(float x) { return x - (vec){0}; }
-static inline vec choose(mask m, vec a, vec b) { return (vec)((m & (mask)a) | (~m & (mask)b)); }
-
-/* C (M, N) = A (M, K) B (K, N), or += ; N a multiple of LANES; A has any strides. */
-#define TILE(ROWS, COLUMNS)                                                                              \
-    static inline void tile_##ROWS##_##COLUMNS(int64_t depth, const float *a, int64_t row, int64_t step, \
-                                               const float *b, int64_t ldb, float *c, int64_t ldc) {     \
-        vec sum[ROWS][COLUMNS];                                                                          \
-        _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                                           \
-            _Pragma("GCC unroll 8") for (int j = 0; j < COLUMNS; j++) sum[r][j] = splat(0.0f);           \
-        for (int64_t k = 0; k < depth; k++) {                                                            \
-            vec right[COLUMNS];                                                                          \
-            _Pragma("GCC unroll 8") for (int j = 0; j < COLUMNS; j++)                                    \
-                right[j] = *(const vec *)(b + k * ldb + j * LANES);                                      \
-            _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++) {                                     \
-                vec left = splat(a[r * row + k * step]);                                                 \
-                _Pragma("GCC unroll 8") for (int j = 0; j < COLUMNS; j++) sum[r][j] += left * right[j];  \
-            }                                                                                            \
-        }                                                                                                \
-        _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                                           \
-            _Pragma("GCC unroll 8") for (int j = 0; j < COLUMNS; j++)                                    \
-                *(vec *)(c + r * ldc + j * LANES) = sum[r][j];                                           \
-    }
-TILE(4, 2)
-TILE(4, 1)
-TILE(1, 2)
-TILE(1, 1)
-
-static void multiply(int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t row, int64_t step,
-                     const float *b, int64_t ldb, float *c, int64_t ldc) {
-    for (int64_t j = 0; j < columns; j += 2 * LANES) {
-        const int wide = columns - j >= 2 * LANES;
-        int64_t i = 0;
-        for (; i + 4 <= rows; i += 4)
-            (wide ? tile_4_2 : tile_4_1)(depth, a + i * row, row, step, b + j, ldb, c + i * ldc + j, ldc);
-        for (; i < rows; i++)
-            (wide ? tile_1_2 : tile_1_1)(depth, a + i * row, row, step, b + j, ldb, c + i * ldc + j, ldc);
-    }
-}
-
-/* tanh to 4e-7: a rational minimax approximation on +-7.9, beyond which tanh rounds to +-1. */
-static inline vec tanh_vec(vec x) {
-    const vec limit = splat(7.90531110763549805f);
-    x = choose(x > limit, limit, x);
-    x = choose(x < -limit, -limit, x);
-    const vec s = x * x;
-    vec p = s * -2.76076847742355e-16f + 2.00018790482477e-13f;
-    p = p * s + -8.60467152213735e-11f;
-    p = p * s + 5.12229709037114e-08f;
-    p = p * s + 1.48572235717979e-05f;
-    p = p * s + 6.37261928875436e-04f;
-    p = p * s + 4.89352455891786e-03f;
-    vec q = s * 1.19825839466702e-06f + 1.18534705686654e-04f;
-    q = q * s + 2.26843463243900e-03f;
-    q = q * s + 4.89352518554385e-03f;
-    return x * p / q;
-}
-
-/* Where a net's padded copies and activations lie in the work space; returns the end. */
-typedef struct {
-    float *weight[MAX_LAYERS];      /* (out, padded in) */
-    float *transposed[MAX_LAYERS];  /* (in, padded out) */
-    float *bias[MAX_LAYERS];        /* (padded out) */
-    float *activation[MAX_LAYERS + 1]; /* (batch, padded width); [0] is the input */
-    float *delta[2];                /* (batch, padded widest) */
-    float *weight_gradient;         /* (widest, padded widest) */
-} Space;
-
-static float *lay_out(const Net *net, Space *space, int64_t batch, float *at) {
-    int64_t widest = 0;
-    for (int64_t l = 0; l <= net->layers; l++)
-        if (PADDED(net->sizes[l]) > widest) widest = PADDED(net->sizes[l]);
-    for (int64_t l = 0; l < net->layers; l++) {
-        space->weight[l] = at, at += net->sizes[l + 1] * PADDED(net->sizes[l]);
-        space->transposed[l] = at, at += net->sizes[l] * PADDED(net->sizes[l + 1]);
-        space->bias[l] = at, at += PADDED(net->sizes[l + 1]);
-    }
-    for (int64_t l = 0; l <= net->layers; l++) space->activation[l] = at, at += batch * PADDED(net->sizes[l]);
-    for (int i = 0; i < 2; i++) space->delta[i] = at, at += batch * widest;
-    space->weight_gradient = at;
-    return at + widest * widest;
-}
 
 /* How many floats of work space a batch takes. */
 int64_t work_size(const Job *job, int64_t batch) {
@@ -125,74 +26,6 @@ int64_t work_size(const Job *job, int64_t batch) {
     float *start = (float *)0;
     float *end = lay_out(&job->value, &space, batch, lay_out(&job->policy, &space, batch, start));
     return end - start;
-}
-
-static void load_weights(const Net *net, const Space *space, const float *parameters) {
-    for (int64_t l = 0; l < net->layers; l++) {
-        const int64_t in = net->sizes[l], out = net->sizes[l + 1], pin = PADDED(in), pout = PADDED(out);
-        const float *w = parameters + net->weights[l];
-        memset(space->bias[l], 0, sizeof(float) * pout);
-        memcpy(space->bias[l], parameters + net->biases[l], sizeof(float) * out);
-        for (int64_t o = 0; o < out; o++) {
-            memcpy(space->weight[l] + o * pin, w + o * in, sizeof(float) * in);
-            memset(space->weight[l] + o * pin + in, 0, sizeof(float) * (pin - in));
-        }
-        for (int64_t i = 0; i < in; i++) {
-            float *row = space->transposed[l] + i * pout;
-            for (int64_t o = 0; o < out; o++) row[o] = w[o * in + i];
-            memset(row + out, 0, sizeof(float) * (pout - out));
-        }
-    }
-}
-
-/* Activations of every layer; the head, the last one, is linear. */
-static void forward(const Net *net, const Space *space, int64_t batch) {
-    for (int64_t l = 0; l < net->layers; l++) {
-        const int64_t pin = PADDED(net->sizes[l]), pout = PADDED(net->sizes[l + 1]);
-        float *out = space->activation[l + 1];
-        multiply(batch, pout, net->sizes[l], space->activation[l], pin, 1, space->transposed[l], pout, out, pout);
-        const int hidden = l + 1 < net->layers;
-        for (int64_t b = 0; b < batch; b++)
-            for (int64_t j = 0; j < pout; j += LANES) {
-                vec *y = (vec *)(out + b * pout + j);
-                const vec x = *y + *(vec *)(space->bias[l] + j);
-                *y = hidden ? tanh_vec(x) : x;
-            }
-    }
-}
-
-/* Gradients of all layers from delta[0], the loss's derivative by the head's output (batch, padded out). */
-static void backward(const Net *net, Space *space, int64_t batch, float *gradients) {
-    for (int64_t l = net->layers - 1; l >= 0; l--) {
-        const int64_t in = net->sizes[l], out = net->sizes[l + 1], pin = PADDED(in), pout = PADDED(out);
-        float *delta = space->delta[0], *weight_gradient = space->weight_gradient;
-        multiply(out, pin, batch, delta, 1, pout, space->activation[l], pin, weight_gradient, pin);
-        for (int64_t o = 0; o < out; o++)
-            memcpy(gradients + net->weights[l] + o * in, weight_gradient + o * pin, sizeof(float) * in);
-        for (int64_t j = 0; j < pout; j += LANES) {
-            vec sum = splat(0.0f);
-            for (int64_t b = 0; b < batch; b++) sum += *(vec *)(delta + b * pout + j);
-            const int64_t n = out - j < LANES ? out - j : LANES;
-            memcpy(gradients + net->biases[l] + j, &sum, sizeof(float) * n);
-        }
-        if (l == 0) return;
-        float *before = space->delta[1];
-        multiply(batch, pin, out, delta, pout, 1, space->weight[l], pin, before, pin);
-        for (int64_t i = 0; i < batch * pin; i += LANES) {
-            const vec y = *(vec *)(space->activation[l] + i);
-            *(vec *)(before + i) *= 1.0f - y * y;
-        }
-        space->delta[0] = before, space->delta[1] = delta;
-    }
-}
-
-static void gather(const Net *net, const Space *space, const float *input, const int64_t *index, int64_t batch) {
-    const int64_t in = net->sizes[0], pin = PADDED(in);
-    for (int64_t b = 0; b < batch; b++) {
-        float *row = space->activation[0] + b * pin;
-        memcpy(row, input + index[b] * in, sizeof(float) * in);
-        memset(row + in, 0, sizeof(float) * (pin - in));
-    }
 }
 
 /* d(policy loss)/d(log_prob) of one sample; adds to the metrics. */
@@ -347,14 +180,10 @@ void gradient(Job *job, const int64_t *index, int64_t batch, int64_t global_batc
 
 /* Clip the summed gradient and take one Adam step; the gradient's norm before. `step` counts from 1. */
 float apply(Job *job, int64_t step, double policy_rate, double value_rate) {
-    double square = 0.0;
-    for (int64_t i = 0; i < job->size; i += LANES) {
-        const vec g = *(vec *)(job->gradients + i);
-        const vec s = g * g;
-        float sum = 0.0f;
-        for (int k = 0; k < LANES; k++) sum += s[k];
-        square += sum;
-    }
+    double squares[LANES] = {0}, square = 0.0;
+    for (int64_t i = 0; i < job->size; i += LANES)
+        for (int k = 0; k < LANES; k++) squares[k] += (double)job->gradients[i + k] * job->gradients[i + k];
+    for (int k = 0; k < LANES; k++) square += squares[k];
     const float norm = (float)sqrt(square);
     float shrink = 1.0f;
     if (job->clip_norm > 0.0f && job->clip_norm / (norm + 1e-6f) < 1.0f) shrink = job->clip_norm / (norm + 1e-6f);
@@ -373,22 +202,62 @@ float apply(Job *job, int64_t step, double policy_rate, double value_rate) {
     return norm;
 }
 
-/* Steps on `count` minibatches in one call, for a worker alone; metrics (count, 6). */
-void epoch(Job *job, const int64_t *order, int64_t count, int64_t batch, int64_t step, double policy_rate,
-           double value_rate, float *metrics) {
+/* Steps on `count` minibatches in one call; metrics (count, 6) are this worker's shares. Without an exchange
+ * the worker is alone. */
+void epoch(Job *job, Exchange *exchange, const int64_t *order, int64_t count, int64_t batch, int64_t global_batch,
+           int64_t step, double policy_rate, double value_rate, float *metrics) {
     for (int64_t k = 0; k < count; k++) {
-        gradient(job, order + k * batch, batch, batch, metrics + 6 * k);
-        metrics[6 * k + 5] = apply(job, step + k, policy_rate, value_rate);
+        gradient(job, order + k * batch, batch, global_batch, metrics + 6 * k);
+        if (exchange) exchange_sum_float(exchange, job->gradients, job->size);
+        metrics[6 * k + 5] = apply(job, step + k, policy_rate, value_rate) / (exchange ? exchange->size : 1);
     }
 }
 
-/* The policy's head (batch, out) for raw observations, standardised by (x - offset) * scale, clipped to +-limit. */
-void act(Job *job, const float *observations, int64_t batch, const float *offset, const float *scale, float limit,
-         float *head) {
+/* Values (count,) of the rows of an input (count, in), `batch` of them at a time. */
+void values(Job *job, const float *input, int64_t count, int64_t batch, float *result) {
+    Space value;
+    const int64_t in = job->value.sizes[0], pin = PADDED(in);
+    lay_out(&job->value, &value, batch, job->work);
+    load_weights(&job->value, &value, job->parameters);
+    for (int64_t start = 0; start < count; start += batch) {
+        const int64_t rows = count - start < batch ? count - start : batch;
+        for (int64_t b = 0; b < rows; b++) {
+            memcpy(value.activation[0] + b * pin, input + (start + b) * in, sizeof(float) * in);
+            memset(value.activation[0] + b * pin + in, 0, sizeof(float) * (pin - in));
+        }
+        forward(&job->value, &value, rows);
+        for (int64_t b = 0; b < rows; b++) result[start + b] = value.activation[job->value.layers][b * LANES];
+    }
+}
+
+/* losses.gae for arrays (steps, environments). */
+void gae(const float *reward, const float *value, const float *next_value, const uint8_t *terminated,
+         const uint8_t *truncated, int64_t steps, int64_t environments, float gamma, float lambda, float *result) {
+    for (int64_t n = 0; n < environments; n++) {
+        float advantage = 0.0f;
+        for (int64_t t = steps - 1; t >= 0; t--) {
+            const int64_t i = t * environments + n;
+            const float difference = reward[i] + (terminated[i] ? 0.0f : gamma * next_value[i]) - value[i];
+            advantage = difference + (terminated[i] | truncated[i] ? 0.0f : gamma * lambda * advantage);
+            result[i] = advantage;
+        }
+    }
+}
+
+/* Copy the policy's weights for `act` on up to `batch` observations. */
+void prepare_to_act(Job *job, int64_t batch) {
+    Space policy;
+    lay_out(&job->policy, &policy, batch, job->acting);
+    load_weights(&job->policy, &policy, job->parameters);
+}
+
+/* The policy's head (batch, out) for raw observations, standardised by (x - offset) * scale, clipped to +-limit.
+ * With noise (batch, out), a Gaussian policy's actions. */
+void act(Job *job, const float *observations, int64_t batch, int64_t prepared, const float *offset,
+         const float *scale, float limit, const float *noise, float *head) {
     Space policy;
     const int64_t in = job->policy.sizes[0], pin = PADDED(in), out = job->policy.sizes[job->policy.layers];
-    lay_out(&job->policy, &policy, batch, job->work);
-    load_weights(&job->policy, &policy, job->parameters);
+    lay_out(&job->policy, &policy, prepared, job->acting);
     for (int64_t b = 0; b < batch; b++) {
         float *row = policy.activation[0] + b * pin;
         for (int64_t i = 0; i < in; i++) {
@@ -400,4 +269,9 @@ void act(Job *job, const float *observations, int64_t batch, const float *offset
     forward(&job->policy, &policy, batch);
     for (int64_t b = 0; b < batch; b++)
         memcpy(head + b * out, policy.activation[job->policy.layers] + b * PADDED(out), sizeof(float) * out);
+    if (noise == 0) return;
+    for (int64_t j = 0; j < out; j++) {
+        const float deviation = expf(job->parameters[job->log_std + j]);
+        for (int64_t b = 0; b < batch; b++) head[b * out + j] += noise[b * out + j] * deviation;
+    }
 }

@@ -86,5 +86,6 @@ def train_on(agent: Any, environment: Any, iterations: int) -> list[dict[str, fl
     """The loop without its trimmings; the metrics of each iteration."""
     state = RolloutState.start(environment.reset()[0])
     dtype = np.dtype(agent.config.precision)
-    rollouts = rollout_generator(environment, agent, state, dtype=dtype)
+    watch = agent.workers.stopwatch
+    rollouts = rollout_generator(environment, agent, state, dtype=dtype, stopwatch=watch)
     return [dict(agent.update(next(rollouts))) for _ in range(iterations)]

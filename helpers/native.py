@@ -1,4 +1,4 @@
-"""Small C kernels, built once on each kind of machine and kept; without a compiler, none.
+"""C kernels, built once on each kind of machine and kept; without a compiler, none.
 
 A kernel never defines anything: it is a faster route to what a module says in torch, and tests hold the
 two equal. `build` gives a library; who asks for it goes on in torch where it gives None.
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 _log = logging.getLogger(__name__)
-SOURCES = Path(__file__).parent / "kernels"
+ROOT = Path(__file__).resolve().parent.parent
 FLAGS = (
     "-O3",
     "-march=native",
@@ -28,27 +28,35 @@ FLAGS = (
     "-fno-trapping-math",
     "-shared",
     "-fPIC",
+    f"-I{ROOT}",
 )
 
 
 @cache
-def build(name: str) -> ctypes.CDLL | None:
-    """The library of `kernels/<name>.c` for this processor, from the cache or compiled now.
+def build(source: str) -> ctypes.CDLL | None:
+    """The library of a C file, "agents/kernels/ppo.c", for this processor: cached or compiled now.
 
-    None, and one warning in the log, where there is no C compiler or it fails.
+    None where there is no C compiler or it fails; the log says so, once.
     """
-    compiler = shutil.which(os.environ.get("CC") or "gcc") or shutil.which("cc")
+    compiler = _compiler()
     if compiler is None:
-        _log.warning("no C compiler here: gradient steps run in torch, several times slower")
         return None
-    source = SOURCES / f"{name}.c"
-    library = _cache_folder() / f"{name}-{_key(source, compiler)}.so"
+    path = ROOT / source
+    library = _cache_folder() / f"{path.stem}-{_key(path, compiler)}.so"
     if not library.exists():
-        trouble = _compile(compiler, source, library)
+        trouble = _compile(compiler, path, library)
         if trouble:
             _log.warning("%s failed, gradient steps run in torch: %s", compiler, trouble)
             return None
     return ctypes.CDLL(str(library))
+
+
+@cache
+def _compiler() -> str | None:
+    compiler = shutil.which(os.environ.get("CC") or "gcc") or shutil.which("cc")
+    if compiler is None:
+        _log.warning("no C compiler here: gradient steps run in torch, several times slower")
+    return compiler
 
 
 def _key(source: Path, compiler: str) -> str:
@@ -61,7 +69,9 @@ def _key(source: Path, compiler: str) -> str:
         features = b"".join(
             [line for line in lines if line.startswith((b"model name", b"flags"))][:2],
         )
-    parts = [source.read_bytes(), " ".join(FLAGS).encode(), version, features]
+    headers = sorted(ROOT.glob("*/kernels/*.h"))
+    sources = [path.read_bytes() for path in (source, *headers)]
+    parts = [*sources, " ".join(FLAGS[:-1]).encode(), version, features]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
 
 
