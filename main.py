@@ -74,6 +74,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         is_root=workers.is_root,
         total_steps=config.num_timesteps,
     )
+    progress.hear("agents", "helpers.native")
     lines = [*parsed.warnings, *experiment.warnings, *(checkpoint.warnings if checkpoint else ())]
     for line in [*lines, f"run folder: {folder}"]:
         progress.message(line)

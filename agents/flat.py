@@ -1,9 +1,11 @@
-"""The one flat vector that parameters live in, and Adam on it."""
+"""The one flat vector that parameters live in, gradients of functions of it, and Adam on it."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +14,14 @@ ALIGNMENT = 16  # elements: every parameter starts on a 64-byte boundary (float3
 
 
 class FlatParameters:
-    """Parameters of some modules moved into one flat vector, their gradients into another.
+    """Parameters of some modules moved into one flat vector, with another one for their gradients.
 
     The modules go on working: their parameters are views. One vector is one all-reduce, one clip,
     one Adam step and one block of a checkpoint.
 
     Attributes:
         values: (P,) all parameters, zero in the gaps that alignment leaves.
-        gradients: (P,) their gradients, accumulated into by `backward`.
+        gradients: (P,) room for their gradient.
         segments: the slice of each module, by name; a parameter shared by two belongs to the first.
     """
 
@@ -38,13 +40,79 @@ class FlatParameters:
                     places.append((parameter, end))
                     end += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
             self.segments[module_name] = slice(start, end)
-        self.values = torch.zeros(end, dtype=places[0][0].dtype)
-        self.gradients = torch.zeros_like(self.values)
+        self.values = _aligned_zeros(end, places[0][0].dtype)
+        self.gradients = _aligned_zeros(end, places[0][0].dtype)
         for parameter, start in places:
             view = self.values[start : start + parameter.numel()].view(parameter.shape)
             view.copy_(parameter.data)
             parameter.data = view
-            parameter.grad = self.gradients[start : start + parameter.numel()].view_as(view)
+        self._places = {
+            name: (slice(start, start + parameter.numel()), parameter.shape)
+            for name, (parameter, start) in zip(self.named, places, strict=True)
+        }
+        self._caller = _Caller(modules)
+
+    def views(self, flat: Tensor, *, start: int = 0) -> dict[str, Tensor]:
+        """The parameters by name in a vector laid out as `values[start:]` is, as far as it goes."""
+        found = {}
+        for name, (place, shape) in self._places.items():
+            first, last = place.start - start, place.stop - start
+            if first >= 0 and last <= len(flat):
+                found[name] = flat[first:last].view(shape)
+        return found
+
+    def call(self, function: Callable[..., Any], values: Mapping[str, Tensor]) -> Any:
+        """function() with `values`, by name, in place of the modules' own parameters."""
+        named = {f"modules_by_name.{name}": value for name, value in values.items()}
+        # Modules that share parameters are the same objects: tying them once more would put back the
+        # wrong ones afterwards.
+        return torch.func.functional_call(self._caller, named, (function,), tie_weights=False)
+
+    def gradient(
+        self,
+        function: Callable[[], tuple[Tensor, Any]],
+        values: Tensor,
+        *,
+        of: Sequence[str] | None = None,
+    ) -> tuple[Tensor, Any]:
+        """The gradient of a loss, and whatever else the function returns beside it.
+
+        Args:
+            function: gives (loss, extras) under the modules' parameters.
+            values: (P,) parameters to evaluate it at.
+            of: neighbouring segments, all if None; the others are constants.
+
+        Returns:
+            The gradient (their length,) and the extras.
+        """
+        where = self.span(of)
+        parameters = {name: view.detach() for name, view in self.views(values).items()}
+        inside = [
+            name
+            for name, (place, _) in self._places.items()
+            if where.start <= place.start < where.stop
+        ]
+        for name in inside:
+            parameters[name].requires_grad_()
+        loss, extras = self.call(function, parameters)
+        gradients = torch.autograd.grad(loss, [parameters[name] for name in inside])
+        pieces, end = [], where.start
+        for name, gradient in zip(inside, gradients, strict=True):
+            place, _ = self._places[name]
+            if place.start > end:
+                pieces.append(gradient.new_zeros(place.start - end))
+            pieces.append(gradient.flatten())
+            end = place.stop
+        if where.stop > end:
+            pieces.append(values.new_zeros(where.stop - end))
+        return torch.cat(pieces), extras
+
+    def span(self, segments: Sequence[str] | None = None) -> slice:
+        """Where some neighbouring segments lie, all of them if None."""
+        chosen = [self.segments[name] for name in segments or self.segments]
+        for before, after in itertools.pairwise(chosen):
+            assert before.stop == after.start, "segments must be neighbours"
+        return slice(chosen[0].start, chosen[-1].stop)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Each parameter by name, a copy."""
@@ -68,38 +136,84 @@ class FlatParameters:
             parameter.data.copy_(state[name])
 
 
+class _Caller(nn.Module):
+    """Calls a function while torch has replaced the parameters of these modules."""
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.modules_by_name = nn.ModuleDict(modules)
+
+    def forward(self, function: Callable[..., Any]) -> Any:
+        return function()
+
+
+def _aligned_zeros(count: int, dtype: torch.dtype) -> Tensor:
+    """A vector that starts on a 64-byte boundary."""
+    spare = torch.zeros(count + ALIGNMENT, dtype=dtype)
+    start = -spare.data_ptr() % 64 // spare.element_size()
+    return spare[start : start + count]
+
+
 class FlatAdam:
-    """Adam (arXiv:1412.6980, Algorithm 1) on one flat vector, a step size a segment.
+    """Adam (arXiv:1412.6980, Algorithm 1) on neighbouring segments of one flat vector, P' long.
+
+    Args:
+        parameters: what is optimised.
+        segments: which part of it; all if None. Each has a step size of its own.
+        beta1: decay of the first moment.
+        epsilon: added to the root of the second moment.
 
     Attributes:
-        moment1, moment2: (P,) running means of the gradient and of its square.
+        moment1, moment2: (P',) running means of the gradient and of its square.
         steps: updates so far.
+        rates: (1 + segments,) what the next update needs of the step count and the step sizes.
     """
 
-    BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-5  # epsilon as in every PPO code base, 1e-5
+    BETA2 = 0.999
 
-    def __init__(self, parameters: FlatParameters) -> None:
-        self.parameters = parameters
-        self.moment1 = torch.zeros_like(parameters.values)
-        self.moment2 = torch.zeros_like(parameters.values)
+    def __init__(
+        self,
+        parameters: FlatParameters,
+        segments: Sequence[str] | None = None,
+        *,
+        beta1: float = 0.9,
+        epsilon: float = 1e-5,
+    ) -> None:
+        self.parameters, self.beta1, self.epsilon = parameters, beta1, epsilon
+        self.segments = tuple(segments or parameters.segments)
+        self.where = parameters.span(self.segments)
+        size, dtype = self.where.stop - self.where.start, parameters.values.dtype
+        self.moment1, self.moment2 = _aligned_zeros(size, dtype), _aligned_zeros(size, dtype)
+        self.rates = torch.zeros(1 + len(self.segments), dtype=dtype)
         self.steps = 0
 
-    def step(self, step_sizes: Mapping[str, float]) -> None:
-        """Move the parameters against `gradients`; `step_sizes` by segment name."""
+    def begin(self, step_sizes: Mapping[str, float]) -> None:
+        """Count the update that `step_` makes, and set its `rates`; step sizes by segment."""
         self.steps += 1
-        gradients = self.parameters.gradients
-        self.moment1.lerp_(gradients, 1.0 - self.BETA1)
-        self.moment2.mul_(self.BETA2).addcmul_(gradients, gradients, value=1.0 - self.BETA2)
-        correction1 = 1.0 - self.BETA1**self.steps
-        correction2 = math.sqrt(1.0 - self.BETA2**self.steps)
-        denominator = self.moment2.sqrt().mul_(1.0 / correction2).add_(self.EPSILON)
-        for name, size in step_sizes.items():
-            segment = self.parameters.segments[name]
-            self.parameters.values[segment].addcdiv_(
-                self.moment1[segment],
-                denominator[segment],
-                value=-size / correction1,
-            )
+        rates = [1.0 / math.sqrt(1.0 - self.BETA2**self.steps)]
+        correction1 = 1.0 - self.beta1**self.steps
+        rates += [step_sizes[name] / correction1 for name in self.segments]
+        self.rates.copy_(torch.tensor(rates, dtype=torch.float64))
+
+    def step_(
+        self,
+        values: Tensor,
+        gradients: Tensor,
+        *,
+        moment1: Tensor,
+        moment2: Tensor,
+        rates: Tensor,
+    ) -> None:
+        """Move `values` (P,) against gradients (P',); a function of what it is given, so traceable."""
+        moment1.lerp_(gradients, 1.0 - self.beta1)
+        moment2.mul_(self.BETA2).addcmul_(gradients, gradients, value=1.0 - self.BETA2)
+        lengths = [
+            self.parameters.segments[name].stop - self.parameters.segments[name].start
+            for name in self.segments
+        ]
+        rate = torch.cat([rates[1 + i].expand(length) for i, length in enumerate(lengths)])
+        change = rate * moment1 / (moment2.sqrt() * rates[0] + self.epsilon)
+        values[self.where] -= change
 
     def state_dict(self) -> dict[str, Tensor | int]:
         """Moments and step count."""

@@ -5,7 +5,7 @@ Shapes: T steps, N environments of this worker, M minibatches an epoch, b this w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -42,16 +42,6 @@ def sample_orders(
     indices = orders * len(environments) + np.arange(len(environments))[:, None]
     indices = indices.reshape(epochs, len(environments), count, -1)  # (epochs, N, M, T / M)
     return torch.from_numpy(indices.transpose(0, 2, 1, 3).reshape(epochs, count, -1).copy())
-
-
-def minibatches(data: Batch, order: Tensor) -> Iterator[Batch]:
-    """The M minibatches of `data` (T * N, ...) that `order` (M, b) names."""
-    columns = {
-        name: values[order.flatten()].view(*order.shape, *values.shape[1:]).unbind()
-        for name, values in data.items()
-    }
-    for i in range(len(order)):
-        yield {name: column[i] for name, column in columns.items()}
 
 
 def standardised(values: Tensor, order: Tensor, *, batch_size: int, workers: Workers) -> Tensor:

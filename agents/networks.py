@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from agents import losses
 from agents.configs import PPOConfig, hidden_sizes
+from agents.linear import Linear
 from helpers.errors import ConfigurationError
 
 
@@ -23,7 +24,7 @@ def linear(
     dtype: torch.dtype,
 ) -> nn.Linear:
     """A linear layer, weights orthogonal with this gain, biases zero."""
-    layer = nn.Linear(inputs, outputs, dtype=dtype)
+    layer = Linear(inputs, outputs, dtype=dtype)
     nn.init.orthogonal_(layer.weight, gain, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

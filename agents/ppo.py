@@ -19,11 +19,12 @@ from agents import losses
 from agents.base import Metrics, RewardFunction, Transitions, environment_reward
 from agents.configs import PPOConfig
 from agents.exploration import ExplorationNoise
-from agents.flat import FlatAdam, FlatParameters, clip_norm_
-from agents.minibatches import Batch, minibatches, sample_orders, standardised
+from agents.flat import FlatAdam, FlatParameters
+from agents.minibatches import Batch, sample_orders, standardised
 from agents.networks import GaussianActor, make_actor_critic
 from agents.normalizer import ObservationNormalizer, ReturnNormalizer
 from agents.ppo_native import native_steps
+from agents.ppo_torch import TorchSteps
 from agents.schedules import StepSizes
 from helpers.errors import CheckpointError, NumericalError
 from helpers.seeding import Streams
@@ -68,14 +69,13 @@ class PPO:
         self.parameters = FlatParameters({"policy": self.actor, "value": self.critic})
         workers.broadcast_(self.parameters.values)
         self.optimizer = FlatAdam(self.parameters)
-        self.native = native_steps(
-            self.actor,
-            self.critic,
-            parameters=self.parameters,
-            optimizer=self.optimizer,
-            config=config,
-            workers=workers,
-        )
+        parts: dict[str, Any] = {
+            "parameters": self.parameters,
+            "optimizer": self.optimizer,
+            "config": config,
+            "workers": workers,
+        }
+        self.steps = native_steps(self.actor, self.critic, **parts) or TorchSteps(self, **parts)
         self.noise = ExplorationNoise(
             self.actor.noise,
             streams=streams,
@@ -99,16 +99,8 @@ class PPO:
     ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
         """Actions (N, act_dim) or (N,) for raw observations (N, obs_dim): sampled, or the mode."""
         noise = self.noise.next() if explore else None
-        if self.native is not None:
-            normalizer = self.observations if self.config.p_batch_norm else None
-            if isinstance(self.actor, GaussianActor):
-                return self.native.act(observations, normalizer, noise), {}
-            logits = self.native.act(observations, normalizer, None)
-            return (logits if noise is None else logits + noise).argmax(-1), {}
-        with torch.inference_mode():
-            standard = torch.from_numpy(self._policy_input(observations))
-            random = None if noise is None else torch.from_numpy(noise)
-            return self.actor.act(standard, random).numpy(), {}
+        normalizer = self.observations if self.config.p_batch_norm else None
+        return self.steps.act(observations, normalizer, noise), {}
 
     def _policy_input(self, observations: np.ndarray) -> np.ndarray:
         observations = np.asarray(observations, dtype=self.dtype)
@@ -151,7 +143,9 @@ class PPO:
         )
         estimate = self._estimate(data["value_input"], next_input, fresh, rewards, rollout)
         data["old_value"] = estimate["value"]
-        data["old_log_prob"] = self._old_log_probs(data, orders[0])
+        # Computed here and in minibatches of the first epoch, not while acting: so the first ratio is
+        # exactly 1, also for actions beyond their bounds.
+        data["old_log_prob"] = self.steps.log_probs(data, orders[0])
         fit = self._fit(estimate)
         step_metrics: list[Tensor] = []
         for epoch, order in enumerate(orders):
@@ -159,7 +153,7 @@ class PPO:
                 estimate = self._estimate(data["value_input"], next_input, fresh, rewards, rollout)
             data["target"] = estimate["target"]
             data["advantage"] = self._scaled_advantage(estimate["advantage"], order)
-            epoch_metrics = self._epoch(data, order, step_sizes)
+            epoch_metrics = self.steps.epoch(data, order, step_sizes)
             step_metrics.append(epoch_metrics)
             if config.target_kl > 0.0 or config.lr_schedule == "adaptive":
                 kl = self._mean_over_workers(epoch_metrics)[KL]
@@ -192,36 +186,24 @@ class PPO:
         The critic speaks in standard deviations of the returns from their running mean; advantages
         are in units of reward. `next_input` holds the successors that are nobody's observation.
         """
-        value = self._values(value_input)
+        value = self.steps.values(value_input)
         in_rewards = self.returns.in_rewards(value.numpy().reshape(rewards.shape))
         next_values = np.empty_like(in_rewards)
         next_values[:-1] = in_rewards[1:]
-        next_values[fresh] = self.returns.in_rewards(self._values(next_input).numpy())
-        ends = {"terminated": rollout.terminated, "truncated": rollout.truncated}
-        if self.native is not None:
-            advantages = self.native.gae(rewards, in_rewards, next_values=next_values, **ends)
-        else:
-            advantages = losses.gae(
-                rewards,
-                in_rewards,
-                next_values=next_values,
-                gamma=self.config.gamma,
-                gae_lambda=self.config.gae_lambda,
-                **ends,
-            )
+        next_values[fresh] = self.returns.in_rewards(self.steps.values(next_input).numpy())
+        advantages = self.steps.gae(
+            rewards,
+            in_rewards,
+            next_values=next_values,
+            terminated=rollout.terminated,
+            truncated=rollout.truncated,
+        )
         advantage = torch.from_numpy(advantages).flatten()
         return {
             "value": value,
             "advantage": advantage,
             "target": advantage / self.returns.sd + value,
         }
-
-    def _values(self, value_input: Tensor) -> Tensor:
-        """The critic's values (B,) of its inputs (B, obs_dim)."""
-        if self.native is not None:
-            return self.native.values(value_input)
-        with torch.no_grad():
-            return self.critic(value_input)
 
     def _scaled_advantage(self, advantage: Tensor, order: Tensor) -> Tensor:
         if not self.config.normalize_advantages:
@@ -232,36 +214,6 @@ class PPO:
             batch_size=self.config.batch_size,
             workers=self.workers,
         )
-
-    def _epoch(self, data: Batch, order: Tensor, step_sizes: Mapping[str, float]) -> Tensor:
-        """A gradient step on each minibatch; this worker's share of their metrics (M, 6)."""
-        if self.native is not None:
-            return self.native.epoch(
-                data,
-                order,
-                batch_size=self.config.batch_size,
-                step_sizes=step_sizes,
-            )
-        return torch.stack(
-            [self._gradient_step(batch, step_sizes) for batch in minibatches(data, order)],
-        )
-
-    def _old_log_probs(self, data: Batch, order: Tensor) -> Tensor:
-        """Log-probabilities (T * N,) of the rollout's actions under the policy that chose them.
-
-        Computed here and in minibatches of the first epoch, not while acting: so the first ratio
-        is exactly 1, also for actions beyond their bounds.
-        """
-        if self.native is not None:
-            return self.native.log_probs(data, order)
-        old = torch.empty(order.numel(), dtype=self.parameters.values.dtype)
-        with torch.no_grad():
-            for index in order:
-                old[index], _ = self.actor.log_prob_and_entropy(
-                    data["policy_input"][index],
-                    data["action"][index],
-                )
-        return old
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Policy, value and entropy terms of a minibatch: the loss, and the step's metrics (5,)."""
@@ -290,17 +242,6 @@ class PPO:
             ],
         )
         return loss, metrics
-
-    def _gradient_step(self, batch: Batch, step_sizes: Mapping[str, float]) -> Tensor:
-        """One Adam step on the global minibatch; metrics (6,), this worker's share of the means."""
-        gradients = self.parameters.gradients.zero_()
-        loss, metrics = self.loss(batch)
-        (loss * self.local_share).backward()
-        self.workers.sum_(gradients)
-        norm = clip_norm_(gradients, self.config.clip_norm)
-        self.optimizer.step(step_sizes)
-        # Summed over workers, shares make means; the norm is the same on all.
-        return torch.cat([metrics * self.local_share, (norm / self.workers.size).view(1)])
 
     # Reporting
 
@@ -366,8 +307,7 @@ class PPO:
                 "give the --p_perception_stack, --v_perception_stack and --env_id it was made with",
             ) from error
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.native is not None:
-            self.native.forget()
+        self.steps.forget()
         self.observations.load_state_dict(state["observations"])
         self.returns.load_state_dict(state["returns"])
         self.iteration = int(state["iteration"])

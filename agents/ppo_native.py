@@ -113,6 +113,7 @@ class NativeSteps:
         self.parameters, self.optimizer = parameters, optimizer
         self.outputs = _linears(actor)[-1].out_features
         self._start = parameters.values.data_ptr()
+        self._is_gaussian = isinstance(actor, GaussianActor)
         self._job = Job(
             parameters=self._start,
             gradients=parameters.gradients.data_ptr(),
@@ -128,7 +129,7 @@ class NativeSteps:
             baseline_scale=config.baseline_scale,
             entropy_scale=config.p_ent_reg_scale,
             clip_norm=config.clip_norm,
-            epsilon=FlatAdam.EPSILON,
+            epsilon=optimizer.epsilon,
         )
         job = ctypes.POINTER(Job)
         signatures = {
@@ -148,6 +149,7 @@ class NativeSteps:
         library.work_size.restype, library.work_size.argtypes = INT, [job, INT]
         self._work, self._acting = np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float32)
         self._batch = self._prepared = 0
+        self._global_batch = config.batch_size
         self._gamma, self._lambda = config.gamma, config.gae_lambda
         inputs = self._job.policy.sizes[0]
         self._seen, self._seen_at = np.empty((0, inputs), dtype=np.float32), 0
@@ -193,8 +195,6 @@ class NativeSteps:
         self,
         data: Mapping[str, Tensor],
         order: Tensor,
-        *,
-        batch_size: int,
         step_sizes: Mapping[str, float],
     ) -> Tensor:
         """A step on each minibatch of `order` (M, b); this worker's share of the metrics (M, 6)."""
@@ -213,7 +213,15 @@ class NativeSteps:
                 address = ctypes.addressof(exchange.shared)
                 exchange.shared.seconds = 0.0
             self.library.epoch(
-                self._job, address, start, count, batch, batch_size, step, *sizes, row,
+                self._job,
+                address,
+                start,
+                count,
+                batch,
+                self._global_batch,
+                step,
+                *sizes,
+                row,
             )
             if exchange is not None:
                 seconds = exchange.shared.seconds
@@ -221,7 +229,7 @@ class NativeSteps:
         else:
             for i in range(count):
                 at = start + 8 * i * batch
-                self.library.gradient(self._job, at, batch, batch_size, row + 24 * i)
+                self.library.gradient(self._job, at, batch, self._global_batch, row + 24 * i)
                 self.workers.sum_(gradients)
                 norm = self.library.apply(self._job, step + i, *sizes)
                 metrics[i, 5] = norm / self.workers.size
@@ -270,10 +278,19 @@ class NativeSteps:
         normalizer: ObservationNormalizer | None,
         noise: np.ndarray | None,
     ) -> np.ndarray:
-        """The policy's mean or logits (N, outputs) for raw observations (N, obs_dim).
+        """Actions (N, A) or (N,) for raw observations (N, obs_dim); noise (N, A or K), none: the mode."""
+        if self._is_gaussian:
+            return self._head(observations, normalizer, noise)
+        logits = self._head(observations, normalizer, None)
+        return (logits if noise is None else logits + noise).argmax(-1)
 
-        With noise (N, outputs), the actions of a Gaussian policy.
-        """
+    def _head(
+        self,
+        observations: np.ndarray,
+        normalizer: ObservationNormalizer | None,
+        noise: np.ndarray | None,
+    ) -> np.ndarray:
+        """The policy's mean or logits (N, outputs); with noise, the actions of a Gaussian policy."""
         batch = len(observations)
         if batch > self._prepared:
             self._prepare(batch)

@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import logging
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -42,7 +43,7 @@ def build(source: str) -> ctypes.CDLL | None:
     if compiler is None:
         return None
     path = ROOT / source
-    library = _cache_folder() / f"{path.stem}-{_key(path, compiler)}.so"
+    library = cache_folder() / f"{path.stem}-{_key(path, compiler)}.so"
     if not library.exists():
         trouble = _compile(compiler, path, library)
         if trouble:
@@ -62,20 +63,23 @@ def _compiler() -> str | None:
 def _key(source: Path, compiler: str) -> str:
     """Names what the machine code depends on: source, flags, compiler, processor."""
     version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
-    features = b""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_bytes().splitlines()
-        features = b"".join(
-            [line for line in lines if line.startswith((b"model name", b"flags"))][:2],
-        )
     headers = sorted(ROOT.glob("*/kernels/*.h"))
     sources = [path.read_bytes() for path in (source, *headers)]
-    parts = [*sources, " ".join(FLAGS[:-1]).encode(), version, features]
+    parts = [*sources, " ".join(FLAGS[:-1]).encode(), version, machine().encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
 
 
-def _cache_folder() -> Path:
+def machine() -> str:
+    """The processor's model and instruction sets: code made for one may not run on another."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return " ".join(platform.uname())
+    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join([line for line in lines if line.startswith(("model name", "flags"))][:2])
+
+
+def cache_folder() -> Path:
+    """Where what was compiled for this kind of machine is kept."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "milozero" / "kernels"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
@@ -22,6 +23,17 @@ SHOWN_EVALUATIONS = 8
 NOISE = 0.05  # of the range of the shown evaluations: a smaller change is none
 SPARKS = "▁▂▃▄▅▆▇█"
 CLEAR = "\r\x1b[K"
+
+
+class _Relay(logging.Handler):
+    """From a logger to a progress."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._progress.message(record.getMessage())
 
 
 @dataclass
@@ -134,6 +146,14 @@ class Progress:
                 self._write(CLEAR + text + "\n" + self._line)
             else:
                 self._write(text + "\n")
+
+    def hear(self, *loggers: str) -> None:
+        """Pass on what these loggers say, once and not once a worker."""
+        for name in loggers:
+            logger = logging.getLogger(name)
+            logger.handlers = [_Relay(self)]
+            logger.propagate = False
+            logger.setLevel(logging.INFO)
 
     def close(self) -> None:
         """Leave the last state on a line of its own."""

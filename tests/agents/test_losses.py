@@ -1,6 +1,7 @@
 """Closed forms: each estimator against a slower, plainer computation of the same thing."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -129,10 +130,12 @@ def test_flat_adam_is_adam():
     )
     for _ in range(50):
         x = torch.randn(16, 5)
-        flat.gradients.zero_()
-        net(x).square().mean().backward()
+        loss = partial(lambda x: (net(x).square().mean(), None), x)
+        flat.gradients[:], _ = flat.gradient(loss, flat.values)
         norm = clip_norm_(flat.gradients, 0.1)
-        ours.step({"first": 3e-3, "second": 1e-3})
+        ours.begin({"first": 3e-3, "second": 1e-3})
+        moments = {"moment1": ours.moment1, "moment2": ours.moment2, "rates": ours.rates}
+        ours.step_(flat.values, flat.gradients, **moments)
         reference.zero_grad()
         twin(x).square().mean().backward()
         twin_norm = torch.nn.utils.clip_grad_norm_(twin.parameters(), 0.1)
@@ -146,3 +149,34 @@ def test_every_parameter_starts_on_a_64_byte_boundary():
     net = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Linear(5, 1))
     FlatParameters({"net": net})
     assert all(parameter.data_ptr() % 64 == 0 for parameter in net.parameters())
+
+
+def test_a_gradient_leaves_shared_parameters_where_they_were():
+    shared = torch.nn.Linear(3, 4)
+    first, second = (torch.nn.Sequential(shared, torch.nn.Linear(4, 1)) for _ in range(2))
+    flat = FlatParameters({"first": first, "second": second})
+    x, at = torch.randn(8, 3), flat.values.clone() * 2.0
+    gradient, _ = flat.gradient(lambda: (first(x).square().mean() + second(x).mean(), None), at)
+    assert shared.weight is flat.named["first.0.weight"]
+    flat.values.copy_(at)
+    loss = first(x).square().mean() + second(x).mean()
+    for name, expected in zip(
+        flat.named,
+        torch.autograd.grad(loss, list(flat.named.values())),
+        strict=True,
+    ):
+        torch.testing.assert_close(flat.views(gradient)[name], expected)
+
+
+def test_a_gradient_of_some_segments_holds_the_others_constant():
+    nets = {name: torch.nn.Linear(3, 3) for name in ("a", "b", "c")}
+    flat = FlatParameters(nets)
+    x = torch.randn(8, 3)
+
+    def loss():
+        return nets["c"](nets["b"](nets["a"](x))).square().mean(), "extra"
+
+    whole, _ = flat.gradient(loss, flat.values)
+    part, extra = flat.gradient(loss, flat.values, of=("b", "c"))
+    assert extra == "extra"
+    torch.testing.assert_close(part, whole[flat.span(("b", "c"))])

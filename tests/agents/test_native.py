@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from agents.ppo_native import NativeSteps
+from agents.ppo_torch import TorchSteps
 from helpers import native
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
 
@@ -33,7 +35,7 @@ def test_native_and_torch_learn_the_same(kind, settings):
         small_agent(small_config(**(WIDE | {"compile": compile} | settings)), SPACES[kind])
         for compile in (False, True)
     ]
-    assert agents[0].native is None and agents[1].native is not None
+    assert [type(agent.steps) for agent in agents] == [TorchSteps, NativeSteps]
     for i in range(2):  # 24 gradient steps
         rollouts = [random_rollout(agent, SPACES[kind], iteration=i) for agent in agents]
         np.testing.assert_allclose(rollouts[0].actions, rollouts[1].actions, atol=1e-5)
@@ -71,7 +73,7 @@ def test_without_a_compiler_torch_does_it_and_the_log_says_so(monkeypatch, caplo
         agent = small_agent(small_config(), SPACES["continuous"])
     finally:
         forget_builds()
-    assert agent.native is None
+    assert isinstance(agent.steps, TorchSteps)
     assert "no C compiler" in caplog.text
     agent.update(random_rollout(agent, SPACES["continuous"]))
 
@@ -88,8 +90,3 @@ def test_a_compiler_that_fails_is_survived(monkeypatch, caplog, tmp_path):
     finally:
         forget_builds()
     assert "cannot" in caplog.text
-
-
-@pytest.mark.parametrize("settings", [{"shared_value": True}, {"layer_norm": True}], ids=str)
-def test_other_networks_stay_in_torch(settings):
-    assert small_agent(small_config(**settings), SPACES["continuous"]).native is None

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from agents import losses
-from agents.minibatches import minibatches, sample_orders
+from agents.minibatches import sample_orders
 from agents.normalizer import ObservationNormalizer, RunningMoments
 from agents.ppo import KL
+from agents.ppo_native import NativeSteps
 from helpers.errors import CheckpointError, NumericalError
 from helpers.seeding import Streams
 from helpers.workers import Workers
@@ -80,7 +81,7 @@ def test_first_ratio_is_exactly_one_also_beyond_the_bounds(kind, compile, monkey
     if kind == "continuous":
         assert (np.abs(rollout.actions) > 1.0).mean() > 0.5  # most are clipped by the environment
     divergences, ratios = [], []
-    epoch, surrogate = agent._epoch, losses.ppo_clip_loss
+    epoch, surrogate = agent.steps.epoch, losses.ppo_clip_loss
 
     def spy_epoch(*arguments):
         metrics = epoch(*arguments)
@@ -91,10 +92,10 @@ def test_first_ratio_is_exactly_one_also_beyond_the_bounds(kind, compile, monkey
         ratios.append((log_prob - old_log_prob).exp().detach())
         return surrogate(log_prob, old_log_prob, **settings)
 
-    monkeypatch.setattr(agent, "_epoch", spy_epoch)
+    monkeypatch.setattr(agent.steps, "epoch", spy_epoch)
     monkeypatch.setattr(losses, "ppo_clip_loss", spy_surrogate)
     agent.update(rollout)
-    assert (agent.native is None) != compile
+    assert isinstance(agent.steps, NativeSteps) == compile
     assert divergences[0][0] == 0.0
     assert divergences[-1][-1] > 0.0
     if not compile:
@@ -116,14 +117,6 @@ def test_each_sample_is_in_exactly_one_minibatch_an_epoch_and_environments_equal
         for part in order:
             assert np.bincount(part.numpy() % 4).tolist() == [4, 4, 4, 4]
     assert not torch.equal(orders[0], orders[1])
-
-
-def test_minibatches_gather_what_the_order_names():
-    data = {"x": torch.arange(12), "y": torch.arange(24).view(12, 2)}
-    order = torch.tensor([[3, 1], [0, 11]])
-    parts = list(minibatches(data, order))
-    assert [part["x"].tolist() for part in parts] == [[3, 1], [0, 11]]
-    assert parts[1]["y"].tolist() == [[0, 1], [22, 23]]
 
 
 def test_the_normaliser_stands_still_within_an_iteration_and_counts_each_step_once():

@@ -1,6 +1,7 @@
 """The live line and the plain lines, and who gets which."""
 
 import io
+import logging
 import os
 import re
 import shutil
@@ -234,3 +235,15 @@ def test_a_rank_that_writes_to_a_file_gets_plain_lines_although_mpiexec_has_a_te
         terminal=True,
     )
     assert (tmp_path / "log").read_text().startswith("iteration 1 ")
+
+
+def test_loggers_are_heard_on_the_root_only():
+    for is_root in (True, False):
+        output = io.StringIO()
+        progress = Progress("none", is_root=is_root, total_steps=10, output=output)
+        progress.hear("agents.test_progress")
+        logger = logging.getLogger("agents.test_progress")
+        logger.info("compiling %s", "it")
+        logger.debug("details")
+        logger.propagate, logger.handlers = True, []
+        assert output.getvalue() == ("compiling it\n" if is_root else "")

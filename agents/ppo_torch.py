@@ -1,0 +1,150 @@
+"""PPO's gradient step in torch, for any networks: compiled, or as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents import losses
+from agents.compiled import Steps
+from agents.flat import FlatAdam, FlatParameters, clip_norm_
+from agents.normalizer import ObservationNormalizer
+from helpers.workers import Workers
+
+if TYPE_CHECKING:
+    from agents.ppo import PPO
+
+COLUMNS = (
+    "policy_input",
+    "value_input",
+    "action",
+    "old_log_prob",
+    "advantage",
+    "target",
+    "old_value",
+)
+METRICS = 6  # those of `PPO.loss`, and the gradient's norm
+
+
+class TorchSteps:
+    """What `NativeSteps` does in C: epochs of gradient steps, values, advantages, acting."""
+
+    def __init__(
+        self,
+        agent: PPO,
+        *,
+        parameters: FlatParameters,
+        optimizer: FlatAdam,
+        config: Any,
+        workers: Workers,
+    ) -> None:
+        self.agent, self.actor, self.critic = agent, agent.actor, agent.critic
+        self.parameters, self.optimizer = parameters, optimizer
+        self.config, self.workers = config, workers
+        self._step: Steps | None = None  # made with the first minibatch
+
+    def act(
+        self,
+        observations: np.ndarray,
+        normalizer: ObservationNormalizer | None,
+        noise: np.ndarray | None,
+    ) -> np.ndarray:
+        """Actions (N, A) or (N,) for raw observations (N, obs_dim); noise (N, A or K), none: the mode."""
+        standard = np.asarray(observations, dtype=self.config.precision)
+        if normalizer is not None:
+            standard = normalizer(standard)
+        with torch.inference_mode():
+            random = None if noise is None else torch.from_numpy(noise)
+            actions: np.ndarray = self.actor.act(torch.from_numpy(standard), random).numpy()
+            return actions
+
+    def log_probs(self, data: Mapping[str, Tensor], order: Tensor) -> Tensor:
+        """Log-probabilities (T * N,) of the rollout's actions."""
+        result = torch.empty(order.numel(), dtype=self.parameters.values.dtype)
+        with torch.no_grad():
+            for index in order:
+                result[index], _ = self.actor.log_prob_and_entropy(
+                    data["policy_input"][index],
+                    data["action"][index],
+                )
+        return result
+
+    def values(self, inputs: Tensor) -> Tensor:
+        """The critic's values (B,) of its inputs (B, in)."""
+        with torch.no_grad():
+            values: Tensor = self.critic(inputs)
+        return values
+
+    def gae(self, rewards: np.ndarray, values: np.ndarray, **arrays: np.ndarray) -> np.ndarray:
+        """`losses.gae`."""
+        config = self.config
+        return losses.gae(
+            rewards,
+            values,
+            gamma=config.gamma,
+            gae_lambda=config.gae_lambda,
+            **arrays,
+        )
+
+    def epoch(
+        self,
+        data: Mapping[str, Tensor],
+        order: Tensor,
+        step_sizes: Mapping[str, float],
+    ) -> Tensor:
+        """A step on each minibatch of `order` (M, b); this worker's share of the metrics (M, 6)."""
+        columns = {name: data[name] for name in COLUMNS}
+        if self._step is None:
+            self._step = self._make_step(columns, order[0])
+        metrics = []
+        for index in order:
+            self.optimizer.begin(step_sizes)
+            self._step(index=index, **columns)
+            metrics.append(self._step.tensors["metrics"].clone())
+        return torch.stack(metrics)
+
+    def forget(self) -> None:
+        """Nothing is kept that follows from the parameters."""
+
+    def _make_step(self, columns: Mapping[str, Tensor], index: Tensor) -> Steps:
+        values, optimizer = self.parameters.values, self.optimizer
+        tensors = {
+            "values": values,
+            "gradients": self.parameters.gradients,
+            "moment1": optimizer.moment1,
+            "moment2": optimizer.moment2,
+            "rates": optimizer.rates,
+            "metrics": torch.zeros(METRICS, dtype=values.dtype),
+            "index": index,
+        }
+        return Steps(
+            "ppo",
+            [self._gradient, self._apply],
+            tensors | dict(columns),
+            sums=["gradients"],
+            workers=self.workers,
+            native=self.config.compile and values.dtype == torch.float32,
+        )
+
+    def _gradient(self, tensors: Mapping[str, Tensor]) -> None:
+        """This worker's share of the gradient of a minibatch, and of its metrics."""
+        share = self.agent.local_share
+        batch = {name: tensors[name][tensors["index"]] for name in COLUMNS}
+        gradients, metrics = self.parameters.gradient(
+            lambda: self.agent.loss(batch),
+            tensors["values"],
+        )
+        tensors["gradients"].copy_(gradients * share)
+        tensors["metrics"][:-1].copy_(metrics * share)
+
+    def _apply(self, tensors: Mapping[str, Tensor]) -> None:
+        """One Adam step along the summed gradient."""
+        norm = clip_norm_(tensors["gradients"], self.config.clip_norm)
+        moments = {name: tensors[name] for name in ("moment1", "moment2", "rates")}
+        self.optimizer.step_(tensors["values"], tensors["gradients"], **moments)
+        # Summed over workers, shares make means; the norm is the same on all.
+        tensors["metrics"][-1].copy_(norm / self.workers.size)
