@@ -185,15 +185,15 @@ class FlatAdam:
         size, dtype = self.where.stop - self.where.start, parameters.values.dtype
         self.moment1, self.moment2 = _aligned_zeros(size, dtype), _aligned_zeros(size, dtype)
         self.rates = torch.zeros(1 + len(self.segments), dtype=dtype)
+        self._rates = self.rates.numpy()  # the same memory, quicker to write
         self.steps = 0
 
     def begin(self, step_sizes: Mapping[str, float]) -> None:
         """Count the update that `step_` makes, and set its `rates`; step sizes by segment."""
         self.steps += 1
-        rates = [1.0 / math.sqrt(1.0 - self.BETA2**self.steps)]
         correction1 = 1.0 - self.beta1**self.steps
-        rates += [step_sizes[name] / correction1 for name in self.segments]
-        self.rates.copy_(torch.tensor(rates, dtype=torch.float64))
+        self._rates[0] = 1.0 / math.sqrt(1.0 - self.BETA2**self.steps)
+        self._rates[1:] = [step_sizes[name] / correction1 for name in self.segments]
 
     def step_(
         self,

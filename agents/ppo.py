@@ -75,7 +75,13 @@ class PPO:
             "config": config,
             "workers": workers,
         }
-        self.steps = native_steps(self.actor, self.critic, **parts) or TorchSteps(self, **parts)
+        self.steps = native_steps(self.actor, self.critic, **parts) or TorchSteps(
+            self.actor,
+            self.critic,
+            loss=self.loss,
+            share=self.local_share,
+            **parts,
+        )
         self.noise = ExplorationNoise(
             self.actor.noise,
             streams=streams,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +12,9 @@ from torch import Tensor
 from agents import losses
 from agents.compiled import Steps
 from agents.flat import FlatAdam, FlatParameters, clip_norm_
+from agents.networks import CategoricalActor, Critic, GaussianActor
 from agents.normalizer import ObservationNormalizer
 from helpers.workers import Workers
-
-if TYPE_CHECKING:
-    from agents.ppo import PPO
 
 COLUMNS = (
     "policy_input",
@@ -31,18 +29,28 @@ METRICS = 6  # those of `PPO.loss`, and the gradient's norm
 
 
 class TorchSteps:
-    """What `NativeSteps` does in C: epochs of gradient steps, values, advantages, acting."""
+    """What `NativeSteps` does in C: epochs of gradient steps, values, advantages, acting.
+
+    Args:
+        actor, critic: the networks.
+        loss: of a minibatch: (loss, metrics (5,)).
+        share: this worker's part of each minibatch.
+        parameters, optimizer, config, workers: the agent's.
+    """
 
     def __init__(
         self,
-        agent: PPO,
+        actor: GaussianActor | CategoricalActor,
+        critic: Critic,
         *,
+        loss: Callable[[Mapping[str, Tensor]], tuple[Tensor, Tensor]],
+        share: float,
         parameters: FlatParameters,
         optimizer: FlatAdam,
         config: Any,
         workers: Workers,
     ) -> None:
-        self.agent, self.actor, self.critic = agent, agent.actor, agent.critic
+        self.actor, self.critic, self.loss, self.share = actor, critic, loss, share
         self.parameters, self.optimizer = parameters, optimizer
         self.config, self.workers = config, workers
         self._step: Steps | None = None  # made with the first minibatch
@@ -132,14 +140,13 @@ class TorchSteps:
 
     def _gradient(self, tensors: Mapping[str, Tensor]) -> None:
         """This worker's share of the gradient of a minibatch, and of its metrics."""
-        share = self.agent.local_share
         batch = {name: tensors[name][tensors["index"]] for name in COLUMNS}
         gradients, metrics = self.parameters.gradient(
-            lambda: self.agent.loss(batch),
+            lambda: self.loss(batch),
             tensors["values"],
         )
-        tensors["gradients"].copy_(gradients * share)
-        tensors["metrics"][:-1].copy_(metrics * share)
+        tensors["gradients"].copy_(gradients * self.share)
+        tensors["metrics"][:-1].copy_(metrics * self.share)
 
     def _apply(self, tensors: Mapping[str, Tensor]) -> None:
         """One Adam step along the summed gradient."""

@@ -73,6 +73,22 @@ SUITES = {
             "CleanRL v4 2288 +- 572, Tianshou v3 3410 +- 686",
         ),
     ),
+    # The same training by different routes: what native code must not change.
+    "compiled": tuple(
+        Case(
+            f"hopper_300k_{name}",
+            "tasks/train_mujoco_ppo.yaml",
+            ("--env_id=Hopper-v5", "--num_timesteps=300_000", *flags),
+            1000.0,
+            "the other route",
+        )
+        for name, flags in {
+            "kernel": (),
+            "eager": ("--no-compile",),
+            "layer_norm_compiled": ("--layer_norm",),
+            "layer_norm_eager": ("--layer_norm", "--no-compile"),
+        }.items()
+    ),
 }
 
 

@@ -1,170 +1,181 @@
-"""Environment steps per second beside the peers': the same work, interleaved, medians.
+"""Environment steps per second beside the peers': the same work, interleaved, medians, and the physical limit.
 
-`benchmarks/peers/setup.sh` installs the peers; then `python benchmarks/speed.py` runs every configuration in
-turn, A B C A B C ..., and writes docs/results/speed.md. Ours run through main.py with metrics and checkpoints on.
+    benchmarks/peers/setup.sh                       installs the peers, once
+    .venv/bin/python benchmarks/speed.py --fresh    measures, and writes docs/results/speed.{json,md,png}
+
+A measurement that was stopped goes on where it was: the same command without --fresh. docs/speed.md explains.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import speed_report  # noqa: E402
+from benchmarks.speed_bars import Bar, bars, spread  # noqa: E402
+from benchmarks.speed_contestants import CONTESTANTS, Contestant, RunError  # noqa: E402
+from benchmarks.speed_rows import OtherRowsError, Row, Rows, Watch, code, identity  # noqa: E402
+from benchmarks.speed_work import WORKLOADS, Workload  # noqa: E402
+
+RESULTS = ROOT / "docs" / "results"
+QUICK_RESULTS = ROOT / "build" / "speed"
+Run = tuple[int, Workload, Contestant]
 
 
-@dataclass(frozen=True)
-class Work:
-    """What everybody computes: PPO, 10 epochs, two 64-64 nets, observation normalisation."""
-
-    env_id: str
-    rollout_len: int
-    batch_size: int
-    iterations: int
-
-    @property
-    def title(self) -> str:
-        """For the table."""
-        return f"{self.env_id}, {self.rollout_len} steps, minibatch {self.batch_size}"
-
-
-WORKS = (
-    Work("Hopper-v5", 2048, 64, 8),
-    Work("HalfCheetah-v5", 2048, 64, 8),
-    Work("Hopper-v5", 16384, 2048, 4),
-    Work("HalfCheetah-v5", 16384, 2048, 4),
-)
-
-
-def ours(workers: int) -> Callable[[Work], float]:
-    """A run of main.py on `workers` workers; its steps per second without the first iteration."""
-
-    def measure(work: Work) -> float:
-        with tempfile.TemporaryDirectory() as folder:
-            flags = [
-                "--task=train",
-                "--algo=ppo",
-                f"--env_id={work.env_id}",
-                f"--rollout_len={work.rollout_len}",
-                f"--batch_size={work.batch_size}",
-                f"--num_timesteps={work.rollout_len * work.iterations}",
-                "--num_envs=16",
-                "--eval_frequency=0",
-                "--uuid=speed.seed00",
-                f"--runs_dir={folder}",
-                "--progress=none",
-                "--wandb_mode=disabled",
-            ]
-            mpiexec = Path(sys.executable).with_name("mpiexec")
-            launcher = [str(mpiexec), "-n", str(workers)] if workers > 1 else []
-            output([*launcher, sys.executable, "main.py", *flags])
-            lines = (Path(folder) / "speed.seed00" / "metrics.jsonl").read_text().splitlines()
-            rows = [json.loads(line) for line in lines]
-            seconds = rows[-1]["time/elapsed"] - rows[0]["time/elapsed"]
-            return (rows[-1]["step"] - rows[0]["step"]) / seconds
-
-    return measure
+def main(argv: Sequence[str] | None = None) -> int:
+    """0: all bars are met, or it was a quick run; 1: one is missed or not measured; 2: it cannot measure."""
+    options = parse(argv)
+    works = [work for work in WORKLOADS if chosen(work.name, options.works)]
+    contestants = [each for each in CONTESTANTS if chosen(each.name, options.only)]
+    if not works or not contestants:
+        return refuse("the filters leave nothing to measure", f"names: {known_names()}")
+    missing = {each.name: "not installed" for each in CONTESTANTS if not each.is_ready}
+    contestants = [each for each in contestants if each.is_ready]
+    folder = options.folder or (QUICK_RESULTS if options.quick else RESULTS)
+    declared = [work.quick() for work in WORKLOADS] if options.quick else list(WORKLOADS)
+    peers = [each.peer for each in CONTESTANTS if each.peer and each.is_ready]
+    path = folder / "speed.json"
+    try:
+        fresh = options.fresh or options.quick
+        rows = Rows(path, identity(declared, peers), fresh=fresh)
+    except OtherRowsError as error:
+        what = f"{path} holds rows of something else: {error} differ"
+        return refuse(what, "--fresh forgets them, --folder=... leaves them alone")
+    for name, reason in missing.items():
+        print(f"left out: {name}, {reason}", flush=True)
+    planned = [work for work in declared if work.name in {each.name for each in works}]
+    runs = list(plan(options.rounds, planned, contestants))
+    if not measure(runs, rows, missing, guarded=not options.quick):
+        return refuse("the sources changed while they were measured", "measure again with --fresh")
+    if not rows.rows:
+        return refuse("every run failed", "see above; benchmarks/peers/setup.sh installs the peers")
+    write(rows, missing, folder)
+    found = bars(rows.rows)
+    show(found)
+    if options.quick:
+        return 0
+    is_whole = options.works is None and options.only is None
+    bad = {"missed", "not measured"} if is_whole else {"missed"}
+    return int(any(bar.verdict in bad for bar in found))
 
 
-def peer(name: str, script: str, *flags: str) -> Callable[[Work], float]:
-    """A peer's script in its own virtual environment."""
-
-    def measure(work: Work) -> float:
-        command = [
-            str(ROOT / ".peers" / name / "bin" / "python"),
-            f"benchmarks/peers/{script}",
-            f"--env_id={work.env_id}",
-            f"--rollout_len={work.rollout_len}",
-            f"--batch_size={work.batch_size}",
-            f"--iterations={work.iterations}",
-            *flags,
-        ]
-        results = [line for line in output(command).splitlines() if line.startswith("RESULT ")]
-        return float(json.loads(results[-1][7:])["steps_per_second"])
-
-    return measure
-
-
-def output(command: list[str]) -> str:
-    """What a command prints; if it fails, what it says is shown and this program ends."""
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=os.environ | THREADS,
-        capture_output=True,
-        text=True,
-        check=False,
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    return done.stdout
-
-
-CONFIGURATIONS = {
-    "Stable-Baselines3, 16 environments": peer("sb3", "sb3_ppo.py", "--num_envs=16"),
-    "Stable-Baselines3, 32 environments": peer("sb3", "sb3_ppo.py", "--num_envs=32"),
-    "MiloZero, 1 worker": ours(1),
-    "MiloZero, 2 workers": ours(2),
-}
-
-
-def main() -> int:
-    """Measure and tabulate; 1 where ours with 2 workers is slower than the fastest peer."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    if not (ROOT / ".peers").exists():
-        print("the peers are not installed\n  run benchmarks/peers/setup.sh", file=sys.stderr)
-        return 2
-    lines = [
-        "# Speed",
-        "",
-        f"Made by `python benchmarks/speed.py --rounds {options.rounds}`: environment steps per second, all in one "
-        "interleaved run, median (lowest to highest); the first iteration of each is left out. 10 epochs, two 64-64 "
-        "tanh nets, observations normalised. Quote the ratios, not the figures: machines differ.",
-    ]
-    slower = False
-    for work in WORKS:
-        figures: dict[str, list[float]] = {name: [] for name in CONFIGURATIONS}
-        for i in range(options.rounds):
-            for name, measure in CONFIGURATIONS.items():
-                figures[name].append(measure(work))
-                load = os.getloadavg()[0]
-                print(
-                    f"{work.title}: {i} {name} {figures[name][-1]:,.0f} (load {load:.1f})",
-                    flush=True,
-                )
-        best_peer = max(
-            (name for name in figures if not name.startswith("MiloZero")),
-            key=lambda name: statistics.median(figures[name]),
+    parser.add_argument("--works", nargs="+", metavar="TEXT", help="workloads whose name holds one")
+    parser.add_argument("--only", nargs="+", metavar="TEXT", help="contestants, likewise")
+    parser.add_argument("--fresh", action="store_true", help="forget what was measured before")
+    parser.add_argument("--quick", action="store_true", help="a smoke run, into build/speed/")
+    parser.add_argument("--folder", type=Path, help="where results go (default docs/results)")
+    options = parser.parse_args(argv)
+    options.rounds = 1 if options.quick else options.rounds
+    return options
+
+
+def chosen(name: str, texts: Sequence[str] | None) -> bool:
+    """Whether a filter, if there is one, lets it pass; capitals do not matter."""
+    return texts is None or any(text.lower() in name.lower() for text in texts)
+
+
+def known_names() -> str:
+    """What filters look in."""
+    return "; ".join([*(work.name for work in WORKLOADS), *(each.name for each in CONTESTANTS)])
+
+
+def refuse(problem: str, remedy: str) -> int:
+    """Two lines, and the status."""
+    print(f"{problem}\n  {remedy}", file=sys.stderr)
+    return 2
+
+
+def plan(
+    rounds: int,
+    works: Sequence[Workload],
+    contestants: Sequence[Contestant],
+) -> Iterator[Run]:
+    """A B C, A B C: in a round each contestant once on each workload."""
+    for round_ in range(rounds):
+        for work in works:
+            for contestant in contestants:
+                yield round_, work, contestant
+
+
+def measure(
+    runs: Sequence[Run],
+    rows: Rows,
+    missing: dict[str, str],
+    *,
+    guarded: bool,
+) -> bool:
+    """Do what is not done; guarded, False and no more runs once the sources are not the first ones."""
+    left = [run for run in runs if not rows.has(run[0], run[1].name, run[2].name)]
+    if len(left) < len(runs):
+        print(f"{len(runs) - len(left)} of {len(runs)} runs were done before", flush=True)
+    for i, (round_, work, contestant) in enumerate(left):
+        if guarded and code() != rows.identity["code"]:
+            return False
+        load, watch = os.getloadavg()[0], Watch()
+        try:
+            figures = contestant.run(work)
+        except RunError as error:
+            missing[contestant.name] = f"failed on {work.name}: {str(error).splitlines()[-1]}"
+            print(f"FAILED {contestant.name} on {work.name}\n{error}", flush=True)
+            continue
+        seconds, others = watch.seconds(), watch.others()
+        rows.add(
+            {
+                "round": round_,
+                "work": work.name,
+                "contestant": contestant.name,
+                **figures,
+                "seconds": seconds,
+                "load": load,
+                "others": others,
+            },
         )
-        lines += [
-            "",
-            f"## {work.title}",
-            "",
-            "| | steps/s | of the fastest peer |",
-            "|---|---|---|",
-        ]
-        for name, values in figures.items():
-            ratios = [a / b for a, b in zip(values, figures[best_peer], strict=True)]
-            lines.append(
-                f"| {name} | {statistics.median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f}) | "
-                f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |",
-            )
-            slower |= name == "MiloZero, 2 workers" and statistics.median(ratios) < 1.0
-    path = ROOT / "docs" / "results" / "speed.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"wrote {path.relative_to(ROOT)}")
-    return int(slower)
+        minutes = minutes_left(left[i + 1 :], rows.rows)
+        print(
+            f"[{i + 1}/{len(left)}] round {round_ + 1} {work.name} {contestant.name}: "
+            f"{figures['steps_per_second']:,.0f} steps/s (load {load:.1f}, others {others:.2f} cores), "
+            f"{minutes:.0f} min left",
+            flush=True,
+        )
+    return True
+
+
+def minutes_left(runs: Sequence[Run], rows: Sequence[Row]) -> float:
+    """By what the same run took, or else by the mean of all."""
+    took: dict[tuple[str, str], float] = {}
+    for row in rows:
+        took[row["work"], row["contestant"]] = row["seconds"]
+    mean = statistics.fmean(took.values())
+    return sum(took.get((work.name, each.name), mean) for _, work, each in runs) / 60
+
+
+def write(rows: Rows, missing: dict[str, str], folder: Path) -> None:
+    """The page and the chart."""
+    text = speed_report.page(rows.rows, rows.identity, missing)
+    (folder / "speed.md").write_text(text, encoding="utf-8")
+    speed_report.draw(rows.rows, folder / "speed.png")
+    print(f"wrote speed.json, speed.md and speed.png into {folder}")
+
+
+def show(found: Sequence[Bar]) -> None:
+    """The bars, one a line."""
+    for bar in found:
+        measured = spread(bar.ratios, ".3g") if bar.ratios else "-"
+        print(f"{bar.verdict:>12}  {bar.work}: {bar.says} {measured}, at least {bar.least:g}")
 
 
 if __name__ == "__main__":

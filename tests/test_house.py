@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("agents", "environments", "helpers", "swarm")
 PROGRAMS = ("main", "orchestrator", "evaluator", "spawner", "reporter", "tuner")
 OURS = frozenset((*PACKAGES, *PROGRAMS, "registry"))
-ALGORITHMS = frozenset("ppo sac td3 ddpg dqn bc dagger imitation".split())
+ALGORITHMS = frozenset("ppo sac td3 ddpg dqn crossq bc dagger imitation".split())
 MOST_LINES = 400
 BROUGHT = {"pydantic_core": "pydantic"}  # by a package that pins it exactly
 
