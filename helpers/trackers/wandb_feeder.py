@@ -252,12 +252,13 @@ def _send_rows(run: wandb.Run, rows: Iterator[dict[str, Any] | None], first: int
 def _upload(run: wandb.Run, folder: Path, names: list[str]) -> None:
     """Store files and folders of the run folder with the run.
 
-    What lies at the top (config.yaml) goes under `run/`: wandb owns a config.yaml of its own.
+    What lies at the top (config.yaml) goes under `run/`: wandb owns a config.yaml of its own. Replay
+    memories (.npy) stay here: nobody needs them to evaluate.
     """
     for name in names:
         source = folder / name
         if source.is_dir():
-            for file in sorted(source.iterdir()):
+            for file in sorted(path for path in source.iterdir() if path.suffix != ".npy"):
                 run.save(glob.escape(str(file)), base_path=folder, policy="now")
         elif source.is_file():
             beside = folder / "wandb" / "run" / source.name
