@@ -87,7 +87,8 @@ class RolloutState:
     def drain(self) -> np.ndarray:
         """(episodes, sum of returns, sum of lengths) since the last call."""
         finished, self.finished = self.finished, []
-        return np.array([len(finished), sum(r for r, _ in finished), sum(n for _, n in finished)])
+        totals = [len(finished), sum(r for r, _ in finished), sum(n for _, n in finished)]
+        return np.array(totals, dtype=np.float64)
 
 
 def rollout_generator(
@@ -159,7 +160,9 @@ class Orchestrator:
         self.evaluation = evaluation
         self.workers, self.checkpoints, self.deadline = workers, checkpoints, deadline
         self.tracker, self.progress, self.elapsed = tracker, progress, elapsed
-        self.steps_per_iteration = agent.rollout_len * config.num_envs
+        self.steps_per_iteration = (
+            agent.rollout_len * config.num_envs * agent.rollouts_per_iteration
+        )
         self.num_iterations = math.ceil(config.num_timesteps / self.steps_per_iteration)
         self.iteration = 0
         self.best_return: float | None = None
@@ -201,35 +204,39 @@ class Orchestrator:
         return None
 
     def do_iteration(self) -> dict[str, Any]:
-        """Sample a rollout, learn from it; the row of metrics."""
-        started = time.perf_counter()
-        rollout = next(self.rollouts)
-        collected = time.perf_counter()
-        row = self._rollout_metrics(rollout)
-        with self.workers.stopwatch.gradient:
-            row |= self.agent.update(rollout)
+        """Sample rollouts, learn from each; the row of metrics."""
+        metrics: dict[str, Any] = {}
+        collecting = learning = 0.0
+        for _ in range(self.agent.rollouts_per_iteration):
+            started = time.perf_counter()
+            rollout = next(self.rollouts)
+            collected = time.perf_counter()
+            self._check_finite(rollout)
+            with self.workers.stopwatch.gradient:
+                metrics |= self.agent.update(rollout)
+            collecting += collected - started
+            learning += time.perf_counter() - collected
+        metrics = self._episode_metrics() | metrics
         self.iteration += 1
         head = {"iteration": self.iteration, "step": self.iteration * self.steps_per_iteration}
-        times = {
-            "time/rollout": collected - started,
-            "time/update": time.perf_counter() - collected,
-        }
-        return head | row | times
+        return head | metrics | {"time/rollout": collecting, "time/update": learning}
 
-    def _rollout_metrics(self, rollout: Transitions) -> dict[str, Any]:
-        sums = np.zeros(4)
-        sums[:3] = self.rollout_state.drain()
-        finite = np.isfinite(rollout.rewards).all() and np.isfinite(rollout.next_observations).all()
-        sums[3] = not finite
+    def _check_finite(self, rollout: Transitions) -> None:
+        """Raises NumericalError, on the worker that sees it: the others are ended with it."""
+        if np.isfinite(rollout.rewards).all() and np.isfinite(rollout.next_observations).all():
+            return
+        raise NumericalError(
+            f"{self.config.env_id} gave an observation or a reward that is not finite "
+            f"in iteration {self.iteration + 1}",
+            "the simulation diverged: smaller actions keep it together (PPO: a smaller "
+            "--policy_std_init); the last checkpoint is intact",
+        )
+
+    def _episode_metrics(self) -> dict[str, Any]:
+        """Of the episodes that ended in this iteration, over all workers; collective."""
+        sums = self.rollout_state.drain()
         self.workers.sum_(sums)
-        episodes, returns, lengths, broken = sums
-        if broken:
-            raise NumericalError(
-                f"{self.config.env_id} gave an observation or a reward that is not finite "
-                f"in iteration {self.iteration + 1}",
-                "the simulation diverged: a smaller --policy_std_init keeps actions smaller; "
-                "the last checkpoint is intact",
-            )
+        episodes, returns, lengths = sums
         row: dict[str, Any] = {"rollout/episodes": int(episodes), "rollout/return_mean": None}
         if episodes:
             row["rollout/return_mean"] = float(returns / episodes)
@@ -279,7 +286,9 @@ class Orchestrator:
                     "observations": self.rollout_state.observations,
                     "returns": self.rollout_state.returns,
                     "lengths": self.rollout_state.lengths,
+                    "agent": self.agent.local_state_dict(),
                 },
+                shards=self.agent.shards(),
                 best=best,
             )
         self.deadline.note_save(time.perf_counter() - started)
@@ -288,6 +297,7 @@ class Orchestrator:
         """Continue from a checkpoint as if nothing had happened."""
         self.iteration = checkpoint.iteration
         self.agent.load_state_dict(checkpoint.shared["agent"])
+        self.agent.load_local_state_dict(checkpoint.local.get("agent", {}), checkpoint.shards)
         self.best_return = checkpoint.shared["best_return"]
         self.environment.load_state_dict(checkpoint.local["environment"])
         self.rollout_state.observations = checkpoint.local["observations"]

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from helpers.shards import Shard
+
 Metrics = Mapping[str, float]
 State = Mapping[str, Any]
 
@@ -57,6 +59,7 @@ class Agent(Protocol):
     """What acts and learns. Agents return metrics and never see a tracker."""
 
     rollout_len: int  # steps of each environment between two updates
+    rollouts_per_iteration: int  # updates until metrics are reported, and a run can be saved
 
     def predict(
         self,
@@ -74,6 +77,19 @@ class Agent(Protocol):
 
     def load_state_dict(self, state: State) -> None:
         """Take over what `state_dict` gave."""
+
+    def local_state_dict(self) -> State:
+        """What this worker alone has, beside its large arrays."""
+
+    def shards(self) -> Mapping[str, Shard]:
+        """This worker's large arrays, for a checkpoint that writes what has changed."""
+
+    def load_local_state_dict(
+        self,
+        state: State,
+        shards: Mapping[str, np.ndarray],
+    ) -> None:
+        """Take over what `local_state_dict` and `shards` gave."""
 
     def synchronised_arrays(self) -> Mapping[str, np.ndarray]:
         """What must be equal, bit for bit, on every worker: parameters, moments, normalisers."""

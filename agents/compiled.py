@@ -42,7 +42,7 @@ class Steps:
             They may branch on configuration, not on what a tensor holds.
         tensors: all that the pieces read and change. Memory, shapes and dtypes stay; the caller
             writes inputs into them or hands others of the same form to `__call__`.
-        sums: after each piece but the last, the tensor that is summed over the workers.
+        sums: after each piece but the last, the tensors that are summed over the workers.
         workers: who take part.
         native: whether to compile; otherwise the pieces run as they are.
     """
@@ -53,7 +53,7 @@ class Steps:
         pieces: Sequence[Piece],
         tensors: Mapping[str, Tensor],
         *,
-        sums: Sequence[str],
+        sums: Sequence[Sequence[str]],
         workers: Workers,
         native: bool,
     ) -> None:
@@ -76,7 +76,8 @@ class Steps:
         for i, run in enumerate(self._runs):
             run(tensors)
             if i < len(self._runs) - 1:
-                self.workers.sum_(self.tensors[self._sums[i]])
+                for name in self._sums[i]:
+                    self.workers.sum_(self.tensors[name])
 
     def _prepared(self, number: int) -> Run:
         """A piece as a function of the list of tensors."""
@@ -133,10 +134,8 @@ def _compiled(name: str, function: Run, tensors: list[Tensor]) -> Run:
 
 def _key(graph: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> str:
     """Names what the machine code depends on: operations, forms of the tensors, versions, processor."""
-    constants = [
-        f"{name} {constant.dtype} {tuple(constant.shape)} {constant.tolist()}"
-        for name, constant in graph.named_buffers()
-    ]
+    names = [str(node.target) for node in graph.graph.nodes if node.op == "get_attr"]
+    constants = [f"{name} {getattr(graph, name).tolist()}" for name in names]
     forms = [f"{t.dtype} {tuple(t.shape)} {t.stride()}" for t in tensors]
     parts = [str(FORMAT), str(graph.graph), *constants, *forms, torch.__version__, machine()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]

@@ -10,56 +10,21 @@ import sys
 from collections.abc import Mapping
 from math import gcd, isqrt, lcm
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import model_validator
 
-from helpers.configuration import SWITCH_OF_ALL, Schema
+from agents.configs_replay import CrossQConfig, DDPGConfig, DQNConfig, SACConfig, TD3Config
+from agents.shared_settings import (
+    LARGEST_BATCH,
+    STACK_FORM,
+    STACK_PATTERN,
+    ObservationSettings,
+)
+from helpers.configuration import Schema
 from helpers.json_schema import json_schema_text
 from helpers.run_config import RunConfig, cross_field_error
-from helpers.settings import Settings, read_switch, setting
-
-_LARGEST_BATCH = 10**9
-_STACK_PATTERN = r"mlp(_[1-9]\d{0,4}){1,8}"
-_STACK_FORM = "mlp_100 (two hidden layers of 100) or mlp_240_160 (layers of 240 and 160)"
-
-
-def hidden_sizes(stack: str) -> tuple[int, ...]:
-    """Widths of the hidden layers: "mlp_100" is (100, 100), "mlp_240_160" is (240, 160).
-
-    Raises:
-        ValueError: the text is no perception stack.
-    """
-    name, *widths = stack.split("_")
-    sizes = tuple(int(width) for width in widths)
-    if name != "mlp" or not sizes:
-        raise ValueError(f"{stack!r} is no perception stack")
-    return sizes * 2 if len(sizes) == 1 else sizes
-
-
-class ObservationSettings(Settings):
-    """The switch over every `*_batch_norm` of an algorithm."""
-
-    batch_norm_all: bool | None = setting(
-        None,
-        "sets every *_batch_norm that is not given beside it",
-        group="observations",
-        identity=False,
-        example="true",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spread(cls, values: Any) -> Any:
-        """An instruction, not a state: what remains of it is the value of each `*_batch_norm`."""
-        if not isinstance(values, Mapping) or values.get(SWITCH_OF_ALL) is None:
-            return values
-        try:
-            switch = read_switch(values[SWITCH_OF_ALL])
-        except ValueError:
-            return values  # the field itself says what is wrong
-        switched = {key: switch for key in cls.model_fields if key.endswith("_batch_norm")}
-        return {**switched, **values, SWITCH_OF_ALL: None}
+from helpers.settings import Settings, setting
 
 
 class PPOConfig(ObservationSettings, RunConfig):
@@ -84,8 +49,8 @@ class PPOConfig(ObservationSettings, RunConfig):
         "mlp_64",
         "hidden layers of the policy",
         group="policy",
-        form=_STACK_FORM,
-        pattern=_STACK_PATTERN,
+        form=STACK_FORM,
+        pattern=STACK_PATTERN,
     )
     policy_std_init: float = setting(
         1.0,
@@ -113,8 +78,8 @@ class PPOConfig(ObservationSettings, RunConfig):
         "mlp_64",
         "hidden layers of the value; not used with shared_value",
         group="value",
-        form=_STACK_FORM,
-        pattern=_STACK_PATTERN,
+        form=STACK_FORM,
+        pattern=STACK_PATTERN,
     )
     v_lr: float = setting(3e-4, "Adam step size of the value at the start", group="value", gt=0)
     value_clip: float = setting(
@@ -168,7 +133,7 @@ class PPOConfig(ObservationSettings, RunConfig):
         group="optimisation",
         unit="environment steps",
         ge=1,
-        le=_LARGEST_BATCH,
+        le=LARGEST_BATCH,
     )
     batch_size: int = setting(
         64,
@@ -176,7 +141,7 @@ class PPOConfig(ObservationSettings, RunConfig):
         group="optimisation",
         unit="transitions",
         ge=1,
-        le=_LARGEST_BATCH,
+        le=LARGEST_BATCH,
     )
     optim_epochs_per_iter: int = setting(
         10,
@@ -262,7 +227,7 @@ def _batch_remedies(num_envs: int, rollout_len: int, batch_size: int) -> list[st
     remedies = [
         f"--{key}={min(values, key=lambda value: abs(value - present[key]))}"
         for key, values in singles.items()
-        if values and min(values) <= _LARGEST_BATCH
+        if values and min(values) <= LARGEST_BATCH
     ]
     if remedies:
         return remedies
@@ -323,8 +288,8 @@ class DiscriminatorSettings(Settings):
         "mlp_64",
         "hidden layers of the discriminator",
         group="discriminator",
-        form=_STACK_FORM,
-        pattern=_STACK_PATTERN,
+        form=STACK_FORM,
+        pattern=STACK_PATTERN,
     )
     d_lr: float = setting(3e-4, "Adam step size of the discriminator", group="discriminator", gt=0)
     d_batch_norm: bool = setting(
@@ -338,7 +303,14 @@ class ImitationSettings(DemonstrationSettings, DiscriminatorSettings):
     """What the imitation algorithms add to their learner's settings."""
 
 
-ALGORITHMS: Mapping[str, type[RunConfig]] = {"ppo": PPOConfig}
+ALGORITHMS: Mapping[str, type[RunConfig]] = {
+    "ppo": PPOConfig,
+    "sac": SACConfig,
+    "td3": TD3Config,
+    "ddpg": DDPGConfig,
+    "crossq": CrossQConfig,
+    "dqn": DQNConfig,
+}
 OTHER_OWNERS: Mapping[str, type[Settings]] = {"the imitation algorithms": ImitationSettings}
 SCHEMA = Schema(ALGORITHMS, other_owners=OTHER_OWNERS)
 

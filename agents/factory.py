@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from agents.base import Agent
@@ -11,6 +12,16 @@ if TYPE_CHECKING:
 
     from helpers.seeding import Streams
     from helpers.workers import Workers
+
+
+CLASSES = {
+    "ppo": "PPO",
+    "sac": "SAC",
+    "td3": "TD3",
+    "ddpg": "DDPG",
+    "dqn": "DQN",
+    "crossq": "CrossQ",
+}
 
 
 def make_agent(
@@ -23,9 +34,8 @@ def make_agent(
     environments: slice,
 ) -> Agent:
     """The agent that `config.algo` names, on this worker's `environments` (global indices)."""
-    from agents.ppo import PPO
-
-    return {"ppo": PPO}[config.algo](
+    module = import_module(f"agents.{config.algo}")
+    agent: Agent = getattr(module, CLASSES[config.algo])(
         observation_space=observation_space,
         action_space=action_space,
         config=config,
@@ -33,3 +43,4 @@ def make_agent(
         streams=streams,
         environments=environments,
     )
+    return agent

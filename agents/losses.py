@@ -10,6 +10,7 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
 
@@ -116,3 +117,41 @@ def value_loss(
         near = old_value + (value - old_value).clamp(-value_clip, value_clip)
         error = torch.maximum(error, (near - target).square())
     return error.mean()
+
+
+def squashed_log_prob(unsquashed: Tensor, noise: Tensor, log_std: Tensor) -> Tensor:
+    """Log-density (B,) of tanh(u) for u = mean + noise * std (B, A), arXiv:1812.05905, Eq. 26.
+
+    log(1 - tanh(u)^2) is written 2 (log 2 - u - softplus(-2 u)), which does not cancel.
+    """
+    gaussian = -(0.5 * noise * noise + log_std + HALF_LOG_TAU)
+    squash = 2.0 * (math.log(2.0) - unsquashed - functional.softplus(-2.0 * unsquashed))
+    return (gaussian - squash).sum(-1)
+
+
+def temporal_difference_target(reward: Tensor, discount: Tensor, next_value: Tensor) -> Tensor:
+    """r + discount * V(s') (B,); `discount` is 0 where the task has ended, not where a limit cut."""
+    return reward + discount * next_value
+
+
+def critics_loss(values: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Squared errors of critics (C, B) against one target (B,), summed over critics, mean over B.
+
+    `weight` (B,) corrects for samples that were not drawn uniformly (arXiv:1511.05952, 3.4).
+    """
+    return ((values - target).square() * weight).mean(-1).sum()
+
+
+def soft_policy_loss(log_prob: Tensor, value: Tensor, temperature: Tensor) -> Tensor:
+    """Mean of temperature * log pi - Q, arXiv:1812.05905, Eq. 9."""
+    return (temperature * log_prob - value).mean()
+
+
+def temperature_loss(temperature: Tensor, log_prob: Tensor, target_entropy: float) -> Tensor:
+    """Raises the temperature where the entropy is below its target, arXiv:1812.05905, Eq. 18."""
+    return -(temperature * (log_prob + target_entropy)).mean()
+
+
+def huber_loss(value: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean of half the squared error (B,) up to 1, and of the error less a half beyond, weighted."""
+    return (functional.smooth_l1_loss(value, target, reduction="none") * weight).mean()

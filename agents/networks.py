@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from agents import losses
-from agents.configs import PPOConfig, hidden_sizes
+from agents.configs import PPOConfig
 from agents.linear import Linear
+from agents.shared_settings import hidden_sizes
 from helpers.errors import ConfigurationError
 
 

@@ -28,6 +28,7 @@ from agents.ppo_torch import TorchSteps
 from agents.schedules import StepSizes
 from helpers.errors import CheckpointError, NumericalError
 from helpers.seeding import Streams
+from helpers.shards import Shard
 from helpers.workers import Workers
 
 
@@ -56,6 +57,7 @@ class PPO:
         self.config, self.workers, self.streams = config, workers, streams
         self.environments = range(environments.start, environments.stop)
         self.rollout_len = config.rollout_len // config.num_envs
+        self.rollouts_per_iteration = 1
         self.num_minibatches = config.rollout_len // config.batch_size
         self.local_share = len(self.environments) / config.num_envs  # b / B
         self.dtype = np.dtype(config.precision)
@@ -319,6 +321,21 @@ class PPO:
         self.iteration = int(state["iteration"])
         self.step_sizes.scale = float(state["step_size_scale"])
         self.noise.rewind(self.iteration)
+
+    def local_state_dict(self) -> dict[str, Any]:
+        """Nothing is this worker's alone."""
+        return {}
+
+    def shards(self) -> Mapping[str, Shard]:
+        """Nothing is large."""
+        return {}
+
+    def load_local_state_dict(
+        self,
+        state: Mapping[str, Any],
+        shards: Mapping[str, np.ndarray],
+    ) -> None:
+        """Nothing is this worker's alone."""
 
     def synchronised_arrays(self) -> dict[str, np.ndarray]:
         """What must be equal on every worker."""

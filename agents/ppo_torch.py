@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from agents import losses
+from agents.acting import Acting
 from agents.compiled import Steps
 from agents.flat import FlatAdam, FlatParameters, clip_norm_
 from agents.networks import CategoricalActor, Critic, GaussianActor
@@ -53,7 +54,15 @@ class TorchSteps:
         self.actor, self.critic, self.loss, self.share = actor, critic, loss, share
         self.parameters, self.optimizer = parameters, optimizer
         self.config, self.workers = config, workers
+        self._native = config.compile and parameters.values.dtype == torch.float32
         self._step: Steps | None = None  # made with the first minibatch
+        self._acting = Acting(
+            "ppo policy",
+            lambda observations, noise, _: actor.act(observations, noise),
+            parameters=parameters,
+            others={},
+            native=self._native,
+        )
 
     def act(
         self,
@@ -65,10 +74,7 @@ class TorchSteps:
         standard = np.asarray(observations, dtype=self.config.precision)
         if normalizer is not None:
             standard = normalizer(standard)
-        with torch.inference_mode():
-            random = None if noise is None else torch.from_numpy(noise)
-            actions: np.ndarray = self.actor.act(torch.from_numpy(standard), random).numpy()
-            return actions
+        return self._acting(standard, noise)
 
     def log_probs(self, data: Mapping[str, Tensor], order: Tensor) -> Tensor:
         """Log-probabilities (T * N,) of the rollout's actions."""
@@ -133,9 +139,9 @@ class TorchSteps:
             "ppo",
             [self._gradient, self._apply],
             tensors | dict(columns),
-            sums=["gradients"],
+            sums=[["gradients"]],
             workers=self.workers,
-            native=self.config.compile and values.dtype == torch.float32,
+            native=self._native,
         )
 
     def _gradient(self, tensors: Mapping[str, Tensor]) -> None:

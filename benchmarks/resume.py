@@ -1,7 +1,7 @@
 """Every environment x workers x kind of interruption, against a run that nobody disturbed: sha256 by sha256.
 
-`python benchmarks/resume.py --rounds 1` interrupts 24 runs at random iterations, continues them, and writes
-docs/results/resume.md. The test suite does nine of them and twenty random kills.
+`python benchmarks/resume.py --rounds 1` interrupts 34 runs at random iterations, continues them, and writes
+docs/results/resume.md. The test suite does fourteen of them and twenty random kills.
 """
 
 from __future__ import annotations
@@ -14,10 +14,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.test_resume import ITERATIONS, check_interrupted_run  # noqa: E402
+from tests.test_resume import ITERATIONS, REPLAY_CASES, check_interrupted_run  # noqa: E402
 
 ENVIRONMENTS = ("Hopper-v5", "CartPole-v1", "Cheetah-Run-Feat-v0")
 KINDS = ("USR1", "kill all", "kill one")
+
+
+CASES = [
+    ("ppo", env_id, workers, how)
+    for env_id in ENVIRONMENTS
+    for workers in (1, 2, 3)
+    for how in KINDS
+    if workers > 1 or how != "kill one"  # one worker is all
+]
 
 
 def main() -> int:
@@ -32,38 +41,46 @@ def main() -> int:
         "iterations are stopped by SIGUSR1, by SIGKILL of all their processes, or by SIGKILL of one "
         "worker, at a random iteration, and continued by the same command. Compared with an "
         "undisturbed run are the sha256 of every file of the last checkpoint (parameters, "
-        "optimiser, normalisers, counters, simulator state of every worker) and every row of "
-        "metrics but its wall-clock figures.",
+        "optimiser, normalisers, counters, replay memory and simulator state of every worker) and "
+        "every row of metrics but its wall-clock figures.",
         "",
-        "| environment | workers | interrupted by | after iterations | files and rows |",
-        "|---|---|---|---|---|",
+        "| algorithm | environment | workers | interrupted by | after iterations | files and rows |",
+        "|---|---|---|---|---|---|",
     ]
     failures = 0
-    for env_id in ENVIRONMENTS:
-        for workers in (1, 2, 3):
-            with tempfile.TemporaryDirectory() as folder:
-                for how in KINDS:
-                    if workers == 1 and how == "kill one":
-                        continue  # one worker is all
-                    at, equal = [], True
-                    for i in range(options.rounds):
-                        try:
-                            at.append(
-                                check_interrupted_run(Path(folder), env_id, workers, how, seed=i),
-                            )
-                        except AssertionError as error:
-                            print(error, file=sys.stderr)
-                            equal = False
-                    failures += not equal
-                    verdict = "equal" if equal else "DIFFERENT"
-                    stops = ", ".join(map(str, at))
-                    lines.append(f"| {env_id} | {workers} | {how} | {stops} | {verdict} |")
-                    print(lines[-1], flush=True)
+    for case in [*CASES, *REPLAY_CASES]:
+        at, is_equal = interrupted(*case, rounds=options.rounds)
+        failures += not is_equal
+        stops = ", ".join(map(str, at))
+        verdict = "equal" if is_equal else "DIFFERENT"
+        lines.append(f"| {' | '.join(map(str, case))} | {stops} | {verdict} |")
+        print(lines[-1], flush=True)
     path = ROOT / "docs" / "results" / "resume.md"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"wrote {path.relative_to(ROOT)}: {failures} different")
     return int(failures > 0)
+
+
+def interrupted(
+    algo: str,
+    env_id: str,
+    workers: int,
+    how: str,
+    *,
+    rounds: int,
+) -> tuple[list[int], bool]:
+    """After how many iterations the runs were interrupted, and whether all came out the same."""
+    at, is_equal = [], True
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(rounds):
+            try:
+                kind = {"algo": algo, "seed": seed}
+                at.append(check_interrupted_run(Path(folder), env_id, workers, how, **kind))
+            except AssertionError as error:
+                print(error, file=sys.stderr)
+                is_equal = False
+    return at, is_equal
 
 
 if __name__ == "__main__":

@@ -16,19 +16,34 @@ from tests import launch
 ITERATIONS = 40
 SETTINGS = {
     "task": "train",
-    "algo": "ppo",
     "num_envs": 6,
     "rollout_len": 96,
     "batch_size": 24,
     "num_timesteps": 96 * ITERATIONS,
-    "optim_epochs_per_iter": 2,
     "p_perception_stack": "mlp_16",
-    "v_perception_stack": "mlp_16",
     "save_frequency": 4,
     "eval_frequency": 10,
     "eval_episodes": 3,
     "sync_frequency": 3,
     "progress": "none",
+}
+PPO = {"algo": "ppo", "optim_epochs_per_iter": 2, "v_perception_stack": "mlp_16"}
+REPLAY = {
+    "rollout_len": 12,
+    "steps_per_iteration": 96,
+    "warm_up": 200,
+    "updates_per_step": 0.25,
+    "mem_size": 1200,  # a third of what is collected
+    "q_perception_stack": "mlp_16",
+    "compile": "false",
+}
+ALGORITHMS = {
+    "ppo": PPO,
+    "sac": REPLAY | {"algo": "sac", "batch_norm_all": "true"},
+    "td3": REPLAY | {"algo": "td3", "n_step": 3},
+    "ddpg": REPLAY | {"algo": "ddpg"},
+    "crossq": REPLAY | {"algo": "crossq", "renorm_warm_up": 300},
+    "dqn": REPLAY | {"algo": "dqn", "priority_exponent": 0.6, "slow_period": 500},
 }
 CASES = [
     ("Hopper-v5", 1, "USR1"),
@@ -43,25 +58,40 @@ CASES = [
 ]
 
 
-def settings(env_id, folder, name, **others):
+REPLAY_CASES = [  # every other one here, all in benchmarks/resume.py
+    ("sac", "Cheetah-Run-Feat-v0", 2, "USR1"),
+    ("sac", "Hopper-v5", 1, "kill all"),
+    ("td3", "Hopper-v5", 1, "USR1"),
+    ("td3", "Hopper-v5", 2, "kill one"),
+    ("ddpg", "Hopper-v5", 2, "kill all"),
+    ("ddpg", "Pendulum-v1", 1, "kill all"),
+    ("crossq", "Hopper-v5", 1, "USR1"),
+    ("crossq", "Hopper-v5", 2, "kill all"),
+    ("dqn", "CartPole-v1", 2, "kill one"),
+    ("dqn", "CartPole-v1", 1, "kill all"),
+]
+
+
+def settings(env_id, folder, name, algo="ppo", **others):
     """Flags of a small run; evaluations of 1000-step episodes are few."""
     evaluation = {"eval_frequency": 20, "eval_episodes": 1} if "Feat" in env_id else {}
     named = {"env_id": env_id, "runs_dir": folder, "uuid": name}
-    return [f"--{key}={value}" for key, value in (SETTINGS | evaluation | named | others).items()]
+    chosen = SETTINGS | ALGORITHMS[algo] | evaluation | named | others
+    return [f"--{key}={value}" for key, value in chosen.items()]
 
 
-def check_interrupted_run(folder, env_id, workers, how, *, seed=0):
+def check_interrupted_run(folder, env_id, workers, how, *, algo="ppo", seed=0):
     """Run undisturbed, run interrupted and continued, compare; how many rows there were by then."""
     undisturbed = folder / "undisturbed.seed00"
     if not undisturbed.exists():
-        done = launch.run(settings(env_id, folder, undisturbed.name), workers=workers)
+        done = launch.run(settings(env_id, folder, undisturbed.name, algo), workers=workers)
         assert done.returncode == 0, done.stderr
     name = f"{how.replace(' ', '_')}_{seed}.seed00"
-    flags, interrupted = settings(env_id, folder, name), folder / name
+    flags, interrupted = settings(env_id, folder, name, algo), folder / name
     process = launch.start(flags, workers=workers)
     launch.wait_for_rows(
         interrupted,
-        random.Random(f"{env_id} {workers} {name}").randrange(2, 25),
+        random.Random(f"{algo} {env_id} {workers} {name}").randrange(2, 25),
         process,
     )
     code = launch.interrupt(process, how)
@@ -78,6 +108,13 @@ def check_interrupted_run(folder, env_id, workers, how, *, seed=0):
 @pytest.mark.parametrize(("env_id", "workers", "how"), CASES)
 def test_an_interrupted_run_equals_an_undisturbed_one(tmp_path, env_id, workers, how):
     check_interrupted_run(tmp_path, env_id, workers, how)
+
+
+@pytest.mark.parametrize(("algo", "env_id", "workers", "how"), REPLAY_CASES[::2])
+def test_an_interrupted_run_goes_on_with_its_memory(tmp_path, algo, env_id, workers, how):
+    check_interrupted_run(tmp_path, env_id, workers, how, algo=algo)
+    latest = tmp_path / "undisturbed.seed00" / "checkpoints" / "latest"
+    assert len(list(latest.glob("*.memory.transitions.*.npy"))) >= workers
 
 
 def test_twenty_random_kills_lose_and_corrupt_nothing(tmp_path):

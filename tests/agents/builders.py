@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import gymnasium
@@ -28,12 +29,29 @@ def small_config(algo: str = "ppo", **settings: Any) -> Any:
         "num_envs": 4,
         "rollout_len": 64,
         "batch_size": 16,
-        "optim_epochs_per_iter": 3,
         "num_timesteps": 10_000,
         "p_perception_stack": "mlp_8",
-        "v_perception_stack": "mlp_8",
     }
+    if algo == "ppo":
+        small |= {"optim_epochs_per_iter": 3, "v_perception_stack": "mlp_8"}
+    else:
+        small |= {
+            "steps_per_iteration": 64,
+            "mem_size": 400,
+            "warm_up": 32,
+            "updates_per_step": 0.25,
+            "q_perception_stack": "mlp_8",
+            "compile": False,  # each form would be compiled anew
+        }
     return ALGORITHMS[algo](**(small | settings))
+
+
+def transplant(source: Any, target: Any) -> None:
+    """Let an agent go on from where another one stands, by way of what a checkpoint holds."""
+    state, local = copy.deepcopy((source.state_dict(), source.local_state_dict()))
+    shards = {name: shard.array.copy() for name, shard in source.shards().items()}
+    target.load_state_dict(state)
+    target.load_local_state_dict(local, shards)
 
 
 def small_agent(

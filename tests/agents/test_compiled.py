@@ -99,8 +99,10 @@ def test_what_was_compiled_is_kept_and_what_differs_is_compiled_anew(monkeypatch
     monkeypatch.setattr(compiled, "_compile", counted)
 
     def run(factor: float) -> float:
+        constant = torch.full((3,), factor)  # no operation of the graph tells its value
+
         def piece(given):
-            given["x"].mul_(factor)
+            given["x"].mul_(constant)
 
         tensors = {"x": torch.ones(3)}
         step = Steps("factor", [piece], tensors, sums=[], workers=Workers.solo(), native=True)

@@ -5,9 +5,17 @@ import copy
 import numpy as np
 import pytest
 
-from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
+from tests.agents.builders import SPACES, random_rollout, small_agent, small_config, transplant
 
-CASES = [("ppo", "continuous"), ("ppo", "discrete")]
+CASES = [
+    ("ppo", "continuous"),
+    ("ppo", "discrete"),
+    ("sac", "continuous"),
+    ("td3", "continuous"),
+    ("ddpg", "continuous"),
+    ("crossq", "continuous"),
+    ("dqn", "discrete"),
+]
 
 
 def flat(state, prefix=""):
@@ -55,9 +63,8 @@ def test_state_dict_round_trip_gives_bitwise_the_same_next_update(case):
     first = small_agent(config, space)
     for i in range(2):
         first.update(random_rollout(first, space, iteration=i))
-    saved = copy.deepcopy(first.state_dict())
     second = small_agent(config.model_copy(update={"seed": config.seed}), space)
-    second.load_state_dict(saved)
+    transplant(first, second)
     for i in range(2, 4):
         rollouts = [random_rollout(agent, space, iteration=i) for agent in (first, second)]
         np.testing.assert_array_equal(rollouts[0].actions, rollouts[1].actions)

@@ -13,6 +13,11 @@ from tests.agents.builders import SPACES, random_rollout, small_agent, small_con
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "learning.json"
 CASES = {
+    "sac-continuous": ("continuous", {"algo": "sac"}),
+    "td3-continuous": ("continuous", {"algo": "td3", "n_step": 3}),
+    "ddpg-continuous": ("continuous", {"algo": "ddpg", "batch_norm_all": True}),
+    "crossq-continuous": ("continuous", {"algo": "crossq", "renorm_warm_up": 20}),
+    "dqn-discrete": ("discrete", {"algo": "dqn", "duelling": True, "priority_exponent": 0.6}),
     "ppo-continuous": ("continuous", {}),
     "ppo-discrete": ("discrete", {"p_ent_reg_scale": 0.01}),
     "ppo-shared-layer-norm": ("continuous", {"shared_value": True, "layer_norm": True}),

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))
-SCRIPT = ["-m", "tests.mpi.ppo_worlds"]
+SCRIPT = ["-m", "tests.mpi.worlds"]
 
 
 def parameters(folder, workers, kind, *settings):
@@ -43,3 +43,21 @@ def test_uneven_shares_learn_the_same(tmp_path):
     alone = parameters(tmp_path, 1, "continuous", *settings)
     together = parameters(tmp_path, 3, "continuous", *settings)
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("continuous", ["algo=sac", "batch_norm_all=true"]),
+        ("continuous", ["algo=td3", "n_step=3", "clip_norm=1.0"]),
+        ("continuous", ["algo=ddpg"]),
+        ("continuous", ["algo=crossq", "renorm_warm_up=20"]),
+        ("discrete", ["algo=dqn", "priority_exponent=0.6", "duelling=true", "slow_period=100"]),
+    ],
+    ids=lambda value: value[0].removeprefix("algo=") if isinstance(value, list) else value,
+)
+def test_one_two_and_four_workers_replay_the_same(tmp_path, kind, settings):
+    alone = parameters(tmp_path, 1, kind, *settings)  # 73 updates
+    for workers in (2, 4):
+        together = parameters(tmp_path, workers, kind, *settings)
+        np.testing.assert_allclose(together, alone, rtol=0, atol=1e-12 * max(1, abs(alone).max()))

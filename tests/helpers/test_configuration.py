@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.configs import SCHEMA, PPOConfig, batch_problem, hidden_sizes
+from agents.configs import SCHEMA, PPOConfig, batch_problem
+from agents.shared_settings import hidden_sizes
 from helpers.command_line import help_wanted
 from helpers.configuration import config_text, dump_config, identity_of, to_flags
 from helpers.errors import ConfigurationError

@@ -23,7 +23,7 @@ def test_help_page(width):
     assert max(map(len, unbroken)) <= min(width, 110)
     flat = " ".join(page.split())
     assert "--p_lr NUMBER Adam step size of the policy at the start [default: 0.0003; > 0]" in flat
-    assert "--algo {ppo}" in flat and "also --eps" in flat and "--[no-]render" in flat
+    assert "--algo {ppo," in flat and "also --eps" in flat and "--[no-]render" in flat
 
 
 def test_every_setting_is_documented():

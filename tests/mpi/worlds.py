@@ -1,6 +1,6 @@
-"""Run under mpiexec: PPO for a few iterations in float64; root saves the parameters.
+"""Run under mpiexec: a learner for a few iterations in float64; root saves what all must agree on.
 
-usage: ppo_worlds.py OUT.npy continuous|discrete|CartPole-v1|Hopper-v5 [key=value ...]
+usage: worlds.py OUT.npy continuous|discrete|CartPole-v1|Hopper-v5 [key=value ...]
 """
 
 import sys
@@ -11,16 +11,17 @@ from helpers.seeding import Streams
 from helpers.workers import Workers
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config, train_on
 
-ITERATIONS = 3
+ITERATIONS = 4
 
 
 def main() -> None:
     out, kind, *settings = sys.argv[1:]
     workers = Workers.connect()
     options = dict(setting.split("=") for setting in settings)
-    config = small_config(
-        **{"precision": "float64", "num_envs": 12, "rollout_len": 192, "batch_size": 48} | options,
-    )
+    sizes = {"precision": "float64", "num_envs": 12, "rollout_len": 192, "batch_size": 48}
+    if options.get("algo", "ppo") != "ppo":
+        sizes |= {"steps_per_iteration": 192, "mem_size": 600, "updates_per_step": 0.1}
+    config = small_config(**sizes | options)
     if kind in SPACES:
         agent = small_agent(config, SPACES[kind], workers=workers)
         for i in range(ITERATIONS):
@@ -42,9 +43,8 @@ def main() -> None:
         environment.close()
     workers.assert_in_sync(agent.synchronised_arrays())
     if workers.is_root:
-        state = [agent.parameters.values, agent.optimizer.moment1, agent.optimizer.moment2]
-        moments = [agent.observations.mean, agent.observations.m2, [agent.returns.m2]]
-        np.save(out, np.concatenate([np.asarray(part) for part in state + moments]))
+        arrays = agent.synchronised_arrays()
+        np.save(out, np.concatenate([np.ravel(arrays[name]) for name in sorted(arrays)]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,68 @@
+"""Between actions as networks give them, in [-1, 1], and as an environment takes them."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from helpers.errors import ConfigurationError
+
+
+class ActionScale:
+    """The actions of a learner that replays.
+
+    Attributes:
+        is_discrete: whether they are choices, which have no scale.
+        dim: A, the length of an action, or K, the number of choices.
+        shape, dtype: of one action in the environment.
+
+    Raises:
+        ConfigurationError: the space is neither a bounded vector nor a choice.
+    """
+
+    def __init__(self, space: gymnasium.Space, dtype: np.dtype) -> None:
+        self.is_discrete = isinstance(space, gymnasium.spaces.Discrete)
+        self.dim: int
+        self.shape: tuple[int, ...]
+        self.dtype: np.dtype
+        if isinstance(space, gymnasium.spaces.Discrete):
+            self.dim, self.shape, self.dtype = int(space.n), (), np.dtype(np.int64)
+            return
+        if not (isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1):
+            raise ConfigurationError(
+                f"actions of the form {space} are not supported",
+                "choose an environment whose actions are a vector (Box) or one choice (Discrete)",
+            )
+        if not space.is_bounded():
+            raise ConfigurationError(
+                f"actions in {space} have no bounds to squash into",
+                "choose an environment with bounded actions, or --algo=ppo",
+            )
+        self.dim, self.shape, self.dtype = space.shape[0], space.shape, np.dtype(np.float32)
+        low, high = space.low.astype(dtype), space.high.astype(dtype)
+        self._center, self._half = (low + high) / 2, (high - low) / 2
+
+    def to_environment(self, actions: np.ndarray) -> np.ndarray:
+        """Actions (N, A) in the environment's bounds; choices (N,) as they are."""
+        if self.is_discrete:
+            return actions
+        return (self._center + self._half * actions).astype(np.float32)
+
+    def to_networks(self, actions: Tensor) -> Tensor:
+        """Actions (B, A) in [-1, 1]; choices (B,) as they are."""
+        if self.is_discrete:
+            return actions
+        return (actions - torch.from_numpy(self._center)) / torch.from_numpy(self._half)
+
+    @property
+    def random_dim(self) -> int:
+        """How many random numbers a random action takes."""
+        return 1 if self.is_discrete else self.dim
+
+    def random(self, uniform: np.ndarray) -> np.ndarray:
+        """Random actions from uniform numbers (N, random_dim) in [0, 1)."""
+        if self.is_discrete:
+            return (uniform[:, 0] * self.dim).astype(np.int64)
+        return self.to_environment(2.0 * uniform - 1.0)

@@ -1,0 +1,135 @@
+"""Deep Q-learning with double targets, arXiv:1509.06461, for discrete actions; duelling if wanted.
+
+One update, top to bottom: `DQN.gradient_step`. How it differs from the paper, and what every metric
+means, is in docs/dqn.md. Shapes: B the global minibatch, b this worker's part of it, K choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from agents import losses
+from agents.base import Metrics, RewardFunction, Transitions, environment_reward
+from agents.flat import FlatAdam
+from agents.replay import ReplayLearner
+from agents.replay_networks import ChoiceValues, rectified
+from agents.shared_settings import hidden_sizes
+
+Tensors = Mapping[str, Tensor]
+
+
+class DQN(ReplayLearner):
+    """A `Learner`: values of the choices, with a slow copy that is renewed now and then."""
+
+    METRICS = ("critic/loss", "critic/value", "critic/target")
+    EXPLORATION = "uniform"
+
+    def make_modules(self) -> dict[str, nn.Module]:
+        """The values, one segment."""
+        config, K = self.config, self.action_dim
+        make = {
+            "layer_norm": config.layer_norm,
+            "generator": self.generator,
+            "dtype": self.torch_dtype,
+        }
+        *hidden, width = hidden_sizes(config.q_perception_stack)
+        features = nn.Sequential(rectified(self.observation_dim, hidden, width, **make), nn.ReLU())
+        head = rectified(width, (), K, **make)
+        baseline = rectified(width, (), 1, **make) if config.duelling else None
+        self.critic = ChoiceValues(features, head, baseline)
+        return {"critic": self.critic}
+
+    def make_optimizers(self) -> dict[str, FlatAdam]:
+        """One for the values."""
+        return {"critic": FlatAdam(self.parameters, ["critic"], epsilon=1e-8)}
+
+    def make_kept(self) -> dict[str, Tensor]:
+        """The slow parameters."""
+        return {"slow": self.parameters.values.clone()}
+
+    # Acting
+
+    def exploration_dim(self) -> int:
+        """Whether to explore, and what."""
+        return 2
+
+    @property
+    def epsilon(self) -> float:
+        """How often a choice is random, falling linearly over the first part of the training."""
+        config = self.config
+        done = self.steps / (config.exploration_fraction * config.num_timesteps)
+        return float(
+            max(config.epsilon_end, 1.0 + done * (config.epsilon_end - 1.0)),
+        )
+
+    def choose(
+        self,
+        observations: Tensor,
+        noise: Tensor | None,
+        kept: Tensors,
+    ) -> Tensor:
+        """Choices (N,) int64: the most valued, or where noise (N, 2) says so, any."""
+        best = self.critic(observations).argmax(-1)
+        if noise is None:
+            return best
+        random = (noise[:, 1] * self.action_dim).long()
+        return torch.where(noise[:, 0] < 0.0, random, best)
+
+    def exploration(self, noise: np.ndarray) -> np.ndarray:
+        """The first number negative where the choice is to be random."""
+        return noise - np.array([self.epsilon, 0.0], dtype=noise.dtype)
+
+    # Learning
+
+    def update(
+        self,
+        rollout: Transitions,
+        reward: RewardFunction = environment_reward,
+    ) -> Metrics:
+        """Renew the slow copy where a multiple of its period is passed, then learn; collective."""
+        period = self.config.slow_period
+        if (self.steps + self.config.rollout_len) // period > self.steps // period:
+            self.kept["slow"].copy_(self.parameters.values)
+        metrics = dict(super().update(rollout, reward))
+        return metrics | {"policy/epsilon": self.epsilon} if metrics else metrics
+
+    def gradient_step(self) -> None:
+        """One step of the values; collective."""
+        self.optimizers["critic"].begin({"critic": self.config.q_lr})
+        self.run("update", [self._gradient, self._finish], sums=[["critic.gradients"]])
+
+    def _gradient(self, t: Tensors) -> None:
+        """This worker's share of the gradient: the quick net chooses, the slow one values."""
+        batch = self.samples_of(t)
+        following = batch["next_critic_input"]
+        quick = self.parameters.views(t["values"])
+        slow = self.parameters.views(t["slow"])
+        slow_values = self.parameters.call(lambda: self.critic(following), slow)
+        if self.config.double:
+            best = self.parameters.call(lambda: self.critic(following), quick).argmax(-1)
+            next_value = slow_values.gather(-1, best.unsqueeze(-1)).squeeze(-1)
+        else:
+            next_value = slow_values.amax(-1)
+        target = losses.temporal_difference_target(
+            batch["reward"],
+            batch["discount"],
+            next_value.detach(),
+        )
+
+        def loss() -> tuple[Tensor, Tensor]:
+            values = self.critic(batch["critic_input"])
+            value = values.gather(-1, batch["action"].unsqueeze(-1)).squeeze(-1)
+            loss = losses.huber_loss(value, target, t["weight"])
+            t["error"].copy_((value - target).detach().abs())
+            return loss, torch.stack([loss.detach(), value.detach().mean(), target.mean()])
+
+        gradient, metrics = self.parameters.gradient(loss, t["values"], of=["critic"])
+        t["critic.gradients"].copy_(gradient * self.local_share)
+        t["metrics"].add_(metrics * self.local_share)
+
+    def _finish(self, t: Tensors) -> None:
+        self.descend(t, "critic")

@@ -1,0 +1,145 @@
+"""Soft actor-critic with a learned temperature, arXiv:1812.05905, for continuous actions.
+
+One update, top to bottom: `SAC.gradient_step`. How it differs from the paper, and what every metric
+means, is in docs/sac.md. Shapes: B the global minibatch, b this worker's part of it, A action dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from agents import losses
+from agents.flat import FlatAdam
+from agents.replay import ReplayLearner
+from agents.replay_networks import Critics, SquashedGaussianActor, Temperature, rectified
+from agents.shared_settings import hidden_sizes
+
+Tensors = Mapping[str, Tensor]
+
+
+class SAC(ReplayLearner):
+    """A `Learner`: two critics with slow copies, a squashed Gaussian policy, a temperature."""
+
+    METRICS = (
+        "critic/loss",
+        "critic/value_1",
+        "critic/value_2",
+        "critic/target",
+        "policy/loss",
+        "policy/entropy",
+        "policy/temperature",
+    )
+
+    def make_modules(self) -> dict[str, nn.Module]:
+        """Actor, temperature and critics, each a segment."""
+        config, A = self.config, self.action_dim
+        make = {
+            "layer_norm": config.layer_norm,
+            "generator": self.generator,
+            "dtype": self.torch_dtype,
+        }
+        hidden = hidden_sizes(config.p_perception_stack)
+        self.actor = SquashedGaussianActor(rectified(self.observation_dim, hidden, 2 * A, **make))
+        self.temperature = Temperature(config.temperature_init, self.torch_dtype)
+        hidden = hidden_sizes(config.q_perception_stack)
+        inputs = self.observation_dim + A
+        self.critics = Critics([rectified(inputs, hidden, 1, **make) for _ in range(2)])
+        return {"policy": self.actor, "temperature": self.temperature, "critic": self.critics}
+
+    def make_optimizers(self) -> dict[str, FlatAdam]:
+        """One for the critics, one for policy and temperature."""
+        return {
+            "critic": FlatAdam(self.parameters, ["critic"], epsilon=1e-8),
+            "policy": FlatAdam(self.parameters, ["policy", "temperature"], epsilon=1e-8),
+        }
+
+    def make_kept(self) -> dict[str, Tensor]:
+        """The slow critics' parameters."""
+        return {"slow": self.parameters.values[self.optimizers["critic"].where].clone()}
+
+    def update_dim(self) -> int:
+        """Noise of the next action and of this one."""
+        return 2 * self.action_dim
+
+    def choose(
+        self,
+        observations: Tensor,
+        noise: Tensor | None,
+        kept: Tensors,
+    ) -> Tensor:
+        """Actions (N, A) in (-1, 1): sampled, or the squashed mean."""
+        return self.actor.act(observations, noise=noise)
+
+    # Learning
+
+    def gradient_step(self) -> None:
+        """Critics, then policy and temperature, then the slow critics; collective."""
+        config = self.config
+        self.optimizers["critic"].begin({"critic": config.q_lr})
+        self.optimizers["policy"].begin(
+            {"policy": config.p_lr, "temperature": config.temperature_lr},
+        )
+        self.run(
+            "update",
+            [self._critic_gradient, self._policy_gradient, self._finish],
+            sums=[["critic.gradients"], ["policy.gradients"]],
+        )
+
+    def _critic_gradient(self, t: Tensors) -> None:
+        """This worker's share of the critics' gradient."""
+        batch, noise = self.samples_of(t), t["noise"][:, : self.action_dim]
+        now = self.parameters.views(t["values"])
+        slow = now | self.parameters.views(t["slow"], start=self.optimizers["critic"].where.start)
+
+        def next_value() -> Tensor:
+            action, log_prob = self.actor.sample(batch["next_policy_input"], noise=noise)
+            values = self.critics(batch["next_critic_input"], action).amin(0)
+            return values - self.temperature() * log_prob
+
+        target = losses.temporal_difference_target(
+            batch["reward"],
+            batch["discount"],
+            self.parameters.call(next_value, slow).detach(),
+        )
+
+        def loss() -> tuple[Tensor, Tensor]:
+            values = self.critics(batch["critic_input"], batch["action"])
+            loss = losses.critics_loss(values, target, t["weight"])
+            t["error"].copy_((values - target).detach().abs().mean(0))
+            return loss, torch.stack([loss.detach(), *values.detach().mean(-1), target.mean()])
+
+        gradient, metrics = self.parameters.gradient(loss, t["values"], of=["critic"])
+        t["critic.gradients"].copy_(gradient * self.local_share)
+        t["metrics"][:4].add_(metrics * self.local_share)
+
+    def _policy_gradient(self, t: Tensors) -> None:
+        """A step of the critics; then this worker's share of the others' gradient, under these."""
+        self.descend(t, "critic")
+        batch, noise = self.samples_of(t), t["noise"][:, self.action_dim :]
+        goal = -self.config.target_entropy_scale * self.action_dim
+
+        def loss() -> tuple[Tensor, Tensor]:
+            action, log_prob = self.actor.sample(batch["policy_input"], noise=noise)
+            value = self.critics(batch["critic_input"], action).amin(0)
+            temperature = self.temperature()
+            policy_loss = losses.soft_policy_loss(log_prob, value, temperature.detach())
+            temperature_loss = losses.temperature_loss(temperature, log_prob.detach(), goal)
+            numbers = [policy_loss, -log_prob.mean(), temperature.squeeze(0)]
+            return policy_loss + temperature_loss, torch.stack(numbers).detach()
+
+        gradient, metrics = self.parameters.gradient(
+            loss,
+            t["values"],
+            of=["policy", "temperature"],
+        )
+        t["policy.gradients"].copy_(gradient * self.local_share)
+        t["metrics"][4:].add_(metrics * self.local_share)
+
+    def _finish(self, t: Tensors) -> None:
+        """A step of policy and temperature; the slow critics follow."""
+        self.descend(t, "policy")
+        where = self.optimizers["critic"].where
+        t["slow"].lerp_(t["values"][where], self.config.polyak)

@@ -1,0 +1,53 @@
+"""Settings that several algorithms share, and the words they are given in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import model_validator
+
+from helpers.configuration import SWITCH_OF_ALL
+from helpers.settings import Settings, read_switch, setting
+
+LARGEST_BATCH = 10**9
+STACK_PATTERN = r"mlp(_[1-9]\d{0,4}){1,8}"
+STACK_FORM = "mlp_100 (two hidden layers of 100) or mlp_240_160 (layers of 240 and 160)"
+
+
+def hidden_sizes(stack: str) -> tuple[int, ...]:
+    """Widths of the hidden layers: "mlp_100" is (100, 100), "mlp_240_160" is (240, 160).
+
+    Raises:
+        ValueError: the text is no perception stack.
+    """
+    name, *widths = stack.split("_")
+    sizes = tuple(int(width) for width in widths)
+    if name != "mlp" or not sizes:
+        raise ValueError(f"{stack!r} is no perception stack")
+    return sizes * 2 if len(sizes) == 1 else sizes
+
+
+class ObservationSettings(Settings):
+    """The switch over every `*_batch_norm` of an algorithm."""
+
+    batch_norm_all: bool | None = setting(
+        None,
+        "sets every *_batch_norm that is not given beside it",
+        group="observations",
+        identity=False,
+        example="true",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spread(cls, values: Any) -> Any:
+        """An instruction, not a state: what remains of it is the value of each `*_batch_norm`."""
+        if not isinstance(values, Mapping) or values.get(SWITCH_OF_ALL) is None:
+            return values
+        try:
+            switch = read_switch(values[SWITCH_OF_ALL])
+        except ValueError:
+            return values  # the field itself says what is wrong
+        switched = {key: switch for key in cls.model_fields if key.endswith("_batch_norm")}
+        return {**switched, **values, SWITCH_OF_ALL: None}

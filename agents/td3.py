@@ -1,0 +1,140 @@
+"""Twin delayed deep deterministic policy gradient, arXiv:1802.09477, for continuous actions.
+
+One update, top to bottom: `TD3.gradient_step`. How it differs from the paper, and what every metric
+means, is in docs/td3.md. Shapes: B the global minibatch, b this worker's part of it, A action dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from agents import losses
+from agents.flat import FlatAdam
+from agents.replay import ReplayLearner
+from agents.replay_networks import Critics, DeterministicActor, rectified
+from agents.shared_settings import hidden_sizes
+
+Tensors = Mapping[str, Tensor]
+
+
+class TD3(ReplayLearner):
+    """A `Learner`: a deterministic policy and two critics, with slow copies of all three."""
+
+    METRICS = (
+        "critic/loss",
+        "critic/value_1",
+        "critic/value_2",
+        "critic/target",
+        "policy/loss",
+    )
+
+    def make_modules(self) -> dict[str, nn.Module]:
+        """Actor and critics, each a segment."""
+        config = self.config
+        make = {
+            "layer_norm": config.layer_norm,
+            "generator": self.generator,
+            "dtype": self.torch_dtype,
+        }
+        hidden = hidden_sizes(config.p_perception_stack)
+        net = rectified(self.observation_dim, hidden, self.action_dim, **make)
+        self.actor = DeterministicActor(net)
+        hidden = hidden_sizes(config.q_perception_stack)
+        inputs = self.observation_dim + self.action_dim
+        self.critics = Critics([rectified(inputs, hidden, 1, **make) for _ in range(2)])
+        return {"policy": self.actor, "critic": self.critics}
+
+    def make_optimizers(self) -> dict[str, FlatAdam]:
+        """One for the critics, one for the policy."""
+        return {
+            name: FlatAdam(self.parameters, [name], epsilon=1e-8) for name in ("critic", "policy")
+        }
+
+    def make_kept(self) -> dict[str, Tensor]:
+        """The slow parameters, of all networks."""
+        return {"slow": self.parameters.values.clone()}
+
+    def update_dim(self) -> int:
+        """Noise of the next action."""
+        return self.action_dim
+
+    def choose(
+        self,
+        observations: Tensor,
+        noise: Tensor | None,
+        kept: Tensors,
+    ) -> Tensor:
+        """Actions (N, A) in [-1, 1], with noise where it is given."""
+        actions: Tensor = self.actor(observations)
+        if noise is None:
+            return actions
+        return (actions + self.config.exploration_std * noise).clamp(-1.0, 1.0)
+
+    # Learning
+
+    def gradient_step(self) -> None:
+        """The critics; every `policy_delay` updates also the policy and all slow networks."""
+        self.optimizers["critic"].begin({"critic": self.config.q_lr})
+        if (self.updates + 1) % self.config.policy_delay:
+            pieces, sums = [self._critic_gradient, self._critic_step], [["critic.gradients"]]
+            self.run("update of the critics", pieces, sums=sums)
+            return
+        self.optimizers["policy"].begin({"policy": self.config.p_lr})
+        self.run(
+            "update",
+            [self._critic_gradient, self._policy_gradient, self._finish],
+            sums=[["critic.gradients"], ["policy.gradients"]],
+        )
+
+    def _critic_gradient(self, t: Tensors) -> None:
+        """This worker's share of the critics' gradient."""
+        config, batch = self.config, self.samples_of(t)
+        limit = config.target_noise_clip
+        noise = (config.target_noise_std * t["noise"]).clamp(-limit, limit)
+
+        def next_value() -> Tensor:
+            action = (self.actor(batch["next_policy_input"]) + noise).clamp(-1.0, 1.0)
+            value: Tensor = self.critics(batch["next_critic_input"], action).amin(0)
+            return value
+
+        target = losses.temporal_difference_target(
+            batch["reward"],
+            batch["discount"],
+            self.parameters.call(next_value, self.parameters.views(t["slow"])).detach(),
+        )
+
+        def loss() -> tuple[Tensor, Tensor]:
+            values = self.critics(batch["critic_input"], batch["action"])
+            loss = losses.critics_loss(values, target, t["weight"])
+            t["error"].copy_((values - target).detach().abs().mean(0))
+            return loss, torch.stack([loss.detach(), *values.detach().mean(-1), target.mean()])
+
+        gradient, metrics = self.parameters.gradient(loss, t["values"], of=["critic"])
+        t["critic.gradients"].copy_(gradient * self.local_share)
+        t["metrics"][:4].add_(metrics * self.local_share)
+
+    def _critic_step(self, t: Tensors) -> None:
+        self.descend(t, "critic")
+
+    def _policy_gradient(self, t: Tensors) -> None:
+        """A step of the critics; then this worker's share of the policy's gradient, under these."""
+        self.descend(t, "critic")
+        batch = self.samples_of(t)
+
+        def loss() -> tuple[Tensor, Tensor]:
+            action = self.actor(batch["policy_input"])
+            loss = -self.critics(batch["critic_input"], action)[0].mean()
+            return loss, loss.detach()
+
+        gradient, loss_ = self.parameters.gradient(loss, t["values"], of=["policy"])
+        t["policy.gradients"].copy_(gradient * self.local_share)
+        # Counted once for each update that waited for this one, so that means over updates are right.
+        t["metrics"][4].add_(loss_ * (self.local_share * self.config.policy_delay))
+
+    def _finish(self, t: Tensors) -> None:
+        """A step of the policy; the slow networks follow."""
+        self.descend(t, "policy")
+        t["slow"].lerp_(t["values"], self.config.polyak)

@@ -1,0 +1,196 @@
+"""SAC and TD3 beside the peers: environment steps a second with one update a step, interleaved, medians.
+
+    benchmarks/peers/setup.sh                     installs the peers, once
+    .venv/bin/python benchmarks/speed_replay.py   measures, and writes docs/results/speed_replay.md
+
+HalfCheetah-v5, minibatch 256, networks of two layers of 256, two critics. The floor is the time of the same matrix
+products alone, on both cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.speed_contestants import PEERS, figures_in, figures_of, said_by  # noqa: E402
+from helpers.durable import write_atomically  # noqa: E402
+
+ENV_ID, BATCH, WIDTH, INPUTS, ACTIONS = "HalfCheetah-v5", 256, 256, 17, 6
+Measure = Callable[[str], float]
+
+
+def peer(library: str, *, threads: int = 1, burst: int = 1, one_core: bool = False) -> Measure:
+    """Steps per second of a peer."""
+
+    def measure(algo: str) -> float:
+        command = [
+            *(["taskset", "-c", str(max(os.sched_getaffinity(0)))] if one_core else []),
+            *(["env", f"OMP_NUM_THREADS={threads}", f"MKL_NUM_THREADS={threads}"]),
+            str(PEERS / library / "bin" / "python"),
+            "-m",
+            "benchmarks.peers.replay",
+            f"--library={library}",
+            f"--algo={algo}",
+            f"--threads={threads}",
+            f"--burst={burst}",
+            f"--steps={1000 if library == 'sb3' else 3000}",
+        ]
+        return figures_in(said_by(command))["steps_per_second"]
+
+    return measure
+
+
+def ours(workers: int) -> Measure:
+    """Steps per second of main.py, as users start it."""
+
+    def measure(algo: str) -> float:
+        mpiexec = [str(Path(sys.executable).with_name("mpiexec")), "-n", str(workers)]
+        with tempfile.TemporaryDirectory() as folder:
+            command = [
+                *(mpiexec if workers > 1 else ()),
+                sys.executable,
+                "main.py",
+                f"--algo={algo}",
+                f"--env_id={ENV_ID}",
+                "--num_timesteps=6000",
+                "--warm_up=1000",
+                f"--num_envs={workers}",
+                f"--rollout_len={workers}",
+                f"--batch_size={BATCH}",
+                "--eval_frequency=0",
+                "--uuid=speed.seed00",
+                f"--runs_dir={folder}",
+                "--progress=none",
+                "--wandb_mode=disabled",
+            ]
+            said_by(command)
+            text = (Path(folder) / "speed.seed00" / "metrics.jsonl").read_text(encoding="utf-8")
+        rows = [json.loads(line) for line in text.splitlines()]
+        return figures_of(rows[1:])["steps_per_second"]  # the second compiles
+
+    return measure
+
+
+def products(algo: str) -> list[tuple[int, int, int]]:
+    """(rows, inputs, outputs) of every matrix product of an update, forward and backward."""
+
+    def net(inputs: int, outputs: int) -> list[tuple[int, int]]:
+        return [(inputs, WIDTH), (WIDTH, WIDTH), (WIDTH, outputs)]
+
+    def forward(layers: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+        return [(BATCH, a, b) for a, b in layers]
+
+    def by_weights(layers: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+        return [(b, BATCH, a) for a, b in layers]
+
+    def by_inputs(layers: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+        return [(BATCH, b, a) for a, b in layers]
+
+    actor = net(INPUTS, 2 * ACTIONS if algo == "sac" else ACTIONS)
+    critic = net(INPUTS + ACTIONS, 1)
+    critics = 2 * (2 * forward(critic) + by_weights(critic) + by_inputs(critic[1:]))
+    through = 2 if algo == "sac" else 1  # critics that the policy's gradient goes through
+    policy = through * (forward(critic) + by_inputs(critic))
+    policy += forward(actor) + by_weights(actor) + by_inputs(actor[1:])
+    if algo == "td3":  # every second update
+        return 2 * (critics + forward(actor)) + policy
+    return critics + forward(actor) + policy
+
+
+def floor(algo: str) -> float:
+    """Updates per second of the products alone, on both cores."""
+    import torch
+
+    torch.set_num_threads(1)
+    pairs = [(torch.randn(m, k), torch.randn(n, k)) for m, k, n in products(algo)]
+    times = []
+    for _ in range(30):
+        started = time.perf_counter()
+        for x, w in pairs:
+            if min(*x.shape, *w.shape) >= 128:
+                torch.ops.mkldnn._linear_pointwise(x, w, None, "none", [], "")
+            else:
+                torch.mm(x, w.t())
+        times.append(time.perf_counter() - started)
+    updates = 2 if algo == "td3" else 1
+    return 2 * updates / min(times)
+
+
+CONTESTANTS: dict[str, Measure] = {
+    "Stable-Baselines3, 1 thread": peer("sb3"),
+    "Stable-Baselines3, 2 threads": peer("sb3", threads=2),
+    "SBX, all cores": peer("sbx", threads=2),
+    "SBX, one core, 8 steps at a time": peer("sbx", burst=8, one_core=True),
+    "MiloZero, 1 worker": ours(1),
+    "MiloZero, 2 workers": ours(2),
+    "matrix products alone, both cores": floor,
+}
+
+
+def main() -> int:
+    """1 where ours is less than 1.8 times the fastest peer."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "results")
+    options = parser.parse_args()
+    lines = [
+        "# Speed of the learners that replay",
+        "",
+        f"Made by `python benchmarks/speed_replay.py --rounds {options.rounds}`: environment steps per second, "
+        f"{ENV_ID}, minibatch {BATCH}, one update a step, interleaved, median (lowest to highest). "
+        "Quote the ratios: machines differ. CleanRL is no package and is left out.",
+    ]
+    missed = False
+    for algo in ("sac", "td3"):
+        figures: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+        for i in range(options.rounds):
+            for name, measure in CONTESTANTS.items():
+                figures[name].append(measure(algo))
+                load = os.getloadavg()[0]
+                print(f"{algo} {i} {name}: {figures[name][-1]:,.0f} (load {load:.1f})", flush=True)
+        medians = {name: statistics.median(values) for name, values in figures.items()}
+        peers = [name for name in medians if not name.startswith(("MiloZero", "matrix"))]
+        best = max(peers, key=lambda name: medians[name])
+        lines += [
+            "",
+            f"## {algo.upper()}",
+            "",
+            "| | steps/s | of the fastest peer |",
+            "|---|---|---|",
+        ]
+        for name, values in figures.items():
+            ratios = [a / b for a, b in zip(values, figures[best], strict=True)]
+            low, high = min(values), max(values)
+            lines.append(
+                f"| {name} | {medians[name]:,.0f} ({low:,.0f} to {high:,.0f}) | "
+                f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |",
+            )
+        fastest = max(medians[name] for name in medians if name.startswith("MiloZero"))
+        share = fastest / medians["matrix products alone, both cores"]
+        ratio = fastest / medians[best]
+        lines += [
+            "",
+            f"MiloZero is {ratio:.2f} times the fastest peer (bar 1.8), {share:.2f} of the floor.",
+        ]
+        missed |= ratio < 1.8
+    path = options.folder / "speed_replay.md"
+    write_atomically(path, "\n".join(lines) + "\n")
+    print(f"wrote {path}")
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
