@@ -42,6 +42,8 @@ class Case:
     reference: str
 
 
+CLASSIC, MUJOCO = "tasks/train_classic_ppo.yaml", "tasks/train_mujoco_ppo.yaml"
+EAGER, NORM = "--no-compile", "--layer_norm"
 SUITES = {
     "ppo": (
         Case(
@@ -73,21 +75,83 @@ SUITES = {
             "CleanRL v4 2288 +- 572, Tianshou v3 3410 +- 686",
         ),
     ),
+    "off_policy": (
+        *(
+            Case(
+                f"pendulum_20k_{algo}",
+                f"tasks/train_mujoco_{algo}.yaml",
+                ("--env_id=Pendulum-v1", "--num_timesteps=20_000", "--warm_up=1000", *flags),
+                -200.0,
+                "Stable-Baselines3 Zoo about -150",
+            )
+            for algo, flags in {
+                "sac": ("--p_lr=0.001", "--q_lr=0.001", "--temperature_lr=0.001"),
+                "td3": ("--p_lr=0.001", "--q_lr=0.001"),
+                "ddpg": ("--p_lr=0.001", "--q_lr=0.001"),
+            }.items()
+        ),
+        Case(
+            "cartpole_50k_dqn",
+            "tasks/train_classic_dqn.yaml",
+            ("--env_id=CartPole-v1", "--num_timesteps=50_000"),
+            450.0,
+            "Stable-Baselines3 Zoo 500",
+        ),
+        *(
+            Case(
+                f"halfcheetah_100k_{algo}",
+                f"tasks/train_mujoco_{algo}.yaml",
+                ("--env_id=HalfCheetah-v5", "--num_timesteps=100_000"),
+                bar,
+                reference,
+            )
+            for algo, bar, reference in (
+                ("sac", 4700.0, "pooled 5333 +- 577 (23 seeds)"),
+                ("td3", 4000.0, "pooled 4854 +- 715 (28 seeds)"),
+                ("ddpg", 3800.0, "pooled 4474 +- 553 (19 seeds)"),
+                ("crossq", 6000.0, "authors 9507 at 200k"),
+            )
+        ),
+        Case(
+            "halfcheetah_200k_sac",
+            "tasks/train_mujoco_sac.yaml",
+            ("--env_id=HalfCheetah-v5", "--num_timesteps=200_000"),
+            6200.0,
+            "pooled 7171 +- 907 (23 seeds)",
+        ),
+        Case(
+            "hopper_300k_sac",
+            "tasks/train_mujoco_sac.yaml",
+            ("--env_id=Hopper-v5", "--num_timesteps=300_000"),
+            1700.0,
+            "pooled 2525 +- 681 (23 seeds)",
+        ),
+        Case(
+            "dmc_cheetah_run_100k_sac",  # 200k frames: two a step in the published figures
+            "tasks/train_dmc_sac.yaml",
+            ("--env_id=Cheetah-Run-Feat-v0", "--num_timesteps=100_000"),
+            280.0,
+            "311 +- 16 and 574 at 200k frames",
+        ),
+        Case(
+            "dmc_cartpole_swingup_100k_sac",
+            "tasks/train_dmc_sac.yaml",
+            ("--env_id=Cartpole-Swingup-Feat-v0", "--num_timesteps=100_000"),
+            780.0,
+            "861 +- 4 and 835 +- 8",
+        ),
+    ),
     # The same training by different routes: what native code must not change.
     "compiled": tuple(
-        Case(
-            f"hopper_300k_{name}",
-            "tasks/train_mujoco_ppo.yaml",
-            ("--env_id=Hopper-v5", "--num_timesteps=300_000", *flags),
-            1000.0,
-            "the other route",
+        Case(name, task, (f"--env_id={env_id}", f"--num_timesteps={steps}", *flags), bar, "")
+        for name, task, env_id, steps, flags, bar in (
+            ("cartpole_100k", CLASSIC, "CartPole-v1", "100_000", (), 475.0),
+            ("cartpole_100k_eager", CLASSIC, "CartPole-v1", "100_000", (EAGER,), 475.0),
+            ("halfcheetah_1m", MUJOCO, "HalfCheetah-v5", "1_000_000", (), 3000.0),
+            ("halfcheetah_1m_eager", MUJOCO, "HalfCheetah-v5", "1_000_000", (EAGER,), 3000.0),
+            ("hopper_300k_layer_norm", MUJOCO, "Hopper-v5", "300_000", (NORM,), 500.0),
+            ("hopper_300k_layer_norm_eager", MUJOCO, "Hopper-v5", "300_000", (NORM, EAGER), 500.0),
         )
-        for name, flags in {
-            "kernel": (),
-            "eager": ("--no-compile",),
-            "layer_norm_compiled": ("--layer_norm",),
-            "layer_norm_eager": ("--layer_norm", "--no-compile"),
-        }.items()
     ),
 }
 

@@ -113,7 +113,8 @@ def report(saved: dict[str, Any]) -> str:
     lines = [
         "# Learning with larger minibatches",
         "",
-        "Made by `python benchmarks/scaling_learning.py`: PPO with `tasks/train_mujoco_ppo.yaml`, "
+        f"Made by `python benchmarks/scaling_learning.py --num_timesteps {saved['num_timesteps']}`: PPO with "
+        "`tasks/train_mujoco_ppo.yaml`, "
         f"{saved['num_timesteps']:,} environment steps, {saved['workers']} workers; step sizes times the square root "
         f"of batch_size/{BATCH}. The mean of the last three evaluations during training (deterministic policy, 10 "
         "episodes each), seed by seed. Curves: [scaling_learning.png](scaling_learning.png).",

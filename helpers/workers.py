@@ -87,7 +87,9 @@ class Workers:
             raise SystemExit(error.exit_code) from error
         if world.size == 1:
             return cls.solo()
-        return cls(world.Dup(), last_words=cls(world.Dup(), last_words=None))
+        last_words = cls(world.Dup(), last_words=None)
+        last_words._is_exchange_sought = True  # nothing new is set up when something has failed
+        return cls(world.Dup(), last_words=last_words)
 
     @property
     def is_root(self) -> bool:
