@@ -15,7 +15,7 @@ from agents.base import Agent
 from environments.factory import make_vector_env
 from environments.rendering import episode_frames, prepare_rendering, video_timing
 from helpers.checkpoints import Checkpoint, Checkpoints, read_shared, resolve_checkpoint
-from helpers.configuration import Parsed, Schema, identity_of
+from helpers.configuration import Parsed, Schema, defaults_of, identity_of
 from helpers.crash import install_crash_handler
 from helpers.deadline import Deadline
 from helpers.demos import demo_path, write_demo
@@ -118,6 +118,7 @@ def verify_resume(
             workers=workers,
             keep=0,
             identity=identity_of(config),
+            defaults=defaults_of(config),
         )
         orchestrator = build(
             config,

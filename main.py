@@ -17,7 +17,7 @@ from agents.configs import SCHEMA
 from environments.ids import resolve_env_id
 from helpers import command_line, errors, run_lock
 from helpers.checkpoints import Checkpoints
-from helpers.configuration import Parsed, identity_of
+from helpers.configuration import Parsed, defaults_of, identity_of
 from helpers.crash import install_crash_handler
 from helpers.deadline import Deadline
 from helpers.experiment import CONFIG_FILE, ExperimentInitializer
@@ -67,6 +67,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         workers=workers,
         keep=config.keep_checkpoints,
         identity=identity_of(config),
+        defaults=defaults_of(config),
     )
     checkpoint = checkpoints.load_latest()
     progress = Progress(

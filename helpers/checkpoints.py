@@ -76,7 +76,8 @@ class Checkpoints:
     Attributes:
         folder: holds them; made by the first save.
         keep: how many of the newest stay, 0 for all; those that `latest` and `best` stand for always do.
-        identity: what a checkpoint must agree with to be loaded, by the words its reader knows.
+        identity: what a checkpoint must agree with to be loaded, by the words its reader knows; where
+            a checkpoint is older than a word, it is taken to have had that word's default.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Checkpoints:
         workers: Workers,
         keep: int,
         identity: Mapping[str, Scalar],
+        defaults: Mapping[str, Scalar] | None = None,
     ) -> None:
         """Clear what an earlier process left unfinished.
 
@@ -94,6 +96,7 @@ class Checkpoints:
         """
         self.folder, self.keep = folder, keep
         self.identity: dict[str, Scalar] = json.loads(json.dumps(identity))
+        self._defaults: dict[str, Scalar] = json.loads(json.dumps(defaults or {}))
         self._workers = workers
         self._stored: StoredShards | None = None  # of the checkpoint saved or loaded last
         self._on_root(self._tidy)
@@ -257,7 +260,7 @@ class Checkpoints:
                 f"world_size is {ours} here, but {theirs} in {path}.",
                 f"Start it {start}, or begin another run with --uuid.",
             )
-        saved = manifest["identity"]
+        saved = self._defaults | manifest["identity"]
         for key in dict.fromkeys([*self.identity, *saved]):
             here, there = (repr(each.get(key, "(absent)")) for each in (self.identity, saved))
             if here != there:

@@ -272,6 +272,11 @@ def identity_of(config: RunConfig) -> dict[str, Scalar]:
     return {key: getattr(config, key) for key in keys}
 
 
+def defaults_of(config: RunConfig) -> dict[str, Scalar]:
+    """Defaults of the identity settings: what a run stood for that is older than a setting."""
+    return {key: type(config).model_fields[key].default for key in identity_of(config)}
+
+
 def to_flags(config: RunConfig, method: ArgsMethod) -> list[str]:
     """Arguments that parse back to an equal object.
 

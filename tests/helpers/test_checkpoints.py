@@ -135,6 +135,24 @@ def test_a_state_that_cannot_be_held_leaves_no_trace(run_folder: Path) -> None:
 # Identity
 
 
+def test_a_setting_that_is_newer_than_a_checkpoint_had_its_default(tmp_path) -> None:
+    opened(tmp_path).save(1, shared={}, local={})
+
+    def newer(value: float) -> Checkpoints:
+        identity = {"algo": "ppo", "p_lr": 3e-4, "layers": None, "new": value}
+        return Checkpoints(
+            tmp_path,
+            workers=Workers.solo(),
+            keep=0,
+            identity=identity,
+            defaults={"new": 0.5, "p_lr": 1.0},
+        )
+
+    assert newer(0.5).load_latest() is not None
+    with pytest.raises(CheckpointError, match="new is 0.7 here, but 0.5"):
+        newer(0.7).load_latest()
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
