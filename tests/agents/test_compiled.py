@@ -2,6 +2,7 @@
 
 import logging
 
+import numpy as np
 import pytest
 import torch
 
@@ -40,6 +41,12 @@ def test_ppo_with_other_networks_is_compiled_to_the_same(kind, settings, caplog)
         rtol=0,
         atol=1e-6,
     )
+    if kind == "continuous":
+        for agent in agents:
+            agent.noise.rewind(5)
+        observations = np.random.default_rng(0).normal(size=(4, 5))
+        actions = [agent.predict(observations, explore=True)[0] for agent in agents]
+        np.testing.assert_allclose(actions[0], actions[1], atol=1e-5)
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
