@@ -76,8 +76,7 @@ class Checkpoints:
     Attributes:
         folder: holds them; made by the first save.
         keep: how many of the newest stay, 0 for all; those that `latest` and `best` stand for always do.
-        identity: what a checkpoint must agree with to be loaded, by the words its reader knows; where
-            a checkpoint is older than a word, it is taken to have had that word's default.
+        identity: what a checkpoint must agree with to be loaded; one that is older than a word had its default.
     """
 
     def __init__(

@@ -81,6 +81,7 @@ run_program() {
     --runs_dir=data/runs
     --precision=float32
     --progress=auto
+    --no-profile
     --num_envs=16
     --eval_frequency=10
     --eval_episodes=10
