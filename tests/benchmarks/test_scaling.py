@@ -208,6 +208,7 @@ def test_workers_start_where_they_belong():
 
 
 EMULATED = """
+import re
 import sys
 from benchmarks import scaling_runs as runs
 setting = runs.Setting("Hopper-v5", 2048, 64, 16, 2, 2, 1.0)
@@ -219,7 +220,7 @@ try:
 except runs.EmulationError as error:
     print(*error.args)
     sys.exit(2)
-print(sorted(said.split()))
+print(sorted(re.findall(r"10\\.77\\.0\\.[12]", said)))  # their lines may run into each other
 print([round(each["sent"] / each["bytes"], 1) for each in sums][2:])
 print(all(each["seconds"] >= each["bytes"] * 8 / 1.1e9 for each in sums[2:]))
 """
