@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from agents import losses
 from agents.flat import FlatAdam
 from agents.replay import ReplayLearner
-from agents.replay_networks import Critics, DeterministicActor, rectified
+from agents.replay_networks import Critics, DeterministicActor
 from agents.shared_settings import hidden_sizes
 
 Tensors = Mapping[str, Tensor]
@@ -28,17 +28,12 @@ class DDPG(ReplayLearner):
     def make_modules(self) -> dict[str, nn.Module]:
         """Actor and critic, each a segment."""
         config = self.config
-        make = {
-            "layer_norm": config.layer_norm,
-            "generator": self.generator,
-            "dtype": self.torch_dtype,
-        }
         hidden = hidden_sizes(config.p_perception_stack)
-        net = rectified(self.observation_dim, hidden, self.action_dim, **make)
+        net = self.perceptron(self.observation_dim, hidden, self.action_dim)
         self.actor = DeterministicActor(net)
         hidden = hidden_sizes(config.q_perception_stack)
         inputs = self.observation_dim + self.action_dim
-        self.critic = Critics([rectified(inputs, hidden, 1, **make)])
+        self.critic = Critics([self.perceptron(inputs, hidden, 1)])
         return {"policy": self.actor, "critic": self.critic}
 
     def make_optimizers(self) -> dict[str, FlatAdam]:

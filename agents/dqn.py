@@ -16,7 +16,7 @@ from agents import losses
 from agents.base import Metrics, RewardFunction, Transitions, environment_reward
 from agents.flat import FlatAdam
 from agents.replay import ReplayLearner
-from agents.replay_networks import ChoiceValues, rectified
+from agents.replay_networks import ChoiceValues
 from agents.shared_settings import hidden_sizes
 
 Tensors = Mapping[str, Tensor]
@@ -31,15 +31,10 @@ class DQN(ReplayLearner):
     def make_modules(self) -> dict[str, nn.Module]:
         """The values, one segment."""
         config, K = self.config, self.action_dim
-        make = {
-            "layer_norm": config.layer_norm,
-            "generator": self.generator,
-            "dtype": self.torch_dtype,
-        }
         *hidden, width = hidden_sizes(config.q_perception_stack)
-        features = nn.Sequential(rectified(self.observation_dim, hidden, width, **make), nn.ReLU())
-        head = rectified(width, (), K, **make)
-        baseline = rectified(width, (), 1, **make) if config.duelling else None
+        features = nn.Sequential(self.perceptron(self.observation_dim, hidden, width), nn.ReLU())
+        head = self.perceptron(width, (), K)
+        baseline = self.perceptron(width, (), 1) if config.duelling else None
         self.critic = ChoiceValues(features, head, baseline)
         return {"critic": self.critic}
 

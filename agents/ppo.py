@@ -18,13 +18,13 @@ from torch import Tensor
 from agents import losses
 from agents.base import Metrics, RewardFunction, Transitions, environment_reward
 from agents.configs import PPOConfig
-from agents.exploration import ExplorationNoise
 from agents.flat import FlatAdam, FlatParameters
 from agents.minibatches import Batch, sample_orders, standardised
 from agents.networks import GaussianActor, make_actor_critic
 from agents.normalizer import ObservationNormalizer, ReturnNormalizer
 from agents.ppo_native import native_steps
 from agents.ppo_torch import TorchSteps
+from agents.random_blocks import RandomBlocks
 from agents.schedules import StepSizes
 from helpers.errors import CheckpointError, NumericalError
 from helpers.seeding import Streams
@@ -84,11 +84,12 @@ class PPO:
             share=self.local_share,
             **parts,
         )
-        self.noise = ExplorationNoise(
+        self.noise = RandomBlocks(
             self.actor.noise,
             streams=streams,
+            purpose="exploration",
             environments=self.environments,
-            rollout_len=self.rollout_len,
+            block_len=self.rollout_len,
             dim=self.actor.noise_dim,
             dtype=self.dtype,
         )

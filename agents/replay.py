@@ -1,8 +1,7 @@
 """What the learners that replay have in common: collecting, counting, saving; not what they learn.
 
-Every count is of global environment steps: how many environments and workers share them changes nothing.
-A minibatch takes equally many samples of each environment, by streams of their own, so that W workers,
-each with the memory of its environments, draw together what one worker would draw alone.
+Every count is of global environment steps. A minibatch takes equally many samples of each environment, by streams
+of their own, so that W workers, each with the memory of its environments, draw what one worker would draw.
 
 Shapes: N environments of this worker, B the global minibatch, b this worker's part of it, A action dimensions.
 """
@@ -10,6 +9,7 @@ Shapes: N environments of this worker, B the global minibatch, b this worker's p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ from agents.acting import Acting
 from agents.action_scale import ActionScale
 from agents.base import Metrics, RewardFunction, Transitions, environment_reward
 from agents.compiled import Piece, Steps
-from agents.exploration import ExplorationNoise
 from agents.flat import FlatAdam, FlatParameters, clip_norm_
 from agents.memory import ReplayMemory
 from agents.normalizer import ObservationNormalizer
+from agents.random_blocks import RandomBlocks
 from agents.replay_batch import BLOCK, ReplayBatch
+from agents.replay_networks import rectified
 from helpers.errors import CheckpointError, NumericalError
 from helpers.memory_files import export_memory, load_memories, memory_id
 from helpers.seeding import Streams
@@ -119,8 +120,16 @@ class ReplayLearner:
             others=self.kept,
             native=self._native,
         )
-        self._exploring = self._noise("exploration", self.EXPLORATION, self.exploration_dim())
-        self._warming = self._noise("warm-up", "uniform", self.actions.random_dim)
+        blocks = partial(
+            RandomBlocks,
+            streams=streams,
+            environments=self.environments,
+            block_len=BLOCK,
+            dtype=self.dtype,
+        )
+        dim = self.exploration_dim()
+        self._exploring = blocks(self.EXPLORATION, purpose="exploration", dim=dim)
+        self._warming = blocks("uniform", purpose="warm-up", dim=self.actions.random_dim)
         self.rollouts = self.steps = self.updates = self._reported = 0
         self._recent: list[np.ndarray] = []  # observations that the moments have not seen
 
@@ -275,6 +284,11 @@ class ReplayLearner:
 
     # Making
 
+    def perceptron(self, inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
+        """A perceptron as configured, drawn from `generator`."""
+        form = {"generator": self.generator, "dtype": self.torch_dtype}
+        return rectified(inputs, hidden, outputs, layer_norm=self.config.layer_norm, **form)
+
     def _make_tensors(self) -> dict[str, Tensor]:
         dtype = self.torch_dtype
         tensors = {
@@ -289,17 +303,6 @@ class ReplayLearner:
             tensors[f"{name}.rates"] = optimizer.rates
             tensors[f"{name}.gradients"] = self.parameters.gradients[optimizer.where]
         return tensors | self.batch.tensors | self.kept
-
-    def _noise(self, purpose: str, kind: str, dim: int) -> ExplorationNoise:
-        return ExplorationNoise(
-            kind,
-            streams=self.streams,
-            purpose=purpose,
-            environments=self.environments,
-            rollout_len=BLOCK,
-            dim=dim,
-            dtype=self.dtype,
-        )
 
     # Export and import
 

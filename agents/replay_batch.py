@@ -11,8 +11,8 @@ from torch import Tensor
 
 from agents.action_scale import ActionScale
 from agents.base import RewardFunction, Transitions, environment_reward
-from agents.exploration import ExplorationNoise
 from agents.memory import ReplayMemory
+from agents.random_blocks import RandomBlocks
 from helpers.seeding import Streams
 from helpers.workers import Workers
 
@@ -57,9 +57,9 @@ class ReplayBatch:
         draw: dict[str, Any] = {
             "streams": streams,
             "environments": environments,
-            "rollout_len": BLOCK,
+            "block_len": BLOCK,
         }
-        self._places = ExplorationNoise(
+        self._places = RandomBlocks(
             "uniform",
             purpose="replay",
             dim=each,
@@ -70,7 +70,7 @@ class ReplayBatch:
         if noise_dim:
             arrays["noise"] = np.zeros((count, noise_dim), dtype)
             dim = each * noise_dim
-            self._noise = ExplorationNoise("normal", purpose="update", dim=dim, dtype=dtype, **draw)
+            self._noise = RandomBlocks("normal", purpose="update", dim=dim, dtype=dtype, **draw)
         self._arrays = arrays
         self.tensors: dict[str, Tensor] = {
             name: torch.from_numpy(array) for name, array in arrays.items()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from agents import losses
 from agents.flat import FlatAdam
 from agents.replay import ReplayLearner
-from agents.replay_networks import Critics, SquashedGaussianActor, Temperature, rectified
+from agents.replay_networks import Critics, SquashedGaussianActor, Temperature
 from agents.shared_settings import hidden_sizes
 
 Tensors = Mapping[str, Tensor]
@@ -36,17 +36,13 @@ class SAC(ReplayLearner):
     def make_modules(self) -> dict[str, nn.Module]:
         """Actor, temperature and critics, each a segment."""
         config, A = self.config, self.action_dim
-        make = {
-            "layer_norm": config.layer_norm,
-            "generator": self.generator,
-            "dtype": self.torch_dtype,
-        }
         hidden = hidden_sizes(config.p_perception_stack)
-        self.actor = SquashedGaussianActor(rectified(self.observation_dim, hidden, 2 * A, **make))
+        net = self.perceptron(self.observation_dim, hidden, 2 * A)
+        self.actor = SquashedGaussianActor(net)
         self.temperature = Temperature(config.temperature_init, self.torch_dtype)
         hidden = hidden_sizes(config.q_perception_stack)
         inputs = self.observation_dim + A
-        self.critics = Critics([rectified(inputs, hidden, 1, **make) for _ in range(2)])
+        self.critics = Critics([self.perceptron(inputs, hidden, 1) for _ in range(2)])
         return {"policy": self.actor, "temperature": self.temperature, "critic": self.critics}
 
     def make_optimizers(self) -> dict[str, FlatAdam]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from agents import losses
 from agents.flat import FlatAdam
 from agents.replay import ReplayLearner
-from agents.replay_networks import Critics, DeterministicActor, rectified
+from agents.replay_networks import Critics, DeterministicActor
 from agents.shared_settings import hidden_sizes
 
 Tensors = Mapping[str, Tensor]
@@ -34,17 +34,12 @@ class TD3(ReplayLearner):
     def make_modules(self) -> dict[str, nn.Module]:
         """Actor and critics, each a segment."""
         config = self.config
-        make = {
-            "layer_norm": config.layer_norm,
-            "generator": self.generator,
-            "dtype": self.torch_dtype,
-        }
         hidden = hidden_sizes(config.p_perception_stack)
-        net = rectified(self.observation_dim, hidden, self.action_dim, **make)
+        net = self.perceptron(self.observation_dim, hidden, self.action_dim)
         self.actor = DeterministicActor(net)
         hidden = hidden_sizes(config.q_perception_stack)
         inputs = self.observation_dim + self.action_dim
-        self.critics = Critics([rectified(inputs, hidden, 1, **make) for _ in range(2)])
+        self.critics = Critics([self.perceptron(inputs, hidden, 1) for _ in range(2)])
         return {"policy": self.actor, "critic": self.critics}
 
     def make_optimizers(self) -> dict[str, FlatAdam]:

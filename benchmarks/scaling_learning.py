@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
 import statistics
 import sys
 import tempfile
@@ -108,12 +109,20 @@ def train(env_id: str, way: str, seed: int, options: argparse.Namespace) -> dict
     }
 
 
+def command_of(saved: dict[str, Any]) -> str:
+    """What was called."""
+    ways = [way for way in WAYS if any(run["way"] == way for run in saved["runs"])]
+    some = ["--ways", *ways] if len(ways) < len(WAYS) else []
+    steps = f"--num_timesteps={saved['num_timesteps']}"
+    return shlex.join(["python", "benchmarks/scaling_learning.py", steps, *some])
+
+
 def report(saved: dict[str, Any]) -> str:
     """docs/results/scaling_learning.md."""
     lines = [
         "# Learning with larger minibatches",
         "",
-        f"Made by `python benchmarks/scaling_learning.py --num_timesteps {saved['num_timesteps']}`: PPO with "
+        f"Made by `{command_of(saved)}`: PPO with "
         "`tasks/train_mujoco_ppo.yaml`, "
         f"{saved['num_timesteps']:,} environment steps, {saved['workers']} workers; step sizes times the square root "
         f"of batch_size/{BATCH}. The mean of the last three evaluations during training (deterministic policy, 10 "

@@ -84,12 +84,11 @@ class Exchange:
         self._window = window  # an older one stays: freeing it would be one more collective
         self.shared.capacity, self.shared.memory, self.shared.mark = capacity, start, 0
 
-    def sum_(self, array: np.ndarray) -> bool:
-        """Replace a contiguous array by its sum; false, and nothing done, for other dtypes."""
-        function = self._sums.get(array.dtype.name)
-        if function is None:
-            return False
-        if array.nbytes > self.shared.capacity:
-            self.reserve(array.nbytes)
-        function(self._address, array.ctypes.data, array.size)
-        return True
+    def takes(self, array: np.ndarray) -> bool:
+        """Whether it can sum arrays of this dtype."""
+        return array.dtype.name in self._sums
+
+    def sum_(self, array: np.ndarray) -> None:
+        """Replace a contiguous array that it takes by its sum."""
+        self.reserve(array.nbytes)
+        self._sums[array.dtype.name](self._address, array.ctypes.data, array.size)

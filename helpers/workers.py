@@ -114,11 +114,12 @@ class Workers:
 
     def sum_(self, array: Array) -> None:
         """Replace every element by its sum over the workers, the same bits on each."""
-        if self.exchange is not None:
+        buffer = _buffer(array)
+        if self.exchange is not None and self.exchange.takes(buffer):
             with self.stopwatch.allreduce:
-                if self.exchange.sum_(_buffer(array)):
-                    return
-        self._reduce_(array, "SUM")
+                self.exchange.sum_(buffer)
+        else:
+            self._reduce_(array, "SUM")
 
     def max_(self, array: Array) -> None:
         """Replace every element by its largest value on any worker."""

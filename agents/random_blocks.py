@@ -9,18 +9,18 @@ import numpy as np
 from helpers.seeding import Streams
 
 
-class ExplorationNoise:
-    """Noise (N, dim) a step, drawn a rollout at a time.
+class RandomBlocks:
+    """Random numbers (N, dim) a step, drawn a block of steps at a time.
 
-    The stream is named by (environment, rollout), so that environments explore alike however they
-    are spread over workers, and `rewind` to a rollout is all that resuming needs.
+    The stream is named by (purpose, environment, block), so that the numbers are the same however
+    environments are spread over workers, and `seek` or `rewind` is all that resuming needs.
 
     Args:
         kind: "normal", standard normal, "gumbel", standard Gumbel, or "uniform", in [0, 1).
-        environments: the global indices of this worker's environments.
-        rollout_len: steps a rollout, or whatever is drawn at a time.
-        dim: numbers a step and environment.
         purpose: names the stream.
+        environments: the global indices of this worker's environments.
+        block_len: steps a block.
+        dim: numbers a step and environment.
     """
 
     def __init__(
@@ -29,40 +29,40 @@ class ExplorationNoise:
         *,
         streams: Streams,
         environments: Sequence[int],
-        rollout_len: int,
+        purpose: str,
+        block_len: int,
         dim: int,
         dtype: np.dtype,
-        purpose: str = "exploration",
     ) -> None:
         self.kind, self.streams, self.environments = kind, streams, environments
         self.purpose = purpose
-        self.shape, self.dtype = (rollout_len, dim), dtype
+        self.shape, self.dtype = (block_len, dim), dtype
         self.rewind(0)
 
-    def rewind(self, rollout: int) -> None:
-        """Stand before the first step of the rollout of this number."""
-        self._rollout, self._step = rollout, 0
+    def rewind(self, block: int) -> None:
+        """Stand before the first step of the block of this number."""
+        self._number, self._step = block, 0
         self._block: np.ndarray | None = None
 
     def seek(self, step: int) -> None:
         """Stand before this step, counted from the first one of the training."""
-        rollout, within = divmod(step, self.shape[0])
-        if rollout != self._rollout:
-            self.rewind(rollout)
+        number, within = divmod(step, self.shape[0])
+        if number != self._number:
+            self.rewind(number)
         self._step = within
 
     def next(self) -> np.ndarray:
-        """The next step's noise (N, dim)."""
+        """The next step's numbers (N, dim)."""
         if self._block is None:
             self._block = np.stack([self._draw(index) for index in self.environments], axis=1)
-        noise = self._block[self._step]
+        numbers = self._block[self._step]
         self._step += 1
         if self._step == len(self._block):
-            self.rewind(self._rollout + 1)
-        return noise
+            self.rewind(self._number + 1)
+        return numbers
 
     def _draw(self, environment: int) -> np.ndarray:
-        generator = self.streams.generator(self.purpose, environment, self._rollout)
+        generator = self.streams.generator(self.purpose, environment, self._number)
         if self.kind == "gumbel":
             return generator.gumbel(size=self.shape).astype(self.dtype)
         if self.kind == "uniform":
