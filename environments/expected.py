@@ -1,0 +1,36 @@
+"""What demonstrations of an environment must be, known without starting it."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from environments.ids import resolve_env_id, suite_of, task_file
+from environments.sizes import spaces_of
+from helpers.demos.episode import Expected
+
+
+def expected_of(env_id: str) -> Expected:
+    """What fits an environment, in any spelling that `resolve_env_id` knows.
+
+    Raises:
+        ConfigurationError: no such environment.
+    """
+    env_id = resolve_env_id(env_id)
+    spaces = spaces_of(env_id)
+    return Expected(
+        env_id,
+        mujoco_version=version("mujoco") if suite_of(env_id) in ("mujoco", "dm_control") else None,
+        time_limit=_time_limit(env_id),
+        observation_size=spaces[0].shape[0] if spaces and spaces[0].shape else None,
+        action_size=sum(spaces[1].shape or ()) if spaces else None,
+    )
+
+
+def _time_limit(env_id: str) -> int | None:
+    if task_file(env_id) is not None:
+        return None  # only executing the file would tell
+    if suite_of(env_id) == "dm_control":
+        from environments.dm_control import max_episode_steps
+    else:
+        from environments.gymnasium_suites import max_episode_steps
+    return max_episode_steps(env_id)

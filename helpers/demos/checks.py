@@ -1,0 +1,188 @@
+"""What a demonstration must be before anything learns from it; each refusal is two lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from helpers.demos.episode import Demo, Expected
+from helpers.errors import ConfigurationError
+
+_LEAVE_OUT = (
+    "Leave the file out, or make it again: python main.py --task=eval --model_path=RUN --save_traj."
+)
+_OTHERS = "Name the environment that they were made in (--env_id), or other demonstrations (--expert_path)."
+_WARN_INSTEAD = "or use them all the same: --expert_mismatch=warn"
+
+
+def check_demo(demo: Demo) -> None:
+    """Shapes, numbers and the end of one episode.
+
+    Raises:
+        ConfigurationError: one of them is not what `Demo` says.
+    """
+    _check_shapes(demo)
+    for name, array in demo.arrays():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            rows = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
+            raise ConfigurationError(
+                f"{demo.source}: {name} is not finite in {len(rows)} steps, first in step {rows[0]}.",
+                _LEAVE_OUT,
+            )
+    ends = np.flatnonzero(demo.terminated | demo.truncated)
+    if ends.tolist() != [demo.length - 1]:
+        where = f"in step {ends[0]} of {demo.length}" if len(ends) else "nowhere"
+        raise ConfigurationError(
+            f"{demo.source}: the episode ends {where}, which is not its last step alone.",
+            "A demonstration is one episode from its reset to its end: leave the file out, or cut it there.",
+        )
+
+
+def _check_shapes(demo: Demo) -> None:
+    observations, successors = demo.observations, demo.next_observations
+    rows = demo.rewards.shape
+    actions = demo.actions
+    shapes = {name: array.shape for name, array in demo.arrays()}
+    wrong = [name for name, array in demo.arrays() if array.shape[:1] != rows]
+    if observations.ndim != 2 or successors.shape != observations.shape:
+        wrong += ["observations"]
+    if actions is not None and actions.ndim != (1 if actions.dtype.kind in "iu" else 2):
+        wrong += ["actions"]
+    if demo.rewards.ndim != 1 or demo.terminated.shape != rows or demo.truncated.shape != rows:
+        wrong += ["rewards"]
+    if wrong or not demo.length:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ConfigurationError(
+            f"{demo.source} has arrays of wrong shapes: {listed}.",
+            "Observations are (steps, numbers), actions (steps, numbers) or whole numbers (steps,), all else (steps,).",
+        )
+
+
+def check_together(
+    demos: Sequence[Demo],
+    expected: Expected | None,
+    *,
+    mismatch: str = "refuse",
+) -> list[str]:
+    """That episodes fit one another, and the environment that they are meant for.
+
+    Args:
+        demos: each of them checked alone.
+        expected: the environment; None compares them with one another only.
+        mismatch: "refuse" another environment id or version of MuJoCo, or "warn" of it.
+
+    Returns:
+        Warnings, a line each.
+
+    Raises:
+        ConfigurationError: sizes differ, or the environment or MuJoCo is another one.
+    """
+    warnings = []
+    for problem, remedy in _strangers(demos, expected):
+        if mismatch == "refuse":
+            raise ConfigurationError(problem, remedy)
+        warnings.append(problem)
+    _check_sizes(demos, expected)
+    unsaid = [demo for demo in demos if "mujoco_version" not in demo.origin]
+    if unsaid and expected is not None and expected.mujoco_version:
+        warnings.append(
+            f"{len(unsaid)} of {len(demos)} demonstrations do not say their MuJoCo version.",
+        )
+    return warnings + duplicates(demos)
+
+
+def _check_sizes(demos: Sequence[Demo], expected: Expected | None) -> None:
+    for demo in demos:
+        _check_size(demo, "observations", demos[0], expected.observation_size if expected else None)
+        _check_size(demo, "actions", demos[0], expected.action_size if expected else None)
+
+
+def _check_size(demo: Demo, name: str, first: Demo, size: int | None) -> None:
+    found, other = _form(demo, name), _form(first, name)
+    if found != other:
+        raise ConfigurationError(
+            f"{demo.source} has {name} of {found}, {first.source} of {other}.",
+            "Keep demonstrations of different environments in folders of their own.",
+        )
+    wanted = "one whole number" if size == 0 else f"{size} numbers"
+    if size is not None and found not in (wanted, "none"):
+        raise ConfigurationError(
+            f"{demo.source} has {name} of {found}, the environment of {wanted}.",
+            _OTHERS,
+        )
+
+
+def _form(demo: Demo, name: str) -> str:
+    array = getattr(demo, name)
+    if array is None:
+        return "none"
+    return f"{array.shape[1]} numbers" if array.ndim == 2 else "one whole number"
+
+
+def _strangers(demos: Sequence[Demo], expected: Expected | None) -> list[tuple[str, str]]:
+    """(problem, remedy) of another environment and of another MuJoCo."""
+    found = []
+    named = [demo for demo in demos if "env_id" in demo.origin]
+    env_id = expected.env_id if expected else named[0].origin["env_id"] if named else None
+    for demo in named:
+        if demo.origin["env_id"] != env_id:
+            theirs = demo.origin["env_id"]
+            remedy = f"Give --env_id={theirs}, or demonstrations of {env_id} by --expert_path"
+            found.append(
+                (f"{demo.source} shows {theirs}, not {env_id}.", f"{remedy}; {_WARN_INSTEAD}."),
+            )
+            break
+    version = expected.mujoco_version if expected else None
+    for demo in demos:
+        theirs = demo.origin.get("mujoco_version")
+        if version and theirs and theirs != version:
+            found.append(
+                (
+                    f"{demo.source} was made with MuJoCo {theirs}, here is {version}.",
+                    f"Install mujoco=={theirs}, make the demonstrations again, {_WARN_INSTEAD}.",
+                ),
+            )
+            break
+    return found
+
+
+def duplicates(demos: Sequence[Demo]) -> list[str]:
+    """A line for each episode that is there more than once."""
+    first: dict[str, Demo] = {}
+    lines = []
+    for demo in demos:
+        earlier = first.setdefault(demo.sha256(), demo)
+        if earlier is not demo:
+            lines.append(f"{demo.source} is the same episode as {earlier.source}.")
+    return lines
+
+
+def check_spaces(
+    demos: Sequence[Demo],
+    *,
+    observation_shape: tuple[int, ...],
+    action_shape: tuple[int, ...],
+) -> None:
+    """That episodes fit an environment's spaces, for environments whose sizes only they themselves know.
+
+    Args:
+        demos: checked alone.
+        observation_shape: (obs_dim,).
+        action_shape: (act_dim,), or () for whole numbers.
+
+    Raises:
+        ConfigurationError: they do not.
+    """
+    wanted: Mapping[str, tuple[int, ...]] = {
+        "observations": observation_shape,
+        "actions": action_shape,
+    }
+    for demo in demos:
+        for name, shape in wanted.items():
+            array = getattr(demo, name)
+            if array is not None and array.shape[1:] != shape:
+                raise ConfigurationError(
+                    f"{demo.source} has {name} {array.shape[1:]}, the environment {shape}.",
+                    _OTHERS,
+                )

@@ -1,0 +1,82 @@
+"""One demonstrated episode, and what an environment asks of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Demo:
+    """An episode of an expert, T steps from a reset to an end.
+
+    Attributes:
+        observations: (T, obs_dim) float64, or float32 where the source has it.
+        actions: (T, act_dim) as executed, or (T,) int64; None where the source has states alone.
+        rewards: (T,) float64, the environment's.
+        next_observations: like the observations, the true successors.
+        terminated: bool (T,), the task ended the episode: at the last step or never.
+        truncated: bool (T,), a limit ended it; one of the two is true at the last step.
+        source: where it was read, for messages.
+        origin: where it comes from: `env_id`, `mujoco_version`, `run`, `seed` ... as far as it is known.
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray | None
+    rewards: np.ndarray
+    next_observations: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    source: str = "the demonstration"
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        """Steps."""
+        return len(self.rewards)
+
+    @property
+    def return_(self) -> float:
+        """The sum of rewards."""
+        return float(self.rewards.sum())
+
+    def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
+        """The arrays that are there, by name."""
+        for name in ARRAYS:
+            array = getattr(self, name)
+            if array is not None:
+                yield name, array
+
+    def sha256(self) -> str:
+        """Of all arrays, with their names, dtypes and shapes: the same in whatever file they lie."""
+        digest = hashlib.sha256()
+        for name, array in self.arrays():
+            digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+ARRAYS = ("observations", "actions", "rewards", "next_observations", "terminated", "truncated")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What demonstrations of an environment must be, known without starting it.
+
+    Attributes:
+        env_id: its canonical id.
+        mujoco_version: of what would simulate it; None where MuJoCo does not.
+        time_limit: steps after which it truncates.
+        observation_size: numbers of an observation; None where only the environment itself knows.
+        action_size: numbers of a continuous action, 0 of one that is a whole number; None likewise.
+    """
+
+    env_id: str
+    mujoco_version: str | None = None
+    time_limit: int | None = None
+    observation_size: int | None = None
+    action_size: int | None = None
