@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from helpers.checkpoints import Checkpoint, Checkpoints, read_shared, resolve_ch
 from helpers.configuration import Parsed, Schema, defaults_of, identity_of
 from helpers.crash import install_crash_handler
 from helpers.deadline import Deadline
-from helpers.demos import demo_path, write_demo
+from helpers.demos.files import demo_path, file_name_of, space_attributes, write_demo
 from helpers.durable import write_atomically
 from helpers.episodes import Episode, run_episodes, summary
 from helpers.errors import BUG, DONE, CheckpointError, ConfigurationError, StorageError
@@ -177,7 +176,8 @@ class Evaluation:
         }
         made = []
         if self.config.save_traj:
-            made += [str(path) for path in self._save(episodes, policy)]
+            origin = {"policy_sha256": policy, **space_attributes(environment.single_action_space)}
+            made += [str(path) for path in self._save(episodes, origin)]
         made = [path for share in self.workers.allgather_json(made) for path in share]
         if self.workers.is_root:
             path = self.folder / f"evaluation_{self.config.iter_num}.json"
@@ -186,24 +186,25 @@ class Evaluation:
             print(table(returns, lengths, terminated, title=title), f"statistics: {path}", sep="\n")
             if made:
                 print(f"demonstrations: {made[0]} ... {len(made)} files")
+                print(f"next: python main.py --task=demos --expert_path={Path(made[0]).parent}")
             if self.config.render:
                 self._show(agent)
             if self.config.record:
                 self._film(agent)
 
-    def _save(self, episodes: Sequence[Episode], policy: str) -> list[Path]:
+    def _save(self, episodes: Sequence[Episode], origin: Mapping[str, Any]) -> list[Path]:
         """One demonstration file an episode."""
         env_id = self.config.env_id
         origin = {
             "env_id": env_id,
-            "policy_sha256": policy,
+            **origin,
             "run": self.folder.name,
             "iteration": self.iteration,
             "deterministic": self.config.deterministic,
             "mujoco_version": version("mujoco"),
             "gymnasium_version": version("gymnasium"),
         }
-        name = re.sub(r"[^\w.-]", "_", env_id)  # a task file's id holds a path
+        name = file_name_of(env_id)
         folder = Path(self.config.save_traj_dir) / name / self.folder.name
         paths = []
         for index, episode in enumerate(episodes, start=self.mine.start):
@@ -315,6 +316,9 @@ class Verification:
     def log(self, row: Mapping[str, Any]) -> None:
         """Keep a row."""
         self.rows.append(row)
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Nobody looks at them; the checkpoint says whether they come out the same."""
 
     def sync(self) -> None:
         """Nothing to write."""

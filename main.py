@@ -20,7 +20,9 @@ from helpers.checkpoints import Checkpoints
 from helpers.configuration import Parsed, defaults_of, identity_of
 from helpers.crash import install_crash_handler
 from helpers.deadline import Deadline
-from helpers.experiment import CONFIG_FILE, ExperimentInitializer
+from helpers.experiment import CONFIG_FILE, ExperimentInitializer, run_name
+from helpers.manifests import listed
+from helpers.policy_files import PolicyFiles
 from helpers.progress import Progress
 from helpers.seeding import Streams
 from helpers.stopwatch import profile
@@ -41,6 +43,13 @@ def main(argv: Sequence[str]) -> int:
     parsed = SCHEMA.parse_command_line(argv)
     if parsed.config.task == "train":
         return train(parsed, workers, argv)
+    if parsed.config.task == "demos":
+        return report_demos(parsed, workers)
+    if parsed.config.task == "migrate":
+        from agents.migration import bring_in
+
+        parts: dict[str, Any] = {"build": build, "resolve_env_id": resolve_env_id}
+        return bring_in(SCHEMA, parsed, workers, argv=argv, policy_files=policy_files, **parts)
     import evaluator
 
     if parsed.config.task == "eval":
@@ -48,10 +57,19 @@ def main(argv: Sequence[str]) -> int:
     return evaluator.verify_resume(SCHEMA, parsed, workers, build=build)
 
 
+def report_demos(parsed: Parsed, workers: Workers) -> int:
+    """--task=demos: what demonstrations are, without starting their environment."""
+    from environments.expected import expected_of
+    from helpers.demos.report import report
+
+    return report(parsed, workers, expected_of=expected_of)
+
+
 def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     """Train to the end, or until something asks to stop; the same command goes on."""
     config = parsed.config
     config = config.model_copy(update={"env_id": resolve_env_id(config.env_id)})
+    check_start(config, workers)
     experiment = ExperimentInitializer(config, workers, argv=argv)
     folder = experiment.folder
     install_crash_handler(workers, folder)
@@ -96,6 +114,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         progress=progress,
         deadline=deadline,
         elapsed=tracker.elapsed,
+        policies=policy_files(config, checkpoints, workers),
     )
     progress.message(f"environment: {config.env_id} by {orchestrator.environment.backend}")
     if checkpoint:
@@ -114,6 +133,34 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         run_lock.release(folder)
         farewell(folder, reason, iteration=orchestrator.iteration, workers=workers.size)
     return code
+
+
+def policy_files(config: Any, checkpoints: Checkpoints, workers: Workers) -> PolicyFiles:
+    """What writes a run's models for sharing, beside its checkpoints."""
+    from agents.model_states import models_of
+
+    return PolicyFiles(checkpoints.folder, config=config, workers=workers, states=models_of)
+
+
+def check_start(config: Any, workers: Workers) -> None:
+    """Refuse what cannot work before a simulator is started or a folder is made; collective."""
+    from agents.requirements import check_run
+    from environments.expected import expected_of
+    from environments.sizes import spaces_of
+
+    check_shares(config, workers)
+    saved = Path(config.runs_dir).expanduser() / run_name(config) / "checkpoints"
+    spaces, is_new = spaces_of(config.env_id), not listed(saved)
+    check_run(config, spaces, workers=workers, is_new=is_new, expected_of=expected_of)
+
+
+def check_shares(config: Any, workers: Workers) -> None:
+    """Refuse more workers than there are environments."""
+    if config.num_envs < workers.size:
+        raise errors.ConfigurationError(
+            f"num_envs={config.num_envs} is less than the {workers.size} workers.",
+            f"Give each worker an environment: --num_envs={workers.size}, or start fewer workers.",
+        )
 
 
 def farewell(folder: Path, reason: str | None, *, iteration: int, workers: int) -> None:
@@ -136,11 +183,7 @@ def build(config: Any, workers: Workers, **parts: Any) -> Any:
     from orchestrator import Orchestrator
 
     streams, mine = Streams(config.seed), workers.share(config.num_envs)
-    if config.num_envs < workers.size:
-        raise errors.ConfigurationError(
-            f"num_envs={config.num_envs} is less than the {workers.size} workers.",
-            f"Give each worker an environment: --num_envs={workers.size}, or start fewer workers.",
-        )
+    check_shares(config, workers)
     seeds = [streams.integer("training", i) for i in range(mine.start, mine.stop)]
     episodes = range(config.eval_episodes if config.eval_frequency else 0)
     test_seeds = [streams.integer("evaluation", i) for i in episodes[workers.share(len(episodes))]]
@@ -169,6 +212,7 @@ def build_agent(
     import torch
 
     from agents.factory import make_agent
+    from environments.expected import expected_of
 
     torch.set_num_threads(1)  # one core a worker
     return make_agent(
@@ -178,6 +222,7 @@ def build_agent(
         workers=workers,
         streams=streams,
         environments=environments,
+        expected=expected_of(config.env_id) if hasattr(config, "expert_path") else None,
     )
 
 

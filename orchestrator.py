@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,11 +15,13 @@ from agents.base import Agent, State, Transitions
 from helpers.episodes import Episode, run_episodes, summary
 from helpers.errors import NumericalError
 from helpers.stopwatch import Stopwatch, share_metrics
+from helpers.trackers.tracking import LENGTH, RETURN, REWARD
 from helpers.workers import Workers
 
 if TYPE_CHECKING:
     from helpers.checkpoints import Checkpoint, Checkpoints
     from helpers.deadline import Deadline
+    from helpers.policy_files import PolicyFiles
 
 
 # observations, rewards, terminated, truncated, infos
@@ -41,9 +44,10 @@ class VectorEnvironment(Protocol):
 
 
 class Tracker(Protocol):
-    """Takes one row of metrics an iteration."""
+    """Takes one row of metrics an iteration, and scalars at any step."""
 
     def log(self, row: Mapping[str, Any]) -> None: ...
+    def scalars(self, values: Mapping[str, float], step: int) -> None: ...
     def sync(self) -> None: ...
 
 
@@ -99,7 +103,12 @@ def rollout_generator(
     dtype: np.dtype,
     stopwatch: Stopwatch,
 ) -> Iterator[Transitions]:
-    """Rollouts of `agent.rollout_len` steps of every environment, for ever; `state` moves along."""
+    """Rollouts of `agent.rollout_len` steps of every environment, for ever; `state` moves along.
+
+    Those of an agent that takes none are empty, and no environment is stepped.
+    """
+    if not agent.rollout_len:
+        yield from repeat(_no_rollout(environment, state, dtype))
     while True:
         columns: list[tuple[np.ndarray, ...]] = []
         for _ in range(agent.rollout_len):
@@ -123,6 +132,24 @@ def rollout_generator(
         )
 
 
+def _no_rollout(
+    environment: VectorEnvironment,
+    state: RolloutState,
+    dtype: np.dtype,
+) -> Transitions:
+    """Arrays (0, N, ...)."""
+    lead, space = (0, environment.num_envs), environment.single_action_space
+    observations = np.empty((0, *state.observations.shape), dtype)
+    return Transitions(
+        observations=observations,
+        actions=np.empty((*lead, *(space.shape or ())), space.dtype),
+        rewards=np.empty(lead, dtype),
+        next_observations=observations,
+        terminated=np.empty(lead, np.bool_),
+        truncated=np.empty(lead, np.bool_),
+    )
+
+
 def shared_summary(episodes: Sequence[Episode], *, workers: Workers) -> dict[str, float]:
     """Statistics of the episodes of all workers, the same on each."""
     shares = workers.allgather_json([[e.return_, e.length] for e in episodes])
@@ -134,12 +161,13 @@ class Orchestrator:
     """Trains an agent, iteration after iteration, so that it can stop anywhere and go on exactly.
 
     Args:
-        agent: learns; this class calls `predict`, `update`, `state_dict` and nothing else.
+        agent: learns; this class calls `predict`, `update`, `state_dict` and, on it, knows `tracking`.
         environment: this worker's training environments.
         evaluation: this worker's evaluation environments, one an episode, and their seeds.
         config: the run's configuration.
         workers, checkpoints, tracker, progress, deadline: as their names say.
         elapsed: seconds that earlier sessions of this run trained.
+        policies: writes models for sharing, where that is wanted.
     """
 
     def __init__(
@@ -155,14 +183,16 @@ class Orchestrator:
         progress: Progress,
         deadline: Deadline,
         elapsed: float = 0.0,
+        policies: PolicyFiles | None = None,
     ) -> None:
         self.agent, self.environment, self.config = agent, environment, config
         self.evaluation = evaluation
         self.workers, self.checkpoints, self.deadline = workers, checkpoints, deadline
         self.tracker, self.progress, self.elapsed = tracker, progress, elapsed
+        self.policies = policies
         self.steps_per_iteration = (
-            agent.rollout_len * config.num_envs * agent.rollouts_per_iteration
-        )
+            agent.rollout_len * config.num_envs or 1
+        ) * agent.rollouts_per_iteration
         self.num_iterations = math.ceil(config.num_timesteps / self.steps_per_iteration)
         self.iteration = 0
         self.best_return: float | None = None
@@ -174,6 +204,11 @@ class Orchestrator:
             dtype=np.dtype(config.precision),
             stopwatch=workers.stopwatch,
         )
+        self.tracking = agent.tracking
+        self.tracking.writer.connect(tracker.scalars)
+        self.tracking.sources.append(self._track_episodes)
+        self._rewards = self.tracking.gather(REWARD)
+        self._episodes_tracked = 0
 
     def train(self, *, until: int | None = None) -> str | None:
         """Iterate to the end, or to iteration `until`; why it stopped early, or None."""
@@ -182,7 +217,7 @@ class Orchestrator:
             self.save()  # a dry run: an unwritable disk is found before hours of work
         stopwatch = self.workers.stopwatch
         stopwatch.start()
-        while self.iteration < last:
+        while self.iteration < last and not self.is_done:
             row = self.do_iteration()
             is_best = self._evaluate_if_due(row)
             self._sync_check_if_due()
@@ -197,16 +232,23 @@ class Orchestrator:
                 self.progress.update(row)
             reason = self.deadline.should_stop()
             due = self.iteration % self.config.save_frequency == 0
-            if due or is_best or reason or self.iteration == last:
+            if due or is_best or reason or self.iteration == last or self.is_done:
                 self.save(best=is_best)
-            if reason and self.iteration < last:
+            if reason and self.iteration < last and not self.is_done:
                 return reason
         return None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the agent has nothing more to learn; the same on every worker."""
+        return bool(getattr(self.agent, "is_done", False))
 
     def do_iteration(self) -> dict[str, Any]:
         """Sample rollouts, learn from each; the row of metrics."""
         metrics: dict[str, Any] = {}
         collecting = learning = 0.0
+        step = self.iteration * self.steps_per_iteration
+        steps = self.steps_per_iteration // self.agent.rollouts_per_iteration
         for _ in range(self.agent.rollouts_per_iteration):
             started = time.perf_counter()
             rollout = next(self.rollouts)
@@ -216,6 +258,18 @@ class Orchestrator:
                 metrics |= self.agent.update(rollout)
             collecting += collected - started
             learning += time.perf_counter() - collected
+            self._rewards.add(rollout.rewards)
+            self.tracking.advance(step, step + steps)
+            step += steps
+            if self.policies is not None:
+                end = self.num_iterations * self.steps_per_iteration
+                self.policies.write_if_due(
+                    step,
+                    self.agent,
+                    since=steps,
+                    is_last=step == end or self.is_done,
+                )
+        self.tracking.settle()
         metrics = self._episode_metrics() | metrics
         self.iteration += 1
         head = {"iteration": self.iteration, "step": self.iteration * self.steps_per_iteration}
@@ -232,9 +286,16 @@ class Orchestrator:
             "--policy_std_init); the last checkpoint is intact",
         )
 
+    def _track_episodes(self) -> None:
+        """Of those that ended since the last call."""
+        episodes = self.rollout_state.finished[self._episodes_tracked :]
+        self._episodes_tracked += len(episodes)
+        self.tracking.spread(RETURN, np.array([return_ for return_, _ in episodes]))
+        self.tracking.spread(LENGTH, np.array([length for _, length in episodes]))
+
     def _episode_metrics(self) -> dict[str, Any]:
         """Of the episodes that ended in this iteration, over all workers; collective."""
-        sums = self.rollout_state.drain()
+        sums, self._episodes_tracked = self.rollout_state.drain(), 0
         self.workers.sum_(sums)
         episodes, returns, lengths = sums
         row: dict[str, Any] = {"rollout/episodes": int(episodes), "rollout/return_mean": None}
@@ -246,7 +307,8 @@ class Orchestrator:
     def _evaluate_if_due(self, row: dict[str, Any]) -> bool:
         """Evaluate every `eval_frequency` iterations and at the end; whether it was the best yet."""
         frequency = self.config.eval_frequency
-        if not frequency or (self.iteration % frequency and self.iteration < self.num_iterations):
+        is_last = self.iteration >= self.num_iterations or self.is_done
+        if not frequency or (self.iteration % frequency and not is_last):
             return False
         started = time.perf_counter()
         with self.workers.stopwatch.evaluation:
@@ -278,6 +340,8 @@ class Orchestrator:
         started = time.perf_counter()
         with self.workers.stopwatch.saving:
             self.tracker.sync()
+            if self.policies is not None:
+                self.policies.sync()
             self.checkpoints.save(
                 self.iteration,
                 shared={"agent": self.agent.state_dict(), "best_return": self.best_return},
@@ -287,6 +351,7 @@ class Orchestrator:
                     "returns": self.rollout_state.returns,
                     "lengths": self.rollout_state.lengths,
                     "agent": self.agent.local_state_dict(),
+                    "tracking": self.tracking.state_dict(),
                 },
                 shards=self.agent.shards(),
                 best=best,
@@ -298,6 +363,7 @@ class Orchestrator:
         self.iteration = checkpoint.iteration
         self.agent.load_state_dict(checkpoint.shared["agent"])
         self.agent.load_local_state_dict(checkpoint.local.get("agent", {}), checkpoint.shards)
+        self.tracking.load_state_dict(checkpoint.local.get("tracking", {}))
         self.best_return = checkpoint.shared["best_return"]
         self.environment.load_state_dict(checkpoint.local["environment"])
         self.rollout_state.observations = checkpoint.local["observations"]

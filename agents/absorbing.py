@@ -34,7 +34,8 @@ def with_absorbing(transitions: Transitions) -> Transitions:
     count = int(ended.sum())
 
     def flat(array: np.ndarray) -> np.ndarray:
-        return array.reshape(-1, *array.shape[lead:])  # (T, N, ...) or (B, ...) -> (B, ...)
+        # (T, N, ...) or (B, ...) -> (B, ...); -1 would not know the rows of (B, 0)
+        return array.reshape(len(ended), *array.shape[lead:])
 
     def with_loops(array: np.ndarray) -> np.ndarray:
         loops = np.zeros((count, *array.shape[lead:]), dtype=array.dtype)

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.compiled import Steps
+from agents.compiled import Step
 from agents.flat import FlatParameters
-from helpers.workers import Workers
 
 Choose = Callable[[Tensor, Tensor | None, Mapping[str, Tensor]], Tensor]
 
@@ -40,7 +39,7 @@ class Acting:
     ) -> None:
         self.name, self.choose, self.parameters = name, choose, parameters
         self.others, self.native = dict(others), native
-        self._step: Steps | None = None
+        self._step: Step | None = None
 
     def __call__(self, observations: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
         """Actions (N, ...), a new array, for observations (N, obs_dim) as the networks take them."""
@@ -57,7 +56,7 @@ class Acting:
             actions: np.ndarray = self.choose(seen, random, self.others).numpy()
         return actions
 
-    def _make_step(self, seen: Tensor, random: Tensor) -> Steps:
+    def _make_step(self, seen: Tensor, random: Tensor) -> Step:
         with torch.inference_mode():
             form = self.choose(seen, random, self.others)
         tensors = {
@@ -75,11 +74,4 @@ class Acting:
             )
             t["actions"].copy_(actions)
 
-        return Steps(
-            self.name,
-            [act],
-            tensors | self.others,
-            sums=[],
-            workers=Workers.solo(),
-            native=True,
-        )
+        return Step(self.name, act, tensors | self.others, native=True)

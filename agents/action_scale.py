@@ -17,6 +17,7 @@ class ActionScale:
         is_discrete: whether they are choices, which have no scale.
         dim: A, the length of an action, or K, the number of choices.
         shape, dtype: of one action in the environment.
+        center, half: (A,) of the bounds, in the networks' numbers; vectors only.
 
     Raises:
         ConfigurationError: the space is neither a bounded vector nor a choice.
@@ -42,19 +43,19 @@ class ActionScale:
             )
         self.dim, self.shape, self.dtype = space.shape[0], space.shape, np.dtype(np.float32)
         low, high = space.low.astype(dtype), space.high.astype(dtype)
-        self._center, self._half = (low + high) / 2, (high - low) / 2
+        self.center, self.half = (low + high) / 2, (high - low) / 2
 
     def to_environment(self, actions: np.ndarray) -> np.ndarray:
         """Actions (N, A) in the environment's bounds; choices (N,) as they are."""
         if self.is_discrete:
             return actions
-        return (self._center + self._half * actions).astype(np.float32)
+        return (self.center + self.half * actions).astype(np.float32)
 
     def to_networks(self, actions: Tensor) -> Tensor:
         """Actions (B, A) in [-1, 1]; choices (B,) as they are."""
         if self.is_discrete:
             return actions
-        return (actions - torch.from_numpy(self._center)) / torch.from_numpy(self._half)
+        return (actions - torch.from_numpy(self.center)) / torch.from_numpy(self.half)
 
     @property
     def random_dim(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from helpers.shards import Shard
+from helpers.trackers.tracking import Tracking
 
 Metrics = Mapping[str, float]
 State = Mapping[str, Any]
@@ -56,10 +57,12 @@ def environment_reward(transitions: Transitions) -> np.ndarray:
 
 
 class Agent(Protocol):
-    """What acts and learns. Agents return metrics and never see a tracker."""
+    """What acts and learns. Agents return metrics and do not know which trackers show them."""
 
-    rollout_len: int  # steps of each environment between two updates
+    rollout_len: int  # steps of each environment between two updates; 0: none, an update is a step
     rollouts_per_iteration: int  # updates until metrics are reported, and a run can be saved
+    tracking: Tracking  # what it gathers for skrl's metrics, and a user for his own
+    # is_done: bool, where an agent can know that it has nothing more to learn; without it, never
 
     def predict(
         self,

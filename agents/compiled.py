@@ -1,8 +1,9 @@
 """Gradient steps as native code: plain torch, traced once, compiled ahead of time and kept on disk.
 
 A gradient step of small networks is a hundred small operations, each of which costs torch more than its
-arithmetic. `Steps` traces the whole of it (gather, loss, backward, clipping, Adam) on tensors whose memory
-stays where it is, and has Inductor make one function of it. What is traced is what `--no-compile` runs.
+arithmetic. `Step` traces a gradient (gather, loss, backward) on tensors whose memory stays where it is, and has
+Inductor make one function of it. What is traced is what `--no-compile` runs. Matrix products and Adam are
+native in themselves (linear.py, flat.py): parameters that change within a traced function are copied by it.
 """
 
 from __future__ import annotations
@@ -21,100 +22,73 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from agents.linear import OPERATIONS
 from helpers.native import cache_folder, machine
-from helpers.workers import Workers
 
 _log = logging.getLogger(__name__)
 Piece = Callable[[Mapping[str, Tensor]], None]
 Run = Callable[[list[Tensor]], Any]
-FORMAT = 1  # of what is kept on disk
-_taught: set[Any] = set()
+FORMAT = 2  # of what is kept on disk
 
 
-class Steps:
-    """A gradient step made of pieces; between two of them, the workers sum a gradient.
-
-    A lone worker runs all pieces as one function, several workers one function a piece.
+class Step:
+    """A function of named tensors that changes some of them in place, as native code.
 
     Args:
         name: for messages and the cache.
-        pieces: functions of named tensors that change some of them in place and return nothing.
-            They may branch on configuration, not on what a tensor holds.
-        tensors: all that the pieces read and change. Memory, shapes and dtypes stay; the caller
+        piece: the function. It may branch on configuration, not on what a tensor holds.
+        tensors: all that the piece reads and changes. Memory, shapes and dtypes stay; the caller
             writes inputs into them or hands others of the same form to `__call__`.
-        sums: after each piece but the last, the tensors that are summed over the workers.
-        workers: who take part.
-        native: whether to compile; otherwise the pieces run as they are.
+        native: whether to compile; otherwise the piece runs as it is.
     """
 
     def __init__(
         self,
         name: str,
-        pieces: Sequence[Piece],
+        piece: Piece,
         tensors: Mapping[str, Tensor],
         *,
-        sums: Sequence[Sequence[str]],
-        workers: Workers,
         native: bool,
     ) -> None:
-        assert len(sums) == len(pieces) - 1
-        self.name, self.workers, self.native = name, workers, native
+        self.name, self.piece, self.native = name, piece, native
         self.tensors = dict(tensors)
-        self._sums = sums
-        alone = workers.size == 1
-        self._pieces = [_in_turn(pieces)] if alone else list(pieces)
-        self._runs: list[Run] = []
+        self._run: Run | None = None
 
     def __call__(self, **inputs: Tensor) -> None:
-        """Take the step; collective. `inputs` replace tensors of the same names."""
-        if not inputs.keys() <= self.tensors.keys():
-            raise KeyError(f"{self.name} has no {sorted(inputs.keys() - self.tensors.keys())}")
-        self.tensors.update(inputs)
-        if not self._runs:
-            self._runs = [self._prepared(i) for i in range(len(self._pieces))]
-        tensors = list(self.tensors.values())
-        for i, run in enumerate(self._runs):
-            run(tensors)
-            if i < len(self._runs) - 1:
-                for name in self._sums[i]:
-                    self.workers.sum_(self.tensors[name])
+        """Take the step. `inputs` replace tensors of the same names."""
+        if inputs:
+            if not inputs.keys() <= self.tensors.keys():
+                raise KeyError(f"{self.name} has no {sorted(inputs.keys() - self.tensors.keys())}")
+            self.tensors.update(inputs)
+        if self._run is None:
+            self._run = self._prepared()
+        self._run(list(self.tensors.values()))
 
-    def _prepared(self, number: int) -> Run:
-        """A piece as a function of the list of tensors."""
-        names, piece = list(self.tensors), self._pieces[number]
+    def _prepared(self) -> Run:
+        """The piece as a function of the list of tensors."""
+        names, piece = list(self.tensors), self.piece
 
         def eager(tensors: list[Tensor]) -> None:
             piece(dict(zip(names, tensors, strict=True)))
 
         if not self.native:
             return eager
-        part = f" ({number + 1} of {len(self._pieces)})" if len(self._pieces) > 1 else ""
         try:
-            return _compiled(f"{self.name}{part}", eager, list(self.tensors.values()))
+            return _compiled(self.name, eager, list(self.tensors.values()))
         except Exception as error:  # noqa: BLE001  # whatever it is, torch goes on, slower
             _log.warning(
-                "%s%s could not be compiled, it runs in torch, several times slower: %s: %s",
+                "%s could not be compiled, it runs in torch, several times slower: %s: %s",
                 self.name,
-                part,
                 type(error).__name__,
                 (str(error).strip().splitlines() or ["no more is known"])[0],
             )
             return eager
 
 
-def _in_turn(pieces: Sequence[Piece]) -> Piece:
-    def all_of_them(tensors: Mapping[str, Tensor]) -> None:
-        for piece in pieces:
-            piece(tensors)
-
-    return all_of_them
-
-
 def _compiled(name: str, function: Run, tensors: list[Tensor]) -> Run:
     """The function as native code, from the disk or compiled now."""
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    _let_inductor_use_onednn()
     examples = [tensor.clone() for tensor in tensors]
     with _one_thread():
         graph = make_fx(lambda *given: function(list(given)))(*examples)
@@ -152,7 +126,13 @@ def _compile(graph: torch.fx.GraphModule, tensors: list[Tensor], path: Path) -> 
             made = torch._inductor.aoti_compile_and_package(
                 exported,
                 package_path=f"{folder}/made.pt2",
-                inductor_configs={"compile_threads": 1, "cpp.threads": 1},
+                inductor_configs={
+                    "compile_threads": 1,
+                    "cpp.threads": 1,
+                    "aot_inductor.custom_ops_to_c_shims": {
+                        operation: [declaration] for operation, declaration in OPERATIONS.values()
+                    },
+                },
             )
             Path(str(made)).rename(path)
         finally:
@@ -171,32 +151,3 @@ class _one_thread:
 
     def __exit__(self, *unused: object) -> None:
         torch.set_num_threads(self._threads)
-
-
-def _let_inductor_use_onednn() -> None:
-    """Let a traced oneDNN product be compiled to a call of oneDNN.
-
-    Inductor itself takes that operation only with weights that never change, which it packs.
-    """
-    from torch._inductor import ir, lowering, mkldnn_ir
-
-    operation = torch.ops.mkldnn._linear_pointwise.default
-    if operation in _taught:
-        return
-
-    def product(x: Any, weight: Any, bias: Any, attr: str, scalars: Any, algorithm: Any) -> Any:
-        realize = ir.ExternKernel.realize_input
-        inputs = [realize(x), realize(weight)]
-        for matrix in inputs:
-            matrix.freeze_layout()
-        constants = [attr, scalars or [-1], algorithm]
-        if bias is None:
-            constants.insert(0, None)
-        else:
-            inputs.append(ir.ExternKernel.require_contiguous(realize(bias)))
-        size = [x.get_size()[0], weight.get_size()[0]]
-        layout = ir.FixedLayout(device=x.get_device(), dtype=x.get_dtype(), size=size)
-        return ir.TensorBox.create(mkldnn_ir.LinearUnary(layout, inputs, constants))
-
-    lowering.register_lowering(operation, type_promotion_kind=None)(product)
-    _taught.add(operation)

@@ -14,6 +14,9 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from agents.configs_cloning import BCConfig, DaggerConfig
+from agents.configs_demos import DemosConfig
+from agents.configs_imitation import ImitationSettings, families
 from agents.configs_replay import CrossQConfig, DDPGConfig, DQNConfig, SACConfig, TD3Config
 from agents.shared_settings import (
     LARGEST_BATCH,
@@ -244,65 +247,6 @@ def _divisors(number: int) -> list[int]:
     return sorted({*small, *(number // each for each in small)})
 
 
-class DemonstrationSettings(Settings):
-    """Where expert trajectories lie and how many are used. The imitation agents will read these;
-    until then, and for every other algorithm, they are accepted with a warning."""
-
-    expert_path: str | None = setting(
-        None,
-        "folder of demonstrations",
-        group="demonstrations",
-        example="data/demos/Hopper-v5",
-    )
-    num_demos: int | None = setting(
-        None,
-        "demonstrations used, in alphabetical order of their files; unset is all",
-        group="demonstrations",
-        unit="episodes",
-        ge=0,
-        example="16",
-    )
-    expert_demo_subsample: bool = setting(
-        True,
-        "keep some of each demonstration's transitions only",
-        group="demonstrations",
-    )
-    expert_demo_subsample_rate: int = setting(
-        20,
-        "keep one transition out of this many",
-        group="demonstrations",
-        unit="transitions",
-        ge=1,
-    )
-    wrap_absorb: bool = setting(
-        False,
-        "add absorbing states after the ends of episodes",
-        group="demonstrations",
-    )
-
-
-class DiscriminatorSettings(Settings):
-    """What tells expert from policy; read by the imitation agents, as above."""
-
-    d_perception_stack: str = setting(
-        "mlp_64",
-        "hidden layers of the discriminator",
-        group="discriminator",
-        form=STACK_FORM,
-        pattern=STACK_PATTERN,
-    )
-    d_lr: float = setting(3e-4, "Adam step size of the discriminator", group="discriminator", gt=0)
-    d_batch_norm: bool = setting(
-        True,
-        "running standardisation of the discriminator's observations",
-        group="discriminator",
-    )
-
-
-class ImitationSettings(DemonstrationSettings, DiscriminatorSettings):
-    """What the imitation algorithms add to their learner's settings."""
-
-
 ALGORITHMS: Mapping[str, type[RunConfig]] = {
     "ppo": PPOConfig,
     "sac": SACConfig,
@@ -310,9 +254,13 @@ ALGORITHMS: Mapping[str, type[RunConfig]] = {
     "ddpg": DDPGConfig,
     "crossq": CrossQConfig,
     "dqn": DQNConfig,
+    "bc": BCConfig,
+    "dagger": DaggerConfig,
+    **families({"ppo": PPOConfig, "sac": SACConfig, "td3": TD3Config}),
 }
 OTHER_OWNERS: Mapping[str, type[Settings]] = {"the imitation algorithms": ImitationSettings}
-SCHEMA = Schema(ALGORITHMS, other_owners=OTHER_OWNERS)
+TASKS: Mapping[str, type[RunConfig]] = {"demos": DemosConfig}
+SCHEMA = Schema(ALGORITHMS, other_owners=OTHER_OWNERS, tasks=TASKS)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from agents.shared_settings import LARGEST_BATCH, STACK_FORM, STACK_PATTERN, ObservationSettings
+from agents.shared_settings import (
+    LARGEST_BATCH,
+    STACK_FORM,
+    STACK_PATTERN,
+    ActionKind,
+    ObservationSettings,
+)
 from helpers.run_config import RunConfig, cross_field_error
 from helpers.settings import setting
 
 
 class ReplayConfig(ObservationSettings, RunConfig):
     """What every learner with a replay memory has."""
+
+    ACTIONS: ClassVar[ActionKind] = "continuous"
 
     num_envs: int = setting(
         2,
@@ -114,7 +122,7 @@ class ReplayConfig(ObservationSettings, RunConfig):
         form=STACK_FORM,
         pattern=STACK_PATTERN,
     )
-    q_lr: float = setting(3e-4, "Adam step size of the critics", group="critic", gt=0)
+    q_lr: float = setting(1e-3, "Adam step size of the critics", group="critic", gt=0)
     gamma: float = setting(0.99, "discount of a step", group="critic", ge=0, le=1)
     polyak: float = setting(
         0.005,
@@ -163,6 +171,11 @@ class ReplayConfig(ObservationSettings, RunConfig):
         ge=1,
         le=LARGEST_BATCH,
     )
+    lr_schedule: Literal["constant", "linear"] = setting(
+        "constant",
+        "step sizes stay, or fall to 0 at num_timesteps",
+        group="optimisation",
+    )
     clip_norm: float = setting(
         0.0,
         "largest norm of a gradient, after it is averaged over workers; 0 or less is no limit",
@@ -198,6 +211,25 @@ class ReplayConfig(ObservationSettings, RunConfig):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _check_memory(self) -> ReplayConfig:
+        """The memory holds a minibatch, and the steps that a target sums."""
+        rows = self.mem_size // self.num_envs
+        if self.task == "eval":
+            return self
+        if self.mem_size < self.batch_size:
+            raise cross_field_error(
+                f"mem_size={self.mem_size} is less than batch_size={self.batch_size}.",
+                f"This works: --mem_size={self.batch_size}.",
+            )
+        if self.n_step > rows:
+            raise cross_field_error(
+                f"n_step={self.n_step} is more than the {rows} steps of each environment that "
+                f"mem_size={self.mem_size} holds for num_envs={self.num_envs}.",
+                f"This works: --n_step={rows}, or --mem_size={self.n_step * self.num_envs}.",
+            )
+        return self
+
 
 class SACConfig(ReplayConfig):
     """Soft actor-critic (docs/sac.md)."""
@@ -210,7 +242,7 @@ class SACConfig(ReplayConfig):
         gt=0,
     )
     temperature_lr: float = setting(
-        3e-4,
+        1e-3,
         "Adam step size of the temperature's logarithm",
         group="policy",
         gt=0,
@@ -293,6 +325,7 @@ class DDPGConfig(ReplayConfig):
     """Deep deterministic policy gradient (docs/ddpg.md)."""
 
     algo: Literal["ddpg"] = setting("ddpg", "what learns", group="run")
+    p_lr: float = setting(1e-3, "Adam step size of the policy", group="policy", gt=0)
     exploration_std: float = setting(
         0.1,
         "deviation of the noise on a rollout's actions, of half the action's range",
@@ -303,6 +336,8 @@ class DDPGConfig(ReplayConfig):
 
 class DQNConfig(ReplayConfig):
     """Deep Q-learning (docs/dqn.md)."""
+
+    ACTIONS: ClassVar[ActionKind] = "discrete"
 
     algo: Literal["dqn"] = setting("dqn", "what learns", group="run")
     epsilon_end: float = setting(

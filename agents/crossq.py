@@ -35,6 +35,16 @@ class CrossQ(ReplayLearner):
         "policy/entropy",
         "policy/temperature",
     )
+    TRACKED = (
+        "Loss / Critic loss",
+        "Q-network / Q1",
+        "Q-network / Q2",
+        "Target / Target",
+        "Loss / Policy loss",
+        "",
+        "Coefficient / Entropy coefficient",
+        "Loss / Entropy loss",
+    )
 
     def make_modules(self) -> dict[str, nn.Module]:
         """Actor, temperature and critics, each a segment."""
@@ -54,10 +64,9 @@ class CrossQ(ReplayLearner):
 
     def make_optimizers(self) -> dict[str, FlatAdam]:
         """One for the critics, one for policy and temperature."""
-        adam = {"beta1": BETA1, "epsilon": 1e-8}
         return {
-            "critic": FlatAdam(self.parameters, ["critic"], **adam),
-            "policy": FlatAdam(self.parameters, ["policy", "temperature"], **adam),
+            "critic": self.adam("critic", beta1=BETA1),
+            "policy": self.adam("policy", "temperature", beta1=BETA1),
         }
 
     def make_kept(self) -> dict[str, Tensor]:
@@ -92,20 +101,19 @@ class CrossQ(ReplayLearner):
         """The critics; every `policy_delay` updates also policy and temperature; collective."""
         config = self.config
         self.kept["renormalise"].fill_(self.updates >= config.renorm_warm_up)
-        self.optimizers["critic"].begin({"critic": config.q_lr})
-        critic_sums = ("critic.gradients", "critic_statistics")
-        if (self.updates + 1) % config.policy_delay:
-            pieces = [self._critic_gradient, self._critic_step]
-            self.run("update of the critics", pieces, sums=[critic_sums])
-            return
-        self.optimizers["policy"].begin(
-            {"policy": config.p_lr, "temperature": config.temperature_lr},
-        )
-        self.run(
-            "update",
-            [self._critic_gradient, self._policy_gradient, self._finish],
-            sums=[critic_sums, ("policy.gradients", "policy_statistics")],
-        )
+        statistics = "critic_statistics"
+        sizes = {"critic": config.q_lr}
+        self.descend("critic", self._critic_gradient, sizes, sums=[statistics])
+        self._move(statistics, slice(self.boundary, None))
+        if (self.updates + 1) % config.policy_delay == 0:
+            statistics = "policy_statistics"
+            sizes = {"policy": config.p_lr, "temperature": config.temperature_lr}
+            self.descend("policy", self._policy_gradient, sizes, sums=[statistics])
+            self._move(statistics, slice(self.boundary))
+
+    def _move(self, name: str, where: slice) -> None:
+        """Let running statistics move towards those of a minibatch."""
+        self.kept["statistics"][where].lerp_(self.kept[name][where], MOMENTUM)
 
     def _training(self, t: Tensors, parts: int) -> Statistics:
         """Statistics of the minibatch itself, which consists of `parts` like ordered parts."""
@@ -140,22 +148,17 @@ class CrossQ(ReplayLearner):
             values = values[:, :count]
             loss = losses.critics_loss(values, target, t["weight"])
             t["error"].copy_((values - target).detach().abs().mean(0))
+            self.tally.spread(t, 1, values, target)
             numbers = [loss.detach(), *values.detach().mean(-1), target.mean()]
             return loss, (torch.stack(numbers), statistics.sums(self.local_share))
 
         gradient, (metrics, sums) = self.parameters.gradient(loss, t["values"], of=["critic"])
         t["critic.gradients"].copy_(gradient * self.local_share)
         t["critic_statistics"].copy_(sums)
-        t["metrics"][:4].add_(metrics * self.local_share)
-
-    def _critic_step(self, t: Tensors) -> None:
-        """A step of the critics; their running statistics move."""
-        self.descend(t, "critic")
-        t["statistics"][self.boundary :].lerp_(t["critic_statistics"][self.boundary :], MOMENTUM)
+        self.tally.add(t, 0, metrics)
 
     def _policy_gradient(self, t: Tensors) -> None:
-        """A step of the critics; then this worker's share of the others' gradient, under these."""
-        self._critic_step(t)
+        """This worker's share of the gradient of policy and temperature, and of the statistics."""
         batch, noise = self.samples_of(t), t["noise"][:, self.action_dim :]
         goal = -self.config.target_entropy_scale * self.action_dim
 
@@ -167,17 +170,12 @@ class CrossQ(ReplayLearner):
             weight = self.temperature()
             policy_loss = losses.soft_policy_loss(log_prob, value, weight.detach())
             temperature_loss = losses.temperature_loss(weight, log_prob.detach(), goal)
-            numbers = torch.stack([policy_loss, -log_prob.mean(), weight.squeeze(0)]).detach()
-            return policy_loss + temperature_loss, (numbers, statistics.sums(self.local_share))
+            numbers = [policy_loss, -log_prob.mean(), weight.squeeze(0), temperature_loss]
+            extras = torch.stack(numbers).detach(), statistics.sums(self.local_share)
+            return policy_loss + temperature_loss, extras
 
         segments = ["policy", "temperature"]
         gradient, (metrics, sums) = self.parameters.gradient(loss, t["values"], of=segments)
         t["policy.gradients"].copy_(gradient * self.local_share)
         t["policy_statistics"].copy_(sums)
-        # Counted once for each update that waited for this one, so that means over updates are right.
-        t["metrics"][4:].add_(metrics * (self.local_share * self.config.policy_delay))
-
-    def _finish(self, t: Tensors) -> None:
-        """A step of policy and temperature; the policy's running statistics move."""
-        self.descend(t, "policy")
-        t["statistics"][: self.boundary].lerp_(t["policy_statistics"][: self.boundary], MOMENTUM)
+        self.tally.add(t, 4, metrics, steps=self.config.policy_delay)

@@ -24,6 +24,8 @@ class DDPG(ReplayLearner):
     """A `Learner`: a deterministic policy and a critic, with slow copies of both."""
 
     METRICS = ("critic/loss", "critic/value_1", "critic/target", "policy/loss")
+    TRACKED = ("Loss / Critic loss", "Q-network / Q1", "Target / Target", "Loss / Policy loss")
+    ADDS_NOISE = True
 
     def make_modules(self) -> dict[str, nn.Module]:
         """Actor and critic, each a segment."""
@@ -38,9 +40,7 @@ class DDPG(ReplayLearner):
 
     def make_optimizers(self) -> dict[str, FlatAdam]:
         """One for the critic, one for the policy."""
-        return {
-            name: FlatAdam(self.parameters, [name], epsilon=1e-8) for name in ("critic", "policy")
-        }
+        return {name: self.adam(name) for name in ("critic", "policy")}
 
     def make_kept(self) -> dict[str, Tensor]:
         """The slow parameters, of both networks."""
@@ -62,13 +62,10 @@ class DDPG(ReplayLearner):
 
     def gradient_step(self) -> None:
         """The critic, the policy, the slow networks; collective."""
-        self.optimizers["critic"].begin({"critic": self.config.q_lr})
-        self.optimizers["policy"].begin({"policy": self.config.p_lr})
-        self.run(
-            "update",
-            [self._critic_gradient, self._policy_gradient, self._finish],
-            sums=[["critic.gradients"], ["policy.gradients"]],
-        )
+        config = self.config
+        self.descend("critic", self._critic_gradient, {"critic": config.q_lr})
+        self.descend("policy", self._policy_gradient, {"policy": config.p_lr})
+        self.kept["slow"].lerp_(self.parameters.values, config.polyak)
 
     def _critic_gradient(self, t: Tensors) -> None:
         """This worker's share of the critic's gradient."""
@@ -89,27 +86,22 @@ class DDPG(ReplayLearner):
             values = self.critic(batch["critic_input"], batch["action"])
             loss = losses.critics_loss(values, target, t["weight"])
             t["error"].copy_((values - target).detach().abs().mean(0))
+            self.tally.spread(t, 1, values, target)
             return loss, torch.stack([loss.detach(), values.detach().mean(), target.mean()])
 
         gradient, metrics = self.parameters.gradient(loss, t["values"], of=["critic"])
         t["critic.gradients"].copy_(gradient * self.local_share)
-        t["metrics"][:3].add_(metrics * self.local_share)
+        self.tally.add(t, 0, metrics)
 
     def _policy_gradient(self, t: Tensors) -> None:
-        """A step of the critic; then this worker's share of the policy's gradient, under it."""
-        self.descend(t, "critic")
+        """This worker's share of the policy's gradient."""
         batch = self.samples_of(t)
 
         def loss() -> tuple[Tensor, Tensor]:
             action = self.actor(batch["policy_input"])
             loss = -self.critic(batch["critic_input"], action)[0].mean()
-            return loss, loss.detach()
+            return loss, loss.detach().unsqueeze(0)
 
         gradient, loss_ = self.parameters.gradient(loss, t["values"], of=["policy"])
         t["policy.gradients"].copy_(gradient * self.local_share)
-        t["metrics"][3].add_(loss_ * self.local_share)
-
-    def _finish(self, t: Tensors) -> None:
-        """A step of the policy; the slow networks follow."""
-        self.descend(t, "policy")
-        t["slow"].lerp_(t["values"], self.config.polyak)
+        self.tally.add(t, 3, loss_)

@@ -18,6 +18,7 @@ from agents.flat import FlatAdam
 from agents.replay import ReplayLearner
 from agents.replay_networks import ChoiceValues
 from agents.shared_settings import hidden_sizes
+from helpers.trackers.tracking import EPSILON
 
 Tensors = Mapping[str, Tensor]
 
@@ -26,6 +27,7 @@ class DQN(ReplayLearner):
     """A `Learner`: values of the choices, with a slow copy that is renewed now and then."""
 
     METRICS = ("critic/loss", "critic/value", "critic/target")
+    TRACKED = ("Loss / Q-network loss", "", "Target / Target")
     EXPLORATION = "uniform"
 
     def make_modules(self) -> dict[str, nn.Module]:
@@ -40,7 +42,7 @@ class DQN(ReplayLearner):
 
     def make_optimizers(self) -> dict[str, FlatAdam]:
         """One for the values."""
-        return {"critic": FlatAdam(self.parameters, ["critic"], epsilon=1e-8)}
+        return {"critic": self.adam("critic")}
 
     def make_kept(self) -> dict[str, Tensor]:
         """The slow parameters."""
@@ -86,6 +88,8 @@ class DQN(ReplayLearner):
         reward: RewardFunction = environment_reward,
     ) -> Metrics:
         """Renew the slow copy where a multiple of its period is passed, then learn; collective."""
+        if self.steps >= self.config.warm_up:
+            self.track_data(EPSILON, self.epsilon)
         period = self.config.slow_period
         if (self.steps + self.config.rollout_len) // period > self.steps // period:
             self.kept["slow"].copy_(self.parameters.values)
@@ -94,8 +98,7 @@ class DQN(ReplayLearner):
 
     def gradient_step(self) -> None:
         """One step of the values; collective."""
-        self.optimizers["critic"].begin({"critic": self.config.q_lr})
-        self.run("update", [self._gradient, self._finish], sums=[["critic.gradients"]])
+        self.descend("critic", self._gradient, {"critic": self.config.q_lr})
 
     def _gradient(self, t: Tensors) -> None:
         """This worker's share of the gradient: the quick net chooses, the slow one values."""
@@ -120,11 +123,9 @@ class DQN(ReplayLearner):
             value = values.gather(-1, batch["action"].unsqueeze(-1)).squeeze(-1)
             loss = losses.huber_loss(value, target, t["weight"])
             t["error"].copy_((value - target).detach().abs())
+            self.tally.spread(t, 2, target)
             return loss, torch.stack([loss.detach(), value.detach().mean(), target.mean()])
 
         gradient, metrics = self.parameters.gradient(loss, t["values"], of=["critic"])
         t["critic.gradients"].copy_(gradient * self.local_share)
-        t["metrics"].add_(metrics * self.local_share)
-
-    def _finish(self, t: Tensors) -> None:
-        self.descend(t, "critic")
+        self.tally.add(t, 0, metrics)

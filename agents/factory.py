@@ -6,10 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from agents.base import Agent
+from agents.requirements import check_actions
 
 if TYPE_CHECKING:
     import gymnasium
 
+    from helpers.demos.episode import Expected
     from helpers.seeding import Streams
     from helpers.workers import Workers
 
@@ -21,7 +23,10 @@ CLASSES = {
     "ddpg": "DDPG",
     "dqn": "DQN",
     "crossq": "CrossQ",
+    "bc": "BC",
+    "dagger": "Dagger",
 }
+IMITATIONS = ("gail", "airl", "sam", "dac", "red")  # a reward model over `config.learner`
 
 
 def make_agent(
@@ -32,15 +37,37 @@ def make_agent(
     workers: Workers,
     streams: Streams,
     environments: slice,
+    expected: Expected | None = None,
 ) -> Agent:
-    """The agent that `config.algo` names, on this worker's `environments` (global indices)."""
-    module = import_module(f"agents.{config.algo}")
-    agent: Agent = getattr(module, CLASSES[config.algo])(
-        observation_space=observation_space,
-        action_space=action_space,
-        config=config,
-        workers=workers,
-        streams=streams,
-        environments=environments,
-    )
-    return agent
+    """The agent that `config.algo` names, on this worker's `environments` (global indices).
+
+    Args:
+        observation_space, action_space: of one environment.
+        config: the run's configuration.
+        workers: who learns together.
+        streams: the run's random streams.
+        environments: this worker's.
+        expected: what the environment asks of demonstrations; None compares them with one another.
+
+    Raises:
+        ConfigurationError: the algorithm does not take such actions, or such demonstrations.
+    """
+    check_actions(config, action_space)
+    spaces: dict[str, Any] = {"observation_space": observation_space, "action_space": action_space}
+    parts: dict[str, Any] = {
+        **spaces,
+        "config": config,
+        "workers": workers,
+        "streams": streams,
+        "environments": environments,
+    }
+    is_imitation = config.algo in IMITATIONS
+    name = config.learner if is_imitation else config.algo
+    agent: Agent = getattr(import_module(f"agents.{name}"), CLASSES[name])(**parts)
+    if not is_imitation:
+        return agent
+    from agents.demonstrations import load_demonstrations
+    from agents.imitation import ImitationAgent
+
+    shown = config if config.task != "eval" else config.model_copy(update={"num_demos": 0})
+    return ImitationAgent(agent, load_demonstrations(shown, expected, **spaces), **parts)

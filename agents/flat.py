@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from helpers.native import build
 
 ALIGNMENT = 16  # elements: every parameter starts on a 64-byte boundary (float32)
 
@@ -162,11 +165,12 @@ class FlatAdam:
         segments: which part of it; all if None. Each has a step size of its own.
         beta1: decay of the first moment.
         epsilon: added to the root of the second moment.
+        native: whether to step by kernels/adam.c, in one pass over memory, where that can be had.
 
     Attributes:
         moment1, moment2: (P',) running means of the gradient and of its square.
         steps: updates so far.
-        rates: (1 + segments,) what the next update needs of the step count and the step sizes.
+        where: their place in the flat vector.
     """
 
     BETA2 = 0.999
@@ -178,42 +182,79 @@ class FlatAdam:
         *,
         beta1: float = 0.9,
         epsilon: float = 1e-5,
+        native: bool = False,
     ) -> None:
         self.parameters, self.beta1, self.epsilon = parameters, beta1, epsilon
         self.segments = tuple(segments or parameters.segments)
         self.where = parameters.span(self.segments)
         size, dtype = self.where.stop - self.where.start, parameters.values.dtype
         self.moment1, self.moment2 = _aligned_zeros(size, dtype), _aligned_zeros(size, dtype)
-        self.rates = torch.zeros(1 + len(self.segments), dtype=dtype)
-        self._rates = self.rates.numpy()  # the same memory, quicker to write
         self.steps = 0
-
-    def begin(self, step_sizes: Mapping[str, float]) -> None:
-        """Count the update that `step_` makes, and set its `rates`; step sizes by segment."""
-        self.steps += 1
-        correction1 = 1.0 - self.beta1**self.steps
-        self._rates[0] = 1.0 / math.sqrt(1.0 - self.BETA2**self.steps)
-        self._rates[1:] = [step_sizes[name] / correction1 for name in self.segments]
+        self._lengths = [
+            parameters.segments[name].stop - parameters.segments[name].start
+            for name in self.segments
+        ]
+        library = build("agents/kernels/adam.c") if native and dtype == torch.float32 else None
+        self._kernel = None if library is None else self._prepared(library)
 
     def step_(
         self,
-        values: Tensor,
-        gradients: Tensor,
+        step_sizes: Mapping[str, float],
         *,
-        moment1: Tensor,
-        moment2: Tensor,
-        rates: Tensor,
-    ) -> None:
-        """Move `values` (P,) against gradients (P',); a function of what it is given, so traceable."""
-        moment1.lerp_(gradients, 1.0 - self.beta1)
-        moment2.mul_(self.BETA2).addcmul_(gradients, gradients, value=1.0 - self.BETA2)
-        lengths = [
-            self.parameters.segments[name].stop - self.parameters.segments[name].start
-            for name in self.segments
+        clip_norm: float = 0.0,
+        want_norm: bool = True,
+    ) -> float:
+        """Move the parameters against `parameters.gradients`.
+
+        Args:
+            step_sizes: by segment.
+            clip_norm: the gradient's largest Euclidean norm, by which it is scaled down; <= 0: none.
+            want_norm: whether the norm is asked for where it does not clip; a pass over memory.
+
+        Returns:
+            The norm before.
+        """
+        self.steps += 1
+        correction1 = 1.0 - self.beta1**self.steps
+        root = 1.0 / math.sqrt(1.0 - self.BETA2**self.steps)
+        rates = [step_sizes[name] / correction1 for name in self.segments]
+        if self._kernel is not None:
+            return self._kernel(rates, root, clip_norm, want_norm)
+        gradients = self.parameters.gradients[self.where]
+        norm = clip_norm_(gradients, clip_norm)
+        self.moment1.lerp_(gradients, 1.0 - self.beta1)
+        self.moment2.mul_(self.BETA2).addcmul_(gradients, gradients, value=1.0 - self.BETA2)
+        change = self.moment1 / (self.moment2.sqrt() * root + self.epsilon)
+        for part, rate in zip(change.split(self._lengths), rates, strict=True):
+            part.mul_(rate)
+        self.parameters.values[self.where] -= change
+        return norm.item()
+
+    def _prepared(self, library: ctypes.CDLL) -> Callable[..., float]:
+        """The C function on this optimizer's memory."""
+        library.adam.restype = ctypes.c_float
+        count = len(self._lengths)
+        rates_type = ctypes.c_float * count
+        fixed = [
+            ctypes.c_int64(count),
+            (ctypes.c_int64 * count)(*self._lengths),
+            *(
+                ctypes.c_void_p(tensor.data_ptr())
+                for tensor in (
+                    self.parameters.values[self.where],
+                    self.parameters.gradients[self.where],
+                    self.moment1,
+                    self.moment2,
+                )
+            ),
+            *map(ctypes.c_float, (1.0 - self.beta1, 1.0 - self.BETA2, self.epsilon)),
         ]
-        rate = torch.cat([rates[1 + i].expand(length) for i, length in enumerate(lengths)])
-        change = rate * moment1 / (moment2.sqrt() * rates[0] + self.epsilon)
-        values[self.where] -= change
+
+        def step(rates: Sequence[float], root: float, clip_norm: float, want_norm: bool) -> float:
+            varying = ctypes.c_float(root), ctypes.c_float(clip_norm), ctypes.c_int64(want_norm)
+            return float(library.adam(*fixed, *varying, rates_type(*rates)))
+
+        return step
 
     def state_dict(self) -> dict[str, Tensor | int]:
         """Moments and step count."""

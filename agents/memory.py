@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.base import Transitions
+from agents.base import RewardFunction, Transitions
 from agents.records import Records, allocated, as_columns, from_columns, record_dtype
 from agents.sum_tree import SumTree
 from helpers.errors import CheckpointError, NumericalError
@@ -216,6 +216,15 @@ class ReplayMemory:
 
     def _look_ahead(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(sum of discounted rewards, gamma^m, place of the m-th step) of each sample, (B,)."""
+        places, goes_on = self._ahead(index)
+        rewards = self._ring.flat["rewards"][places] * self._powers[: self._n_step, None]
+        steps = goes_on.sum(0)
+        end = places[steps - 1, np.arange(len(index))]
+        total = np.where(goes_on, rewards, 0.0).sum(0).astype(self._dtype)
+        return total, self._powers[steps].astype(self._dtype), end
+
+    def _ahead(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Places (n, B) from each sample on, and whether a place is still one of its m steps, (n, B)."""
         row, environment = np.divmod(index, self.environments)
         ahead = (row + np.arange(self._n_step)[:, None]) % self.rows  # (n, B)
         places = ahead * self.environments + environment
@@ -225,11 +234,32 @@ class ReplayMemory:
         goes_on = np.ones(places.shape, dtype=np.bool_)
         for i in range(1, self._n_step):
             goes_on[i] = goes_on[i - 1] & ~ended[i - 1] & (i <= newest)
-        rewards = fields["rewards"][places] * self._powers[: self._n_step, None]
-        steps = goes_on.sum(0)
-        end = places[steps - 1, np.arange(len(index))]
-        total = np.where(goes_on, rewards, 0.0).sum(0).astype(self._dtype)
-        return total, self._powers[steps].astype(self._dtype), end
+        return places, goes_on
+
+    def replaced_rewards(self, index: np.ndarray, reward: RewardFunction) -> np.ndarray:
+        """What `sample` gives as "reward" (B,), had the environment paid what `reward` says.
+
+        It is asked once, for all steps of all samples, (n B,): the first of each, then the second ...
+        Where a sample has m < n steps its last one stands in for the others, and counts once: so the
+        form is always the same, and nothing is asked that does not belong to a sample.
+
+        Args:
+            index: where the samples lie, as `sample` gave it, before anything else is added.
+            reward: of the policy and the discriminator of this moment.
+        """
+        places, goes_on = self._ahead(index)
+        last = places[goes_on.sum(0) - 1, np.arange(len(index))]
+        every = np.where(goes_on, places, last).reshape(-1)  # (n, B) -> (n B,)
+        rewards = reward(self.transitions_at(every))
+        discounted = np.reshape(rewards, places.shape) * self._powers[: self._n_step, None]
+        total: np.ndarray = np.where(goes_on, discounted, 0.0).sum(0).astype(self._dtype)
+        return total
+
+    def transitions_at(self, index: np.ndarray) -> Transitions:
+        """What lies at flat places (B,), row * N + environment: single steps, copies."""
+        steps = self._take(index, 2).fields
+        fields: dict[str, Any] = {name: np.array(steps[name]) for name in self._columns}
+        return Transitions(**fields)
 
     def update_priorities(self, index: np.ndarray, td_errors: np.ndarray) -> None:
         """Let a batch's absolute TD errors (B,) decide how often its transitions come again.

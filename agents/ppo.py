@@ -29,6 +29,7 @@ from agents.schedules import StepSizes
 from helpers.errors import CheckpointError, NumericalError
 from helpers.seeding import Streams
 from helpers.shards import Shard
+from helpers.trackers.tracking import Tracking
 from helpers.workers import Workers
 
 
@@ -55,6 +56,8 @@ class PPO:
         environments: slice,
     ) -> None:
         self.config, self.workers, self.streams = config, workers, streams
+        self.tracking = Tracking(interval=config.tracking_interval, workers=workers)
+        self.track_data, self.writer = self.tracking.track_data, self.tracking.writer
         self.environments = range(environments.start, environments.stop)
         self.rollout_len = config.rollout_len // config.num_envs
         self.rollouts_per_iteration = 1
@@ -70,7 +73,7 @@ class PPO:
         )
         self.parameters = FlatParameters({"policy": self.actor, "value": self.critic})
         workers.broadcast_(self.parameters.values)
-        self.optimizer = FlatAdam(self.parameters)
+        self.optimizer = FlatAdam(self.parameters, native=config.compile)
         parts: dict[str, Any] = {
             "parameters": self.parameters,
             "optimizer": self.optimizer,
@@ -110,6 +113,16 @@ class PPO:
         noise = self.noise.next() if explore else None
         normalizer = self.observations if self.config.p_batch_norm else None
         return self.steps.act(observations, normalizer, noise), {}
+
+    def log_prob(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Log-probabilities (B,) of actions (B, ...), unclipped, in raw observations (B, obs_dim)."""
+        with torch.no_grad():
+            found, _ = self.actor.log_prob_and_entropy(
+                torch.from_numpy(self._policy_input(observations)),
+                torch.from_numpy(actions),
+            )
+        log_probs: np.ndarray = found.numpy()
+        return log_probs
 
     def _policy_input(self, observations: np.ndarray) -> np.ndarray:
         observations = np.asarray(observations, dtype=self.dtype)
@@ -176,6 +189,7 @@ class PPO:
             "value/return_mean": self.returns.center,
             "value/return_sd": self.returns.sd,
         }
+        self._track(metrics, steps=sum(map(len, step_metrics)))
         returns = self.returns.in_rewards(estimate["target"].numpy())
         self.returns.update(returns, workers=self.workers)
         self.observations.update(rollout.observations, workers=self.workers)
@@ -288,6 +302,17 @@ class PPO:
         if isinstance(self.actor, GaussianActor):
             metrics["policy/std"] = float(self.actor.log_std.detach().exp().mean())
         return metrics
+
+    def _track(self, metrics: Metrics, *, steps: int) -> None:
+        """skrl's metrics, of an update of so many gradient steps."""
+        scale = self.config.p_ent_reg_scale
+        self.tracking.add("Loss / Policy loss", metrics["policy/loss"], weight=steps)
+        self.tracking.add("Loss / Value loss", metrics["value/loss"], weight=steps)
+        if scale:
+            loss = -scale * metrics["policy/entropy"]
+            self.tracking.add("Loss / Entropy loss", loss, weight=steps)
+        if "policy/std" in metrics:
+            self.track_data("Policy / Standard deviation", metrics["policy/std"])
 
     # Saving
 

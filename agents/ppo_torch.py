@@ -11,8 +11,8 @@ from torch import Tensor
 
 from agents import losses
 from agents.acting import Acting
-from agents.compiled import Steps
-from agents.flat import FlatAdam, FlatParameters, clip_norm_
+from agents.compiled import Step
+from agents.flat import FlatAdam, FlatParameters
 from agents.networks import CategoricalActor, Critic, GaussianActor
 from agents.normalizer import ObservationNormalizer
 from helpers.workers import Workers
@@ -55,7 +55,7 @@ class TorchSteps:
         self.parameters, self.optimizer = parameters, optimizer
         self.config, self.workers = config, workers
         self._native = config.compile and parameters.values.dtype == torch.float32
-        self._step: Steps | None = None  # made with the first minibatch
+        self._step: Step | None = None  # made with the first minibatch
         self._acting = Acting(
             "ppo policy",
             lambda observations, noise, _: actor.act(observations, noise),
@@ -116,33 +116,26 @@ class TorchSteps:
             self._step = self._make_step(columns, order[0])
         metrics = []
         for index in order:
-            self.optimizer.begin(step_sizes)
             self._step(index=index, **columns)
-            metrics.append(self._step.tensors["metrics"].clone())
+            self.workers.sum_(self.parameters.gradients)
+            norm = self.optimizer.step_(step_sizes, clip_norm=self.config.clip_norm)
+            row = self._step.tensors["metrics"].clone()
+            row[-1] = norm / self.workers.size  # the same on all; shares make means
+            metrics.append(row)
         return torch.stack(metrics)
 
     def forget(self) -> None:
         """Nothing is kept that follows from the parameters."""
 
-    def _make_step(self, columns: Mapping[str, Tensor], index: Tensor) -> Steps:
-        values, optimizer = self.parameters.values, self.optimizer
+    def _make_step(self, columns: Mapping[str, Tensor], index: Tensor) -> Step:
+        values = self.parameters.values
         tensors = {
             "values": values,
             "gradients": self.parameters.gradients,
-            "moment1": optimizer.moment1,
-            "moment2": optimizer.moment2,
-            "rates": optimizer.rates,
             "metrics": torch.zeros(METRICS, dtype=values.dtype),
             "index": index,
         }
-        return Steps(
-            "ppo",
-            [self._gradient, self._apply],
-            tensors | dict(columns),
-            sums=[["gradients"]],
-            workers=self.workers,
-            native=self._native,
-        )
+        return Step("ppo gradient", self._gradient, tensors | dict(columns), native=self._native)
 
     def _gradient(self, tensors: Mapping[str, Tensor]) -> None:
         """This worker's share of the gradient of a minibatch, and of its metrics."""
@@ -153,11 +146,3 @@ class TorchSteps:
         )
         tensors["gradients"].copy_(gradients * self.share)
         tensors["metrics"][:-1].copy_(metrics * self.share)
-
-    def _apply(self, tensors: Mapping[str, Tensor]) -> None:
-        """One Adam step along the summed gradient."""
-        norm = clip_norm_(tensors["gradients"], self.config.clip_norm)
-        moments = {name: tensors[name] for name in ("moment1", "moment2", "rates")}
-        self.optimizer.step_(tensors["values"], tensors["gradients"], **moments)
-        # Summed over workers, shares make means; the norm is the same on all.
-        tensors["metrics"][-1].copy_(norm / self.workers.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import tempfile
@@ -94,6 +95,43 @@ def allocated(
         StorageError: the folder cannot be written.
     """
     size = rows * environments * record.itemsize
+    require_room(
+        rows,
+        environments,
+        record,
+        folder=folder,
+        beside=beside,
+        workers_here=workers_here,
+    )
+    if folder is None:
+        return np.zeros((rows, environments), record)
+    folder = folder.expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            # all of it now: a mapped file that finds its disk full later ends the process
+            os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, record, mode="r+", shape=(rows, environments))
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def require_room(
+    rows: int,
+    environments: int,
+    record: np.dtype,
+    *,
+    folder: Path | None,
+    beside: int,
+    workers_here: int,
+) -> None:
+    """Refuse a memory that does not fit; the arguments are those of `allocated`. Nothing is made.
+
+    Raises:
+        ConfigurationError: there is not so much room.
+        StorageError: the folder cannot be written.
+    """
+    size = rows * environments * record.itemsize
     what = f"The replay memory takes {rows:,} steps x {environments:,} environments x {record.itemsize} bytes"
     if folder is None and beside:
         what += f" + {beside:,} bytes of priorities"
@@ -102,20 +140,25 @@ def allocated(
     if folder is None:
         remedy = "Lower --mem_size, or keep it on a disk: --memory_folder=PATH."
         require_memory((size + beside) * workers_here, what=what, remedy=remedy)
-        return np.zeros((rows, environments), record)
+        return
+    whole = folder.expanduser().absolute()
+    there = next(path for path in (whole, *whole.parents) if path.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         remedy = "Lower --mem_size, or name a larger disk: --memory_folder=PATH."
-        require_disk(size * workers_here, folder=folder, what=what, remedy=remedy)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            # all of it now: a mapped file that finds its disk full later ends the process
-            os.posix_fallocate(file.fileno(), 0, size)
-            return np.memmap(file, record, mode="r+", shape=(rows, environments))
+        require_disk(size * workers_here, folder=there, what=what, remedy=remedy)
     except OSError as error:
-        raise StorageError(
-            f"{folder} cannot take the replay memory: {error.strerror or error}.",
-            "Name another folder: --memory_folder=PATH, or none to keep it in memory.",
-        ) from error
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"{folder} cannot take the replay memory: {error.strerror or error}.",
+        "Name another folder: --memory_folder=PATH, or none to keep it in memory.",
+    )
 
 
 def as_columns(records: np.ndarray) -> dict[str, np.ndarray]:
@@ -132,7 +175,25 @@ def from_columns(columns: MemoryColumns, environments: slice, ring: np.ndarray) 
     Raises:
         ConfigurationError: they do not fit; nothing was written.
     """
-    rows, own = ring.shape
+    converted = fitting(columns, environments, ring.dtype, ring.shape)
+    steps = len(converted["rewards"])
+    for field, column in converted.items():
+        ring[field][:steps] = column
+    return steps
+
+
+def fitting(
+    columns: MemoryColumns,
+    environments: slice,
+    record: np.dtype,
+    shape: tuple[int, ...],
+) -> dict[str, np.ndarray]:
+    """Columns (T, all environments, size) as the fields (T, N, ...) of records, for a ring (R, N).
+
+    Raises:
+        ConfigurationError: they do not fit.
+    """
+    rows, own = shape
     _check_names(columns)
     steps, there = columns["rewards"].shape[:2]
     if len(range(there)[environments]) != own:
@@ -148,17 +209,15 @@ def from_columns(columns: MemoryColumns, environments: slice, ring: np.ndarray) 
     converted = {}
     for name, field in COLUMNS.items():
         column = columns[name][:, environments]
-        target = ring[field][:steps]
-        size = math.prod(target.shape[2:])
-        if column.shape[2] != size:
+        dtype, one = record[field].base, record[field].shape
+        if column.shape[2] != math.prod(one):
             raise ConfigurationError(
-                f"{columns.source} has {column.shape[2]} numbers a step in {name}, but this run has {size}.",
+                f"{columns.source} has {column.shape[2]} numbers a step in {name}, but this run has "
+                f"{math.prod(one)}.",
                 "Import a memory of this environment.",
             )
-        converted[field] = _as_dtype(column, target.dtype, columns, name).reshape(target.shape)
-    for field, column in converted.items():
-        ring[field][:steps] = column
-    return steps
+        converted[field] = _as_dtype(column, dtype, columns, name).reshape(steps, own, *one)
+    return converted
 
 
 def _check_names(columns: MemoryColumns) -> None:

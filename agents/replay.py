@@ -21,17 +21,19 @@ from torch import Tensor, nn
 from agents.acting import Acting
 from agents.action_scale import ActionScale
 from agents.base import Metrics, RewardFunction, Transitions, environment_reward
-from agents.compiled import Piece, Steps
-from agents.flat import FlatAdam, FlatParameters, clip_norm_
+from agents.compiled import Piece, Step
+from agents.flat import FlatAdam, FlatParameters
 from agents.memory import ReplayMemory
 from agents.normalizer import ObservationNormalizer
 from agents.random_blocks import RandomBlocks
 from agents.replay_batch import BLOCK, ReplayBatch
 from agents.replay_networks import rectified
-from helpers.errors import CheckpointError, NumericalError
+from agents.tally import Tally
+from helpers.errors import CheckpointError
 from helpers.memory_files import export_memory, load_memories, memory_id
 from helpers.seeding import Streams
 from helpers.shards import Shard
+from helpers.trackers.tracking import NOISE, Tracking
 from helpers.workers import Workers
 
 
@@ -51,11 +53,13 @@ class ReplayLearner:
         rollouts_per_iteration: such rollouts until metrics are reported.
         steps, updates: global environment steps and gradient steps so far.
         kept: tensors that a checkpoint holds beside parameters and moments.
-        tensors: all that a gradient step reads and changes, by name.
+        tensors: all that a gradient step reads and changes, by name; what it adds up is in `tally`.
     """
 
-    METRICS: tuple[str, ...]  # names of what a gradient step adds to `tensors["metrics"]`
+    METRICS: tuple[str, ...]  # the columns of `tally`
+    TRACKED: tuple[str, ...]  # their names, and those of further columns, among skrl's metrics
     EXPLORATION = "normal"  # the kind of random numbers that exploring takes
+    ADDS_NOISE = False  # whether these are added to actions, times `exploration_std`
 
     def __init__(
         self,
@@ -68,6 +72,8 @@ class ReplayLearner:
         environments: slice,
     ) -> None:
         self.config, self.workers, self.streams = config, workers, streams
+        self.tracking = Tracking(interval=config.tracking_interval, workers=workers)
+        self.track_data, self.writer = self.tracking.track_data, self.tracking.writer
         self.environments = range(environments.start, environments.stop)
         self.rollout_len = config.rollout_len // config.num_envs
         self.rollouts_per_iteration = config.steps_per_iteration // config.rollout_len
@@ -81,6 +87,7 @@ class ReplayLearner:
         self.generator = torch.Generator().manual_seed(streams.integer("initialisation"))
         self.parameters = FlatParameters(self.make_modules())
         workers.broadcast_(self.parameters.values)
+        self._native = config.compile and self.torch_dtype == torch.float32
         self.optimizers = self.make_optimizers()
         self.kept = self.make_kept()
         self.observations = ObservationNormalizer(self.observation_dim, dtype=self.dtype)
@@ -110,9 +117,9 @@ class ReplayLearner:
             streams=streams,
             environments=self.environments,
         )
+        self.tally = Tally.of(self)
         self.tensors = self._make_tensors()
-        self._native = config.compile and self.torch_dtype == torch.float32
-        self._steps: dict[str, Steps] = {}
+        self._steps: dict[str, Step] = {}
         self._acting = Acting(
             f"{config.algo} policy",
             self.choose,
@@ -120,17 +127,18 @@ class ReplayLearner:
             others=self.kept,
             native=self._native,
         )
-        blocks = partial(
+        noise = partial(
             RandomBlocks,
             streams=streams,
             environments=self.environments,
             block_len=BLOCK,
             dtype=self.dtype,
         )
-        dim = self.exploration_dim()
-        self._exploring = blocks(self.EXPLORATION, purpose="exploration", dim=dim)
-        self._warming = blocks("uniform", purpose="warm-up", dim=self.actions.random_dim)
-        self.rollouts = self.steps = self.updates = self._reported = 0
+        self._exploring = noise(self.EXPLORATION, purpose="exploration", dim=self.exploration_dim())
+        std = config.exploration_std if self.ADDS_NOISE else 1.0
+        self._noises = self.tracking.gather(NOISE, scale=std)
+        self._warming = noise("uniform", purpose="warm-up", dim=self.actions.random_dim)
+        self.rollouts = self.steps = self.updates = 0
         self._recent: list[np.ndarray] = []  # observations that the moments have not seen
 
     # To be said
@@ -187,6 +195,8 @@ class ReplayLearner:
         if self.config.p_batch_norm:
             standard = self.observations(standard)
         noise = self.exploration(self._exploring.next()) if explore else None
+        if noise is not None and self.ADDS_NOISE:
+            self._noises.add(noise)
         return self.actions.to_environment(self._acting(standard, noise)), {}
 
     # Learning
@@ -221,7 +231,8 @@ class ReplayLearner:
             self.observations.update(np.concatenate(self._recent), workers=self.workers)
             self._recent.clear()
             self._show_moments()
-        return self._metrics()
+        filled = {"memory/filled": self.memory.filled / self.memory.rows}
+        return filled | self.tally.means(self.updates)
 
     def samples_of(self, t: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The minibatch as networks take it: standardised observations, actions in [-1, 1]."""
@@ -238,49 +249,37 @@ class ReplayLearner:
                 batch[f"{prefix}{name}_input"] = standard if is_standardised else raw
         return batch
 
-    def descend(self, t: Mapping[str, Tensor], name: str) -> None:
-        """One Adam step of an optimizer's segments along their summed gradient."""
-        gradients = t[f"{name}.gradients"]
-        clip_norm_(gradients, self.config.clip_norm)
-        moments = {part: t[f"{name}.{part}"] for part in ("moment1", "moment2", "rates")}
-        self.optimizers[name].step_(t["values"], gradients, **moments)
+    def descend(
+        self,
+        name: str,
+        gradient: Piece,
+        step_sizes: Mapping[str, float],
+        *,
+        sums: Sequence[str] = (),
+    ) -> None:
+        """An optimizer's step along a gradient that all workers share; collective.
 
-    def run(self, name: str, pieces: Sequence[Piece], *, sums: Sequence[Sequence[str]]) -> None:
-        """Take the gradient step of this name, compiled where that is wanted; collective."""
-        if name not in self._steps:
-            self._steps[name] = Steps(
-                f"{self.config.algo} {name}",
-                pieces,
-                self.tensors,
-                sums=sums,
-                workers=self.workers,
-                native=self._native,
-            )
-        self._steps[name]()
-
-    def _metrics(self) -> dict[str, float]:
-        """Means over the iteration's updates and all workers.
-
-        Raises:
-            NumericalError: on every worker alike.
+        Args:
+            name: the optimizer's.
+            gradient: writes this worker's share into `{name}.gradients`; compiled where that is wanted.
+            step_sizes: by segment, at the start of the training.
+            sums: further tensors that the workers sum.
         """
-        sums = self.tensors["metrics"].numpy().astype(np.float64)
-        self.tensors["metrics"].zero_()
-        count, self._reported = self.updates - self._reported, self.updates
-        self.workers.sum_(sums)
-        metrics = {
-            "update/count": float(count),
-            "memory/filled": self.memory.filled / self.memory.rows,
-        }
-        for name, value in zip(self.METRICS, sums / max(1, count), strict=True):
-            if not np.isfinite(value):
-                raise NumericalError(
-                    f"{name} became {value} after {self.updates} updates",
-                    "lower --p_lr and --q_lr; the last checkpoint is intact",
-                )
-            if count:
-                metrics[name] = float(value)
-        return metrics
+        if name not in self._steps:
+            label = f"{self.config.algo} {name} gradient"
+            self._steps[name] = Step(label, gradient, self.tensors, native=self._native)
+        self._steps[name]()
+        for each in (f"{name}.gradients", *sums):
+            self.workers.sum_(self.tensors[each])
+        sizes = {segment: size * self._step_scale for segment, size in step_sizes.items()}
+        clip_norm = self.config.clip_norm
+        self.optimizers[name].step_(sizes, clip_norm=clip_norm, want_norm=False)
+
+    @property
+    def _step_scale(self) -> float:
+        if self.config.lr_schedule == "constant":
+            return 1.0
+        return max(0.0, 1.0 - self.steps / self.config.num_timesteps)
 
     # Making
 
@@ -289,20 +288,21 @@ class ReplayLearner:
         form = {"generator": self.generator, "dtype": self.torch_dtype}
         return rectified(inputs, hidden, outputs, layer_norm=self.config.layer_norm, **form)
 
+    def adam(self, *segments: str, beta1: float = 0.9) -> FlatAdam:
+        """Adam for neighbouring segments."""
+        form = {"beta1": beta1, "epsilon": 1e-8, "native": self._native}
+        return FlatAdam(self.parameters, segments, **form)
+
     def _make_tensors(self) -> dict[str, Tensor]:
         dtype = self.torch_dtype
         tensors = {
             "values": self.parameters.values,
-            "metrics": torch.zeros(len(self.METRICS), dtype=dtype),
             "offset": torch.zeros(self.observation_dim, dtype=dtype),
             "scale": torch.ones(self.observation_dim, dtype=dtype),
         }
         for name, optimizer in self.optimizers.items():
-            tensors[f"{name}.moment1"] = optimizer.moment1
-            tensors[f"{name}.moment2"] = optimizer.moment2
-            tensors[f"{name}.rates"] = optimizer.rates
             tensors[f"{name}.gradients"] = self.parameters.gradients[optimizer.where]
-        return tensors | self.batch.tensors | self.kept
+        return tensors | self.tally.tensors | self.batch.tensors | self.kept
 
     # Export and import
 
@@ -357,7 +357,7 @@ class ReplayLearner:
         self.observations.load_state_dict(state["observations"])
         self._show_moments()
         self.rollouts, self.steps = int(state["rollouts"]), int(state["steps"])
-        self.updates = self._reported = int(state["updates"])
+        self.updates = self.tally.reported = int(state["updates"])
         self._seek()
 
     def _show_moments(self) -> None:

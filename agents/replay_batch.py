@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from agents.action_scale import ActionScale
-from agents.base import RewardFunction, Transitions, environment_reward
+from agents.base import RewardFunction, environment_reward
 from agents.memory import ReplayMemory
 from agents.random_blocks import RandomBlocks
 from helpers.seeding import Streams
@@ -52,8 +52,7 @@ class ReplayBatch:
         arrays = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
         arrays["weight"][:] = 1.0
         arrays["action"] = np.zeros((count, *actions.shape), actions.dtype)
-        ends = {name: np.zeros(count, np.bool_) for name in ("terminated", "truncated")}
-        self._sampled = {name: arrays[name] for name in (*FLOATS, "action")} | ends
+        self._sampled = {name: arrays[name] for name in (*FLOATS, "action")}
         draw: dict[str, Any] = {
             "streams": streams,
             "environments": environments,
@@ -85,12 +84,12 @@ class ReplayBatch:
         """Fill `tensors` with the next minibatch; where its samples lie in the memory.
 
         Args:
-            reward: replaces the rewards that were remembered.
+            reward: replaces the rewards that were remembered, those of each of n steps.
             progress: the part of the training that is done; weights correct fully at 1.
         """
         batch = self.memory.sample(self._places.next(), self._sampled)
         if reward is not environment_reward:
-            self._arrays["reward"][:] = reward(_as_transitions(self._sampled))
+            self._arrays["reward"][:] = self.memory.replaced_rewards(batch["index"], reward)
         if self._noise is not None:
             noise = self._noise.next()
             self._arrays["noise"][:] = noise.reshape(self._arrays["noise"].shape)
@@ -116,15 +115,3 @@ class ReplayBatch:
         largest = weights.max(keepdims=True)
         self.workers.max_(largest)
         self._arrays["weight"][:] = weights / largest
-
-
-def _as_transitions(batch: Mapping[str, np.ndarray]) -> Transitions:
-    """A sampled minibatch (b, ...) as transitions, for a reward function."""
-    return Transitions(
-        observations=batch["observation"],
-        actions=batch["action"],
-        rewards=batch["reward"],
-        next_observations=batch["next_observation"],
-        terminated=batch["terminated"],
-        truncated=batch["truncated"],
-    )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from agents import losses
-from agents.linear import Linear
+from agents.linear import Linear, RectifiedLinear
 
 
 def initialised(layer: nn.Linear, generator: torch.Generator) -> nn.Linear:
@@ -32,13 +32,13 @@ def rectified(
 ) -> nn.Sequential:
     """A perceptron of ReLU layers with a linear head."""
     layers: list[nn.Module] = []
-    for width in (*hidden, outputs):
-        layers.append(initialised(Linear(inputs, width, dtype=dtype), generator))
+    for width in hidden:
+        kind = Linear if layer_norm else RectifiedLinear
+        layers.append(initialised(kind(inputs, width, dtype=dtype), generator))
         if layer_norm:
-            layers.append(nn.LayerNorm(width, dtype=dtype))
-        layers.append(nn.ReLU())
+            layers += [nn.LayerNorm(width, dtype=dtype), nn.ReLU()]
         inputs = width
-    return nn.Sequential(*layers[: -2 if layer_norm else -1])
+    return nn.Sequential(*layers, initialised(Linear(inputs, outputs, dtype=dtype), generator))
 
 
 class SquashedGaussianActor(nn.Module):
@@ -97,6 +97,11 @@ class Critics(nn.Module):
         """
         both = torch.cat([observations, actions], -1)
         return torch.stack([net(both, *further).squeeze(-1) for net in self.nets])
+
+    def first(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Values (B,) by the first of them alone."""
+        values: Tensor = self.nets[0](torch.cat([observations, actions], -1)).squeeze(-1)
+        return values
 
 
 class ChoiceValues(nn.Module):

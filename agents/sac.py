@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ from agents.replay_networks import Critics, SquashedGaussianActor, Temperature
 from agents.shared_settings import hidden_sizes
 
 Tensors = Mapping[str, Tensor]
+INSIDE = 1.0 - 1e-5
 
 
 class SAC(ReplayLearner):
@@ -31,6 +33,16 @@ class SAC(ReplayLearner):
         "policy/loss",
         "policy/entropy",
         "policy/temperature",
+    )
+    TRACKED = (
+        "Loss / Critic loss",
+        "Q-network / Q1",
+        "Q-network / Q2",
+        "Target / Target",
+        "Loss / Policy loss",
+        "",
+        "Coefficient / Entropy coefficient",
+        "Loss / Entropy loss",
     )
 
     def make_modules(self) -> dict[str, nn.Module]:
@@ -48,8 +60,8 @@ class SAC(ReplayLearner):
     def make_optimizers(self) -> dict[str, FlatAdam]:
         """One for the critics, one for policy and temperature."""
         return {
-            "critic": FlatAdam(self.parameters, ["critic"], epsilon=1e-8),
-            "policy": FlatAdam(self.parameters, ["policy", "temperature"], epsilon=1e-8),
+            "critic": self.adam("critic"),
+            "policy": self.adam("policy", "temperature"),
         }
 
     def make_kept(self) -> dict[str, Tensor]:
@@ -69,20 +81,32 @@ class SAC(ReplayLearner):
         """Actions (N, A) in (-1, 1): sampled, or the squashed mean."""
         return self.actor.act(observations, noise=noise)
 
+    def log_prob(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Log-densities (B,) of actions (B, A) in raw observations (B, obs_dim), both as in [-1, 1].
+
+        An action at a bound, of which a squashed policy has no density, counts as one just inside.
+        """
+        standard = np.asarray(observations, dtype=self.dtype)
+        if self.config.p_batch_norm:
+            standard = self.observations(standard)
+        inside = self.actions.to_networks(torch.from_numpy(actions)).clamp(-INSIDE, INSIDE)
+        with torch.no_grad():
+            mean, log_std = self.actor.head(torch.from_numpy(standard))
+            unsquashed = torch.atanh(inside.to(mean.dtype))
+            noise = (unsquashed - mean) * torch.exp(-log_std)
+            found: np.ndarray = losses.squashed_log_prob(unsquashed, noise, log_std).numpy()
+        return found
+
     # Learning
 
     def gradient_step(self) -> None:
-        """Critics, then policy and temperature, then the slow critics; collective."""
+        """Critics, then policy and temperature under these, then the slow critics; collective."""
         config = self.config
-        self.optimizers["critic"].begin({"critic": config.q_lr})
-        self.optimizers["policy"].begin(
-            {"policy": config.p_lr, "temperature": config.temperature_lr},
-        )
-        self.run(
-            "update",
-            [self._critic_gradient, self._policy_gradient, self._finish],
-            sums=[["critic.gradients"], ["policy.gradients"]],
-        )
+        self.descend("critic", self._critic_gradient, {"critic": config.q_lr})
+        step_sizes = {"policy": config.p_lr, "temperature": config.temperature_lr}
+        self.descend("policy", self._policy_gradient, step_sizes)
+        fast = self.parameters.values[self.optimizers["critic"].where]
+        self.kept["slow"].lerp_(fast, config.polyak)
 
     def _critic_gradient(self, t: Tensors) -> None:
         """This worker's share of the critics' gradient."""
@@ -105,15 +129,15 @@ class SAC(ReplayLearner):
             values = self.critics(batch["critic_input"], batch["action"])
             loss = losses.critics_loss(values, target, t["weight"])
             t["error"].copy_((values - target).detach().abs().mean(0))
+            self.tally.spread(t, 1, values, target)
             return loss, torch.stack([loss.detach(), *values.detach().mean(-1), target.mean()])
 
         gradient, metrics = self.parameters.gradient(loss, t["values"], of=["critic"])
         t["critic.gradients"].copy_(gradient * self.local_share)
-        t["metrics"][:4].add_(metrics * self.local_share)
+        self.tally.add(t, 0, metrics)
 
     def _policy_gradient(self, t: Tensors) -> None:
-        """A step of the critics; then this worker's share of the others' gradient, under these."""
-        self.descend(t, "critic")
+        """This worker's share of the gradient of policy and temperature."""
         batch, noise = self.samples_of(t), t["noise"][:, self.action_dim :]
         goal = -self.config.target_entropy_scale * self.action_dim
 
@@ -123,7 +147,7 @@ class SAC(ReplayLearner):
             temperature = self.temperature()
             policy_loss = losses.soft_policy_loss(log_prob, value, temperature.detach())
             temperature_loss = losses.temperature_loss(temperature, log_prob.detach(), goal)
-            numbers = [policy_loss, -log_prob.mean(), temperature.squeeze(0)]
+            numbers = [policy_loss, -log_prob.mean(), temperature.squeeze(0), temperature_loss]
             return policy_loss + temperature_loss, torch.stack(numbers).detach()
 
         gradient, metrics = self.parameters.gradient(
@@ -132,10 +156,4 @@ class SAC(ReplayLearner):
             of=["policy", "temperature"],
         )
         t["policy.gradients"].copy_(gradient * self.local_share)
-        t["metrics"][4:].add_(metrics * self.local_share)
-
-    def _finish(self, t: Tensors) -> None:
-        """A step of policy and temperature; the slow critics follow."""
-        self.descend(t, "policy")
-        where = self.optimizers["critic"].where
-        t["slow"].lerp_(t["values"][where], self.config.polyak)
+        self.tally.add(t, 4, metrics)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -11,6 +11,7 @@ from helpers.configuration import SWITCH_OF_ALL
 from helpers.settings import Settings, read_switch, setting
 
 LARGEST_BATCH = 10**9
+ActionKind = Literal["continuous", "discrete", "both"]
 STACK_PATTERN = r"mlp(_[1-9]\d{0,4}){1,8}"
 STACK_FORM = "mlp_100 (two hidden layers of 100) or mlp_240_160 (layers of 240 and 160)"
 
@@ -29,7 +30,9 @@ def hidden_sizes(stack: str) -> tuple[int, ...]:
 
 
 class ObservationSettings(Settings):
-    """The switch over every `*_batch_norm` of an algorithm."""
+    """The switch over every `*_batch_norm` of an algorithm, and what actions it takes."""
+
+    ACTIONS: ClassVar[ActionKind] = "both"
 
     batch_norm_all: bool | None = setting(
         None,

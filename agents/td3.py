@@ -30,6 +30,14 @@ class TD3(ReplayLearner):
         "critic/target",
         "policy/loss",
     )
+    TRACKED = (
+        "Loss / Critic loss",
+        "Q-network / Q1",
+        "Q-network / Q2",
+        "Target / Target",
+        "Loss / Policy loss",
+    )
+    ADDS_NOISE = True
 
     def make_modules(self) -> dict[str, nn.Module]:
         """Actor and critics, each a segment."""
@@ -44,9 +52,7 @@ class TD3(ReplayLearner):
 
     def make_optimizers(self) -> dict[str, FlatAdam]:
         """One for the critics, one for the policy."""
-        return {
-            name: FlatAdam(self.parameters, [name], epsilon=1e-8) for name in ("critic", "policy")
-        }
+        return {name: self.adam(name) for name in ("critic", "policy")}
 
     def make_kept(self) -> dict[str, Tensor]:
         """The slow parameters, of all networks."""
@@ -72,17 +78,11 @@ class TD3(ReplayLearner):
 
     def gradient_step(self) -> None:
         """The critics; every `policy_delay` updates also the policy and all slow networks."""
-        self.optimizers["critic"].begin({"critic": self.config.q_lr})
-        if (self.updates + 1) % self.config.policy_delay:
-            pieces, sums = [self._critic_gradient, self._critic_step], [["critic.gradients"]]
-            self.run("update of the critics", pieces, sums=sums)
-            return
-        self.optimizers["policy"].begin({"policy": self.config.p_lr})
-        self.run(
-            "update",
-            [self._critic_gradient, self._policy_gradient, self._finish],
-            sums=[["critic.gradients"], ["policy.gradients"]],
-        )
+        config = self.config
+        self.descend("critic", self._critic_gradient, {"critic": config.q_lr})
+        if (self.updates + 1) % config.policy_delay == 0:
+            self.descend("policy", self._policy_gradient, {"policy": config.p_lr})
+            self.kept["slow"].lerp_(self.parameters.values, config.polyak)
 
     def _critic_gradient(self, t: Tensors) -> None:
         """This worker's share of the critics' gradient."""
@@ -105,31 +105,22 @@ class TD3(ReplayLearner):
             values = self.critics(batch["critic_input"], batch["action"])
             loss = losses.critics_loss(values, target, t["weight"])
             t["error"].copy_((values - target).detach().abs().mean(0))
+            self.tally.spread(t, 1, values, target)
             return loss, torch.stack([loss.detach(), *values.detach().mean(-1), target.mean()])
 
         gradient, metrics = self.parameters.gradient(loss, t["values"], of=["critic"])
         t["critic.gradients"].copy_(gradient * self.local_share)
-        t["metrics"][:4].add_(metrics * self.local_share)
-
-    def _critic_step(self, t: Tensors) -> None:
-        self.descend(t, "critic")
+        self.tally.add(t, 0, metrics)
 
     def _policy_gradient(self, t: Tensors) -> None:
-        """A step of the critics; then this worker's share of the policy's gradient, under these."""
-        self.descend(t, "critic")
+        """This worker's share of the policy's gradient."""
         batch = self.samples_of(t)
 
         def loss() -> tuple[Tensor, Tensor]:
             action = self.actor(batch["policy_input"])
-            loss = -self.critics(batch["critic_input"], action)[0].mean()
-            return loss, loss.detach()
+            loss = -self.critics.first(batch["critic_input"], action).mean()
+            return loss, loss.detach().unsqueeze(0)
 
         gradient, loss_ = self.parameters.gradient(loss, t["values"], of=["policy"])
         t["policy.gradients"].copy_(gradient * self.local_share)
-        # Counted once for each update that waited for this one, so that means over updates are right.
-        t["metrics"][4].add_(loss_ * (self.local_share * self.config.policy_delay))
-
-    def _finish(self, t: Tensors) -> None:
-        """A step of the policy; the slow networks follow."""
-        self.descend(t, "policy")
-        t["slow"].lerp_(t["values"], self.config.polyak)
+        self.tally.add(t, 4, loss_, steps=self.config.policy_delay)

@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,9 @@ class Case:
         flags: what differs from it.
         bar: the mean over seeds that must be reached.
         reference: what others report, with the source.
+        episodes: of the evaluation.
+        part_of: the name of a longer case that learns the same until this one's last step: its
+            evaluation at that step is taken, and nothing is trained.
     """
 
     name: str
@@ -40,10 +44,20 @@ class Case:
     flags: tuple[str, ...]
     bar: float
     reference: str
+    episodes: int = EPISODES
+    part_of: str = ""
 
 
 CLASSIC, MUJOCO = "tasks/train_classic_ppo.yaml", "tasks/train_mujoco_ppo.yaml"
 EAGER, NORM = "--no-compile", "--layer_norm"
+# The Zoo's own settings of DQN on CartPole, as far as they differ from the task's.
+ZOO = (
+    "--rollout_len=256",
+    "--slow_period=256",
+    "--n_step=1",
+    "--no-double",
+    "--lr_schedule=constant",
+)
 SUITES = {
     "ppo": (
         Case(
@@ -83,6 +97,7 @@ SUITES = {
                 ("--env_id=Pendulum-v1", "--num_timesteps=20_000", "--warm_up=1000", *flags),
                 -200.0,
                 "Stable-Baselines3 Zoo about -150",
+                episodes=100,  # the return is mostly the initial state's
             )
             for algo, flags in {
                 "sac": ("--p_lr=0.001", "--q_lr=0.001", "--temperature_lr=0.001"),
@@ -95,7 +110,14 @@ SUITES = {
             "tasks/train_classic_dqn.yaml",
             ("--env_id=CartPole-v1", "--num_timesteps=50_000"),
             450.0,
-            "Stable-Baselines3 Zoo 500",
+            "Stable-Baselines3 Zoo 500 (one run)",
+        ),
+        Case(
+            "cartpole_50k_dqn_zoo",
+            "tasks/train_classic_dqn.yaml",
+            ("--env_id=CartPole-v1", "--num_timesteps=50_000", *ZOO),
+            450.0,
+            "Zoo 500 (one run); here Stable-Baselines3 itself: see docs/dqn.md",
         ),
         *(
             Case(
@@ -106,7 +128,6 @@ SUITES = {
                 reference,
             )
             for algo, bar, reference in (
-                ("sac", 4700.0, "pooled 5333 +- 577 (23 seeds)"),
                 ("td3", 4000.0, "pooled 4854 +- 715 (28 seeds)"),
                 ("ddpg", 3800.0, "pooled 4474 +- 553 (19 seeds)"),
                 ("crossq", 6000.0, "authors 9507 at 200k"),
@@ -115,9 +136,17 @@ SUITES = {
         Case(
             "halfcheetah_200k_sac",
             "tasks/train_mujoco_sac.yaml",
-            ("--env_id=HalfCheetah-v5", "--num_timesteps=200_000"),
+            ("--env_id=HalfCheetah-v5", "--num_timesteps=200_000", "--eval_episodes=20"),
             6200.0,
             "pooled 7171 +- 907 (23 seeds)",
+        ),
+        Case(
+            "halfcheetah_100k_sac",
+            "",
+            ("--num_timesteps=100_000",),
+            4700.0,
+            "pooled 5333 +- 577 (23 seeds)",
+            part_of="halfcheetah_200k_sac",
         ),
         Case(
             "hopper_300k_sac",
@@ -127,11 +156,11 @@ SUITES = {
             "pooled 2525 +- 681 (23 seeds)",
         ),
         Case(
-            "dmc_cheetah_run_100k_sac",  # 200k frames: two a step in the published figures
+            "dmc_cheetah_run_200k_sac",  # a step is a frame
             "tasks/train_dmc_sac.yaml",
-            ("--env_id=Cheetah-Run-Feat-v0", "--num_timesteps=100_000"),
+            ("--env_id=Cheetah-Run-Feat-v0", "--num_timesteps=200_000"),
             280.0,
-            "311 +- 16 and 574 at 200k frames",
+            "311 +- 16 and 574 at 200k frames (100k decisions)",
         ),
         Case(
             "dmc_cartpole_swingup_100k_sac",
@@ -162,14 +191,22 @@ def main() -> int:
     parser.add_argument("--suite", choices=sorted(SUITES), default="ppo")
     parser.add_argument("--seeds", type=int, default=3, help="seeds a case (default 3)")
     parser.add_argument("--num_workers", type=int, default=2, help="MPI workers a run (default 2)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once (default 1)")
     parser.add_argument("--only", default="", help="only cases whose name contains this")
     parser.add_argument("--table", action="store_true", help="only tabulate what is there")
     options, flags = parser.parse_known_args()
     cases = [case for case in SUITES[options.suite] if options.only in case.name]
     results: dict[str, list[dict[str, float]]] = {}
-    for seed in range(options.seeds):  # seed by seed: a table of all cases is there early
-        for case in cases:
-            result = run(case, seed, options.num_workers, flags, train=not options.table)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        pending = [  # seed by seed: a table of all cases is there early
+            (case, seed, pool.submit(run, case, seed, options, flags))
+            for seed in range(options.seeds)
+            for case in cases
+        ]
+        for case, seed, waiting in pending:
+            result = waiting.result()
+            if result is None and case.part_of:
+                result = run(case, seed, options, flags)  # the longer one is done by now
             if result is not None:
                 results.setdefault(case.name, []).append(result)
     table = tabulate(cases, results, options)
@@ -187,37 +224,63 @@ def main() -> int:
 def run(
     case: Case,
     seed: int,
-    workers: int,
+    options: argparse.Namespace,
     flags: list[str],
-    *,
-    train: bool,
 ) -> dict[str, float] | None:
     """Train and evaluate one run, if that has not been done; its figures."""
-    name = "_".join([case.name, *(flag.strip("-").replace("=", "_") for flag in flags)])
+    name = "_".join(
+        [case.part_of or case.name, *(flag.strip("-").replace("=", "_") for flag in flags)],
+    )
     folder = RUNS / f"{name}.seed{seed:02d}"
     summary = folder / "evaluation_latest.json"
-    if not summary.exists():
-        if not train:
+    if not case.part_of:
+        played = json.loads(summary.read_text())["episodes"] if summary.exists() else 0
+        if played != case.episodes and options.table:
             return None
-        print(f"== {folder.name}", flush=True)
-        started = time.time()
-        command = [f"--config={case.task}", *case.flags, *flags, f"--seed={seed}"]
-        command += [f"--uuid={folder.name}", f"--runs_dir={RUNS}", "--wandb_mode=disabled"]
-        launch(workers, ["--task=train", *command])
-        evaluation = ["--task=eval", f"--model_path={folder}", "--iter_num=latest"]
-        launch(workers, [*evaluation, f"--num_trajs={EPISODES}"])
-        print(f"   {time.time() - started:.0f} s", flush=True)
+        if played != case.episodes:
+            train(case, seed, folder, options, flags)
+    elif not summary.exists():
+        return None
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    returns = [row["rollout/return_mean"] for row in rows if row["rollout/return_mean"] is not None]
+    if case.part_of:
+        rows = [row for row in rows if row["step"] <= number(case, "num_timesteps")]
     evaluations = [row["eval/return_mean"] for row in rows if "eval/return_mean" in row]
+    returns = [row["rollout/return_mean"] for row in rows if row["rollout/return_mean"] is not None]
+    final = evaluations[-1] if case.part_of else json.loads(summary.read_text())["return_mean"]
     return {
         "seed": seed,
-        "final": json.loads(summary.read_text())["return_mean"],
+        "final": final,
         "training": statistics.fmean(returns[-max(1, len(returns) // 20) :]),
         "best": max(evaluations),
         "steps": rows[-1]["step"],
         "seconds": rows[-1]["time/elapsed"],
     }
+
+
+def train(
+    case: Case,
+    seed: int,
+    folder: Path,
+    options: argparse.Namespace,
+    flags: list[str],
+) -> None:
+    """Train a run, or go on with it, and evaluate its last policy."""
+    print(f"== {folder.name}", flush=True)
+    started = time.time()
+    command = [f"--config={case.task}", *case.flags, *flags, f"--seed={seed}"]
+    command += [f"--uuid={folder.name}", f"--runs_dir={RUNS}", "--wandb_mode=disabled"]
+    if options.jobs > 1:
+        command.append("--progress=none")
+    launch(options.num_workers, ["--task=train", *command])
+    evaluation = ["--task=eval", f"--model_path={folder}", "--iter_num=latest"]
+    launch(options.num_workers, [*evaluation, f"--num_trajs={case.episodes}"])
+    print(f"== {folder.name} took {time.time() - started:.0f} s", flush=True)
+
+
+def number(case: Case, setting: str) -> int:
+    """A number among a case's flags."""
+    (flag,) = [flag for flag in case.flags if flag.startswith(f"--{setting}=")]
+    return int(flag.split("=")[1])
 
 
 def launch(workers: int, arguments: list[str]) -> None:
@@ -239,12 +302,18 @@ def tabulate(
     options: argparse.Namespace,
 ) -> str:
     """The Markdown table, and the command that made it."""
+    how = "".join(
+        f" --{name} {value}"
+        for name, default in (("num_workers", 2), ("jobs", 1), ("seeds", 3))
+        if (value := getattr(options, name)) != default
+    )
     lines = [
         f"# Results: {options.suite}",
         "",
-        f"Made by `python benchmarks/learning.py --suite {options.suite}`: {options.num_workers} workers, "
-        f"{EPISODES} deterministic episodes of the final policy (never the best one), mean +- standard "
-        "deviation over seeds. `training` is the return of the sampling policy over the last 5 % of training.",
+        f"Made by `python benchmarks/learning.py --suite {options.suite}{how}`: "
+        f"{count(options.num_workers, 'worker')} a run, {EPISODES} deterministic episodes (Pendulum: 100) of the "
+        "final policy (never the best one), mean +- standard deviation over seeds. `training` is the return of the "
+        "sampling policy over the last 5 % of training.",
         "",
         "| case | steps | seeds | final | each seed | training | bar | published | minutes a run |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -262,6 +331,11 @@ def tabulate(
             f"{spread(training)} | {case.bar:g} | {case.reference} | {minutes:.1f} |",
         )
     return "\n".join(lines) + "\n"
+
+
+def count(number: int, noun: str) -> str:
+    """With its plural."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def spread(values: list[float]) -> str:

@@ -65,7 +65,7 @@ def start_of(*, argv: Sequence[str], world_size: int) -> dict[str, Any]:
     """One start of a run: when, where, from which code, by which command."""
     code = code_state()
     return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": datetime.now(UTC).isoformat(timespec="microseconds"),
         "hostname": socket.gethostname(),
         "world_size": world_size,
         "commit": code["commit"],

@@ -56,22 +56,29 @@ class Schema:
         algorithms: Mapping[str, type[RunConfig]],
         *,
         other_owners: Mapping[str, type[Settings]],
+        tasks: Mapping[str, type[RunConfig]] | None = None,
     ) -> None:
         """
         Args:
             algorithms: configuration by the name that `--algo` takes; the first one is the default.
             other_owners: settings that none of these reads, by the words for who does
                 ("the imitation algorithms").
+            tasks: configuration by the name that `--task` takes, of tasks with settings of their own.
         """
         self.algorithms = algorithms
         self.other_owners = other_owners
+        self.tasks = tasks or {}
         self._homes: dict[str, dict[str, type[Settings]]] = {}
         for owner, kind in {**algorithms, **other_owners}.items():
             for key in settings_of(kind):
-                self._homes.setdefault(key, {})[owner] = kind
+                if not self._inherited(kind, key):
+                    self._homes.setdefault(key, {})[owner] = kind
+        for task, of_task in self.tasks.items():
+            for key in settings_of(of_task).keys() - self._homes.keys():
+                self._homes[key] = {f"--task={task}": of_task}
         every = (
             each
-            for kind in (*other_owners.values(), *algorithms.values())
+            for kind in (*self.tasks.values(), *other_owners.values(), *algorithms.values())
             for each in settings_of(kind).values()
         )
         self.vocabulary = Vocabulary(every)
@@ -126,7 +133,7 @@ class Schema:
         for key, value in layer.values.items():
             _refuse_collection(layer.shown[key], value)
         kind = self._kind(layer)
-        if kind is RunConfig:
+        if kind is RunConfig or kind in self.tasks.values():
             owners: Iterable[str] = self._homes
         else:
             owners = settings_of(kind)
@@ -190,11 +197,16 @@ class Schema:
             found.setdefault(each.group, []).append(shown)
         for algo, kind in self.algorithms.items():
             for each in settings_of(kind).values():
-                if each.key not in common:
+                if each.key not in common and each not in self._inherited(kind, each.key):
                     found.setdefault(f"{algo}: {each.group}", []).append(each)
         for owner, other in self.other_owners.items():
             for each in settings_of(other).values():
                 found.setdefault(f"{each.group} (read by {owner})", []).append(each)
+        told = {each.key for settings in found.values() for each in settings}
+        for task, kind in self.tasks.items():
+            for each in settings_of(kind).values():
+                if each.key not in told:
+                    found.setdefault(f"{each.group} (--task={task})", []).append(each)
         return found
 
     def help_text(self, width: int | None = None) -> str:
@@ -202,6 +214,9 @@ class Schema:
         return command_line.help_text(self.sections(), width=width)
 
     def _kind(self, layer: Layer) -> type[RunConfig]:
+        task = layer.values.get("task", "train")
+        if task in self.tasks:
+            return self.tasks[task]
         if "algo" in layer.values:
             algo = layer.values["algo"]
             if algo not in self.algorithms:
@@ -209,10 +224,19 @@ class Schema:
                     f"{layer.shown['algo']} is no algorithm.",
                     f"Choose one of: {', '.join(self.algorithms)}.",
                 )
-            return self.algorithms[algo]
-        if layer.values.get("task", "train") == "train":
+            return self.algorithms[algo].variant(layer.values)
+        if task == "train":
             return next(iter(self.algorithms.values()))
         return RunConfig
+
+    def _inherited(self, kind: type[Settings], key: str) -> list[Setting]:
+        """This setting in what an imitation is made of: told and named there, not once more for it."""
+        owners = [other for other in self.other_owners.values() if issubclass(kind, other)]
+        if not owners or kind in owners:
+            return []
+        bases = [base for base in self.algorithms.values() if base is not kind]
+        made_of = [*owners, *(base for base in bases if issubclass(kind, base))]
+        return [settings_of(base)[key] for base in made_of if key in settings_of(base)]
 
     def _check_alone(self, key: str, value: object, shown: str) -> Scalar:
         """The typed value of one key, whatever the others are, if any owner takes it."""
@@ -240,7 +264,8 @@ class Schema:
     def _foreign_line(self, keys: Sequence[str], layer: Layer, algo: str) -> str:
         by_owner: dict[str, list[str]] = {}
         for key in keys:
-            owners = " and ".join(self._homes[key])
+            homes = self._homes[key]
+            owners = " and ".join([each for each in homes if each in self.other_owners] or homes)
             by_owner.setdefault(owners, []).append(layer.names[key])
         parts = []
         for owners, names in by_owner.items():

@@ -98,8 +98,14 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes, *, at_once: bool = True) -> None:
     """Replace a small file so that a reader, or a machine that stops, finds the old or the new one.
+
+    Args:
+        path: the file.
+        content: all of it.
+        at_once: whether it is on the disk when this returns. Without, a reader finds it whole, but a machine that
+            stops may lose it, until `sync_file` and `sync_folder` have been called.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full; the old file is still there.
@@ -111,11 +117,19 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.write(data)
             file.flush()
             os.fchmod(file.fileno(), 0o666 & ~_umask())
-            os.fsync(file.fileno())
+            if at_once:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
-    sync_folder(path.parent)
+    if at_once:
+        sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Let the content of a file reach the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _umask() -> int:

@@ -34,8 +34,12 @@ FLAGS = (
 
 
 @cache
-def build(source: str) -> ctypes.CDLL | None:
+def build(source: str, *, visible: bool = False) -> ctypes.CDLL | None:
     """The library of a C file, "agents/kernels/ppo.c", for this processor: cached or compiled now.
+
+    Args:
+        source: the file, from the repository's root.
+        visible: whether code that is loaded later finds its functions by name.
 
     None where there is no C compiler or it fails; the log says so, once.
     """
@@ -49,7 +53,7 @@ def build(source: str) -> ctypes.CDLL | None:
         if trouble:
             _log.warning("%s failed, gradient steps run in torch: %s", compiler, trouble)
             return None
-    return ctypes.CDLL(str(library))
+    return ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL if visible else ctypes.DEFAULT_MODE)
 
 
 @cache

@@ -19,6 +19,7 @@ Mode = Literal["auto", "live", "plain", "none"]
 PLAIN_SECONDS = 10.0  # between two plain lines
 LIVE_SECONDS = 0.1  # between two drawings of the live line
 MEMORY_SECONDS = 60.0  # over how long the steps per second are smoothed
+MORE = 1.1  # so many times the updates a step are another kind of work
 SHOWN_EVALUATIONS = 8
 NOISE = 0.05  # of the range of the shown evaluations: a smaller change is none
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -37,31 +38,68 @@ class _Relay(logging.Handler):
 
 
 @dataclass
+class Speed:
+    """Steps per second of wall-clock time, of late and at the work that is still to come.
+
+    Steps before the first update (a replay memory warms up) take almost no time, and the iteration in which
+    updates begin has only some of them. So what counts begins anew when an iteration updates more than
+    those before.
+
+    Attributes:
+        steps, seconds: of the last minute or so; what is older counts less and less.
+        updates: the most updates a step of an iteration yet.
+        is_known: whether the run goes on at this speed; not while it only warms up.
+    """
+
+    steps: float = 0.0
+    seconds: float = 0.0
+    updates: float = 0.0
+    is_known: bool = False
+
+    def take(self, *, steps: float, seconds: float, updates: float | None) -> None:
+        """One more iteration; its updates, None where they are not counted."""
+        each = 0.0 if updates is None else updates / max(1.0, steps)
+        if each > MORE * self.updates:
+            self.steps = self.seconds = 0.0
+            self.updates = each
+        fading = math.exp(-seconds / MEMORY_SECONDS)
+        self.steps = fading * self.steps + steps
+        self.seconds = fading * self.seconds + seconds
+        self.is_known = self.seconds > 0.0 and (updates is None or self.updates > 0.0)
+
+    @property
+    def rate(self) -> float:
+        """Steps per second; 0 before any time has passed."""
+        return self.steps / self.seconds if self.seconds > 0.0 else 0.0
+
+
+@dataclass
 class Standing:
     """Where the run is, kept from row to row.
 
     Attributes:
         total_steps: the goal, in global environment steps, like `step`.
-        rate: steps per second of wall-clock time, smoothed; 0 while unknown.
+        speed: of late.
         evaluations: mean returns of the last evaluations; of rollouts where there are none.
     """
 
     total_steps: int
     iteration: int = 0
     step: int = 0
-    rate: float = 0.0
+    speed: Speed = field(default_factory=Speed)
     evaluations: list[float] = field(default_factory=list)
     rollout_return: float | None = None
     updated_at: float | None = None
 
     def take(self, row: Mapping[str, Any], now: float) -> None:
         """Bring up to date with a row."""
-        if self.updated_at is None:
-            self.rate = float(row.get("time/steps_per_second") or 0.0)
-        elif now > self.updated_at:
+        updates = row.get("update/count")
+        if self.updated_at is not None:
             passed = now - self.updated_at
-            weight = 1.0 - math.exp(-passed / MEMORY_SECONDS) if self.rate else 1.0
-            self.rate += weight * ((row["step"] - self.step) / passed - self.rate)
+            self.speed.take(steps=row["step"] - self.step, seconds=passed, updates=updates)
+        elif rate := row.get("time/steps_per_second"):  # when the iteration began is not known here
+            steps = row["step"] / row["iteration"]
+            self.speed.take(steps=steps, seconds=steps / rate, updates=updates)
         self.updated_at = now
         self.iteration, self.step = row["iteration"], row["step"]
         if row.get("rollout/return_mean") is not None:
@@ -69,6 +107,11 @@ class Standing:
         if row.get("eval/return_mean") is not None:
             self.evaluations.append(float(row["eval/return_mean"]))
             del self.evaluations[:-SHOWN_EVALUATIONS]
+
+    @property
+    def rate(self) -> float:
+        """Steps per second; 0 while unknown."""
+        return self.speed.rate
 
     @property
     def fraction(self) -> float:
@@ -82,9 +125,9 @@ class Standing:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the present rate; None while that is unknown, and at the end."""
+        """At the present speed; None while that is unknown, and at the end."""
         rest = self.total_steps - self.step
-        return rest / self.rate if self.rate > 0 and rest > 0 else None
+        return rest / self.rate if self.speed.is_known and self.rate > 0 and rest > 0 else None
 
 
 class Progress:

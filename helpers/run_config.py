@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
@@ -43,10 +44,16 @@ class RunConfig(Settings):
     A setting with `identity=False` may change when a run is resumed, and its name stays.
     """
 
+    @classmethod
+    def variant(cls, values: Mapping[str, Any]) -> type[RunConfig]:
+        """The class that reads these values, by key, of an algorithm that has several; else this one."""
+        return cls
+
     # run
-    task: Literal["train", "eval", "verify_resume"] = setting(
+    task: Literal["train", "eval", "verify_resume", "migrate", "demos"] = setting(
         "train",
-        "train a policy (or go on with it), evaluate one, or prove that resuming is exact",
+        "train (or go on), evaluate, prove that resuming is exact, bring in another program's weights, or "
+        "look at demonstrations",
         group="run",
         identity=False,
     )
@@ -231,6 +238,62 @@ class RunConfig(Settings):
         identity=False,
     )
 
+    checkpoint_interval: str = setting(
+        "1000",
+        "how often <timestep>_policy.pt is written for sharing; auto is 10 times a run, 0 or less never",
+        group="checkpoints",
+        unit="environment steps",
+        identity=False,
+        form="auto or a whole number",
+        pattern=r"auto|[+-]?\d{1,18}",
+    )
+    checkpoint_policy_only: bool = setting(
+        True,
+        "share the policy only; --no-checkpoint_policy_only: critics and slow networks too",
+        group="checkpoints",
+        identity=False,
+    )
+
+    # migration
+    migrate_from: str | None = setting(
+        None,
+        "--task=migrate: weights of Stable-Baselines3 (.zip) or rl_games (.pth)",
+        group="migration",
+        identity=False,
+        example="model.zip",
+    )
+    migrate_activation: Literal["tanh", "relu", "elu", "selu", "gelu", "silu", "other"] | None = (
+        setting(
+            None,
+            "what lies between its layers, where the file does not say",
+            group="migration",
+            identity=False,
+            example="tanh",
+        )
+    )
+    migrate_moments: str | None = setting(
+        None,
+        "moments of its observations: an .npz file of mean, var and count",
+        group="migration",
+        identity=False,
+        example="moments.npz",
+    )
+    migrate_names: str | None = setting(
+        None,
+        "which of its weights becomes which of ours, where that is to be said",
+        group="migration",
+        identity=False,
+        form="OURS=THEIRS,OURS=THEIRS",
+        pattern=r"[^=,\s]+=[^=,\s]+(,[^=,\s]+=[^=,\s]+)*",
+        example="policy.0.weight=net.0.weight,policy.0.bias=net.0.bias",
+    )
+    migrate_auto: bool = setting(
+        True,
+        "find what --migrate_names leaves out, by known names, else by equal shapes",
+        group="migration",
+        identity=False,
+    )
+
     # tracking
     wandb_project: str | None = setting(
         None,
@@ -259,6 +322,31 @@ class RunConfig(Settings):
         group="tracking",
         identity=False,
     )
+    write_interval: str = setting(
+        "250",
+        "how often TensorBoard gets skrl's metrics; auto is 100 times a run, 0 or less never",
+        group="tracking",
+        unit="environment steps",
+        identity=False,
+        form="auto or a whole number",
+        pattern=r"auto|[+-]?\d{1,18}",
+    )
+    experiment_directory: str | None = setting(
+        None,
+        "where skrl's metrics are kept (if only the name is given: runs); unset: the run folder",
+        group="tracking",
+        identity=False,
+        example="runs",
+    )
+    experiment_name: str | None = setting(
+        None,
+        "subfolder there; if only the directory is given: date, time and algorithm",
+        group="tracking",
+        identity=False,
+        form="a file name: letters, digits and _ = + @ . -, not first . or -",
+        pattern=r"(?![.-])[\w=+@.-]{1,200}",
+        example="some_name",
+    )
 
     @model_validator(mode="after")
     def _one_thing_to_evaluate(self) -> RunConfig:
@@ -273,6 +361,16 @@ class RunConfig(Settings):
     def execution_seconds(self) -> float | None:
         """`execution_time` in seconds; None where there is no limit."""
         return None if self.execution_time is None else float(seconds_of(self.execution_time))
+
+    @property
+    def tracking_interval(self) -> int:
+        """Global environment steps between two writes of skrl's metrics; 0 where none are written."""
+        is_wanted = self.tensorboard or self.experiment_directory or self.experiment_name
+        if self.task != "train" or not is_wanted:
+            return 0
+        if self.write_interval == "auto":
+            return max(1, self.num_timesteps // 100)
+        return max(0, int(self.write_interval))
 
     @property
     def tracking_mode(self) -> Literal["online", "offline", "disabled"]:

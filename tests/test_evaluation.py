@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from helpers.demos import read_demo
+from helpers.demos.files import read_datasets
 from tests import launch
 
 
@@ -70,7 +70,7 @@ def test_saved_trajectories_have_the_format_of_the_field(trained, tmp_path):
     assert names == [f"Hopper-v5_demo{i:03d}.h5" for i in range(3)]
     found = figures(trained, "best")
     for i, name in enumerate(names):
-        demo, attributes = read_demo(folder / name)
+        demo, attributes = read_datasets(folder / name)
         steps = len(demo["obs0"])
         assert demo["obs0"].shape == demo["obs1"].shape == (steps, 11)
         assert demo["obs0"].dtype == np.float64 and demo["acs"].dtype == np.float32

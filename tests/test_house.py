@@ -49,7 +49,9 @@ UNSAFE_CALLS = frozenset("eval exec __import__".split())
 UNSAFE_METHODS = frozenset(
     "yaml.load yaml.load_all yaml.unsafe_load yaml.full_load torch.load torch.save os.system".split(),
 )
-PLAIN_TENSORS = frozenset([("helpers/memory_files.py", "torch.save")])  # for other programs to read
+PLAIN_TENSORS = frozenset(  # for other programs to read
+    (f"helpers/{name}.py", "torch.save") for name in ("memory_files", "policy_files")
+)
 UNSAFE_KEYWORDS = frozenset(("shell", "allow_pickle"))
 
 

@@ -9,7 +9,8 @@ from helpers.settings import settings_of
 from tests.launch import ROOT
 
 DECLARED = {key for kind in ALGORITHMS.values() for key in settings_of(kind)}
-INSTRUCTIONS = set(settings_of(ObservationSettings))  # acted on while the configuration is made
+# acted on while the configuration is made
+INSTRUCTIONS = set(settings_of(ObservationSettings)) | {"minimax_only"}
 
 
 def attributes_read():

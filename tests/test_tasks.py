@@ -1,28 +1,52 @@
 """Every task file runs as it is, two iterations, with two workers."""
 
+from pathlib import Path
+
 import pytest
 
 from agents.configs import SCHEMA
 from tests import launch
+from tests.experts import hardly_trained
 from tests.metrics_page import listed_metrics
 
 TASKS = sorted((launch.ROOT / "tasks").glob("train_*.yaml"))
 
 
+@pytest.fixture(scope="module")
+def experts(tmp_path_factory):
+    """(run, demonstrations) by environment; made when they are asked for."""
+    made: dict[str, tuple[Path, Path]] = {}
+
+    def of(env_id: str) -> tuple[Path, Path]:
+        if env_id not in made:
+            made[env_id] = hardly_trained(env_id, tmp_path_factory.mktemp("expert"), demos=16)
+        return made[env_id]
+
+    return of
+
+
 @pytest.mark.parametrize("path", TASKS, ids=lambda path: path.stem)
-def test_a_task_file_runs_two_iterations_and_logs_what_is_documented(tmp_path, path):
+def test_a_task_file_runs_two_iterations_and_logs_what_is_documented(tmp_path, path, experts):
     layer = SCHEMA.read_file(path)
     choices = {key: values[0] for key, values in SCHEMA.sweep_choices(layer).items()}
     values = layer.values | choices  # a sweep's file runs with the first choice of each list
     settings = SCHEMA.resolve(layer, SCHEMA.layer_of(choices)).config.model_dump()
-    steps = settings.get("steps_per_iteration", settings["rollout_len"])
+    steps = settings.get("steps_per_iteration") or settings["rollout_len"]
     # Learners that replay make some updates, in torch: compiling takes as long as all the rest.
     brief = [f"--warm_up={2 * steps - 100}", "--no-compile"] if "mem_size" in settings else []
     flags = [f"--{key}={value}" for key, value in values.items() if key != "num_timesteps"]
-    short = [f"--num_timesteps={2 * steps}", "--eval_episodes=2", *brief]
+    short = [f"--num_timesteps={2 * steps}", "--eval_episodes=2"]
     named = ["--uuid=task.seed00", f"--runs_dir={tmp_path}", "--tensorboard"]
     flags = flags if choices else [f"--config={path}"]
-    done = launch.run([*flags, *short, *named], workers=2)
+    if "expert_path" in settings:  # a set of demonstrations, and a policy, that are there
+        run, demos = experts(settings["env_id"])
+        flags += [f"--expert_path={demos}"]
+        if "expert_policy" in settings:
+            flags += [f"--expert_policy={run}", "--expert_iter_num=latest"]
+            brief = ["--updates_per_round=10", "--no-compile"]
+        elif "held_out_demos" in settings or "d_lr" in settings:
+            brief = [*brief, "--no-compile"]
+    done = launch.run([*flags, *short, *brief, *named], workers=2)
     assert done.returncode == 0, done.stderr
     rows = launch.rows(tmp_path / "task.seed00")
     assert [row["iteration"] for row in rows] == [1, 2]

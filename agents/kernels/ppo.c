@@ -3,7 +3,7 @@
  * The loss is the one of agents/ppo.py, written there in torch; tests hold the two equal. What is gained is
  * not arithmetic but the thousand small calls around it.
  */
-#include "agents/kernels/perceptron.h"
+#include "agents/kernels/adam.h"
 #include "helpers/kernels/exchange.h"
 
 typedef struct {
@@ -180,25 +180,14 @@ void gradient(Job *job, const int64_t *index, int64_t batch, int64_t global_batc
 
 /* Clip the summed gradient and take one Adam step; the gradient's norm before. `step` counts from 1. */
 float apply(Job *job, int64_t step, double policy_rate, double value_rate) {
-    double squares[LANES] = {0}, square = 0.0;
-    for (int64_t i = 0; i < job->size; i += LANES)
-        for (int k = 0; k < LANES; k++) squares[k] += (double)job->gradients[i + k] * job->gradients[i + k];
-    for (int k = 0; k < LANES; k++) square += squares[k];
-    const float norm = (float)sqrt(square);
-    float shrink = 1.0f;
-    if (job->clip_norm > 0.0f && job->clip_norm / (norm + 1e-6f) < 1.0f) shrink = job->clip_norm / (norm + 1e-6f);
-    if (norm != norm) shrink = norm;
     const double correction1 = 1.0 - pow(0.9, (double)step), correction2 = sqrt(1.0 - pow(0.999, (double)step));
-    const float root_scale = (float)(1.0 / correction2);
-    for (int64_t i = 0; i < job->size; i += LANES) {
-        const float rate = (float)((i < job->policy_size ? policy_rate : value_rate) / correction1);
-        const vec g = *(vec *)(job->gradients + i) * shrink;
-        vec *m = (vec *)(job->moment1 + i), *v = (vec *)(job->moment2 + i), root;
-        *m += 0.1f * (g - *m);
-        *v = 0.999f * *v + 0.001f * g * g;
-        for (int k = 0; k < LANES; k++) root[k] = sqrtf((*v)[k]);
-        *(vec *)(job->parameters + i) -= rate * *m / (root * root_scale + job->epsilon);
-    }
+    const Adam adam = {0.1f, 0.001f, job->epsilon, (float)(1.0 / correction2)};
+    const float norm = norm_of(job->gradients, job->size), shrink = shrink_to(job->clip_norm, norm);
+    const int64_t first = job->policy_size, second = job->size - first;
+    adam_step(&adam, first, job->parameters, job->gradients, job->moment1, job->moment2, shrink,
+              (float)(policy_rate / correction1));
+    adam_step(&adam, second, job->parameters + first, job->gradients + first, job->moment1 + first,
+              job->moment2 + first, shrink, (float)(value_rate / correction1));
     return norm;
 }
 

@@ -1,4 +1,5 @@
-/* Sums over the workers of one machine, through memory that they share.
+/* Sums over the workers of one machine, through memory that they share. Two workers add what the other one wrote;
+ * of more, each sums a part for all.
  *
  * Every worker calls with equally many numbers, in the same order of calls. The sums run over the workers in
  * their order, so that all of them hold the same bits. Two sets of slots take turns: who writes for the next
@@ -15,7 +16,6 @@
 #define LINE 64
 #define SPINS 500        /* before the processor is offered to others */
 #define YIELDS 20000     /* before the worker sleeps between two looks */
-#define ALL_AT_ONCE 2    /* workers; with more of them, each sums a part for all */
 
 typedef struct {
     int64_t rank, size;
@@ -56,27 +56,27 @@ static inline double exchange_clock(void) {
 }
 
 #define EXCHANGE_SUM(TYPE)                                                                                    \
-    static inline void exchange_add_##TYPE(const Exchange *x, int64_t set, TYPE *out, int64_t from,           \
+    static inline void exchange_add_##TYPE(TYPE *restrict sums, const TYPE *restrict theirs, int64_t from,    \
                                            int64_t until) {                                                   \
-        memcpy(out + from, (TYPE *)exchange_slot(x, set, 0) + from, sizeof(TYPE) * (until - from));           \
-        for (int64_t w = 1; w < x->size; w++) {                                                               \
-            const TYPE *theirs = (TYPE *)exchange_slot(x, set, w);                                            \
-            for (int64_t i = from; i < until; i++) out[i] += theirs[i];                                       \
-        }                                                                                                     \
+        for (int64_t i = from; i < until; i++) sums[i] += theirs[i];                                          \
     }                                                                                                         \
     static inline void exchange_sum_##TYPE(Exchange *x, TYPE *values, int64_t count) {                        \
         const double started = exchange_clock();                                                              \
         const int64_t set = (x->mark / 2) % 2, parts = x->size;                                               \
         memcpy(exchange_slot(x, set, x->rank), values, sizeof(TYPE) * count);                                 \
         exchange_meet(x);                                                                                     \
-        if (parts <= ALL_AT_ONCE) {                                                                           \
-            exchange_add_##TYPE(x, set, values, 0, count);                                                    \
+        if (parts == 2) { /* a + b is b + a */                                                                \
+            exchange_add_##TYPE(values, (TYPE *)exchange_slot(x, set, 1 - x->rank), 0, count);                \
             x->mark++; /* the second meeting, which is not needed */                                          \
         } else {                                                                                              \
             TYPE *sums = (TYPE *)exchange_slot(x, set, x->size);                                              \
             const int64_t each = (count + parts - 1) / parts, from = each * x->rank;                          \
-            if (from < count)                                                                                 \
-                exchange_add_##TYPE(x, set, sums, from, from + each < count ? from + each : count);           \
+            const int64_t until = from + each < count ? from + each : count;                                  \
+            if (from < until) {                                                                               \
+                memcpy(sums + from, (TYPE *)exchange_slot(x, set, 0) + from, sizeof(TYPE) * (until - from));  \
+                for (int64_t w = 1; w < parts; w++)                                                           \
+                    exchange_add_##TYPE(sums, (TYPE *)exchange_slot(x, set, w), from, until);                 \
+            }                                                                                                 \
             exchange_meet(x);                                                                                 \
             memcpy(values, sums, sizeof(TYPE) * count);                                                       \
         }                                                                                                     \

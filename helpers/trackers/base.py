@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from helpers.errors import ConfigurationError
+from helpers.trackers.experiment_folder import experiment_folder
 from helpers.trackers.jsonl import MetricsLog, Row
+
+if TYPE_CHECKING:
+    from helpers.trackers.tensorboard import TensorBoardTracker
 
 
 class Tracker(Protocol):
@@ -35,6 +40,12 @@ class TrackerSettings(Protocol):
     def wandb_project(self) -> str | None: ...
     @property
     def wandb_entity(self) -> str | None: ...
+    @property
+    def tracking_interval(self) -> int: ...
+    @property
+    def experiment_directory(self) -> str | None: ...
+    @property
+    def experiment_name(self) -> str | None: ...
     def model_dump(self) -> dict[str, Any]: ...
 
 
@@ -44,6 +55,7 @@ class Trackers:
     Args:
         metrics: the run's truth; None on workers other than the root.
         others: further trackers. One that fails is dropped with one line.
+        table: the one of these that takes skrl's metrics, if any.
         print: prints a line for the user.
     """
 
@@ -52,10 +64,12 @@ class Trackers:
         metrics: MetricsLog | None = None,
         others: Sequence[Tracker] = (),
         *,
+        table: TensorBoardTracker | None = None,
         print: Callable[[str], None] = print,
     ) -> None:
         self._metrics = metrics
         self._others = list(others)
+        self._table = table
         self._print = print
 
     @property
@@ -73,6 +87,12 @@ class Trackers:
         if self._metrics is not None:
             self._metrics.log(row)
             self._each(lambda tracker: tracker.log(row))
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Show values by their tags at a global environment step, beside the rows."""
+        if self._table is not None and self._table in self._others:
+            table = self._table
+            self._each(lambda tracker: table.scalars(values, step) if tracker is table else None)
 
     def sync(self) -> None:
         """Force metrics.jsonl to the disk: before a checkpoint is committed.
@@ -137,14 +157,22 @@ def make_trackers(
 
     Raises:
         StorageError: metrics.jsonl cannot be written.
+        ConfigurationError: the experiment's folder is another run's.
     """
     if not is_root:
         return Trackers()
     metrics = MetricsLog(run_folder / "metrics.jsonl", resume_after=resume_after)
-    others: list[Tracker] = []
+    others: list[Any] = []
+    step = None if resume_after is None else int((metrics.last_row or {}).get("step", 0))
     if config.tensorboard:
-        step = None if resume_after is None else int((metrics.last_row or {}).get("step", 0))
         guarded("tensorboard", lambda: others.append(_tensorboard(run_folder, step)), print)
+    table = others[-1] if others else None
+    folder = experiment_folder(config, run_folder) if config.tracking_interval else None
+    if folder is not None:
+        file_name = _own_file(folder, run_name)
+        label = "tensorboard of --experiment_directory"
+        is_made = guarded(label, lambda: others.append(_table(folder, step, file_name)), print)
+        table = others[-1] if is_made else None
     mode = wandb_mode(config)
     if mode != "disabled":
         guarded(
@@ -154,7 +182,7 @@ def make_trackers(
             ),
             print,
         )
-    return Trackers(metrics, others, print=print)
+    return Trackers(metrics, others, table=table, print=print)
 
 
 def wandb_mode(config: TrackerSettings) -> str:
@@ -168,6 +196,28 @@ def _tensorboard(run_folder: Path, resume_step: int | None) -> Tracker:
     from helpers.trackers.tensorboard import TensorBoardTracker
 
     return TensorBoardTracker(run_folder, resume_step=resume_step)
+
+
+def _table(folder: Path, resume_step: int | None, file_name: str) -> Tracker:
+    from helpers.trackers.tensorboard import TableTracker
+
+    return TableTracker(folder, resume_step=resume_step, file_name=file_name)
+
+
+def _own_file(folder: Path, run_name: str) -> str:
+    """The run's event file in an experiment's folder.
+
+    Raises:
+        ConfigurationError: another run's lies there; TensorBoard would draw them as one.
+    """
+    own = f"events.out.tfevents.milozero.{run_name}"
+    for path in sorted(folder.glob("*tfevents*")):
+        if path.name != own:
+            raise ConfigurationError(
+                f"{folder} holds {path.name}: it is another run's.",
+                "Choose another --experiment_name or --experiment_directory, or move that away.",
+            )
+    return own
 
 
 def _wandb(

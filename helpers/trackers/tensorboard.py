@@ -1,4 +1,4 @@
-"""TensorBoard: one event file in the run folder, x-axis global environment steps.
+"""TensorBoard: one event file in a folder, x-axis global environment steps.
 
 Written with TensorBoard's own record writer: neither TensorFlow nor torch is imported, 0.15 s instead of 1 s.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from helpers.trackers.jsonl import Row, is_number
@@ -23,19 +23,27 @@ class TensorBoardTracker:
     beyond the checkpoint, so that the curve is one line.
 
     Args:
-        run_folder: where the event file lies.
+        folder: where the event file lies; made where it is missing.
         resume_step: the global environment step that the run continues from; None for a fresh run.
+        file_name: of the event file.
     """
 
     name = "tensorboard"
 
-    def __init__(self, run_folder: Path, *, resume_step: int | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        resume_step: int | None,
+        file_name: str = FILE_NAME,
+    ) -> None:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._event, self._summary = Event, Summary
-        path = run_folder / FILE_NAME
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / file_name
         continued = resume_step is not None and path.exists()
         if continued:
             _cut_broken_tail(path)
@@ -47,11 +55,15 @@ class TensorBoardTracker:
 
     def log(self, row: Row) -> None:
         """Write a row's numbers, flushed."""
+        numbers = {name: value for name, value in row.items() if is_number(value)}
+        self.scalars({n: v for n, v in numbers.items() if n != "step"}, int(row["step"]))
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Write values by their tags, flushed; also those that are not finite."""
         summary = self._summary()
-        for name, value in row.items():
-            if is_number(value) and name != "step":
-                summary.value.add(tag=name, simple_value=value)
-        self._write(self._event(wall_time=time.time(), step=int(row["step"]), summary=summary))
+        for tag, value in values.items():
+            summary.value.add(tag=tag, simple_value=value)
+        self._write(self._event(wall_time=time.time(), step=step, summary=summary))
 
     def upload(self, run_folder: Path, files: Sequence[str]) -> None:
         """Nothing to do: TensorBoard keeps no files."""
@@ -63,6 +75,15 @@ class TensorBoardTracker:
     def _write(self, event: object) -> None:
         self._writer.write(event.SerializeToString())  # type: ignore[attr-defined]
         self._writer.flush()
+
+
+class TableTracker(TensorBoardTracker):
+    """An event file in a folder that the user named: skrl's metrics, not the rows."""
+
+    name = "tensorboard of --experiment_directory"
+
+    def log(self, row: Row) -> None:
+        """Nothing to do: rows are in the run folder."""
 
 
 def _cut_broken_tail(path: Path) -> None:

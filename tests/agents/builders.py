@@ -14,6 +14,8 @@ from agents.factory import make_agent
 from helpers.seeding import Streams
 from helpers.workers import Workers
 from orchestrator import RolloutState, rollout_generator
+from tests.agents.cloning import CLONING
+from tests.agents.imitating import IMITATING, imitation_settings
 
 SPACES = {
     "continuous": gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32),
@@ -32,8 +34,16 @@ def small_config(algo: str = "ppo", **settings: Any) -> Any:
         "num_timesteps": 10_000,
         "p_perception_stack": "mlp_8",
     }
-    if algo == "ppo":
+    kind = ALGORITHMS[algo].variant(settings)
+    if algo in IMITATING:
+        small |= imitation_settings()
+    if "v_perception_stack" in kind.model_fields:
         small |= {"optim_epochs_per_iter": 3, "v_perception_stack": "mlp_8"}
+    elif algo in CLONING:
+        small["compile"] = False
+        small |= {"steps_per_iteration": 1} if algo == "bc" else {"updates_per_round": 3}
+        if algo == "bc":
+            del small["rollout_len"]
     else:
         small |= {
             "steps_per_iteration": 64,
@@ -43,7 +53,7 @@ def small_config(algo: str = "ppo", **settings: Any) -> Any:
             "q_perception_stack": "mlp_8",
             "compile": False,  # each form would be compiled anew
         }
-    return ALGORITHMS[algo](**(small | settings))
+    return kind(**(small | settings))
 
 
 def transplant(source: Any, target: Any) -> None:
@@ -96,6 +106,10 @@ def random_rollout(
     stacked = {name: np.stack([c[name] for c in columns], axis=1) for name in columns[0]}
     for name in ("observations", "rewards", "next_observations"):
         stacked[name] = stacked[name].astype(config.precision)
+    if not steps:  # of an agent that takes no rollouts
+        shape = (0, len(agent.environments), *(action_space.shape or ()))
+        empty = np.empty(shape, action_space.dtype)
+        return Transitions(actions=empty, **stacked)
     actions = [agent.predict(step, explore=True)[0] for step in stacked["observations"]]
     return Transitions(actions=np.stack(actions), **stacked)
 

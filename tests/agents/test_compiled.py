@@ -7,10 +7,8 @@ import pytest
 import torch
 
 from agents import compiled
-from agents.compiled import Steps
-from agents.linear import Linear
+from agents.compiled import Step
 from agents.ppo_torch import TorchSteps
-from helpers.workers import Workers
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
 
 
@@ -50,50 +48,6 @@ def test_ppo_with_other_networks_is_compiled_to_the_same(kind, settings, caplog)
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
-def wide_step(layer: Linear, *, native: bool) -> Steps:
-    """Descends the square of a layer large enough for oneDNN."""
-    tensors = {"weight": layer.weight.detach().clone(), "x": torch.zeros(160, 144)}
-
-    def piece(given):
-        weight = given["weight"].detach().requires_grad_()
-        x = given["x"].detach().requires_grad_()
-        named = {"weight": weight, "bias": layer.bias.detach()}
-        loss = torch.func.functional_call(layer, named, (x,)).square().mean()
-        gradient, by_x = torch.autograd.grad(loss, [weight, x])
-        given["weight"].sub_(0.1 * gradient + by_x.mean())
-
-    return Steps("wide", [piece], tensors, sums=[], workers=Workers.solo(), native=native)
-
-
-def test_large_products_go_to_onednn_and_compile(caplog):
-    torch.manual_seed(0)
-    layer = Linear(144, 136)
-    x = torch.randn(160, 144, requires_grad=True)
-    plain = torch.nn.functional.linear(x, layer.weight, layer.bias)
-    ours = layer(x)
-    assert "OneDNN" in type(ours.grad_fn).__name__
-    assert "OneDNN" not in str(type(Linear(16, 8)(torch.zeros(4, 16)).grad_fn))
-    targets = [x, layer.weight, layer.bias]
-    for mine, theirs in zip(
-        torch.autograd.grad(ours.square().sum(), targets),
-        torch.autograd.grad(plain.square().sum(), targets),
-        strict=True,
-    ):
-        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-3)
-    steps = [wide_step(layer, native=native) for native in (False, True)]
-    for _ in range(20):
-        x = torch.randn(160, 144)
-        for step in steps:
-            step(x=x)
-    torch.testing.assert_close(
-        steps[0].tensors["weight"],
-        steps[1].tensors["weight"],
-        rtol=0,
-        atol=1e-6,
-    )
-    assert not [record for record in caplog.records if record.levelname == "WARNING"]
-
-
 def test_what_was_compiled_is_kept_and_what_differs_is_compiled_anew(monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     made = []
@@ -112,7 +66,7 @@ def test_what_was_compiled_is_kept_and_what_differs_is_compiled_anew(monkeypatch
             given["x"].mul_(constant)
 
         tensors = {"x": torch.ones(3)}
-        step = Steps("factor", [piece], tensors, sums=[], workers=Workers.solo(), native=True)
+        step = Step("factor", piece, tensors, native=True)
         step()
         return tensors["x"][0].item()
 
@@ -133,7 +87,7 @@ def test_where_nothing_can_be_compiled_torch_does_it_and_says_so_once(
         given["x"].add_(1.0)
 
     tensors = {"x": torch.zeros(3)}
-    step = Steps("adder", [piece], tensors, sums=[], workers=Workers.solo(), native=True)
+    step = Step("adder", piece, tensors, native=True)
     for _ in range(3):
         step()
     assert tensors["x"].tolist() == [3.0] * 3
@@ -142,6 +96,6 @@ def test_where_nothing_can_be_compiled_torch_does_it_and_says_so_once(
 
 def test_unknown_inputs_are_refused():
     tensors = {"x": torch.zeros(1)}
-    step = Steps("none", [lambda t: None], tensors, sums=[], workers=Workers.solo(), native=False)
+    step = Step("none", lambda t: None, tensors, native=False)
     with pytest.raises(KeyError, match="'y'"):
         step(y=torch.zeros(1))

@@ -150,7 +150,7 @@ def test_help_is_recognised():
         (["--p_lr=fast"], "--p_lr=fast is not a number > 0.", "Adam step size of the policy"),
         (["--num_envs=2.5"], "--num_envs=2.5 is not a whole number >= 1.", "over all workers"),
         (["--gamma=1.01"], "--gamma=1.01 is not a number >= 0 and <= 1.", "0.99"),
-        (["--task=tarin"], "is not one of train, eval, verify_resume.", "train"),
+        (["--task=tarin"], "is not one of train, eval, verify_resume, ", "train"),
         (["--algo=pp"], "--algo=pp is no algorithm.", "ppo"),
         (["--p_perception_stack=cnn_64"], "is not of the form mlp_100 (two", "mlp_64"),
         (

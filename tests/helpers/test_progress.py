@@ -73,6 +73,68 @@ def test_time_left_follows_the_present_speed():
     assert standing.seconds_left == pytest.approx((1_000_000 - 259_900 - 500) / 500, rel=0.02)
 
 
+def replaying(standing, clock, iterations, *, updates, seconds):
+    """So many iterations of 1000 steps, each taking so long."""
+    for _ in range(iterations):
+        clock.now += seconds
+        done = row(standing.iteration + 1, **{"update/count": updates})
+        standing.take(done | {"time/steps_per_second": 1000 / seconds}, clock())
+
+
+def test_time_left_is_that_of_updates_not_of_a_warm_up_which_costs_nothing():
+    """5 iterations of 0.05 s, then each takes 4 s: 995 are 3980 s, and so it says at once."""
+    standing, clock = Standing(1_000_000), Clock()
+    for _ in range(5):
+        replaying(standing, clock, 1, updates=0.0, seconds=0.05)
+        assert standing.seconds_left is None  # how long an update takes is not known
+        assert standing.rate == pytest.approx(20_000)
+        assert "left" not in plain_line(standing)
+    for iteration in range(6, 30):
+        replaying(standing, clock, 1, updates=1000.0, seconds=4.0)
+        assert standing.seconds_left == pytest.approx((1000 - iteration) * 4.0)
+        assert standing.rate == pytest.approx(250)
+
+
+def test_time_left_does_not_trust_the_iteration_in_which_updates_begin():
+    """A warm-up of 5900 steps: the sixth iteration has a tenth of the updates, and of the time."""
+    standing, clock = Standing(1_000_000), Clock()
+    replaying(standing, clock, 5, updates=0.0, seconds=0.05)
+    replaying(standing, clock, 1, updates=100.0, seconds=0.4)
+    assert standing.seconds_left == pytest.approx(994 * 0.4)
+    replaying(standing, clock, 1, updates=1000.0, seconds=4.0)
+    assert standing.seconds_left == pytest.approx(993 * 4.0)
+
+
+def test_time_left_forgets_the_first_updates_which_are_compiled():
+    """14 s for the first, then 4 s: half of what is too much is gone after 30 s or so."""
+    standing, clock = Standing(10_000_000), Clock()
+    replaying(standing, clock, 5, updates=0.0, seconds=0.05)
+    replaying(standing, clock, 1, updates=1000.0, seconds=14.0)
+    errors = []
+    for _ in range(100):
+        replaying(standing, clock, 1, updates=1000.0, seconds=4.0)
+        assert standing.seconds_left is not None
+        errors.append(standing.seconds_left / (4.0 * (10_000 - standing.iteration)) - 1.0)
+    assert errors == sorted(errors, reverse=True)
+    assert errors[7] < 0.3 and errors[-1] < 0.002
+
+
+def test_time_left_after_going_on_is_known_from_the_first_row():
+    standing, clock = Standing(1_000_000), Clock()
+    standing.iteration = 499
+    replaying(standing, clock, 1, updates=1000.0, seconds=4.0)
+    assert standing.seconds_left == pytest.approx(500 * 4.0)
+
+
+def test_few_updates_do_not_make_the_speed_start_anew_for_ever():
+    """One update in every other iteration: 2 s and 4 s, 3 s on average."""
+    standing, clock = Standing(1_000_000), Clock()
+    for _ in range(40):
+        replaying(standing, clock, 1, updates=1.0, seconds=4.0)
+        replaying(standing, clock, 1, updates=0.0, seconds=2.0)
+    assert standing.seconds_left == pytest.approx(920 * 3.0, rel=0.02)
+
+
 @pytest.mark.parametrize("width", [200, 120, 80, 60, 40, 20, 10, 3, 0])
 @pytest.mark.parametrize("signs", [True, False])
 def test_the_live_line_fits(width, signs):

@@ -7,9 +7,12 @@ import sys
 
 import numpy as np
 
+from agents.configs import ALGORITHMS
 from helpers.seeding import Streams
 from helpers.workers import Workers
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config, train_on
+from tests.agents.cloning import CLONING, sources
+from tests.agents.imitating import IMITATING, demonstrations
 
 ITERATIONS = 4
 
@@ -19,12 +22,20 @@ def main() -> None:
     workers = Workers.connect()
     options = dict(setting.split("=") for setting in settings)
     sizes = {"precision": "float64", "num_envs": 12, "rollout_len": 192, "batch_size": 48}
-    if options.get("algo", "ppo") != "ppo":
+    algo = options.get("algo", "ppo")
+    if algo in CLONING:
+        sizes |= sources(algo, kind)
+        sizes |= {"steps_per_iteration": 20} if algo == "bc" else {"updates_per_round": 20}
+    elif "mem_size" in ALGORITHMS[algo].variant(options).model_fields:
         sizes |= {"steps_per_iteration": 192, "mem_size": 600, "updates_per_step": 0.1}
+    if algo == "bc":
+        del sizes["rollout_len"]
+    if algo in IMITATING:
+        sizes |= {"d_batch_size": 24, "expert_path": str(demonstrations(kind))}
     config = small_config(**sizes | options)
     if kind in SPACES:
         agent = small_agent(config, SPACES[kind], workers=workers)
-        for i in range(ITERATIONS):
+        for i in range(ITERATIONS * agent.rollouts_per_iteration):
             agent.update(random_rollout(agent, SPACES[kind], iteration=i))
     else:
         from environments.factory import make_vector_env

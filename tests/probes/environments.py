@@ -10,18 +10,31 @@ import numpy as np
 BOX = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
 
 
+UNIT = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+GOAL = 0.7  # the action that pays most
+
+
 class Probe:
     """A vector environment of N copies that autoresets in the same step.
 
-    Subclasses give `observe() -> (N, obs_dim)` and `pay(actions) -> (rewards, terminated)`.
+    Subclasses give `observe() -> (N, obs_dim)` and `pay(actions) -> (rewards, terminated)`. Where they
+    do not look at actions, these may be of any space.
     """
 
     single_observation_space = BOX
     single_action_space: gymnasium.Space = gymnasium.spaces.Discrete(2)
     time_limit = 10**9
 
-    def __init__(self, num_envs: int = 4, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        num_envs: int = 4,
+        *,
+        seed: int = 0,
+        action_space: gymnasium.Space | None = None,
+    ) -> None:
         self.num_envs, self.rng = num_envs, np.random.default_rng(seed)
+        if action_space is not None:
+            self.single_action_space = action_space
         self.clock = np.zeros(num_envs, dtype=np.int64)
         self.start(np.ones(num_envs, dtype=bool))
 
@@ -118,8 +131,18 @@ class MatchedReward(ObservedReward):
 class TargetReward(Probe):
     """One step, reward -(action - 0.7)^2. Broken: the Gaussian's log-density or its deviation."""
 
-    single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    single_action_space = UNIT
 
     def pay(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         clipped = np.clip(actions[:, 0], -1.0, 1.0)
-        return -np.square(clipped - 0.7), np.ones(self.num_envs, dtype=bool)
+        return -np.square(clipped - GOAL), np.ones(self.num_envs, dtype=bool)
+
+
+class MatchedTargetReward(ObservedReward):
+    """One step, reward -(action - 0.7 observation)^2. Broken: the policy does not see the observation."""
+
+    single_action_space = UNIT
+
+    def pay(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        miss = np.clip(actions[:, 0], -1.0, 1.0) - GOAL * self.sign
+        return -np.square(miss), np.ones(self.num_envs, dtype=bool)

@@ -2,10 +2,12 @@
 
 import os
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from helpers.errors import StorageError
+from helpers.errors import ConfigurationError, StorageError
 from helpers.trackers import base
 from helpers.trackers.base import Trackers, make_trackers, wandb_mode
 from helpers.trackers.jsonl import MetricsLog, read_metrics
@@ -14,7 +16,13 @@ ROW = {"iteration": 1, "step": 100, "loss": 0.5}
 
 
 def settings(**changes):
-    values = {"tensorboard": False, "wandb_mode": None, "wandb_project": None, "wandb_entity": None}
+    values: dict[str, Any] = {
+        "tensorboard": False,
+        "wandb_mode": None,
+        "wandb_project": None,
+        "wandb_entity": None,
+    }
+    values |= {"tracking_interval": 0, "experiment_directory": None, "experiment_name": None}
     values |= changes
     return SimpleNamespace(**values, model_dump=lambda: values)
 
@@ -107,6 +115,71 @@ def test_a_resumed_run_purges_tensorboard_from_the_kept_step_on(tmp_path, monkey
     make(tmp_path, settings(tensorboard=True), resume_after=0)
     make(tmp_path, settings(tensorboard=True))
     assert seen == [200, 0, None]
+
+
+def scalars_in(folder, tag):
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    events.Reload()
+    return (
+        [(e.step, e.value) for e in events.Scalars(tag)] if tag in events.Tags()["scalars"] else []
+    )
+
+
+def test_scalars_lie_beside_the_rows_or_where_the_experiment_is(tmp_path):
+    named = {"experiment_directory": str(tmp_path / "runs"), "experiment_name": "mine"}
+    for folder, changes in (("a", {}), ("b", named)):
+        (tmp_path / folder).mkdir()
+        config = settings(tensorboard=True, tracking_interval=250, **changes)
+        trackers, said = make(tmp_path / folder, config)
+        trackers.scalars({"Loss / Critic loss": 2.5}, 250)
+        trackers.log(ROW)
+        trackers.close(0)
+        assert not said
+    a, b, mine = tmp_path / "a", tmp_path / "b", tmp_path / "runs" / "mine"
+    assert scalars_in(a, "Loss / Critic loss") == scalars_in(mine, "Loss / Critic loss")
+    assert scalars_in(a, "Loss / Critic loss") == [(250, 2.5)]
+    assert scalars_in(b, "Loss / Critic loss") == scalars_in(mine, "loss") == []
+    assert scalars_in(a, "loss") == scalars_in(b, "loss") == [(100, 0.5)]
+
+
+def test_where_nothing_is_tracked_no_experiment_is_made(tmp_path):
+    config = settings(experiment_directory=str(tmp_path / "runs"), experiment_name="mine")
+    trackers, _ = make(tmp_path, config)
+    trackers.scalars({"a": 1.0}, 1)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_experiment_goes_on_in_its_file_and_is_refused_to_another_run(tmp_path):
+    config = settings(
+        experiment_directory=str(tmp_path / "runs"),
+        experiment_name="mine",
+        tracking_interval=250,
+    )
+    trackers, _ = make(tmp_path, config)
+    for step in (250, 500, 750):
+        trackers.scalars({"a": float(step)}, step)
+    trackers.log({"iteration": 1, "step": 600})
+    trackers.close(0)
+    trackers, _ = make(tmp_path, config, resume_after=1)
+    trackers.scalars({"a": 0.5}, 1000)
+    trackers.close(0)
+    assert scalars_in(tmp_path / "runs" / "mine", "a") == [(250, 250), (500, 500), (1000, 0.5)]
+    with pytest.raises(ConfigurationError, match="another run") as refused:
+        make(tmp_path, config, run_name="b.seed01")
+    assert "--experiment_name" in refused.value.remedy
+
+
+def test_an_experiment_that_cannot_be_written_is_left_out(tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    config = settings(
+        experiment_directory=str(tmp_path / "runs"),
+        experiment_name="mine",
+        tracking_interval=250,
+    )
+    trackers, said = make(tmp_path, config)
+    trackers.scalars({"a": 1.0}, 250)
+    trackers.log(ROW)
+    assert len(said) == 1 and "--experiment_directory" in said[0]
 
 
 def test_a_tracker_that_cannot_start_is_left_out(tmp_path):

@@ -1,0 +1,141 @@
+"""What a run asks of its environment, its machine and its files, looked at before anything is started.
+
+Nothing here imports torch: a refusal takes a fraction of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from agents.cloning_sources import check_cloning
+from agents.configs_cloning import CloningConfig
+from agents.configs_imitation import Imitation
+from agents.configs_replay import ReplayConfig
+from agents.records import fitting, record_dtype, require_room
+from agents.sum_tree import SumTree
+from helpers.demos.episode import Expected
+from helpers.demos.source import load_demos
+from helpers.errors import CheckpointError, ConfigurationError, StorageError, UserError
+from helpers.memory_files import load_memories
+from helpers.workers import Workers
+
+_KINDS: Mapping[str, type[UserError]] = {
+    kind.__name__: kind for kind in (ConfigurationError, CheckpointError, StorageError)
+}
+Spaces = tuple[gymnasium.Space, gymnasium.Space]
+
+
+def check_run(
+    config: Any,
+    spaces: Spaces | None,
+    *,
+    workers: Workers,
+    is_new: bool,
+    expected_of: Callable[[str], Expected] | None = None,
+) -> None:
+    """Refuse a run that cannot begin; collective: the root looks, all workers learn the outcome.
+
+    Args:
+        config: the run's configuration.
+        spaces: observations and actions; None if they are not known before the environment is made,
+            and whoever takes them will look.
+        workers: all of the run.
+        is_new: whether there is nothing to go on with: only then is a memory imported.
+        expected_of: what an environment asks of demonstrations, for algorithms that take some.
+
+    Raises:
+        ConfigurationError: the actions are of a kind that the algorithm does not take; the memory is
+            larger than what is free; what is to be imported is missing, damaged or of other form; an
+            expert or its demonstrations cannot be learnt from.
+        CheckpointError: an expert cannot be trusted.
+        StorageError: the folder of the memory cannot be written.
+    """
+    refusal = None
+    if workers.is_root:
+        try:
+            _check(config, spaces, workers=workers, is_new=is_new)
+            if isinstance(config, CloningConfig):
+                expected = expected_of(config.env_id) if expected_of else None
+                check_cloning(config, expected, spaces, workers)
+            if issubclass(type(config), Imitation):
+                check_imitation(config, expected_of(config.env_id) if expected_of else None)
+        except UserError as error:
+            refusal = [type(error).__name__, error.problem, error.remedy]
+    refusal = workers.broadcast_json(refusal)
+    if refusal:
+        kind, problem, remedy = refusal
+        raise _KINDS[kind](problem, remedy)
+
+
+def check_actions(config: Any, space: gymnasium.Space) -> None:
+    """Refuse a space of actions that the algorithm does not take.
+
+    Raises:
+        ConfigurationError: choices for one that takes vectors, or the other way round.
+    """
+    is_choice = isinstance(space, gymnasium.spaces.Discrete)
+    if isinstance(space, gymnasium.spaces.Discrete) and config.ACTIONS == "continuous":
+        raise ConfigurationError(
+            f"algo={config.algo} takes continuous actions, but those of env_id={config.env_id} are "
+            f"{space.n} choices.",
+            "Use --algo=dqn or --algo=ppo, or an environment such as --env_id=Pendulum-v1.",
+        )
+    if config.ACTIONS == "discrete" and not is_choice:
+        raise ConfigurationError(
+            f"algo={config.algo} takes discrete actions, but those of env_id={config.env_id} are "
+            f"vectors of {space.shape[0] if space.shape else 0} numbers.",
+            "Use --algo=sac or --algo=ppo, or an environment such as --env_id=CartPole-v1.",
+        )
+
+
+def record_of(config: ReplayConfig, spaces: Spaces) -> np.dtype:
+    """A transition as this run's memory keeps it."""
+    observations, actions = spaces
+    number = np.dtype(config.precision)
+    is_choice = isinstance(actions, gymnasium.spaces.Discrete)
+    action = (np.dtype(np.int64), ()) if is_choice else (np.dtype(np.float32), actions.shape or ())
+    size = int(np.prod(observations.shape or ()))
+    return record_dtype(observation=(number, (size,)), action=action, reward=number)
+
+
+def check_imitation(config: Any, expected: Expected | None) -> None:
+    """Refuse demonstrations that an imitation cannot learn from.
+
+    Raises:
+        ConfigurationError: they are missing, damaged, of another environment, or without the actions it judges.
+    """
+    demos = load_demos(config, expected)
+    judges_actions = not (config.state_only or config.state_state) or config.d_log_prob != "none"
+    for demo in demos.episodes if judges_actions else ():
+        if demo.actions is None:
+            raise ConfigurationError(
+                f"{demo.source} has no actions, and algo={config.algo} judges them.",
+                "Let it judge states: --state_state or --state_only, and --d_log_prob=none with AIRL.",
+            )
+
+
+def _check(config: Any, spaces: Spaces | None, *, workers: Workers, is_new: bool) -> None:
+    if spaces is not None:
+        check_actions(config, spaces[1])
+    if not isinstance(config, ReplayConfig):
+        return
+    rows = config.mem_size // config.num_envs
+    if spaces is not None:
+        own = len(range(config.num_envs)[workers.share(config.num_envs)])
+        require_room(
+            rows,
+            own,
+            record_of(config, spaces),
+            folder=Path(config.memory_folder) if config.memory_folder else None,
+            beside=SumTree.bytes_for(rows, own) if config.priority_exponent > 0 else 0,
+            workers_here=workers.size,
+        )
+    if config.memory_import and is_new:
+        columns = load_memories(config.memory_import, num_envs=config.num_envs)
+        if spaces is not None:
+            fitting(columns, slice(None), record_of(config, spaces), (rows, config.num_envs))
