@@ -1,6 +1,7 @@
-"""Settings of every test process: one thread, no display."""
+"""Settings of every test process: one thread, no display, the same random numbers each time."""
 
 import os
+import sys
 from collections.abc import Generator
 
 import pytest
@@ -8,6 +9,13 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+
+@pytest.fixture(autouse=True)
+def same_numbers() -> None:
+    """What a test draws does not depend on the tests before it, nor on the day."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -221,7 +221,7 @@ except runs.EmulationError as error:
     print(*error.args)
     sys.exit(2)
 print(sorted(re.findall(r"10\\.77\\.0\\.[12]", said)))  # their lines may run into each other
-print([round(each["sent"] / each["bytes"], 1) for each in sums][2:])
+print(all(0.95 <= each["sent"] / each["bytes"] < 1.3 for each in sums[2:]))  # sent again: some
 print(all(each["seconds"] >= each["bytes"] * 8 / 1.1e9 for each in sums[2:]))
 """
 
@@ -240,5 +240,5 @@ def test_two_hosts_are_two_hosts_and_the_cable_is_as_slow_as_it_should_be():
     assert done.returncode == 0, done.stderr
     names, sent, slow = done.stdout.splitlines()
     assert names == "['10.77.0.1', '10.77.0.2']"
-    assert sent == "[1.0, 1.0, 1.0]"  # through the cable, not through the machine's memory
+    assert sent == "True"  # through the cable, not through the machine's memory
     assert slow == "True"

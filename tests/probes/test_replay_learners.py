@@ -132,7 +132,12 @@ def spoil_samples(agent: Any, change: Callable[[dict[str, torch.Tensor]], None])
 
 def critics_that_never_step(agent: Any) -> None:
     sound = agent.descend
-    agent.descend = lambda t, name: None if name == "critic" else sound(t, name)
+
+    def descend(name: str, *gradient: Any, **sums: Any) -> None:
+        if name != "critic":
+            sound(name, *gradient, **sums)
+
+    agent.descend = descend
 
 
 def critics_that_see_nothing(agent: Any) -> None:
@@ -158,10 +163,12 @@ def a_policy_that_climbs_down(agent: Any) -> None:
         return
     sound = agent.descend
 
-    def descend(t: Tensors, name: str) -> None:
-        if name == "policy":
+    def descend(name: str, gradient: Any, *step_sizes: Any, **sums: Any) -> None:
+        def uphill(t: Tensors) -> None:
+            gradient(t)
             t["policy.gradients"].neg_()
-        sound(t, name)
+
+        sound(name, uphill if name == "policy" else gradient, *step_sizes, **sums)
 
     agent.descend = descend
 

@@ -112,8 +112,12 @@ run_program() {
     --save_frequency=50
     --keep_checkpoints=3
     --sync_frequency=10
+    --checkpoint_interval=1000
+    --checkpoint_policy_only
+    --migrate_auto
     '--wandb_entity=it'"'"'s $HOME'
     --no-tensorboard
+    --write_interval=250
     --p_batch_norm
     --v_batch_norm
     --p_perception_stack=mlp_64

@@ -53,7 +53,8 @@ def folder(tmp_path):
 def session(folder, mode, iterations, *, resume_after=None):
     """Open the trackers and log; the trackers, and what was said."""
     values = {"tensorboard": False, "wandb_mode": mode, "wandb_project": "p", "wandb_entity": None}
-    values |= {"seed": 1, "service_token": "hush"}
+    values |= {"seed": 1, "service_token": "hush", "tracking_interval": 0}
+    values |= {"experiment_directory": None, "experiment_name": None}
     trackers = make_trackers(
         SimpleNamespace(**values, model_dump=lambda: values),
         folder,
