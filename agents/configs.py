@@ -23,6 +23,9 @@ from agents.shared_settings import (
     STACK_FORM,
     STACK_PATTERN,
     ObservationSettings,
+    clip_norm_setting,
+    compile_setting,
+    layer_norm_setting,
 )
 from helpers.configuration import Schema
 from helpers.json_schema import json_schema_text
@@ -172,21 +175,9 @@ class PPOConfig(ObservationSettings, RunConfig):
         unit="nats",
         ge=0,
     )
-    clip_norm: float = setting(
-        0.5,
-        "largest norm of a gradient, after it is averaged over workers; 0 or less is no limit",
-        group="optimisation",
-    )
-    compile: bool = setting(
-        True,
-        "gradient steps in native code where there is a C compiler; --no-compile is plain torch",
-        group="optimisation",
-    )
-    layer_norm: bool = setting(
-        False,
-        "layer normalisation after each hidden layer",
-        group="optimisation",
-    )
+    clip_norm: float = clip_norm_setting(0.5)
+    compile: bool = compile_setting()
+    layer_norm: bool = layer_norm_setting()
 
     @model_validator(mode="after")
     def _check_batches(self) -> PPOConfig:

@@ -7,7 +7,14 @@ from typing import Literal
 from pydantic import model_validator
 
 from agents.configs_demos import DemonstrationSettings
-from agents.shared_settings import LARGEST_BATCH, STACK_FORM, STACK_PATTERN, ObservationSettings
+from agents.shared_settings import (
+    LARGEST_BATCH,
+    STACK_FORM,
+    STACK_PATTERN,
+    ObservationSettings,
+    clip_norm_setting,
+    compile_setting,
+)
 from helpers.run_config import RunConfig, cross_field_error
 from helpers.settings import setting
 
@@ -69,16 +76,8 @@ class CloningConfig(DemonstrationSettings, ObservationSettings, RunConfig):
         ge=1,
         le=LARGEST_BATCH,
     )
-    clip_norm: float = setting(
-        0.0,
-        "largest norm of a gradient, after it is summed over workers; 0 or less is no limit",
-        group="optimisation",
-    )
-    compile: bool = setting(
-        True,
-        "gradient steps in native code where there is a C compiler; --no-compile is plain torch",
-        group="optimisation",
-    )
+    clip_norm: float = clip_norm_setting(0.0)
+    compile: bool = compile_setting()
 
     @model_validator(mode="after")
     def _check_demonstrations(self) -> CloningConfig:

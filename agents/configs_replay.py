@@ -12,6 +12,9 @@ from agents.shared_settings import (
     STACK_PATTERN,
     ActionKind,
     ObservationSettings,
+    clip_norm_setting,
+    compile_setting,
+    layer_norm_setting,
 )
 from helpers.run_config import RunConfig, cross_field_error
 from helpers.settings import setting
@@ -176,21 +179,9 @@ class ReplayConfig(ObservationSettings, RunConfig):
         "step sizes stay, or fall to 0 at num_timesteps",
         group="optimisation",
     )
-    clip_norm: float = setting(
-        0.0,
-        "largest norm of a gradient, after it is averaged over workers; 0 or less is no limit",
-        group="optimisation",
-    )
-    compile: bool = setting(
-        True,
-        "gradient steps in native code where there is a C compiler; --no-compile is plain torch",
-        group="optimisation",
-    )
-    layer_norm: bool = setting(
-        False,
-        "layer normalisation after each hidden layer",
-        group="optimisation",
-    )
+    clip_norm: float = clip_norm_setting(0.0)
+    compile: bool = compile_setting()
+    layer_norm: bool = layer_norm_setting()
 
     @model_validator(mode="after")
     def _check_multiples(self) -> ReplayConfig:

@@ -17,6 +17,7 @@ from agents.flat import FlatAdam
 from agents.replay import ReplayLearner
 from agents.replay_networks import Critics, SquashedGaussianActor, Temperature
 from agents.shared_settings import hidden_sizes
+from agents.tally import SOFT_METRICS, SOFT_TRACKED
 
 Tensors = Mapping[str, Tensor]
 BETA1 = 0.5  # of Adam, as in the paper
@@ -26,25 +27,7 @@ MOMENTUM = 0.01  # how far the running statistics move towards those of a miniba
 class CrossQ(ReplayLearner):
     """A `Learner`: soft actor-critic whose critics see this and the next action in one batch."""
 
-    METRICS = (
-        "critic/loss",
-        "critic/value_1",
-        "critic/value_2",
-        "critic/target",
-        "policy/loss",
-        "policy/entropy",
-        "policy/temperature",
-    )
-    TRACKED = (
-        "Loss / Critic loss",
-        "Q-network / Q1",
-        "Q-network / Q2",
-        "Target / Target",
-        "Loss / Policy loss",
-        "",
-        "Coefficient / Entropy coefficient",
-        "Loss / Entropy loss",
-    )
+    METRICS, TRACKED = SOFT_METRICS, SOFT_TRACKED
 
     def make_modules(self) -> dict[str, nn.Module]:
         """Actor, temperature and critics, each a segment."""

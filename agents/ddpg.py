@@ -53,10 +53,8 @@ class DDPG(ReplayLearner):
         kept: Tensors,
     ) -> Tensor:
         """Actions (N, A) in [-1, 1], with noise where it is given."""
-        actions: Tensor = self.actor(observations)
-        if noise is None:
-            return actions
-        return (actions + self.config.exploration_std * noise).clamp(-1.0, 1.0)
+        added = None if noise is None else self.config.exploration_std * noise
+        return self.actor.act(observations, noise=added)
 
     # Learning
 

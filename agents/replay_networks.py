@@ -82,6 +82,12 @@ class DeterministicActor(nn.Module):
         """Actions (B, A)."""
         return torch.tanh(self.net(observations))
 
+    def act(self, observations: Tensor, *, noise: Tensor | None) -> Tensor:
+        """Actions (B, A) in [-1, 1], with noise (B, A) added where it is given."""
+        actions = self(observations)
+        result: Tensor = actions if noise is None else (actions + noise).clamp(-1.0, 1.0)
+        return result
+
 
 class Critics(nn.Module):
     """Independent critics of the same form."""

@@ -17,6 +17,7 @@ from agents.flat import FlatAdam
 from agents.replay import ReplayLearner
 from agents.replay_networks import Critics, SquashedGaussianActor, Temperature
 from agents.shared_settings import hidden_sizes
+from agents.tally import SOFT_METRICS, SOFT_TRACKED
 
 Tensors = Mapping[str, Tensor]
 INSIDE = 1.0 - 1e-5
@@ -25,25 +26,7 @@ INSIDE = 1.0 - 1e-5
 class SAC(ReplayLearner):
     """A `Learner`: two critics with slow copies, a squashed Gaussian policy, a temperature."""
 
-    METRICS = (
-        "critic/loss",
-        "critic/value_1",
-        "critic/value_2",
-        "critic/target",
-        "policy/loss",
-        "policy/entropy",
-        "policy/temperature",
-    )
-    TRACKED = (
-        "Loss / Critic loss",
-        "Q-network / Q1",
-        "Q-network / Q2",
-        "Target / Target",
-        "Loss / Policy loss",
-        "",
-        "Coefficient / Entropy coefficient",
-        "Loss / Entropy loss",
-    )
+    METRICS, TRACKED = SOFT_METRICS, SOFT_TRACKED
 
     def make_modules(self) -> dict[str, nn.Module]:
         """Actor, temperature and critics, each a segment."""

@@ -29,6 +29,33 @@ def hidden_sizes(stack: str) -> tuple[int, ...]:
     return sizes * 2 if len(sizes) == 1 else sizes
 
 
+def clip_norm_setting(default: float) -> Any:
+    """How far gradients are cut."""
+    return setting(
+        default,
+        "largest norm of a gradient, after it is averaged over workers; 0 or less is no limit",
+        group="optimisation",
+    )
+
+
+def compile_setting() -> Any:
+    """Whether gradient steps are native code."""
+    return setting(
+        True,
+        "gradient steps in native code where there is a C compiler; --no-compile is plain torch",
+        group="optimisation",
+    )
+
+
+def layer_norm_setting() -> Any:
+    """Whether hidden layers are normalised."""
+    return setting(
+        False,
+        "layer normalisation after each hidden layer",
+        group="optimisation",
+    )
+
+
 class ObservationSettings(Settings):
     """The switch over every `*_batch_norm` of an algorithm, and what actions it takes."""
 

@@ -19,6 +19,26 @@ from helpers.trackers.tracking import Tracking
 Tensors = Mapping[str, Tensor]
 RANGED = ("Q-network", "Target")  # groups of which skrl shows also the extremes
 SUM, COUNT, HIGHEST, LOWEST = range(4)
+# the columns of learners with two critics, a policy and a temperature
+SOFT_METRICS = (
+    "critic/loss",
+    "critic/value_1",
+    "critic/value_2",
+    "critic/target",
+    "policy/loss",
+    "policy/entropy",
+    "policy/temperature",
+)
+SOFT_TRACKED = (
+    "Loss / Critic loss",
+    "Q-network / Q1",
+    "Q-network / Q2",
+    "Target / Target",
+    "Loss / Policy loss",
+    "",
+    "Coefficient / Entropy coefficient",
+    "Loss / Entropy loss",
+)
 
 
 class Tally:

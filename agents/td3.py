@@ -69,10 +69,8 @@ class TD3(ReplayLearner):
         kept: Tensors,
     ) -> Tensor:
         """Actions (N, A) in [-1, 1], with noise where it is given."""
-        actions: Tensor = self.actor(observations)
-        if noise is None:
-            return actions
-        return (actions + self.config.exploration_std * noise).clamp(-1.0, 1.0)
+        added = None if noise is None else self.config.exploration_std * noise
+        return self.actor.act(observations, noise=added)
 
     # Learning
 
@@ -91,7 +89,7 @@ class TD3(ReplayLearner):
         noise = (config.target_noise_std * t["noise"]).clamp(-limit, limit)
 
         def next_value() -> Tensor:
-            action = (self.actor(batch["next_policy_input"]) + noise).clamp(-1.0, 1.0)
+            action = self.actor.act(batch["next_policy_input"], noise=noise)
             value: Tensor = self.critics(batch["next_critic_input"], action).amin(0)
             return value
 
