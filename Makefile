@@ -52,8 +52,8 @@ train: venv gl  ## Train a policy with MPI workers, then record it: a learning c
 	@echo "  $(PY) main.py --help   every setting, with its default, unit and bounds"
 	@echo "  $(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=verify_resume --model_path=$(RUN)"
 
-test: venv gl  ## Run the test suite; ARGS='-k gae' picks tests
-	$(PY) -m pytest $(ARGS)
+test: venv gl  ## Run the test suite, two tests at a time; ARGS='-k gae' picks tests
+	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: venv  ## Run every linter and list the files to rework; ARGS=--fix mends what can be mended
 	./super_linter.sh $(ARGS)

@@ -14,7 +14,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.test_resume import ITERATIONS, REPLAY_CASES, check_interrupted_run  # noqa: E402
+from tests.test_resume import (  # noqa: E402
+    ITERATIONS,
+    REPLAY_CASES,
+    SLOW_ITERATIONS,
+    check_interrupted_run,
+)
 
 ENVIRONMENTS = ("Hopper-v5", "CartPole-v1", "Cheetah-Run-Feat-v0")
 KINDS = ("USR1", "kill all", "kill one")
@@ -38,7 +43,7 @@ def main() -> int:
         "# Resume",
         "",
         f"Made by `python benchmarks/resume.py --rounds {options.rounds}`. Runs of {ITERATIONS} "
-        "iterations are stopped by SIGUSR1, by SIGKILL of all their processes, or by SIGKILL of one "
+        f"iterations, of {SLOW_ITERATIONS} where a memory is learnt from, are stopped by SIGUSR1, by SIGKILL of all their processes, or by SIGKILL of one "
         "worker, at a random iteration, and continued by the same command. Compared with an "
         "undisturbed run are the sha256 of every file of the last checkpoint (parameters, "
         "optimiser, normalisers, counters, replay memory and simulator state of every worker) and "

@@ -1,6 +1,6 @@
 """An interrupted run, continued, equals one that nobody disturbed: bit for bit, however it was ended.
 
-Each environment meets each number of workers here, each with one kind of interruption; all combinations run in
+Each environment, each number of workers and each kind of interruption is met here; all combinations run in
 benchmarks/resume.py.
 """
 
@@ -14,6 +14,7 @@ import pytest
 from tests import launch
 
 ITERATIONS = 40
+SLOW_ITERATIONS = 20  # of what learns from a memory
 SETTINGS = {
     "task": "train",
     "num_envs": 6,
@@ -29,11 +30,12 @@ SETTINGS = {
 }
 PPO = {"algo": "ppo", "optim_epochs_per_iter": 2, "v_perception_stack": "mlp_16"}
 REPLAY = {
+    "num_timesteps": 96 * SLOW_ITERATIONS,
     "rollout_len": 12,
     "steps_per_iteration": 96,
     "warm_up": 200,
     "updates_per_step": 0.25,
-    "mem_size": 1200,  # a third of what is collected
+    "mem_size": 600,  # a third of what is collected
     "q_perception_stack": "mlp_16",
     "compile": "false",
 }
@@ -42,19 +44,16 @@ ALGORITHMS = {
     "sac": REPLAY | {"algo": "sac", "batch_norm_all": "true"},
     "td3": REPLAY | {"algo": "td3", "n_step": 3},
     "ddpg": REPLAY | {"algo": "ddpg"},
-    "crossq": REPLAY | {"algo": "crossq", "renorm_warm_up": 300},
+    "crossq": REPLAY | {"algo": "crossq", "renorm_warm_up": 200},
     "dqn": REPLAY | {"algo": "dqn", "priority_exponent": 0.6, "slow_period": 500},
 }
-CASES = [
+CASES = [  # each environment, each number of workers, each kind of interruption; all in benchmarks/resume.py
     ("Hopper-v5", 1, "USR1"),
     ("Hopper-v5", 2, "kill all"),
     ("Hopper-v5", 3, "kill one"),
     ("CartPole-v1", 1, "kill all"),
-    ("CartPole-v1", 2, "kill one"),
     ("CartPole-v1", 3, "USR1"),
-    ("Cheetah-Run-Feat-v0", 1, "USR1"),
     ("Cheetah-Run-Feat-v0", 2, "USR1"),
-    ("Cheetah-Run-Feat-v0", 3, "kill all"),
 ]
 
 
@@ -80,24 +79,27 @@ def settings(env_id, folder, name, algo="ppo", **others):
     return [f"--{key}={value}" for key, value in chosen.items()]
 
 
+def iterations_of(algo):
+    """How many there are in a whole run."""
+    return SLOW_ITERATIONS if "mem_size" in ALGORITHMS[algo] else ITERATIONS
+
+
 def check_interrupted_run(folder, env_id, workers, how, *, algo="ppo", seed=0):
     """Run undisturbed, run interrupted and continued, compare; how many rows there were by then."""
     undisturbed = folder / "undisturbed.seed00"
     if not undisturbed.exists():
         done = launch.run(settings(env_id, folder, undisturbed.name, algo), workers=workers)
         assert done.returncode == 0, done.stderr
+    iterations = iterations_of(algo)
     name = f"{how.replace(' ', '_')}_{seed}.seed00"
     flags, interrupted = settings(env_id, folder, name, algo), folder / name
     process = launch.start(flags, workers=workers)
-    launch.wait_for_rows(
-        interrupted,
-        random.Random(f"{algo} {env_id} {workers} {name}").randrange(2, 25),
-        process,
-    )
+    instant = random.Random(f"{algo} {env_id} {workers} {name}").randrange(2, iterations * 5 // 8)
+    launch.wait_for_rows(interrupted, instant, process)
     code = launch.interrupt(process, how)
     assert code == 75 if how == "USR1" else code != 0
     before = launch.rows(interrupted)
-    assert 0 < len(before) < ITERATIONS
+    assert 0 < len(before) < iterations
     done = launch.run(flags, workers=workers)
     assert done.returncode == 0, done.stderr
     assert launch.fingerprint(interrupted) == launch.fingerprint(undisturbed)

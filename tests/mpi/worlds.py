@@ -1,9 +1,14 @@
-"""Run under mpiexec: a learner for a few iterations in float64; root saves what all must agree on.
+"""Run under mpiexec: learners for a few iterations in float64; root saves what all must agree on.
 
-usage: worlds.py OUT.npy continuous|discrete|CartPole-v1|Hopper-v5 [key=value ...]
+usage: worlds.py FOLDER CASES.json
+
+CASES.json lists [kind, [key=value, ...]], a kind being continuous, discrete or an environment's id; the arrays of the
+first come as FOLDER/0.npy, and so on.
 """
 
+import json
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -18,8 +23,17 @@ ITERATIONS = 4
 
 
 def main() -> None:
-    out, kind, *settings = sys.argv[1:]
+    folder, cases = map(Path, sys.argv[1:])
     workers = Workers.connect()
+    for index, (kind, settings) in enumerate(json.loads(cases.read_text())):
+        arrays = learnt(kind, settings, workers)
+        if workers.is_root:
+            flat = [np.ravel(arrays[name]) for name in sorted(arrays)]
+            np.save(folder / f"{index}.npy", np.concatenate(flat))
+
+
+def learnt(kind: str, settings: list[str], workers: Workers) -> dict[str, np.ndarray]:
+    """What all workers must agree on after a few iterations; that they do is checked; collective."""
     options = dict(setting.split("=") for setting in settings)
     sizes = {"precision": "float64", "num_envs": 12, "rollout_len": 192, "batch_size": 48}
     algo = options.get("algo", "ppo")
@@ -52,10 +66,9 @@ def main() -> None:
         )
         train_on(agent, environment, ITERATIONS)
         environment.close()
-    workers.assert_in_sync(agent.synchronised_arrays())
-    if workers.is_root:
-        arrays = agent.synchronised_arrays()
-        np.save(out, np.concatenate([np.ravel(arrays[name]) for name in sorted(arrays)]))
+    arrays: dict[str, np.ndarray] = agent.synchronised_arrays()
+    workers.assert_in_sync(arrays)
+    return arrays
 
 
 if __name__ == "__main__":
