@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help train test lint venv gl clean
+.PHONY: help train imitate test lint venv gl clean
 
 # What you may set: make train ENV_ID=Walker2d-v5 SEED=1 NUM_WORKERS=4 ARGS='--p_lr=1e-4'
 ENV_ID ?= Hopper-v5
@@ -37,6 +37,7 @@ help:  ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  Variables of train: ENV_ID=$(ENV_ID) SEED=$(SEED) NUM_WORKERS=$(NUM_WORKERS) CONFIG=$(CONFIG) ARGS='$(ARGS)'"
+	@echo "  And of imitate: NUM_DEMOS=$(NUM_DEMOS) NUM_TIMESTEPS=$(NUM_TIMESTEPS) DEMOS=$(DEMOS)"
 	@echo "  Example: make train ENV_ID=Walker2d-v5 SEED=1 ARGS='--p_lr=1e-4'"
 
 train: venv gl  ## Train a policy with MPI workers, then record it: a learning curve and a video
@@ -50,6 +51,29 @@ train: venv gl  ## Train a policy with MPI workers, then record it: a learning c
 	@echo "  make train SEED=$$(($(SEED) + 1))                  another seed"
 	@echo "  make train ENV_ID=HalfCheetah-v5   another environment"
 	@echo "  $(PY) main.py --help   every setting, with its default, unit and bounds"
+	@echo "  $(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=verify_resume --model_path=$(RUN)"
+
+# What more you may set: make imitate NUM_DEMOS=1 NUM_TIMESTEPS=100000 DEMOS=data/demos/Ant-v5 ENV_ID=Ant-v5
+DEMOS ?= data/demos/$(ENV_ID)
+NUM_DEMOS ?= 4
+NUM_TIMESTEPS ?= 20000
+
+imitate: CONFIG = tasks/train_mujoco_sam.yaml
+imitate: WAY = $(patsubst train_mujoco_%,%,$(basename $(notdir $(CONFIG))))
+imitate: NAME = make_imitate_$(WAY)_$(NUM_DEMOS)_demos_$(NUM_TIMESTEPS)_steps_$(NUM_WORKERS)_workers$(ARGS_SUM).$(ENV_ID).seed$(SEED)
+
+imitate: venv gl  ## Learn from four demonstrations, then show it: a learning curve and a video beside the expert
+	$(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=train --config=$(CONFIG) --env_id=$(ENV_ID) --expert_path=$(DEMOS) --num_demos=$(NUM_DEMOS) --num_timesteps=$(NUM_TIMESTEPS) --seed=$(SEED) --uuid=$(NAME) $(ARGS)
+	$(PY) main.py --task=eval --model_path=$(RUN) --iter_num=latest --num_trajs=4 --record --beside_expert
+	@echo
+	@echo "Run folder   $(RUN)"
+	@echo "Curve        $$(ls $(RUN)/learning_curve.png)"
+	@echo "Video        $$(ls -t $(RUN)/videos/*_beside_expert.mp4 2>/dev/null | head -n 1)"
+	@echo "Next"
+	@echo "  make imitate ENV_ID=$(ENV_ID) NUM_TIMESTEPS=$$((5 * $(NUM_TIMESTEPS)))   longer"
+	@echo "  make imitate ENV_ID=$(ENV_ID) NUM_DEMOS=1   from one demonstration"
+	@echo "  make imitate ENV_ID=$(ENV_ID) CONFIG=tasks/train_mujoco_bc.yaml   by behaviour cloning"
+	@echo "  $(PY) main.py --task=demos --expert_path=$(DEMOS)   what was imitated"
 	@echo "  $(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=verify_resume --model_path=$(RUN)"
 
 test: venv gl  ## Run the test suite, two tests at a time; ARGS='-k gae' picks tests

@@ -10,7 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from agents.base import Agent
+from environments.expected import expected_of
 from environments.factory import make_vector_env
 from environments.rendering import episode_frames, prepare_rendering, video_timing
 from helpers.checkpoints import Checkpoint, Checkpoints, read_shared, resolve_checkpoint
@@ -18,12 +21,14 @@ from helpers.configuration import Parsed, Schema, defaults_of, identity_of
 from helpers.crash import install_crash_handler
 from helpers.deadline import Deadline
 from helpers.demos.files import demo_path, file_name_of, space_attributes, write_demo
+from helpers.demos.replay import Replay, find_replay
 from helpers.durable import write_atomically
 from helpers.episodes import Episode, run_episodes, summary
 from helpers.errors import BUG, DONE, CheckpointError, ConfigurationError, StorageError
 from helpers.experiment import CONFIG_FILE
 from helpers.manifests import SHARED, listed, name_of, read_manifest
 from helpers.progress import Progress
+from helpers.references import comparison, read_references
 from helpers.seeding import Streams
 from helpers.trackers.jsonl import read_metrics
 from helpers.video import write_mp4
@@ -75,8 +80,11 @@ def evaluate(
         build_agent: makes the agent that acts in an environment.
     """
     folder, checkpoint = find_run(parsed.config, workers)
-    config = schema.adopt(schema.load_config(folder / CONFIG_FILE), parsed).config
+    adopted = schema.adopt(schema.load_config(folder / CONFIG_FILE), parsed)
+    config: Any = adopted.config
     install_crash_handler(workers, folder)
+    for line in adopted.warnings if workers.is_root else ():
+        print(f"warning: {line}")
     iteration, shared, manifest = read_shared(checkpoint)
     evaluation = Evaluation(config, workers, folder=folder, iteration=iteration)
     environment = evaluation.make_environment()
@@ -137,15 +145,21 @@ class Evaluation:
 
     Attributes:
         mine: which of the trajectories this worker runs.
+        replay: of a demonstration, where one is to be filmed beside the policy.
         noise: the streams that a stochastic evaluation draws from.
     """
 
     def __init__(self, config: Any, workers: Workers, *, folder: Path, iteration: int) -> None:
         self.config, self.workers, self.folder, self.iteration = config, workers, folder, iteration
         streams = Streams(config.seed)
-        self.seeds = [streams.integer("trajectories", i) for i in range(config.num_trajs)]
+        # What learns from demonstrations is judged from other initial states than theirs, whatever the seeds.
+        purpose = "demonstrations" if config.save_traj else "trajectories"
+        self.seeds = [streams.integer(purpose, i) for i in range(config.num_trajs)]
         self.mine = workers.share(config.num_trajs)
         self.noise = Streams(streams.integer("trajectories"))
+        self.replay: Replay | None = None
+        if config.record and hasattr(config, "beside_expert") and config.beside_expert:
+            self.replay = find_replay(config, expected_of(config.env_id))
 
     def make_environment(self) -> Any:
         """This worker's environments, one a trajectory; one more than none, for its spaces."""
@@ -183,7 +197,9 @@ class Evaluation:
             path = self.folder / f"evaluation_{self.config.iter_num}.json"
             _write(path, json.dumps(figures, indent=1) + "\n")
             title = f"{self.folder.name}, iteration {self.iteration}"
-            print(table(returns, lengths, terminated, title=title), f"statistics: {path}", sep="\n")
+            print(table(returns, lengths, terminated, title=title))
+            compared = comparison(figures["return_mean"], read_references(self.folder))
+            print(*filter(None, (compared, f"statistics: {path}")), sep="\n")
             if made:
                 print(f"demonstrations: {made[0]} ... {len(made)} files")
                 print(f"next: python main.py --task=demos --expert_path={Path(made[0]).parent}")
@@ -230,27 +246,34 @@ class Evaluation:
         environment.close()
 
     def _film(self, agent: Agent) -> None:
-        """A video of the first trajectory; without a GL library one line, and no video."""
+        """A video of the first trajectory, or of one beside the expert's; without a GL library one line."""
         remedy = prepare_rendering(self.config.env_id)
         if remedy:
             print(f"no video: neither EGL nor OSMesa works here. {remedy}")
             return
+        replay = self.replay
         environment = make_vector_env(
             self.config.env_id,
-            seeds=self.seeds[:1],
+            seeds=[replay.seed] * 2 if replay else self.seeds[:1],
             render_mode="rgb_array",
         )
         stride, fps = video_timing(environment)
-        frames = episode_frames(
-            environment,
-            lambda seen: agent.predict(seen, explore=False)[0],
-            stride=stride,
-        )
-        path = self.folder / "videos" / f"iter_{self.iteration:06d}.mp4"
+
+        def act(seen: np.ndarray) -> np.ndarray:
+            return agent.predict(seen, explore=False)[0]
+
+        if replay:
+            frames = replay.frames(environment, act, stride=stride, fps=fps)
+        else:
+            frames = episode_frames(environment, act, stride=stride)
+        name = f"iter_{self.iteration:06d}{'_beside_expert' if replay else ''}.mp4"
+        path = self.folder / "videos" / name
         path.parent.mkdir(exist_ok=True)
         print("recording ...", flush=True)
         write_mp4(frames, path, fps=fps)
         environment.close()
+        if replay:
+            print(replay.verdict(version("mujoco")))
         print(f"video: {path}")
 
 

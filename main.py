@@ -25,7 +25,9 @@ from helpers.manifests import listed
 from helpers.policy_files import PolicyFiles
 from helpers.progress import Progress
 from helpers.seeding import Streams
+from helpers.settings import settings_of
 from helpers.stopwatch import profile
+from helpers.terminal import outlast_readers
 from helpers.trackers.base import make_trackers
 from helpers.workers import Workers
 
@@ -97,6 +99,8 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     lines = [*parsed.warnings, *experiment.warnings, *(checkpoint.warnings if checkpoint else ())]
     for line in [*lines, f"run folder: {folder}"]:
         progress.message(line)
+    for line in note_references(config, folder, workers):
+        progress.message(line)
     tracker = make_trackers(
         config,
         folder,
@@ -131,8 +135,37 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     tracker.close(code)
     if workers.is_root:
         run_lock.release(folder)
-        farewell(folder, reason, iteration=orchestrator.iteration, workers=workers.size)
+        unit = settings_of(type(config))["num_timesteps"].unit
+        farewell(
+            folder,
+            reason,
+            iteration=orchestrator.iteration,
+            workers=workers.size,
+            unit=unit,
+        )
     return code
+
+
+def note_references(config: Any, folder: Path, workers: Workers) -> list[str]:
+    """Once a run that imitates: what its returns are compared with, and lines that tell it; of the root."""
+    from helpers import references
+
+    if not hasattr(config, "expert_path") or not workers.is_root:
+        return []
+    if not (folder / references.FILE).exists():
+        from environments.expected import expected_of
+        from environments.factory import make_vector_env
+        from helpers.demos.used import expert_figures
+        from helpers.episodes import random_figures
+
+        expert = expert_figures(config, expected_of(config.env_id))
+        streams = Streams(config.seed)
+        seeds = [streams.integer("random policy", i) for i in range(references.RANDOM_EPISODES)]
+        chance = random_figures(make_vector_env(config.env_id, seeds=seeds), seeds=seeds)
+        found = {references.EXPERT: expert, references.RANDOM: chance}
+        references.save_references(folder, {name: each for name, each in found.items() if each})
+    noted = references.read_references(folder).items()
+    return [f"{name}: return {each['return_mean']:,.2f} ({each['source']})" for name, each in noted]
 
 
 def policy_files(config: Any, checkpoints: Checkpoints, workers: Workers) -> PolicyFiles:
@@ -163,14 +196,21 @@ def check_shares(config: Any, workers: Workers) -> None:
         )
 
 
-def farewell(folder: Path, reason: str | None, *, iteration: int, workers: int) -> None:
-    """What a run leaves, and what may be done next."""
+def farewell(
+    folder: Path,
+    reason: str | None,
+    *,
+    iteration: int,
+    workers: int,
+    unit: str,
+) -> None:
+    """What a run leaves, and what may be done next; `unit` is that of its steps."""
     from helpers.curve import draw_curve
 
     if reason:
         print(f"stopped after iteration {iteration} by {reason}; the same command goes on")
     if iteration:
-        print(f"curve: {draw_curve(folder)}")
+        print(f"curve: {draw_curve(folder, unit=unit)}")
     launcher = f"mpiexec -n {workers} " if workers > 1 else ""
     print(f"checkpoints: {folder}/checkpoints (latest, best)")
     print(f"next: python main.py --task=eval --model_path={folder} --iter_num=best --record")
@@ -227,4 +267,5 @@ def build_agent(
 
 
 if __name__ == "__main__":
+    outlast_readers()
     sys.exit(main(sys.argv[1:]))

@@ -53,6 +53,12 @@ class DemonstrationSettings(Settings):
         group="demonstrations",
         identity=False,
     )
+    beside_expert: bool = setting(
+        False,
+        "--task=eval --record: the first demonstration and the policy side by side, from the same state on",
+        group="demonstrations",
+        identity=False,
+    )
     wrap_absorb: bool = setting(
         False,
         "add absorbing states after the ends of episodes",

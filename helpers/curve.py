@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.errors import StorageError
+from helpers.references import EXPERT, RANDOM, Reference, read_references
 from helpers.trackers.jsonl import read_metrics
 
 if TYPE_CHECKING:
@@ -16,21 +17,28 @@ if TYPE_CHECKING:
 INCHES = (8.0, 4.5)
 DOTS_PER_INCH = 150
 EVALUATION, TRAINING, INK, FAINT = "#2563a8", "#9aa3ad", "#22262b", "#e4e7eb"
+LINES = {EXPERT: (INK, (0, (6, 3))), RANDOM: ("#5c656e", (0, (1, 2)))}  # colour and dashes
+ENVIRONMENT_STEPS = "environment steps"
 NAME_WIDTH = 68  # characters of a title before it takes a second line
 SMOOTHED_ROWS = 60  # a training curve of more rows than this is averaged down to so many
 
 
-def draw_curve(run_folder: Path) -> Path:
+def draw_curve(run_folder: Path, *, unit: str = ENVIRONMENT_STEPS) -> Path:
     """Write learning_curve.png into a run folder: returns against global environment steps.
 
     Evaluations: their mean as a line, one standard deviation around it as a band (at most from
-    their minimum to their maximum). Training returns, of the exploring policy, lie behind it.
+    their minimum to their maximum). Training returns, of the exploring policy, lie behind it. The
+    expert of an imitation and a random policy are lines across, where the folder tells of them.
+
+    Args:
+        run_folder: with `metrics.jsonl`, and `references.json` if there are any.
+        unit: of the steps.
 
     Returns:
         The picture's path.
 
     Raises:
-        StorageError: there are no metrics, or the picture cannot be written.
+        StorageError: there are no metrics, a file is damaged, or the picture cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -41,7 +49,10 @@ def draw_curve(run_folder: Path) -> Path:
     axes = figure.add_subplot()
     _draw_training(axes, rows)
     _draw_evaluations(axes, rows)
-    _style(axes, run_folder.resolve().name)
+    if not axes.lines:
+        axes.text(0.5, 0.5, "no episode has ended yet", ha="center", transform=axes.transAxes)
+    _draw_references(axes, read_references(run_folder))
+    _style(axes, run_folder.resolve().name, unit=unit)
     path = run_folder / "learning_curve.png"
     beside = run_folder / ".learning_curve.png.new"
     try:
@@ -115,7 +126,7 @@ def _draw_evaluations(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         label="evaluation (deterministic), ± 1 sd",
     )
     axes.annotate(
-        f"{means[-1]:,.0f}" if abs(means[-1]) >= 100 else f"{means[-1]:.3g}",
+        _figure(means[-1]),
         (steps[-1], means[-1]),
         xytext=(7, 0),
         textcoords="offset points",
@@ -123,7 +134,26 @@ def _draw_evaluations(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         fontweight="bold",
         va="center",
         annotation_clip=False,
+        bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1.0},
     )
+
+
+def _draw_references(axes: Axes, references: Mapping[str, Reference]) -> None:
+    """Lines across. Their figures are in the legend, where no curve can meet them."""
+    for name, reference in references.items():
+        colour, dashes = LINES[name]
+        axes.axhline(
+            reference["return_mean"],
+            color=colour,
+            linestyle=dashes,
+            linewidth=1.4,
+            label=f"{name}: {_figure(reference['return_mean'])} ({reference['source']})",
+            zorder=1.5,
+        )
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _spread(row: Mapping[str, Any]) -> tuple[float, float]:
@@ -134,31 +164,42 @@ def _spread(row: Mapping[str, Any]) -> tuple[float, float]:
     return low, high
 
 
-def _style(axes: Axes, name: str) -> None:
+def _style(axes: Axes, name: str, *, unit: str) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.set_title(_wrapped(name), loc="left", fontsize=11, fontweight="bold", color=INK, pad=12)
-    axes.set_xlabel("environment steps, all workers", color=INK)
+    axes.set_xlabel(f"{unit}, all workers" if unit == ENVIRONMENT_STEPS else unit, color=INK)
     axes.set_ylabel("return of an episode", color=INK)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-    axes.set_xlim(left=0)
     axes.margins(x=0.0, y=0.06)
+    axes.set_xlim(left=0)
     axes.grid(axis="y", color=FAINT, linewidth=1.0)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(TRAINING)
     axes.tick_params(colors=INK, length=0, labelsize=9)
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        legend = axes.legend(handles[::-1], labels[::-1], loc="best", frameon=False, fontsize=9)
-        for text in legend.get_texts():
-            text.set_color(INK)
+    if axes.lines:
+        _legend(axes)
     else:
         axes.set_yticks([])
-        axes.text(0.5, 0.5, "no episode has ended yet", ha="center", transform=axes.transAxes)
+
+
+def _legend(axes: Axes) -> None:
+    """Evaluation, training, references: among the curves while that is short, else below them."""
+    handles, labels = axes.get_legend_handles_labels()
+    style: dict[str, Any] = {"loc": "best", "frameon": False, "fontsize": 9}
+    place: Any = axes
+    if len(handles) > 2:
+        style |= {"loc": "outside lower center", "ncols": 2}
+        place = axes.figure
+    curves = sum(label.split(":")[0] not in LINES for label in labels)
+    order = [*reversed(range(curves)), *range(curves, len(labels))]
+    legend = place.legend([handles[i] for i in order], [labels[i] for i in order], **style)
+    for text in legend.get_texts():
+        text.set_color(INK)
 
 
 def _short(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,6 +19,29 @@ class Predictor(Protocol):
         *,
         explore: bool,
     ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]: ...
+
+
+class RandomPolicy:
+    """Acts by chance: uniformly within the bounds, or among the choices.
+
+    Args:
+        space: actions of N environments together.
+        seed: of what it draws.
+    """
+
+    def __init__(self, space: Any, *, seed: int) -> None:
+        self.space = copy.deepcopy(space)
+        self.space.seed(seed)
+
+    def predict(
+        self,
+        observations: np.ndarray,
+        *,
+        explore: bool,
+    ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+        """N actions, whatever is observed."""
+        actions: np.ndarray = self.space.sample()
+        return actions, {}
 
 
 @dataclass
@@ -82,6 +106,20 @@ def run_episodes(
             columns = [np.stack(column) for column in zip(*rows, strict=True)]
             episode.steps = dict(zip(STEP_NAMES, columns, strict=True))
     return episodes
+
+
+def random_figures(environment: Any, *, seeds: Sequence[int]) -> dict[str, Any]:
+    """What a random policy returns: the figures of `summary`, and of how many episodes.
+
+    Args:
+        environment: of as many environments as there are seeds; closed afterwards.
+        seeds: one an environment; the actions are drawn from the first.
+    """
+    policy = RandomPolicy(environment.action_space, seed=seeds[0])
+    episodes = run_episodes(environment, policy, seeds=seeds)
+    environment.close()
+    figures = summary([each.return_ for each in episodes], [each.length for each in episodes])
+    return {"source": f"{len(episodes)} episodes", **figures}
 
 
 STEP_NAMES = (

@@ -1,15 +1,49 @@
-"""Finding the terminal that a person looks at, also from under mpiexec, whose ranks write to pipes."""
+"""Where a person reads along: the terminal, also from under mpiexec, whose ranks write to pipes; or no more."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 LAUNCHERS = ("mpiexec", "mpirun", "mpiexec.hydra", "mpirun.hydra", "orterun", "prterun")
+
+
+class _Outlasting:
+    """An output that drops words once nobody reads them any more, as after `| head`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._drop()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._drop()
+
+    def _drop(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def outlast_readers() -> None:
+    """From now on the program goes on when its standard output is a pipe that was closed at the other end."""
+    sys.stdout = cast(TextIO, _Outlasting(sys.stdout))
 
 
 class Terminal:

@@ -1,12 +1,16 @@
 """--task=eval: where a policy is found, what is printed and written, and what is refused."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 
+from evaluator import Evaluation
 from helpers.demos.files import read_datasets
+from helpers.workers import Workers
 from tests import launch
 
 
@@ -91,6 +95,15 @@ def test_saved_trajectories_have_the_format_of_the_field(trained, tmp_path):
     )
     assert again.returncode == 5
     assert "exists" in again.stderr
+
+
+def test_demonstrations_begin_elsewhere_than_evaluations():
+    common = {"seed": 3, "num_trajs": 500, "record": False}
+    seeds = []
+    for save_traj in (False, True):
+        config = SimpleNamespace(save_traj=save_traj, **common)
+        seeds += Evaluation(config, Workers.solo(), folder=Path(), iteration=0).seeds
+    assert len(set(seeds)) == 1000
 
 
 def test_a_video_is_recorded_where_a_gl_library_is(trained):

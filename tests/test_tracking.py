@@ -356,12 +356,7 @@ def test_what_was_tracked_goes_on_after_a_save(algo):
 
 @pytest.mark.parametrize(
     ("algo", "env_id", "workers", "how"),
-    [
-        ("sac", "Pendulum-v1", 2, "kill all"),
-        ("td3", "Hopper-v5", 1, "USR1"),
-        ("dqn", "CartPole-v1", 1, "kill all"),
-        ("ppo", "CartPole-v1", 2, "USR1"),
-    ],
+    [("sac", "Pendulum-v1", 2, "kill all"), ("ppo", "CartPole-v1", 1, "USR1")],
 )
 def test_the_curves_of_a_stopped_run_are_those_of_an_undisturbed_one(
     tmp_path,

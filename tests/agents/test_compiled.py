@@ -81,15 +81,16 @@ def test_where_nothing_can_be_compiled_torch_does_it_and_says_so_once(
     caplog,
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
 
     def piece(given):
         given["x"].add_(1.0)
 
     tensors = {"x": torch.zeros(3)}
     step = Step("adder", piece, tensors, native=True)
-    for _ in range(3):
-        step()
+    # monkeypatch would leave the setting deleted: torch's configuration is not an ordinary object
+    with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}):
+        for _ in range(3):
+            step()
     assert tensors["x"].tolist() == [3.0] * 3
     assert [r.levelname for r in caplog.records].count("WARNING") == 1
 

@@ -12,6 +12,7 @@ import pytest
 from helpers import curve
 from helpers.curve import averaged, draw_curve, series
 from helpers.errors import StorageError
+from helpers.references import save_references
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -69,6 +70,45 @@ def test_the_lines_are_the_metrics_over_environment_steps():
     assert np.asarray(evaluation.get_xydata()).tolist() == [[200, 10], [400, 20]]
     band = np.asarray(axes.collections[0].get_paths()[0].vertices)
     assert band[:, 1].min() == 9.0 and band[:, 1].max() == 22.0  # cut at the minimum, not below it
+
+
+def saved_references(folder):
+    found = {
+        "expert": {"return_mean": 3412.4, "source": "4 demonstrations"},
+        "random policy": {"return_mean": 18.26, "source": "4 episodes"},
+    }
+    save_references(folder, found)
+
+
+@pytest.mark.parametrize("name", ["many", "one", "evaluation only", "no rows"])
+def test_the_expert_and_chance_are_lines_across(name, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    drawn = []
+    save = Figure.savefig
+
+    def saved(figure, *given, **named):
+        drawn.append(figure)
+        save(figure, *given, **named)
+
+    monkeypatch.setattr(Figure, "savefig", saved)
+    text = "".join(json.dumps(row) + "\n" for row in ROWS[name])
+    (tmp_path / "metrics.jsonl").write_text(text)
+    saved_references(tmp_path)
+    draw_curve(tmp_path, unit="gradient steps")
+    (axes,) = drawn[0].axes
+    expert, chance = axes.get_lines()[-2:]
+    assert set(expert.get_ydata()) == {3412.4} and set(chance.get_ydata()) == {18.26}
+    low, high = axes.get_ylim()
+    assert low < 18.26 and high > 3412.4
+    assert axes.get_xlabel() == "gradient steps"
+    legend = (drawn[0].legends or [axes.get_legend()])[0]
+    words = [text.get_text() for text in legend.get_texts()]
+    assert words[-2:] == ["expert: 3,412 (4 demonstrations)", "random policy: 18.3 (4 episodes)"]
+    if len(words) > 2:  # below the curves, and on the picture
+        box, canvas = legend.get_window_extent(), drawn[0].bbox
+        assert box.y1 < axes.get_window_extent().y0
+        assert canvas.x0 <= box.x0 and box.x1 <= canvas.x1 and box.y0 >= canvas.y0
 
 
 def test_many_rows_are_averaged_few_are_not():

@@ -309,3 +309,24 @@ def test_loggers_are_heard_on_the_root_only():
         logger.debug("details")
         logger.propagate, logger.handlers = True, []
         assert output.getvalue() == ("compiling it\n" if is_root else "")
+
+
+def test_a_program_outlasts_whoever_read_its_words(tmp_path):
+    script = (
+        "from helpers.terminal import outlast_readers\n"
+        "outlast_readers()\n"
+        "for i in range(100_000):\n"
+        "    print(i, flush=i % 7 == 0)\n"
+        f"open({str(tmp_path / 'end')!r}, 'w').write('reached')\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline() == b"0\n"
+    process.stdout.close()
+    assert (process.wait(30), process.stderr.read()) == (0, b"")
+    assert (tmp_path / "end").read_text() == "reached"

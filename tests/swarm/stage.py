@@ -98,8 +98,9 @@ class Stage:
         submission: str = "001",
         **environment: str,
     ) -> subprocess.Popen:
-        """Let bash run the script; each line of the scenario is one start of the run."""
-        (self.folder / "scenario").write_text("".join(f"{line}\n" for line in scenario))
+        """Let bash run the script; each line of the scenario, if there is a new one, is one start of the run."""
+        if scenario:
+            (self.folder / "scenario").write_text("".join(f"{line}\n" for line in scenario))
         return subprocess.Popen(
             ["bash", str(self.script), submission],
             env={**self.environment, **environment},

@@ -218,7 +218,7 @@ def test_a_submission_is_run_once(local):
 
 
 def test_of_many_at_once_one_runs_it(local):
-    processes = [local.start("0 iter_1") for _ in range(12)]
+    processes = [local.start("0 iter_1"), *(local.start() for _ in range(11))]
     assert [process.wait(30) for process in processes] == [0] * 12
     assert local.attempts() == ["start 0", "end 0 0 iter_1", "done 0 finished"]
     assert sorted(path.name for path in local.ledger.iterdir()) == ["001.attempts", "001.start"]
