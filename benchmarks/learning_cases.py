@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.experts import EXPERTS
+
 EPISODES = 20
 
 
@@ -97,6 +99,7 @@ def imitates(
 CONTROLS = "{data}/runs/controls"  # demonstrations that benchmarks/control_demos.py makes
 CHEETAH, HOPPER, WALKER, ANT = "HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5"
 SHORT = "--num_timesteps=100_000"
+EXPERT_RUNS = {expert.env_id: expert.name for expert in EXPERTS}
 FEW = ("--num_demos=4", "--expert_demo_subsample")  # what the adversarial ones are given
 # Bars are shares of the way from a uniformly random policy to the expert.
 IMITATION = (
@@ -179,7 +182,7 @@ IMITATION = (
         (
             f"--env_id={CHEETAH}",
             "--num_timesteps=60_000",
-            f"--expert_policy={{data}}/runs/experts/{CHEETAH}_expert.seed00",
+            f"--expert_policy={{data}}/runs/experts/{EXPERT_RUNS[CHEETAH]}",
             "--expert_iter_num=latest",  # the one whose demonstrations they are
         ),
         0.95,

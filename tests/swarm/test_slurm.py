@@ -137,7 +137,7 @@ def test_a_run_is_stopped_while_it_waits_and_while_it_runs(
     tmp_path: Path,
     slurm: PrivateSlurm,
 ) -> None:
-    plan = make(tmp_path, count=10, seconds=8)  # 8 fit
+    plan = make(tmp_path, count=10, seconds=60)  # 8 fit
     deploy(plan, say=quiet)
     wait_for(lambda: sorted(states(plan)) == ["queued"] * 2 + ["running"] * 8)
     stop(plan, plan.runs, say=quiet)

@@ -100,7 +100,7 @@ def test_two_spawners_at_once_submit_each_run_once(tmp_path: Path, tmux: str) ->
 
 
 def test_stopping_and_resuming_gives_a_run_a_new_window(tmp_path: Path, tmux: str) -> None:
-    plan = make(tmp_path, tmux, count=2, seconds=5)
+    plan = make(tmp_path, tmux, count=2, seconds=60)
     deploy(plan, say=quiet)
     wait_for(lambda: states(plan) == ["running", "running"])
     stop(plan, plan.runs[:1], say=quiet)

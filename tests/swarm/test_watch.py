@@ -39,7 +39,7 @@ def write_metrics(plan: Plan, number: int, *rows: dict[str, object]) -> None:
 
 
 def test_a_line_shows_the_last_row_and_the_last_evaluation(tmp_path: Path) -> None:
-    plan = make_plan(tmp_path, count=1, seconds=5, max_parallel=1)
+    plan = make_plan(tmp_path, count=1, seconds=60, max_parallel=1)
     write_metrics(
         plan,
         0,
@@ -83,7 +83,7 @@ def test_the_last_error_of_a_failed_run_is_shown_without_control_characters(tmp_
 
 
 def test_stopped_runs_are_resumed_and_what_had_not_begun_leaves_the_queue(tmp_path: Path) -> None:
-    plan = make_plan(tmp_path, count=3, seconds=5, max_parallel=1)
+    plan = make_plan(tmp_path, count=3, seconds=60, max_parallel=1)
     deploy(plan, say=quiet)
     wait_for(lambda: "running" in states(plan))
     said: list[str] = []
@@ -92,7 +92,7 @@ def test_stopped_runs_are_resumed_and_what_had_not_begun_leaves_the_queue(tmp_pa
     wait_for(lambda: states(plan) == ["stopped"] * 3)
     for run in plan.runs:
         script = plan.launch_script(run)
-        script.write_text(script.read_text().replace("seq 50", "seq 1"))
+        script.write_text(script.read_text().replace("seq 600", "seq 1"))
     resumed = resume(plan, plan.runs, are_named=False, say=quiet)
     assert sorted(resumed.submitted) == sorted(run.name for run in plan.runs)
     wait_for(lambda: states(plan) == ["done"] * 3)
@@ -192,7 +192,7 @@ def test_a_swarm_that_is_not_there_is_refused_in_two_lines() -> None:
 
 
 def test_q_leaves_the_live_table_and_the_runs_alone(tmp_path: Path) -> None:
-    plan = make_plan(tmp_path, count=1, seconds=4, max_parallel=1)
+    plan = make_plan(tmp_path, count=1, seconds=60, max_parallel=1)
     deploy(plan, say=quiet)
     wait_for(lambda: states(plan) == ["running"])
     child, terminal = pty.fork()
@@ -202,7 +202,7 @@ def test_q_leaves_the_live_table_and_the_runs_alone(tmp_path: Path) -> None:
         watch_it = [sys.executable, "reporter.py", "watch", str(plan.folder), "--every=0.2"]
         os.execv(sys.executable, watch_it)
     shown = b""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while b"running" not in shown and time.monotonic() < deadline:
         if select.select([terminal], [], [], 0.2)[0]:
             shown += os.read(terminal, 65536)
@@ -215,7 +215,7 @@ def test_q_leaves_the_live_table_and_the_runs_alone(tmp_path: Path) -> None:
         except OSError:  # the terminal closes with its last process
             break
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15
     assert b"1 running" in shown
     assert states(plan) == ["running"]
     stop(plan, plan.runs, say=quiet)
