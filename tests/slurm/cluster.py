@@ -9,6 +9,7 @@ Its daemons are children of this process and die with it, also if it is killed.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import getpass
 import os
 import secrets
@@ -16,6 +17,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,18 +54,22 @@ def install(packages: Sequence[str], *, programs: Sequence[str]) -> str:
     if shutil.which("apt-get") is None:
         return f"{_missing(programs)[0]} is missing, and there is no apt-get"
     apt = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
-    for command in (apt, ["apt-get", "update"], apt):
-        done = subprocess.run(
-            command,
-            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if not _missing(programs):
-            return ""
-    return f"{' '.join(command)} failed: {done.stderr.strip()[-300:]}"
+    said = ""
+    with open(Path(tempfile.gettempdir()) / "milozero_apt.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run side by side, and apt-get does not wait
+        for command in (apt, ["apt-get", "update"], apt):
+            if not _missing(programs):
+                return ""
+            done = subprocess.run(
+                command,
+                env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            said = f"{' '.join(command)} failed: {done.stderr.strip()[-300:]}"
+    return said if _missing(programs) else ""
 
 
 class PrivateSlurm:
