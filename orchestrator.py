@@ -209,11 +209,12 @@ class Orchestrator:
         self.tracking.sources.append(self._track_episodes)
         self._rewards = self.tracking.gather(REWARD)
         self._episodes_tracked = 0
+        self._is_new = True  # there is no checkpoint of it yet
 
     def train(self, *, until: int | None = None) -> str | None:
         """Iterate to the end, or to iteration `until`; why it stopped early, or None."""
         last = min(self.num_iterations, until or self.num_iterations)
-        if self.iteration == 0:
+        if self._is_new:
             self.save()  # a dry run: an unwritable disk is found before hours of work
         stopwatch = self.workers.stopwatch
         stopwatch.start()
@@ -360,7 +361,7 @@ class Orchestrator:
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint as if nothing had happened."""
-        self.iteration = checkpoint.iteration
+        self.iteration, self._is_new = checkpoint.iteration, False
         self.agent.load_state_dict(checkpoint.shared["agent"])
         self.agent.load_local_state_dict(checkpoint.local.get("agent", {}), checkpoint.shards)
         self.tracking.load_state_dict(checkpoint.local.get("tracking", {}))

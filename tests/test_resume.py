@@ -143,6 +143,19 @@ def test_twenty_random_kills_lose_and_corrupt_nothing(tmp_path):
     assert launch.rows(killed) == launch.rows(whole)
 
 
+def test_a_run_that_was_killed_early_keeps_its_first_checkpoint(tmp_path):
+    rare = {"save_frequency": 10_000, "eval_frequency": 0}
+    flags = settings("CartPole-v1", tmp_path, "early.seed00", num_timesteps=96 * 10_000, **rare)
+    folder, inodes = tmp_path / "early.seed00", []
+    for rows, how in ((2, "kill all"), (200, "USR1")):
+        process = launch.start(flags)
+        launch.wait_for_rows(folder, rows, process)
+        launch.interrupt(process, how)
+        inodes.append((folder / "checkpoints" / "iter_000000").stat().st_ino)
+    assert inodes[0] == inodes[1], "for a moment there was none"
+    assert launch.fingerprint(folder)["iteration"] != "0"
+
+
 def test_the_same_command_after_the_end_changes_nothing(tmp_path):
     flags = settings("CartPole-v1", tmp_path, "done.seed00")
     assert launch.run(flags).returncode == 0
