@@ -137,11 +137,11 @@ class DiscriminatorBatch:
         return taken(self.demos.transitions, places)
 
     def _weigh(self, policy: Transitions, expert: Transitions | None) -> None:
-        """Every terminated step of the policy is followed by one loop of the absorbing state."""
+        """A terminated step of the policy is followed by the loops of the absorbing state that its value counts."""
         weights = np.zeros(self.size) if expert is None else expert_weights(expert, self.config)
         mass, ends = np.full(2, float(self.config.d_batch_size)), 0.0
         if self.rows.wraps:
-            ends = float(policy.terminated.sum())
+            ends = float(policy.terminated.sum()) * losses.loops_of_an_end(self.config.gamma)
             mass[:] = weights.sum(dtype=np.float64), self.size + ends
             self.workers.sum_(mass)
         self.tensors["expert.weight"].copy_(torch.from_numpy(weights / max(mass[0], NO_MASS)))

@@ -134,6 +134,11 @@ def finished(rewards: Tensor, *, scale: float, limit: float) -> Tensor:
     return cut * scale
 
 
+def loops_of_an_end(gamma: float) -> float:
+    """Steps gamma + gamma^2 + ... from an absorbing state to itself that an end is worth, gamma / (1 - gamma)."""
+    return gamma / (1.0 - gamma)
+
+
 def with_end_value(rewards: Tensor, ends: Tensor, *, absorbing: Tensor, gamma: float) -> Tensor:
     """Rewards (B,) that hold the value of what comes after the task's end, discount 0 staying as it is.
 
@@ -146,7 +151,7 @@ def with_end_value(rewards: Tensor, ends: Tensor, *, absorbing: Tensor, gamma: f
         absorbing: (), the reward of the step from the absorbing state to itself.
         gamma: discount of a step, below 1.
     """
-    return rewards + ends * (gamma / (1.0 - gamma)) * absorbing
+    return rewards + ends * loops_of_an_end(gamma) * absorbing
 
 
 def shaped_reward(own: Tensor, value: Tensor, next_value: Tensor, *, discount: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from agents import imitation_losses as losses
 from agents.base import Transitions
 from agents.demonstrations import LOOP, Demonstrations
 from agents.normalizer import RunningMoments
@@ -150,12 +151,13 @@ class RowMaker:
 def expert_weights(given: Transitions, config: Any) -> np.ndarray:
     """How much each row (B,) of demonstrations counts: 1, but an absorbing state's loop as it does of a policy.
 
-    Of an episode that is thinned to one transition out of `rate`, each that is kept stands for `rate` of them. The
-    loop, which is always kept, stands for itself.
+    A loop stands for all that follow an end, discounted. Of an episode that is thinned to one transition out of
+    `rate`, each that is kept stands for `rate` of them; the loop, which is always kept, does not.
     """
     weights = np.ones(len(given.rewards), dtype=config.precision)
-    if config.wrap_absorb and config.expert_demo_subsample:
-        weights[given.extras["step"] == LOOP] /= config.expert_demo_subsample_rate
+    if config.wrap_absorb:
+        rate = config.expert_demo_subsample_rate if config.expert_demo_subsample else 1
+        weights[given.extras["step"] == LOOP] = losses.loops_of_an_end(config.gamma) / rate
     return weights
 
 

@@ -69,7 +69,7 @@ def sample_of(seed: int, config: Any) -> Any:
 
 
 @pytest.mark.parametrize("wraps", [False, True])
-def test_weights_make_means_and_loops_count_once_a_termination(wraps: bool) -> None:
+def test_weights_make_means_and_loops_count_as_in_the_value_of_an_end(wraps: bool) -> None:
     config = small_config("gail", precision="float64", wrap_absorb=wraps)
     model = model_of(config)
     model.batch.draw(sample_of(0, config))
@@ -80,13 +80,14 @@ def test_weights_make_means_and_loops_count_once_a_termination(wraps: bool) -> N
     assert t["expert.weight"].sum().item() == pytest.approx(1.0)
     if wraps:
         assert len(t["policy.weight"]) == 17
-        assert t["policy.weight"][-1].item() == pytest.approx(ended / (16 + ended))
+        loops = ended * config.gamma / (1 - config.gamma)
+        assert t["policy.weight"][-1].item() == pytest.approx(loops / (16 + loops))
     else:
         np.testing.assert_allclose(t["policy.weight"], 1 / 16)
 
 
-def test_an_expert_s_loop_weighs_as_one_of_the_steps_that_were_left_out() -> None:
-    """One transition out of 5 is kept and stands for 5; the loop is always kept, and stands for itself."""
+def test_an_expert_s_loop_is_not_one_of_the_steps_that_were_left_out() -> None:
+    """One transition out of 5 is kept and stands for 5; the loop is always kept, and stands for those to come."""
     config = small_config("gail", precision="float64", wrap_absorb=True)
     model = model_of(config)
     model.batch.draw(sample_of(0, config))
@@ -94,7 +95,8 @@ def test_an_expert_s_loop_weighs_as_one_of_the_steps_that_were_left_out() -> Non
     shown = model.demos.transitions.extras["step"] == LOOP
     assert shown.sum() == 2 and 0 < is_loop.sum() < 16
     weights = model.tensors["expert.weight"].numpy()
-    np.testing.assert_allclose(weights[is_loop] / weights[~is_loop][0], 1 / 5)
+    loops = config.gamma / (1 - config.gamma)
+    np.testing.assert_allclose(weights[is_loop] / weights[~is_loop][0], loops / 5)
 
 
 def test_rows_of_expert_and_policy_are_made_alike() -> None:
