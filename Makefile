@@ -53,12 +53,12 @@ train: venv gl  ## Train a policy with MPI workers, then record it: a learning c
 	@echo "  $(PY) main.py --help   every setting, with its default, unit and bounds"
 	@echo "  $(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=verify_resume --model_path=$(RUN)"
 
-# What more you may set: make imitate NUM_DEMOS=1 NUM_TIMESTEPS=100000 DEMOS=data/demos/Ant-v5 ENV_ID=Ant-v5
+# What more you may set: make imitate NUM_DEMOS=1 NUM_TIMESTEPS=1000000 DEMOS=data/demos/Walker2d-v5 ENV_ID=Walker2d-v5
 DEMOS ?= data/demos/$(ENV_ID)
 NUM_DEMOS ?= 4
-NUM_TIMESTEPS ?= 20000
+NUM_TIMESTEPS ?= 500000
 
-imitate: CONFIG = tasks/train_mujoco_sam.yaml
+imitate: CONFIG = tasks/train_mujoco_gail.yaml
 imitate: WAY = $(patsubst train_mujoco_%,%,$(basename $(notdir $(CONFIG))))
 imitate: NAME = make_imitate_$(WAY)_$(NUM_DEMOS)_demos_$(NUM_TIMESTEPS)_steps_$(NUM_WORKERS)_workers$(ARGS_SUM).$(ENV_ID).seed$(SEED)
 

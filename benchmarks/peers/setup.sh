@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the peers that benchmarks/speed.py measures, each into a virtual environment of its own, .peers/<name>.
+# Installs the peers that benchmarks/speed*.py measure, each into a virtual environment of its own, .peers/<name>.
 #
 #   benchmarks/peers/setup.sh               all of them
 #   benchmarks/peers/setup.sh sbx skrl      these
@@ -9,13 +9,17 @@
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
 python="${PYTHON:-python3}"
-peers=(sb3 skrl tianshou sheeprl sbx cleanrl)
+peers=(sb3 skrl tianshou sheeprl sbx cleanrl imitation)
 command -v "$python" >/dev/null || { echo "there is no $python; name one: PYTHON=/path/to/python3.11 $0" >&2; exit 2; }
 
 # Everybody steps the same environments on the same physics, which is the one of requirements.txt.
 pinned() { sed -n "s/^$1\(\[[^]]*\]\)\{0,1\}==\([^ #]*\).*/\2/p" requirements.txt; }
 torch="torch==$(pinned torch)"
 physics=("gymnasium[mujoco]==$(pinned gymnasium)" "mujoco==$(pinned mujoco)")
+# But imitation, which wants a Gymnasium of 2023 and so the MuJoCo of that time.
+physics_of() { # NAME
+  if [ "$1" = imitation ]; then echo "gymnasium[mujoco]==0.29.1 mujoco==3.1.6"; else echo "${physics[*]}"; fi
+}
 
 packages_of() { # NAME: what is installed after torch
   case "$1" in
@@ -25,6 +29,7 @@ packages_of() { # NAME: what is installed after torch
     sheeprl) echo sheeprl==0.8.4 ;;
     sbx) echo sbx-rl==0.28.0 jax==0.10.2 jaxlib==0.10.2 ;;
     cleanrl) echo tyro tensorboard ;;
+    imitation) echo imitation==1.0.1 stable-baselines3==2.2.1 ;;
     *) return 1 ;;
   esac
 }
@@ -39,11 +44,11 @@ fetch_cleanrl() {
 
 install_peer() { # NAME
   local folder=.peers/$1 packages
-  read -r -a packages <<<"$(packages_of "$1")"
+  read -r -a packages <<<"$(physics_of "$1") $(packages_of "$1")"
   [ -x "$folder/bin/python" ] || "$python" -m venv "$folder" || return
   if [ "$1" = cleanrl ]; then fetch_cleanrl || return; fi
   "$folder/bin/pip" install --quiet "$torch" || return # first: pip then takes no other build of it
-  "$folder/bin/pip" install --quiet "$torch" "${physics[@]}" "${packages[@]}"
+  "$folder/bin/pip" install --quiet "$torch" "${packages[@]}"
 }
 
 for name in "$@"; do
@@ -53,7 +58,7 @@ done
 mkdir -p .peers || exit 2
 failed=()
 for name in "${peers[@]}"; do
-  wanted="$torch ${physics[*]} $(packages_of "$name")"
+  wanted="$torch $(physics_of "$name") $(packages_of "$name")"
   if [ "$(cat ".peers/$name/.ready" 2>/dev/null)" = "$wanted" ]; then
     echo "$name: ready"
     continue
