@@ -41,10 +41,10 @@ def made(*variables: str) -> list[list[str]]:
     return [each[each.index("main.py") + 1 :] for each in words]
 
 
-@pytest.mark.parametrize("algo", ["sam", "bc"])
+@pytest.mark.parametrize("algo", ["gail", "sam", "bc"])
 def test_its_flags_parse_and_name_one_run(algo: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(launch.ROOT)
-    chosen = [] if algo == "sam" else [f"CONFIG=tasks/train_mujoco_{algo}.yaml"]
+    chosen = [] if algo == "gail" else [f"CONFIG=tasks/train_mujoco_{algo}.yaml"]
     train, evaluate = made("SEED=3", "ENV_ID=HalfCheetah-v5", "NUM_DEMOS=2", *chosen)
     parsed = SCHEMA.parse_command_line(train)
     assert parsed.warnings == ()
