@@ -339,6 +339,7 @@ class SAMSettings(Imitation):
     algo: Literal["sam"] = setting("sam", "what learns", group="run")
     learner: Learner = again("learner", "sac")
     spectral_norm: bool = again("spectral_norm", True)
+    reward_type: RewardType = again("reward_type", "airl")
     real_ls_type: str = again("real_ls_type", "random-uniform_0.7_1.2")
     wrap_absorb: bool = again("wrap_absorb", True)
 
