@@ -79,7 +79,7 @@ EXPERTS = (
     Expert("Hopper-v5", 300_000, 3000.0),
     Expert("HalfCheetah-v5", 140_000, 8000.0, seed=1),
     Expert("Walker2d-v5", 300_000, 3800.0, "crossq", NARROW),
-    Expert("Ant-v5", 180_000, 4000.0, "crossq", NARROW),
+    Expert("Ant-v5", 300_000, 4000.0, "crossq", NARROW),
 )
 
 
