@@ -1,7 +1,7 @@
 """Every environment x workers x kind of interruption, against a run that nobody disturbed: sha256 by sha256.
 
-`python benchmarks/resume.py --rounds 1` interrupts 34 runs at random iterations, continues them, and writes
-docs/results/resume.md. The test suite does fourteen of them and twenty random kills.
+`python benchmarks/resume.py --rounds 1` interrupts 40 runs at random iterations, continues them, and writes
+docs/results/resume.md. The test suite does seventeen of them and twenty random kills.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tests import test_resume_imitation as imitation  # noqa: E402
+from tests.helpers.demo_files import write_demos  # noqa: E402
 from tests.test_resume import (  # noqa: E402
+    ALGORITHMS,
     ITERATIONS,
     REPLAY_CASES,
     SLOW_ITERATIONS,
@@ -47,14 +50,15 @@ def main() -> int:
         "SIGKILL of all their processes, or by SIGKILL of one "
         "worker, at a random iteration, and continued by the same command. Compared with an "
         "undisturbed run are the sha256 of every file of the last checkpoint (parameters, "
-        "optimiser, normalisers, counters, replay memory and simulator state of every worker) and "
+        "optimiser, normalisers, counters, reward model, replay memory and simulator state of every worker) and "
         "every row of metrics but its wall-clock figures.",
         "",
         "| algorithm | environment | workers | interrupted by | after iterations | files and rows |",
         "|---|---|---|---|---|---|",
     ]
     failures = 0
-    for case in [*CASES, *REPLAY_CASES]:
+    imitating = [(algo, "Hopper-v5", workers, how) for algo, workers, how in imitation.CASES]
+    for case in [*CASES, *REPLAY_CASES, *imitating]:
         at, is_equal = interrupted(*case, rounds=options.rounds)
         failures += not is_equal
         stops = ", ".join(map(str, at))
@@ -79,6 +83,10 @@ def interrupted(
     """After how many iterations the runs were interrupted, and whether all came out the same."""
     at, is_equal = [], True
     with tempfile.TemporaryDirectory() as folder:
+        if algo in imitation.SETTINGS:
+            demos = Path(folder) / "demos"
+            write_demos(demos)
+            ALGORITHMS[algo] = imitation.settings_of(algo, demos)
         for seed in range(rounds):
             try:
                 kind = {"algo": algo, "seed": seed}

@@ -26,6 +26,11 @@ CASES = [("gail", 1, "USR1"), ("gail", 2, "kill all"), ("sam", 1, "kill all"), (
 CASES += [("dac", 1, "USR1"), ("dac", 2, "kill one")]
 
 
+def settings_of(algo: str, demos: Path) -> dict[str, Any]:
+    """Those of an imitation of the demonstrations in a folder."""
+    return SETTINGS[algo] | {"algo": algo, "expert_path": demos}
+
+
 @pytest.mark.parametrize(("algo", "workers", "how"), CASES)
 def test_an_interrupted_imitation_goes_on(
     tmp_path: Path,
@@ -35,8 +40,7 @@ def test_an_interrupted_imitation_goes_on(
     how: str,
 ) -> None:
     write_demos(tmp_path / "demos")
-    chosen = SETTINGS[algo] | {"algo": algo, "expert_path": tmp_path / "demos"}
-    monkeypatch.setitem(test_resume.ALGORITHMS, algo, chosen)
+    monkeypatch.setitem(test_resume.ALGORITHMS, algo, settings_of(algo, tmp_path / "demos"))
     test_resume.check_interrupted_run(tmp_path, "Hopper-v5", workers, how, algo=algo)
 
 
@@ -45,8 +49,7 @@ def test_a_run_does_not_go_on_with_other_demonstrations(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_demos(tmp_path / "demos")
-    chosen = SETTINGS["gail"] | {"algo": "gail", "expert_path": tmp_path / "demos"}
-    monkeypatch.setitem(test_resume.ALGORITHMS, "gail", chosen)
+    monkeypatch.setitem(test_resume.ALGORITHMS, "gail", settings_of("gail", tmp_path / "demos"))
     flags = test_resume.settings("Hopper-v5", tmp_path, "one.seed00", "gail", num_timesteps=96 * 4)
     assert launch.run(flags).returncode == 0
     (tmp_path / "demos" / "Hopper-v5_demo000.h5").unlink()
