@@ -16,7 +16,8 @@ from pydantic import model_validator
 
 from agents.configs_cloning import BCConfig, DaggerConfig
 from agents.configs_demos import DemosConfig
-from agents.configs_imitation import ImitationSettings, families
+from agents.configs_imitation import ImitationSettings
+from agents.configs_imitators import families
 from agents.configs_replay import CrossQConfig, DDPGConfig, DQNConfig, SACConfig, TD3Config
 from agents.shared_settings import (
     LARGEST_BATCH,

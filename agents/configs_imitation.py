@@ -1,25 +1,25 @@
 """The settings of adversarial imitation and of RED: a reward model's, beside those of the learner under it.
 
 `--algo` names the imitation, `--learner` what learns from its reward. A configuration is a class of both, so a run
-knows the settings that it reads and no others; `variant` finds the class.
+knows the settings that it reads and no others; `variant` finds the class. The imitations themselves are in
+configs_imitators.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
-from pydantic import create_model, model_validator
+from pydantic import model_validator
 
 from agents.configs_demos import DemonstrationSettings
 from agents.shared_settings import LARGEST_BATCH, STACK_FORM, STACK_PATTERN
 from helpers.run_config import RunConfig, cross_field_error
-from helpers.settings import Settings, read_switch, setting, settings_of
+from helpers.settings import Settings, read_switch, setting
 
 _NUMBER = r"\d{1,3}(\.\d{1,6})?"
 LABEL_PATTERN = rf"none|random-uniform_{_NUMBER}_{_NUMBER}|(soft-labels|disturb-label)_{_NUMBER}"
 LABEL_FORM = "none, random-uniform_0.7_1.2, soft-labels_0.1 or disturb-label_0.1"
-LEARNERS = ("ppo", "sac", "td3")
 
 
 class DiscriminatorSettings(Settings):
@@ -205,6 +205,7 @@ class Imitation(ImitationSettings):
     """A rule or two that hold whatever learner is below; no configuration of its own."""
 
     LEARNS_ADVERSARIALLY: ClassVar[bool] = True
+    LEARNERS: ClassVar[tuple[str, ...]] = ("ppo", "sac", "td3")
     FAMILY: ClassVar[dict[str, type[RunConfig]]] = {}  # the classes of this imitation, by learner
 
     @classmethod
@@ -295,104 +296,3 @@ class Imitation(ImitationSettings):
                 "Standardise by what there is: --d_moments=demos.",
             )
         return None
-
-
-def again(key: str, default: Any) -> Any:
-    """A setting that one of the imitations declares anew, with another default."""
-    each = settings_of(ImitationSettings)[key]
-    bounds: Mapping[str, Any] = each.bounds
-    return setting(
-        default,
-        each.help_line,
-        group=each.group,
-        unit=each.unit,
-        form=each.form,
-        pattern=each.pattern,
-        example=each.example,
-        **bounds,
-    )
-
-
-RewardType = Literal["gail", "airl", "fairl", "log_d", "probability", "signed"]
-Learner = Literal["ppo", "sac", "td3"]
-LogProb = Literal["both", "discriminator", "none"]
-
-
-class GAILSettings(Imitation):
-    """Generative adversarial imitation learning (docs/gail.md)."""
-
-    algo: Literal["gail"] = setting("gail", "what learns", group="run")
-
-
-class AIRLSettings(Imitation):
-    """Adversarial inverse reinforcement learning (docs/airl.md)."""
-
-    algo: Literal["airl"] = setting("airl", "what learns", group="run")
-    state_only: bool = again("state_only", True)
-    reward_type: RewardType = again("reward_type", "airl")
-    d_log_prob: LogProb = again("d_log_prob", "both")
-
-
-class SAMSettings(Imitation):
-    """Sample-efficient adversarial mimic (docs/sam.md)."""
-
-    algo: Literal["sam"] = setting("sam", "what learns", group="run")
-    learner: Learner = again("learner", "sac")
-    spectral_norm: bool = again("spectral_norm", True)
-    reward_type: RewardType = again("reward_type", "airl")
-    real_ls_type: str = again("real_ls_type", "random-uniform_0.7_1.2")
-    wrap_absorb: bool = again("wrap_absorb", True)
-
-
-class DACSettings(Imitation):
-    """Discriminator-actor-critic (docs/sam.md)."""
-
-    algo: Literal["dac"] = setting("dac", "what learns", group="run")
-    learner: Learner = again("learner", "td3")
-    one_sided_pen: bool = again("one_sided_pen", False)
-    reward_type: RewardType = again("reward_type", "airl")
-    wrap_absorb: bool = again("wrap_absorb", True)
-
-
-class REDSettings(Imitation):
-    """Random expert distillation (docs/gail.md): a reward learnt before the policy, without an adversary."""
-
-    LEARNS_ADVERSARIALLY: ClassVar[bool] = False
-
-    algo: Literal["red"] = setting("red", "what learns", group="run")
-
-
-ON_POLICY: Mapping[str, Any] = {
-    "d_steps": (int, again("d_steps", 8)),
-}  # a rollout of 2048 is seen once
-OF_LEARNER: Mapping[tuple[str, str], Mapping[str, Any]] = (
-    {  # where the paper's correction is not right
-        ("airl", "sac"): {
-            "d_log_prob": (LogProb, again("d_log_prob", "discriminator")),
-        },  # has entropy already
-        ("airl", "td3"): {"d_log_prob": (LogProb, again("d_log_prob", "none"))},  # has no density
-    }
-)
-
-
-def families(learners: Mapping[str, type[RunConfig]]) -> dict[str, type[RunConfig]]:
-    """The configuration of each imitation with its own learner; it knows those with the others.
-
-    Args:
-        learners: the configuration of each of `LEARNERS`.
-    """
-    found: dict[str, type[RunConfig]] = {}
-    for own in (GAILSettings, AIRLSettings, SAMSettings, DACSettings, REDSettings):
-        algo = str(own.model_fields["algo"].default)
-        own.FAMILY = {}
-        for name in LEARNERS:
-            fields = {**OF_LEARNER.get((algo, name), {}), **(ON_POLICY if name == "ppo" else {})}
-            own.FAMILY[name] = create_model(
-                f"{algo.upper()}With{name.upper()}",
-                __base__=cast(tuple[type[RunConfig], ...], (own, learners[name])),
-                __doc__=own.__doc__,
-                __module__=__name__,
-                **fields,
-            )
-        found[algo] = own.variant({})
-    return found

@@ -26,7 +26,8 @@ CLASSES = {
     "bc": "BC",
     "dagger": "Dagger",
 }
-IMITATIONS = ("gail", "airl", "sam", "dac", "red")  # a reward model over `config.learner`
+IMITATIONS = ("gail", "airl", "sam", "dac", "red", "maad")  # a reward model over `config.learner`
+OWN_PARTS = {"maad": ("GuidedPPO", "MAAD")}  # of its module: the learner, and what imitates with it
 
 
 def make_agent(
@@ -63,11 +64,15 @@ def make_agent(
     }
     is_imitation = config.algo in IMITATIONS
     name = config.learner if is_imitation else config.algo
-    agent: Agent = getattr(import_module(f"agents.{name}"), CLASSES[name])(**parts)
+    learner, imitator = OWN_PARTS.get(config.algo, (CLASSES[name], "ImitationAgent"))
+    module = config.algo if config.algo in OWN_PARTS else name
+    agent: Agent = getattr(import_module(f"agents.{module}"), learner)(**parts)
     if not is_imitation:
         return agent
     from agents.demonstrations import load_demonstrations
-    from agents.imitation import ImitationAgent
 
     shown = config if config.task != "eval" else config.model_copy(update={"num_demos": 0})
-    return ImitationAgent(agent, load_demonstrations(shown, expected, **spaces), **parts)
+    demos = load_demonstrations(shown, expected, **spaces)
+    module = config.algo if config.algo in OWN_PARTS else "imitation"
+    imitation: Agent = getattr(import_module(f"agents.{module}"), imitator)(agent, demos, **parts)
+    return imitation

@@ -150,7 +150,7 @@ class ImitationAgent:
     def _samples_of(self, rollout: Transitions) -> Sample:
         """Where the policy's transitions come from: a memory as it is before this rollout, or the rollout."""
         memory = getattr(self.learner, "memory", None)
-        return _FromMemory(memory) if memory is not None and memory.added else _FromRollout(rollout)
+        return _FromMemory(memory) if memory is not None and memory.added else FromRollout(rollout)
 
     def _reward_metrics(self) -> dict[str, float]:
         """Of all rewards that the learner was given; collective."""
@@ -238,7 +238,7 @@ class _FromMemory:
         return transitions
 
 
-class _FromRollout:
+class FromRollout:
     """The policy's transitions in a rollout."""
 
     def __init__(self, rollout: Transitions) -> None:

@@ -144,8 +144,19 @@ class RowMaker:
     def _action(self, raw: Tensor) -> Tensor:
         if self.is_discrete:
             return functional.one_hot(raw, self.actions).to(getattr(torch, str(self.dtype)))
-        scaled = (raw - self._center) / self._half
+        return self.scaled_action(raw)
+
+    def scaled_action(self, raw: Tensor) -> Tensor:
+        """Actions (B, A) as they reach the environment, in [-1, 1] where they are bounded."""
+        return self.within(self.unbounded_action(raw))
+
+    def within(self, scaled: Tensor) -> Tensor:
+        """Scaled actions (B, A), cut to the bounds."""
         return torch.minimum(torch.maximum(scaled, -self._limit), self._limit)
+
+    def unbounded_action(self, raw: Tensor) -> Tensor:
+        """Actions (B, A), scaled alike but not cut."""
+        return (raw - self._center) / self._half
 
 
 def expert_weights(given: Transitions, config: Any) -> np.ndarray:

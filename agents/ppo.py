@@ -22,7 +22,7 @@ from agents.flat import FlatAdam, FlatParameters
 from agents.minibatches import Batch, sample_orders, standardised
 from agents.networks import GaussianActor, make_actor_critic
 from agents.normalizer import ObservationNormalizer, ReturnNormalizer
-from agents.ppo_native import native_steps
+from agents.ppo_native import NativeSteps, native_steps
 from agents.ppo_torch import TorchSteps
 from agents.random_blocks import RandomBlocks
 from agents.schedules import StepSizes
@@ -44,6 +44,15 @@ class PPO:
         streams: the run's random streams.
         environments: which of the run's environments this worker steps, a slice of global indices.
     """
+
+    METRICS: tuple[str, ...] = (  # of a gradient step; the first five are those of `loss`
+        "policy/loss",
+        "value/loss",
+        "policy/entropy",
+        "policy/approx_kl",
+        "policy/clip_fraction",
+        "update/gradient_norm",
+    )
 
     def __init__(
         self,
@@ -80,13 +89,7 @@ class PPO:
             "config": config,
             "workers": workers,
         }
-        self.steps = native_steps(self.actor, self.critic, **parts) or TorchSteps(
-            self.actor,
-            self.critic,
-            loss=self.loss,
-            share=self.local_share,
-            **parts,
-        )
+        self.steps = self.make_steps(parts)
         self.noise = RandomBlocks(
             self.actor.noise,
             streams=streams,
@@ -100,6 +103,16 @@ class PPO:
         self.returns = ReturnNormalizer(active=config.normalize_values)
         self.step_sizes = StepSizes(config)
         self.iteration = 0
+
+    def make_steps(self, parts: dict[str, Any]) -> NativeSteps | TorchSteps:
+        """What takes the gradient steps: C where it can be had."""
+        return native_steps(self.actor, self.critic, **parts) or TorchSteps(
+            self.actor,
+            self.critic,
+            loss=self.loss,
+            share=self.local_share,
+            **parts,
+        )
 
     # Acting
 
@@ -153,6 +166,7 @@ class PPO:
             ),
             "action": torch.from_numpy(rollout.actions).flatten(0, 1),
         }
+        data |= self.further_columns()
         fresh = rollout.rows_with_own_successor()
         next_input = torch.from_numpy(self._value_input(rollout.next_observations[fresh]))
         orders = sample_orders(
@@ -195,6 +209,10 @@ class PPO:
         self.observations.update(rollout.observations, workers=self.workers)
         self.iteration += 1
         return metrics
+
+    def further_columns(self) -> dict[str, Tensor]:
+        """What else a minibatch of the loss has, (T * N, ...)."""
+        return {}
 
     def _estimate(
         self,
@@ -287,7 +305,7 @@ class PPO:
             NumericalError: on every worker alike, since the numbers are all-reduced.
         """
         means = self._mean_over_workers(step_metrics)
-        for name, value in zip(STEP_METRICS, means, strict=True):
+        for name, value in zip(self.METRICS, means, strict=True):
             if not np.isfinite(value):
                 raise NumericalError(
                     f"{name} became {value} in iteration {self.iteration + 1}",
@@ -297,7 +315,7 @@ class PPO:
         target, target_square, error, error_square = fit / self.config.rollout_len
         variance = target_square - target * target
         unexplained = error_square - error * error
-        metrics = dict(zip(STEP_METRICS, map(float, means), strict=True))
+        metrics = dict(zip(self.METRICS, map(float, means), strict=True))
         metrics["value/explained_variance"] = float(1.0 - unexplained / max(variance, 1e-12))
         if isinstance(self.actor, GaussianActor):
             metrics["policy/std"] = float(self.actor.log_std.detach().exp().mean())
@@ -375,12 +393,4 @@ class PPO:
         }
 
 
-STEP_METRICS = (
-    "policy/loss",
-    "value/loss",
-    "policy/entropy",
-    "policy/approx_kl",
-    "policy/clip_fraction",
-    "update/gradient_norm",
-)
-KL = STEP_METRICS.index("policy/approx_kl")
+KL = PPO.METRICS.index("policy/approx_kl")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ COLUMNS = (
     "target",
     "old_value",
 )
-METRICS = 6  # those of `PPO.loss`, and the gradient's norm
+METRICS = 6  # those of `PPO.loss`, and last the gradient's norm
 
 
 class TorchSteps:
@@ -36,6 +36,8 @@ class TorchSteps:
         actor, critic: the networks.
         loss: of a minibatch: (loss, metrics (5,)).
         share: this worker's part of each minibatch.
+        columns: what a minibatch has.
+        metrics: numbers of a step, the gradient's norm the last.
         parameters, optimizer, config, workers: the agent's.
     """
 
@@ -50,8 +52,11 @@ class TorchSteps:
         optimizer: FlatAdam,
         config: Any,
         workers: Workers,
+        columns: Sequence[str] = COLUMNS,
+        metrics: int = METRICS,
     ) -> None:
         self.actor, self.critic, self.loss, self.share = actor, critic, loss, share
+        self.columns, self.metrics = tuple(columns), metrics
         self.parameters, self.optimizer = parameters, optimizer
         self.config, self.workers = config, workers
         self._native = config.compile and parameters.values.dtype == torch.float32
@@ -111,7 +116,7 @@ class TorchSteps:
         step_sizes: Mapping[str, float],
     ) -> Tensor:
         """A step on each minibatch of `order` (M, b); this worker's share of the metrics (M, 6)."""
-        columns = {name: data[name] for name in COLUMNS}
+        columns = {name: data[name] for name in self.columns}
         if self._step is None:
             self._step = self._make_step(columns, order[0])
         metrics = []
@@ -132,14 +137,14 @@ class TorchSteps:
         tensors = {
             "values": values,
             "gradients": self.parameters.gradients,
-            "metrics": torch.zeros(METRICS, dtype=values.dtype),
+            "metrics": torch.zeros(self.metrics, dtype=values.dtype),
             "index": index,
         }
         return Step("ppo gradient", self._gradient, tensors | dict(columns), native=self._native)
 
     def _gradient(self, tensors: Mapping[str, Tensor]) -> None:
         """This worker's share of the gradient of a minibatch, and of its metrics."""
-        batch = {name: tensors[name][tensors["index"]] for name in COLUMNS}
+        batch = {name: tensors[name][tensors["index"]] for name in self.columns}
         gradients, metrics = self.parameters.gradient(
             lambda: self.loss(batch),
             tensors["values"],

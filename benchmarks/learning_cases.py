@@ -136,6 +136,13 @@ IMITATION = (
         "GAIL in IQ-Learn, 1 demo: 3253 of 3533; Baselines (TRPO): 3490 of 3570",
         "--num_timesteps=3_000_000",
     ),
+    *(
+        imitates(f"hopper_500k_{algo}", algo, HOPPER, None, reference, "--num_timesteps=500_000")
+        for algo, reference in (
+            ("airl", "imitation: 0.28 (seals)"),
+            ("maad", "its paper, 16M steps: at the expert's"),
+        )
+    ),
     imitates(
         "halfcheetah_250k_dac",
         "dac",

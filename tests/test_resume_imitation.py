@@ -20,10 +20,11 @@ SMALL: dict[str, Any] = {
 SETTINGS: dict[str, dict[str, Any]] = {
     "gail": test_resume.PPO | SMALL | {"d_steps": 3, "d_moments": "both", "wrap_absorb": "true"},
     "sam": test_resume.REPLAY | SMALL | {"n_step": 3, "use_purl": "true"},
+    "maad": test_resume.PPO | SMALL | {"idm_steps": 5, "idm_perception_stack": "mlp_8"},
     "dac": test_resume.REPLAY | SMALL | {"d_moments": "policy", "grad_pen_type": "dragan"},
 }
 CASES = [("gail", 1, "USR1"), ("gail", 2, "kill all"), ("sam", 1, "kill all"), ("sam", 2, "USR1")]
-CASES += [("dac", 1, "USR1"), ("dac", 2, "kill one")]
+CASES += [("dac", 1, "USR1"), ("dac", 2, "kill one"), ("maad", 2, "kill all")]
 
 
 def settings_of(algo: str, demos: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from helpers.demos.files import demo_path, write_demo
 from tests.agents.cloning import OBSERVATION_DIM, expert_action, room
 
-IMITATING = ("gail", "airl", "sam", "dac", "red")
+IMITATING = ("gail", "airl", "sam", "dac", "red", "maad")
 LENGTH = 40
 
 

@@ -34,6 +34,8 @@ CASES = [
     ("sam", "continuous"),
     ("dac", "continuous"),
     ("red", "continuous"),
+    ("maad", "continuous"),
+    ("maad", "discrete"),
 ]
 
 

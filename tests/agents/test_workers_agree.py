@@ -41,6 +41,8 @@ CASES = [  # (kind, settings, workers beside one)
         FOUR,
     ),
     ("continuous", ["algo=red", "learner=sac", "wrap_absorb=true"], FOUR),
+    ("continuous", ["algo=maad", "wrap_absorb=true", "idm_steps=5"], FOUR),
+    ("discrete", ["algo=maad", "d_batch_size=32"], FOUR),
     # 3 workers: 12, 12 and 8 of a minibatch of demonstrations.
     ("continuous", ["algo=gail", "wrap_absorb=true", "d_batch_size=32", *UNEVEN], (3,)),
 ]
