@@ -1,7 +1,7 @@
 """Every environment x workers x kind of interruption, against a run that nobody disturbed: sha256 by sha256.
 
-`python benchmarks/resume.py --rounds 1` interrupts 40 runs at random iterations, continues them, and writes
-docs/results/resume.md. The test suite does seventeen of them and twenty random kills.
+`python benchmarks/resume.py --rounds 1` interrupts 41 runs at random iterations, continues them, and writes
+docs/results/resume.md. The test suite does eighteen of them and twenty random kills.
 """
 
 from __future__ import annotations

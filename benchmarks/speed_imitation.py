@@ -29,6 +29,7 @@ from helpers.durable import write_atomically  # noqa: E402
 
 SHARE_BAR = 0.6
 ITERATIONS = 12
+SHARED = ("batch_size", "gamma", "layer_norm")  # settings that an imitation's learner has too
 PEER = "imitation 1.0.1"
 Measure = Callable[[], float]
 
@@ -60,7 +61,8 @@ def replaying(algo: str, learner: str, workers: int) -> dict[str, Measure]:
     task = f"tasks/train_mujoco_{algo}.yaml"
     own = yaml.safe_load((ROOT / task).read_text(encoding="utf-8"))
     length = ["--num_timesteps=9000", "--warm_up=1000"]
-    shared = [f"--{key}={own[key]}" for key in ("batch_size", "gamma", "env_id") if key in own]
+    shared = [f"--{key}={own[key]}".lower() for key in SHARED if key in own]
+    shared.append(f"--env_id={own['env_id']}")
 
     def imitation() -> float:
         return main_py(workers, f"--config={task}", "--expert_demo_subsample", *length)
