@@ -70,7 +70,7 @@ imitate: venv gl  ## Learn from four demonstrations, then show it: a learning cu
 	@echo "Curve        $$(ls $(RUN)/learning_curve.png)"
 	@echo "Video        $$(ls -t $(RUN)/videos/*_beside_expert.mp4 2>/dev/null | head -n 1)"
 	@echo "Next"
-	@echo "  make imitate ENV_ID=$(ENV_ID) NUM_TIMESTEPS=$$((5 * $(NUM_TIMESTEPS)))   longer"
+	@echo "  make imitate ENV_ID=HalfCheetah-v5 NUM_TIMESTEPS=50000 CONFIG=tasks/train_mujoco_sam.yaml   fewer steps, from a memory"
 	@echo "  make imitate ENV_ID=$(ENV_ID) NUM_DEMOS=1   from one demonstration"
 	@echo "  make imitate ENV_ID=$(ENV_ID) CONFIG=tasks/train_mujoco_bc.yaml   by behaviour cloning"
 	@echo "  $(PY) main.py --task=demos --expert_path=$(DEMOS)   what was imitated"

@@ -204,6 +204,7 @@ IMITATION = (
         "GAIL: about a third of the expert's (DAC, Fig. 5)",
         SHORT,
         "--num_demos=0",
+        seeds=1,
         stays_below=True,
     ),
     *(
@@ -215,6 +216,7 @@ IMITATION = (
             "",
             SHORT,
             demos=f"{CONTROLS}/{CHEETAH}_{kind}",
+            seeds=1,
             stays_below=True,
         )
         for kind in ("shuffled", "constant")
