@@ -8,7 +8,7 @@ Shapes: B the global minibatch, b this worker's part of it, k = B / environments
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,13 +22,21 @@ from agents.random_blocks import RandomBlocks
 from helpers.seeding import Streams
 from helpers.workers import Workers
 
-Sample = Callable[
-    [np.ndarray],
-    Transitions,
-]  # uniforms (N, k) -> (N k, ...), one environment's together
 LogProb = Callable[[np.ndarray, np.ndarray], np.ndarray]  # raw observations, actions -> (B,)
 BLOCK = 100  # updates that random numbers are drawn for at a time
-NO_MASS = 1e-12
+
+
+class Sample(Protocol):
+    """The policy's transitions.
+
+    Attributes:
+        end_rate: the share of all of them, on all workers, that the task ended; asked for with absorbing states.
+    """
+
+    end_rate: float
+
+    def __call__(self, uniforms: np.ndarray) -> Transitions:
+        """Those at uniform places (N, k): (N k, ...), one environment's together."""
 
 
 class DiscriminatorBatch:
@@ -44,8 +52,8 @@ class DiscriminatorBatch:
     Attributes:
         size: b.
         tensors: "expert.NAME" (b, ...) and "policy.NAME" (b, ...), with absorbing states (b + 1, ...), whose last
-            row is their loop: what `RowMaker` reads, "weight" (sums to 1 over both the rows and the workers),
-            "label", "log_prob"; "uniform" (b, 1 or 1 + d), of the penalty.
+            row is their loop: what `RowMaker` reads, "weight" (its sum over rows and workers is 1 in the mean of
+            minibatches), "label", "log_prob"; "uniform" (b, 1 or 1 + d), of the penalty.
     """
 
     def __init__(
@@ -61,10 +69,12 @@ class DiscriminatorBatch:
     ) -> None:
         self.rows, self.demos, self.log_prob = rows, demos, log_prob
         self.config, self.workers = config, workers
+        weights = expert_weights(demos.transitions, config).astype(np.float64)
+        self._expert_mean = float(weights.mean()) if len(demos) else 1.0
         self.drawn = 0
         samples = config.d_batch_size // config.num_envs  # k
         self.size = samples * len(environments)
-        self._first = samples * environments[0]
+        self._first = samples * min(environments, default=0)
         numbers = self._random_numbers()
         self._noises = {
             name: RandomBlocks(
@@ -106,7 +116,7 @@ class DiscriminatorBatch:
             noise.seek(update)
 
     def draw(self, sample: Sample) -> None:
-        """Fill `tensors` with the next minibatch; collective where there are absorbing states.
+        """Fill `tensors` with the next minibatch.
 
         Args:
             sample: the policy's transitions at uniform places (N, k).
@@ -118,7 +128,7 @@ class DiscriminatorBatch:
                 room.copy_(self._rooms["policy"][name][: self.size])
         else:
             self.rows.fill_expert(self._rooms["expert"], expert)
-        self._weigh(policy, expert)
+        self._weigh(policy, expert, sample.end_rate)
         if "penalty" in self._noises:
             uniform = self._noises["penalty"].next().reshape(self.size, -1)
             self.tensors["uniform"].copy_(torch.from_numpy(uniform))
@@ -136,17 +146,21 @@ class DiscriminatorBatch:
         places = sequence_rows(self.demos.seed, len(self.demos), first, self.size)
         return taken(self.demos.transitions, places)
 
-    def _weigh(self, policy: Transitions, expert: Transitions | None) -> None:
-        """A terminated step of the policy is followed by the loops of the absorbing state that its value counts."""
+    def _weigh(self, policy: Transitions, expert: Transitions | None, end_rate: float) -> None:
+        """A terminated step of the policy is followed by the loops of the absorbing state that its value counts.
+
+        Divided by what a minibatch weighs in the mean, not by what this one does: a side whose ends are rare but
+        weigh much would else count less of them than one whose ends are many and weigh little.
+        """
+        size = self.config.d_batch_size
         weights = np.zeros(self.size) if expert is None else expert_weights(expert, self.config)
-        mass, ends = np.full(2, float(self.config.d_batch_size)), 0.0
-        if self.rows.wraps:
-            ends = float(policy.terminated.sum()) * losses.loops_of_an_end(self.config.gamma)
-            mass[:] = weights.sum(dtype=np.float64), self.size + ends
-            self.workers.sum_(mass)
-        self.tensors["expert.weight"].copy_(torch.from_numpy(weights / max(mass[0], NO_MASS)))
-        self.tensors["policy.weight"][: self.size] = 1.0 / mass[1]
-        self.tensors["policy.weight"][self.size :] = ends / mass[1]
+        expert_weight = weights / (self._expert_mean * size)
+        self.tensors["expert.weight"].copy_(torch.from_numpy(expert_weight))
+        loops = losses.loops_of_an_end(self.config.gamma) if self.rows.wraps else 0.0
+        mass = size * (1.0 + end_rate * loops)
+        self.tensors["policy.weight"][: self.size] = 1.0 / mass
+        ends = float(policy.terminated.sum())
+        self.tensors["policy.weight"][self.size :] = ends * loops / mass
 
     def _fill_log_probs(self, side: str, given: Transitions) -> None:
         """The policy's log-probabilities; in the absorbing state nothing is chosen."""

@@ -73,7 +73,8 @@ class DistilledReward:
         workers.broadcast_(self.parameters.values)
         self.optimizer = FlatAdam(self.parameters, ["predictor"], epsilon=1e-8, native=native)
         samples = config.d_batch_size // config.num_envs
-        self._first, self._count = samples * environments[0], samples * len(environments)
+        self._first = samples * min(environments, default=0)
+        self._count = samples * len(environments)
         self._room = rows.room(self._count)
         self.tensors: dict[str, Tensor] = {
             "values": self.parameters.values,
@@ -93,15 +94,14 @@ class DistilledReward:
         if self.updates:
             return
         batch_size = self.config.d_batch_size
+        mass = batch_size * float(expert_weights(self.demos.transitions, self.config).mean())
         for _ in range(self.config.red_epochs * -(-len(self.demos) // batch_size)):
             first = self.updates * batch_size + self._first
             places = sequence_rows(self.demos.seed, len(self.demos), first, self._count)
             given = taken(self.demos.transitions, places)
-            weights = expert_weights(given, self.config)
-            mass = np.array([weights.sum(dtype=np.float64)])
-            self.workers.sum_(mass)
+            weights = expert_weights(given, self.config) / mass
             self.rows.fill_expert(self._room, given)
-            self.tensors["weight"].copy_(torch.from_numpy(weights / mass[0]))
+            self.tensors["weight"].copy_(torch.from_numpy(weights))
             self._step()
             self.workers.sum_(self.tensors["gradients"])
             self.optimizer.step_({"predictor": self.config.d_lr})

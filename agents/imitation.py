@@ -17,7 +17,6 @@ import numpy as np
 from agents.base import Metrics, State, Transitions
 from agents.cloning_sources import check_same
 from agents.demonstrations import LOOP, Demonstrations, taken
-from agents.discriminator_batch import Sample
 from agents.distillation import DistilledReward
 from agents.imitation_rows import Moments, RowMaker
 from agents.reward_models import AdversarialReward, RewardModel
@@ -147,10 +146,19 @@ class ImitationAgent:
             updates = int(steps * config.updates_per_step)
         return -(-updates // config.g_steps) * int(config.d_steps)
 
-    def _samples_of(self, rollout: Transitions) -> Sample:
-        """Where the policy's transitions come from: a memory as it is before this rollout, or the rollout."""
+    def _samples_of(self, rollout: Transitions) -> _FromMemory | FromRollout:
+        """Where the policy's transitions come from: a memory as it is before this rollout, or the rollout.
+
+        Collective where ends count.
+        """
         memory = getattr(self.learner, "memory", None)
-        return _FromMemory(memory) if memory is not None and memory.added else FromRollout(rollout)
+        is_remembered = memory is not None and memory.added
+        sample = _FromMemory(memory) if is_remembered else FromRollout(rollout)
+        if self.config.wrap_absorb:
+            counts = np.array([sample.ends, sample.count], dtype=np.float64)
+            self.workers.sum_(counts)
+            sample.end_rate = counts[0] / counts[1]
+        return sample
 
     def _reward_metrics(self) -> dict[str, float]:
         """Of all rewards that the learner was given; collective."""
@@ -229,7 +237,8 @@ class _FromMemory:
     """The policy's transitions in a memory, however much it prefers some of them."""
 
     def __init__(self, memory: Any) -> None:
-        self.memory = memory
+        self.memory, self.end_rate = memory, 0.0
+        self.ends, self.count = memory.ends, memory.filled * memory.environments
 
     def __call__(self, uniforms: np.ndarray) -> Transitions:
         rows = (uniforms * self.memory.filled).astype(np.int64)  # (N, k)
@@ -242,7 +251,8 @@ class FromRollout:
     """The policy's transitions in a rollout."""
 
     def __init__(self, rollout: Transitions) -> None:
-        self.steps, self.flat = len(rollout.rewards), flattened(rollout)
+        self.steps, self.flat, self.end_rate = len(rollout.rewards), flattened(rollout), 0.0
+        self.ends, self.count = int(rollout.terminated.sum()), rollout.terminated.size
 
     def __call__(self, uniforms: np.ndarray) -> Transitions:
         rows = (uniforms * self.steps).astype(np.int64)  # (N, k)

@@ -77,6 +77,7 @@ class ReplayMemory:
         """
         self.rows, self.environments = rows, environments
         self.added, self._generation = 0, 0
+        self.ends = 0  # transitions in it that the task ended
         self._dtype = np.dtype(dtype)
         record = record_dtype(
             observation=(np.dtype(observation_dtype), observation_shape),
@@ -132,10 +133,12 @@ class ReplayMemory:
         while start < steps:
             position = self.position
             count = min(steps - start, self.rows - position)
+            rows, given = slice(position, position + count), slice(start, start + count)
+            if self.added >= self.rows:
+                self.ends -= int(self._columns["terminated"][rows].sum())
+            self.ends += int(transitions.terminated[given].sum())
             for name, column in self._columns.items():
-                column[position : position + count] = getattr(transitions, name)[
-                    start : start + count
-                ]
+                column[rows] = getattr(transitions, name)[given]
             if self._tree is not None:
                 self._tree.fill(position, np.broadcast_to(self._largest, (count, environments)))
             self.added += count
@@ -339,6 +342,7 @@ class ReplayMemory:
             )
         self.added, self._generation = state["added"], state["generation"]
         self._load_column(self._ring.records, shards, f"{name}.transitions")
+        self.ends = int(self._columns["terminated"][: self.filled].sum())
         if self._tree is not None:
             masses = np.zeros((self.filled, self.environments))
             self._load_column(masses, shards, f"{name}.priorities")
@@ -384,6 +388,7 @@ class ReplayMemory:
         """
         count = from_columns(columns, environments, self._ring.records)
         self.added, self._generation = count, self._generation + 1
+        self.ends = int(self._columns["terminated"][:count].sum())
         if self._tree is not None:
             self._largest[:] = 1.0
             self._tree.fill(0, np.ones((count, self.environments)))

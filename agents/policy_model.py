@@ -122,6 +122,7 @@ class PolicyModel(SharedModel):
                 "Evaluate the run by python main.py --task=eval --model_path=RUN, or read its tensors by read_state.",
             )
         layers = [t for name, t in state.items() if name.startswith("layers.") and t.dim() == 2]
+        in_c = config.algo != "maad"  # whose steps are torch's
         config = acting_config(config)
         algo, outputs = config.algo, len(layers[-1])
         stack = config.q_perception_stack if algo == "dqn" else config.p_perception_stack
@@ -136,7 +137,7 @@ class PolicyModel(SharedModel):
             duelling="baseline.weight" in state,
             precision=config.precision,
         )
-        model.native &= config.compile and not getattr(config, "shared_value", False)
+        model.native &= in_c and config.compile and not getattr(config, "shared_value", False)
         return model.take(state, source="the checkpoint")
 
     def head(self, observations: Tensor) -> Tensor:

@@ -174,6 +174,7 @@ IMITATION = (
             bar,
             "Arulkumaran, 5 demos: 0.17 (IQM of four tasks)",
             *FEW,
+            "--held_out_demos=0",  # nobody else keeps one of the four back
             stays_below=stays_below,
         )
         for name, env_id, bar, stays_below in (
@@ -195,7 +196,7 @@ IMITATION = (
         0.95,
         "imitation: 1.02 (seals); xlnwel: 3867 of 4154",
     ),
-    # What must not be learnt from, whatever the learnt reward's sign.
+    # What must not be learnt from.
     imitates(
         "halfcheetah_100k_sam_no_demos",
         "sam",
@@ -220,6 +221,27 @@ IMITATION = (
             stays_below=True,
         )
         for kind in ("shuffled", "constant")
+    ),
+    # Where to live on is a choice, of which a reward can be in favour by itself.
+    imitates(
+        "hopper_500k_gail_no_demos",
+        "gail",
+        HOPPER,
+        None,
+        "GAIL: about a third of the expert's (DAC, Fig. 5)",
+        "--num_timesteps=500_000",
+        "--num_demos=0",
+        seeds=1,
+    ),
+    imitates(
+        "hopper_500k_gail_constant",
+        "gail",
+        HOPPER,
+        None,
+        "",
+        "--num_timesteps=500_000",
+        demos=f"{CONTROLS}/{HOPPER}_constant",
+        seeds=1,
     ),
 )
 SUITES = {

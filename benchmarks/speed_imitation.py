@@ -166,7 +166,7 @@ def main() -> int:
         best = max(theirs, key=lambda name: statistics.median(found[name]))
         rows, ratios = table(found, best)
         lines += [*rows, "", "The library's Hopper is -v4, of Gymnasium 0.29 and MuJoCo 3.1: it knows no newer ones."]
-        is_missed |= max(ratios[name] for name in ways) <= 1.0
+        is_missed |= ratios[next(iter(ways))] <= 1.0  # one process each
     else:
         lines.append(f"{PEER} is not installed here: benchmarks/peers/setup.sh imitation")
     path = options.folder / "speed_imitation.md"

@@ -169,7 +169,8 @@ def find_replay(config: Any, expected: Expected | None) -> Replay:
     Raises:
         ConfigurationError: there is none, or it cannot be replayed.
     """
-    demos = load_demos(config, expected).episodes
+    shown = config.model_copy(update={"expert_state_only": False})  # to repeat him takes his actions
+    demos = load_demos(shown, expected).episodes
     if not demos:
         raise ConfigurationError(
             "--beside_expert shows a demonstration, and num_demos=0 uses none.",

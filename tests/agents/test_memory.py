@@ -51,6 +51,7 @@ def test_it_holds_the_newest_rows(kind: str, steps: int) -> None:
     made, past = filled(np.random.default_rng(steps), steps, **KINDS[kind])
     assert made.filled == min(steps, 50) and made.position == steps % 50
     assert made.capacity == 50 * made.environments
+    assert made.ends == past.terminated[-made.filled :].sum()
     batch = made.sample(every_row(made))
     order = age_order(made)
     places = {
