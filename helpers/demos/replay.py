@@ -169,8 +169,7 @@ def find_replay(config: Any, expected: Expected | None) -> Replay:
     Raises:
         ConfigurationError: there is none, or it cannot be replayed.
     """
-    shown = config.model_copy(update={"expert_state_only": False})  # to repeat him takes his actions
-    demos = load_demos(shown, expected).episodes
+    demos = load_demos(config, expected, keep_actions=True).episodes
     if not demos:
         raise ConfigurationError(
             "--beside_expert shows a demonstration, and num_demos=0 uses none.",

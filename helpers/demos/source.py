@@ -149,12 +149,18 @@ def choose(source: Source, num_demos: int | None, *, choice: str, seed: int) -> 
     return tuple(sorted(int(index) for index in order[:wanted]))
 
 
-def load_demos(config: Any, expected: Expected | None) -> Demos:
+def load_demos(
+    config: Any,
+    expected: Expected | None,
+    *,
+    keep_actions: bool = False,
+) -> Demos:
     """The demonstrations of a configuration, all of them checked before anything is started.
 
     Args:
         config: the settings of demonstrations, and `seed`.
         expected: the environment that they are for; None compares them with one another.
+        keep_actions: whether also those of which a run uses states alone have their actions.
 
     Raises:
         ConfigurationError: what `find_demos`, `choose`, `check_demo` and `check_together` refuse.
@@ -172,7 +178,7 @@ def load_demos(config: Any, expected: Expected | None) -> Demos:
     for demo in episodes:
         check_demo(demo)
     warnings = check_together(episodes, expected, mismatch=config.expert_mismatch)
-    if config.expert_state_only:
+    if config.expert_state_only and not keep_actions:
         episodes = without_actions(episodes)
     return Demos(tuple(episodes), indices, tuple(warnings))
 

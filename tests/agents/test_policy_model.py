@@ -211,3 +211,10 @@ def test_what_does_not_fit_is_refused_in_two_lines(tmp_path):
             model.load(tmp_path / path)
         assert len(str(caught.value).splitlines()) == 2
     model.load(good)
+
+
+def test_a_policy_of_maad_acts_by_torch_as_its_run_did() -> None:
+    agent = small_agent(small_config("maad", compile=True), BOUNDED)
+    assert not PolicyModel.of_state(agent.config, models_of(agent)["policy"]).native
+    plain = small_agent(small_config("gail", compile=True), BOUNDED)
+    assert PolicyModel.of_state(plain.config, models_of(plain)["policy"]).native

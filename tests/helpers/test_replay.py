@@ -140,5 +140,6 @@ def test_what_cannot_be_replayed_is_refused(tmp_path: Any) -> None:
     with pytest.raises(ConfigurationError, match="num_demos=0"):
         find_replay(settings(num_demos=0), None)
     write_demos(tmp_path, 3)
-    found = find_replay(settings(expert_path=str(tmp_path), num_demos=2), Expected("Hopper-v5"))
+    shown = {"expert_path": str(tmp_path), "num_demos": 2, "expert_state_only": True}
+    found = find_replay(settings(**shown), Expected("Hopper-v5"))
     assert found.seed == 7 and found.demo.source.endswith("demo000.h5")
