@@ -74,7 +74,10 @@ class Expert:
         ]
 
 
-NARROW = ("--batch_size=128", "--q_perception_stack=mlp_256")  # three times as fast, and good enough
+NARROW = (
+    "--batch_size=128",
+    "--q_perception_stack=mlp_256",
+)  # three times as fast, and good enough
 EXPERTS = (
     Expert("Hopper-v5", 300_000, 3000.0),
     Expert("HalfCheetah-v5", 140_000, 8000.0, seed=1),

@@ -111,14 +111,14 @@ def tabulate(
         "",
         f"{made_by}, {EPISODES} deterministic episodes of the final policy (never the best one), mean +- standard "
         "deviation over seeds. Normalised is (return - random) / (expert - random), and bars are of that: random is "
-        f"the mean return of {RANDOM_EPISODES} episodes of uniform actions, expert that of all 16 demonstrations. A bar "
-        "with < is one that must not be reached. Where a case does not say otherwise, it learns from 4 demonstrations, "
-        "one step in 20 of each; `bc_16_whole` from 15, the 16th telling it when to stop; dagger from its expert alone. "
-        "The steps of bc are gradient steps: it takes no others.",
+        f"the mean return of {RANDOM_EPISODES} episodes of uniform actions, expert that of all 16 demonstrations. "
+        "A bar with < is one that must not be reached. Where a case does not say otherwise, it learns from "
+        "4 demonstrations, one step in 20 of each; `bc_16_whole` from 15, the 16th telling it when to stop; dagger "
+        "from its expert alone. The steps of bc are gradient steps: it takes no others.",
         "",
-        "Controls: `no_demos` is told nothing of the expert, not even the moments to standardise by; `constant` is shown one "
-        "action for ever; `shuffled` the expert's states with his actions in another order, so that states alone can be "
-        "imitated. Hopper's tell what is learnt where to live on is a choice.",
+        "Controls: `no_demos` is told nothing of the expert, not even the moments to standardise by; `constant` is "
+        "shown one action for ever; `shuffled` the expert's states with his actions in another order, so that states "
+        "alone can be imitated. Hopper's tell what is learnt where to live on is a choice.",
         "",
         "| environment | random | expert |",
         "|---|---|---|",

@@ -17,6 +17,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -24,7 +25,13 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.speed_contestants import PEERS, RunError, figures_in, figures_of, said_by  # noqa: E402
+from benchmarks.speed_contestants import (  # noqa: E402
+    PEERS,
+    RunError,
+    figures_in,
+    figures_of,
+    said_by,
+)
 from helpers.durable import write_atomically  # noqa: E402
 
 SHARE_BAR = 0.6
@@ -154,18 +161,22 @@ def main() -> int:
             is_missed |= ratios[algo] < SHARE_BAR
     lines += ["", f"Bar: {SHARE_BAR} of the learner's.", "", "## GAIL", ""]
     ways: dict[str, Measure] = {
-        f"MiloZero, {workers} worker{'s' * (workers > 1)}": lambda workers=workers: gail(workers)
+        f"MiloZero, {workers} worker{'s' * (workers > 1)}": partial(gail, workers)
         for workers in (1, 2)
     }
     if (PEERS / "imitation" / ".ready").exists():
-        theirs = {f"{PEER}, {n} environments": (lambda n=n: peer(n)) for n in (8, 16, 32)}
+        theirs = {f"{PEER}, {n} environments": partial(peer, n) for n in (8, 16, 32)}
         try:
             found = measured({**theirs, **ways}, options.rounds)
         except RunError as error:
             sys.exit(f"{PEER}: {error}")
         best = max(theirs, key=lambda name: statistics.median(found[name]))
         rows, ratios = table(found, best)
-        lines += [*rows, "", "The library's Hopper is -v4, of Gymnasium 0.29 and MuJoCo 3.1: it knows no newer ones."]
+        lines += [
+            *rows,
+            "",
+            "The library's Hopper is -v4, of Gymnasium 0.29 and MuJoCo 3.1: it knows no newer ones.",
+        ]
         is_missed |= ratios[next(iter(ways))] <= 1.0  # one process each
     else:
         lines.append(f"{PEER} is not installed here: benchmarks/peers/setup.sh imitation")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import pytest
 import torch
@@ -13,13 +12,14 @@ from agents.inverse_dynamics import states_of
 from tests.agents.builders import SPACES, small_agent, small_config
 from tests.agents.cloning import OBSERVATION_DIM
 
+ACTIONS = 3
 STEPS, COPIES = 16, 4  # 64 steps of a rollout over 4 environments
 
 
 def law(rng: np.random.Generator, *shape: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """States, actions beyond their bounds now and then, and successors: s' = s + C clip(a)."""
     states = rng.normal(1.0, 3.0, (*shape, OBSERVATION_DIM))
-    actions = rng.uniform(-1.3, 1.3, (*shape, SPACES["continuous"].shape[0]))
+    actions = rng.uniform(-1.3, 1.3, (*shape, ACTIONS))
     control = np.random.default_rng(5).normal(size=(actions.shape[-1], OBSERVATION_DIM))
     return states, actions, states + actions.clip(-1, 1) @ control
 
@@ -73,15 +73,14 @@ def test_the_guide_s_term_is_the_squared_distance_of_means() -> None:
         SPACES["continuous"],
     ).learner
     rng = np.random.default_rng(0)
-    actions = SPACES["continuous"].shape[0]
     batch = {
         "policy_input": rng.normal(size=(8, OBSERVATION_DIM)),
         "value_input": rng.normal(size=(8, OBSERVATION_DIM)),
-        "action": rng.normal(size=(8, actions)),
+        "action": rng.normal(size=(8, ACTIONS)),
         **{name: rng.normal(size=8) for name in ("old_log_prob", "advantage", "target")},
         "old_value": rng.normal(size=8),
         "guide_input": rng.normal(size=(8, OBSERVATION_DIM)),
-        "guide_action": rng.uniform(-1, 1, (8, actions)),
+        "guide_action": rng.uniform(-1, 1, (8, ACTIONS)),
     }
     given = {name: torch.from_numpy(array) for name, array in batch.items()}
     loss, metrics = learner.loss(given)

@@ -62,7 +62,7 @@ def model_of(config: Any, *, kind: str = "continuous", log_prob: Any = None) -> 
     )
 
 
-class sample_of:  # noqa: N801
+class sample_of:
     """One minibatch of the policy, whatever the places, which is all there is."""
 
     def __init__(self, seed: int, config: Any) -> None:
