@@ -220,7 +220,19 @@ IMITATION = (
             seeds=1,
             stays_below=True,
         )
-        for kind in ("shuffled", "constant")
+        for kind in ("shuffled", "reordered", "constant")
+    ),
+    # And what states alone teach, which the shuffled ones still have.
+    imitates(
+        "halfcheetah_100k_sam_states",
+        "sam",
+        CHEETAH,
+        None,
+        "",
+        SHORT,
+        "--state_only",
+        "--expert_state_only",
+        seeds=1,
     ),
     # Where to live on is a choice, of which a reward can be in favour by itself.
     imitates(

@@ -87,7 +87,7 @@ def test_demonstrations_that_give_no_scale_are_refused(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def controls(tmp_path_factory) -> Path:
-    """A folder with demonstrations of Hopper-v5 and both controls."""
+    """A folder with demonstrations of Hopper-v5 and the controls."""
     folder = tmp_path_factory.mktemp("controls")
     write_demos(folder / "Hopper-v5", 5, mujoco_version=version("mujoco"))
     control_demos.make_missing(folder, folder / "Hopper-v5")
@@ -124,7 +124,20 @@ def test_constant_demonstrations_are_episodes_of_one_action_within_the_bounds(co
     assert all(demo.terminated[-1] for demo in chosen)  # it falls
 
 
-@pytest.mark.parametrize("kind", ["shuffled", "constant"])
+def test_reordered_demonstrations_are_what_the_same_actions_lead_to(controls):
+    pairs = zip(
+        episodes(controls / "Hopper-v5", 5),
+        episodes(controls / "Hopper-v5_reordered", 5),
+        strict=True,
+    )
+    for real, done in pairs:
+        theirs, possible = set(map(tuple, done.actions)), set(map(tuple, real.actions))
+        assert theirs <= possible
+        assert not np.array_equal(done.actions[: real.length], real.actions[: done.length])
+        assert not np.isin(done.observations, real.observations).any()
+
+
+@pytest.mark.parametrize("kind", ["shuffled", "reordered", "constant"])
 def test_the_card_of_a_control_refuses_nothing(controls, kind, capsys):
     place = controls / f"Hopper-v5_{kind}"
     flags = ["--task=demos", "--env_id=Hopper-v5", f"--expert_path={place}"]
@@ -138,7 +151,7 @@ def test_the_card_of_a_control_refuses_nothing(controls, kind, capsys):
 def test_controls_are_the_same_bytes_whenever_they_are_made_and_are_made_once(controls, tmp_path):
     control_demos.make_missing(tmp_path, controls / "Hopper-v5")
     made = sorted(path for path in tmp_path.rglob("*") if path.is_file())
-    assert len(made) == 5 + control_demos.EPISODES
+    assert len(made) == 5 + 5 + control_demos.EPISODES
     for path in made:
         assert path.read_bytes() == (controls / path.relative_to(tmp_path)).read_bytes()
     before = [path.stat().st_mtime_ns for path in made]
