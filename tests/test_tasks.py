@@ -46,6 +46,8 @@ def test_a_task_file_runs_two_iterations_and_logs_what_is_documented(tmp_path, p
             brief = ["--updates_per_round=10", "--no-compile"]
         elif "held_out_demos" in settings or "d_lr" in settings:
             brief = [*brief, "--no-compile"]
+        if settings["algo"] == "red":
+            brief.append("--red_epochs=2")
     done = launch.run([*flags, *short, *brief, *named], workers=2)
     assert done.returncode == 0, done.stderr
     rows = launch.rows(tmp_path / "task.seed00")

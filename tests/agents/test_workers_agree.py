@@ -42,7 +42,7 @@ CASES = [  # (kind, settings, workers beside one)
     ),
     ("continuous", ["algo=red", "learner=sac", "wrap_absorb=true"], FOUR),
     ("continuous", ["algo=maad", "wrap_absorb=true", "idm_steps=5"], FOUR),
-    ("discrete", ["algo=maad", "d_batch_size=32"], FOUR),
+    ("discrete", ["algo=maad"], FOUR),
     # 3 workers: 12, 12 and 8 of a minibatch of demonstrations.
     ("continuous", ["algo=gail", "wrap_absorb=true", "d_batch_size=32", *UNEVEN], (3,)),
 ]
