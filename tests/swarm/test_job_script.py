@@ -104,6 +104,17 @@ def test_signals_reach_the_run_and_its_stop_file(local, number):
     assert local.attempts() == ["start 0", "end 0 75 iter_2", "stopped 0 user"]
 
 
+def test_a_run_that_ends_while_a_signal_is_dealt_with_keeps_its_status(local):
+    """bash then told of the signal, 130, where the run had ended with 75."""
+    local.program("touch", '/usr/bin/touch "$@"; pkill -USR1 -f STAGE_WAITS; /bin/sleep 0.5')
+    local.environment["WAIT"] = local.environment["WAIT"] + "# STAGE_WAITS\n"
+    process = local.start("wait iter_2")
+    await_file(local.folder / "waiting")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 75
+    assert local.attempts() == ["start 0", "end 0 75 iter_2", "stopped 0 user"]
+
+
 def test_a_user_may_stop_it_by_the_ledger(local, slurm):
     for stage in (local, slurm):
         stage.ledger.mkdir(parents=True, exist_ok=True)

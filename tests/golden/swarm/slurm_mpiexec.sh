@@ -71,7 +71,7 @@ finish() {
 
 # The workers finish their iteration and save. The file reaches them where a signal does not.
 ask() {
-  asked=$1
+  asked=$1 heard=yes
   # at the end of its time a job goes on in another one; before, somebody cancels it, or Slurm itself starts it again
   [ "$asked" != TERM ] || [ "$(date +%s)" -lt "${SLURM_JOB_END_TIME:-9999999999}" ] || asked=time
   touch -- "$run_folder/stop"
@@ -149,10 +149,13 @@ run_program() {
   (trap '' HUP USR1; exec "${command[@]}") </dev/null &
   program=$!
   [ -z "$asked" ] || kill -USR1 "$program" 2>/dev/null
+  code=127
   while :; do
+    heard=
     wait "$program"
-    code=$?
-    kill -0 "$program" 2>/dev/null || break  # else a signal has come in between
+    status=$?
+    [ "$status" -eq 127 ] || code=$status  # 127: it has been told already
+    [ -n "$heard" ] || break  # else it may have been the signal's
   done
   program=
 }
