@@ -72,7 +72,7 @@ imitate: venv gl  ## Learn from four demonstrations, then show it: a learning cu
 	@echo "Next"
 	@echo "  make imitate ENV_ID=HalfCheetah-v5 NUM_TIMESTEPS=50000 CONFIG=tasks/train_mujoco_sam.yaml   fewer steps, from a memory"
 	@echo "  make imitate ENV_ID=$(ENV_ID) NUM_DEMOS=1   from one demonstration"
-	@echo "  make imitate ENV_ID=$(ENV_ID) CONFIG=tasks/train_mujoco_bc.yaml   by behaviour cloning"
+	@echo "  make imitate ENV_ID=$(ENV_ID) NUM_DEMOS=16 NUM_TIMESTEPS=50000 CONFIG=tasks/train_mujoco_bc.yaml   by behaviour cloning"
 	@echo "  $(PY) main.py --task=demos --expert_path=$(DEMOS)   what was imitated"
 	@echo "  $(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=verify_resume --model_path=$(RUN)"
 
