@@ -115,7 +115,7 @@ class TorchSteps:
         order: Tensor,
         step_sizes: Mapping[str, float],
     ) -> Tensor:
-        """A step on each minibatch of `order` (M, b); this worker's share of the metrics (M, 6)."""
+        """A step on each minibatch of `order` (M, b); this worker's share of the metrics (M, `metrics`)."""
         columns = {name: data[name] for name in self.columns}
         if self._step is None:
             self._step = self._make_step(columns, order[0])

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.speed_work import EPOCHS, Workload
 
@@ -144,32 +145,42 @@ def ours(workers: int, num_envs: int) -> Callable[[Workload], Figures]:
     """A run of main.py as users start it, metrics on, a checkpoint half-way."""
 
     def run(work: Workload) -> Figures:
-        mpiexec = [str(Path(sys.executable).with_name("mpiexec")), "-n", str(workers)]
-        with tempfile.TemporaryDirectory() as folder:
-            command = [
-                *(mpiexec if workers > 1 else ()),
-                sys.executable,
-                "main.py",
-                "--task=train",
+        return figures_of(
+            rows_of(
+                workers,
                 "--algo=ppo",
                 *flags(work),
                 f"--num_envs={num_envs}",
                 f"--optim_epochs_per_iter={EPOCHS}",
                 f"--num_timesteps={work.rollout_len * work.iterations}",
                 f"--save_frequency={work.iterations // 2}",
-                "--eval_frequency=0",
                 "--p_perception_stack=mlp_64",
                 "--v_perception_stack=mlp_64",
-                "--uuid=speed.seed00",
-                f"--runs_dir={folder}",
-                "--progress=none",
-                "--wandb_mode=disabled",
-            ]
-            said_by(command)
-            text = (Path(folder) / "speed.seed00" / "metrics.jsonl").read_text(encoding="utf-8")
-        return figures_of([json.loads(line) for line in text.splitlines()])
+            ),
+        )
 
     return run
+
+
+def rows_of(workers: int, *settings: str) -> list[Any]:
+    """The rows of metrics.jsonl of a training by main.py, without evaluations."""
+    mpiexec = [str(Path(sys.executable).with_name("mpiexec")), "-n", str(workers)]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            *(mpiexec if workers > 1 else ()),
+            sys.executable,
+            "main.py",
+            "--task=train",
+            *settings,
+            "--eval_frequency=0",
+            "--uuid=speed.seed00",
+            f"--runs_dir={folder}",
+            "--progress=none",
+            "--wandb_mode=disabled",
+        ]
+        said_by(command)
+        text = (Path(folder) / "speed.seed00" / "metrics.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def figures_of(rows: Sequence[Mapping[str, float]]) -> Figures:

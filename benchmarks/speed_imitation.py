@@ -11,11 +11,9 @@ HalfCheetah-v5. GAIL has iterations of 2048 steps on Hopper, minibatches of 64, 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,6 +28,7 @@ from benchmarks.speed_contestants import (  # noqa: E402
     RunError,
     figures_in,
     figures_of,
+    rows_of,
     said_by,
 )
 from helpers.durable import write_atomically  # noqa: E402
@@ -43,24 +42,7 @@ Measure = Callable[[], float]
 
 def main_py(workers: int, *flags: str) -> float:
     """Steps per second of a training as users start it, from the end of its second row of metrics on."""
-    mpiexec = [str(Path(sys.executable).with_name("mpiexec")), "-n", str(workers)]
-    with tempfile.TemporaryDirectory() as folder:
-        command = [
-            *(mpiexec if workers > 1 else ()),
-            sys.executable,
-            "main.py",
-            "--task=train",
-            *flags,
-            "--eval_frequency=0",
-            "--uuid=speed.seed00",
-            f"--runs_dir={folder}",
-            "--progress=none",
-            "--wandb_mode=disabled",
-        ]
-        said_by(command)
-        text = (Path(folder) / "speed.seed00" / "metrics.jsonl").read_text(encoding="utf-8")
-    rows = [json.loads(line) for line in text.splitlines()]
-    return figures_of(rows[1:])["steps_per_second"]
+    return figures_of(rows_of(workers, *flags)[1:])["steps_per_second"]
 
 
 def replaying(algo: str, learner: str, workers: int) -> dict[str, Measure]:

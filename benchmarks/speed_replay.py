@@ -10,11 +10,9 @@ products alone, one after another on each core, with nothing in between: no grad
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +20,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.speed_contestants import PEERS, figures_in, figures_of, said_by  # noqa: E402
+from benchmarks.speed_contestants import (  # noqa: E402
+    PEERS,
+    figures_in,
+    figures_of,
+    rows_of,
+    said_by,
+)
 from helpers.durable import write_atomically  # noqa: E402
 
 ENV_ID, BATCH, WIDTH, INPUTS, ACTIONS = "HalfCheetah-v5", 256, 256, 17, 6
@@ -55,29 +59,17 @@ def ours(workers: int, *, burst: int = 0) -> Measure:
     """Steps per second of main.py, as users start it; `burst` steps, and updates, at a time."""
 
     def measure(algo: str) -> float:
-        mpiexec = [str(Path(sys.executable).with_name("mpiexec")), "-n", str(workers)]
-        with tempfile.TemporaryDirectory() as folder:
-            command = [
-                *(mpiexec if workers > 1 else ()),
-                sys.executable,
-                "main.py",
-                f"--algo={algo}",
-                f"--env_id={ENV_ID}",
-                "--num_timesteps=6000",
-                "--warm_up=1000",
-                f"--num_envs={workers}",
-                f"--rollout_len={burst or workers}",
-                f"--steps_per_iteration={1000 - 1000 % (burst or workers)}",
-                f"--batch_size={BATCH}",
-                "--eval_frequency=0",
-                "--uuid=speed.seed00",
-                f"--runs_dir={folder}",
-                "--progress=none",
-                "--wandb_mode=disabled",
-            ]
-            said_by(command)
-            text = (Path(folder) / "speed.seed00" / "metrics.jsonl").read_text(encoding="utf-8")
-        rows = [json.loads(line) for line in text.splitlines()]
+        rows = rows_of(
+            workers,
+            f"--algo={algo}",
+            f"--env_id={ENV_ID}",
+            "--num_timesteps=6000",
+            "--warm_up=1000",
+            f"--num_envs={workers}",
+            f"--rollout_len={burst or workers}",
+            f"--steps_per_iteration={1000 - 1000 % (burst or workers)}",
+            f"--batch_size={BATCH}",
+        )
         return figures_of(rows[1:])["steps_per_second"]  # the second compiles
 
     return measure

@@ -60,7 +60,7 @@ def model_of(config: Any, *, kind: str = "continuous", log_prob: Any = None) -> 
     )
 
 
-class sample_of:
+class OneMinibatch:
     """One minibatch of the policy, whatever the places, which is all there is."""
 
     def __init__(self, seed: int, config: Any) -> None:
@@ -78,7 +78,7 @@ class sample_of:
 def test_weights_make_means_and_loops_count_as_in_the_value_of_an_end(wraps: bool) -> None:
     config = small_config("gail", precision="float64", wrap_absorb=wraps)
     model = model_of(config)
-    model.batch.draw(sample_of(0, config))
+    model.batch.draw(OneMinibatch(0, config))
     t = model.tensors
     ended = int(transitions(16).terminated.sum())
     assert ended > 1
@@ -96,7 +96,7 @@ def test_an_expert_s_loop_is_not_one_of_the_steps_that_were_left_out() -> None:
     """One transition out of 5 is kept and stands for 5; the loop is always kept, and stands for those to come."""
     config = small_config("gail", precision="float64", wrap_absorb=True)
     model = model_of(config)
-    model.batch.draw(sample_of(0, config))
+    model.batch.draw(OneMinibatch(0, config))
     is_loop = (model.tensors["expert.absorbing"] == 1.0).numpy()
     shown = model.demos.transitions.extras["step"] == LOOP
     assert shown.sum() == 2 and 0 < is_loop.sum() < 16
@@ -146,7 +146,7 @@ def test_without_demonstrations_only_the_policy_is_judged() -> None:
     config = small_config("gail", precision="float64", num_demos=0)
     model = model_of(config)
     for seed in range(200):
-        model.update(sample_of(seed, config))
+        model.update(OneMinibatch(seed, config))
     assert model.metrics()["discriminator/expert_logit"] == 0.0
     verdicts = model.reward(transitions(50, seed=7))
     assert verdicts.mean() < 0.5 * np.log(2.0)  # -log(1 - D) of a D that falls
@@ -257,7 +257,7 @@ def test_a_discriminator_learns_to_tell_and_its_penalty_to_hold() -> None:
     config = small_config("gail", precision="float64", d_lr=3e-3)
     model = model_of(config)
     for seed in range(150):
-        model.update(sample_of(seed, config))
+        model.update(OneMinibatch(seed, config))
         if seed == 99:
             model.metrics()
     metrics = model.metrics()
@@ -266,7 +266,7 @@ def test_a_discriminator_learns_to_tell_and_its_penalty_to_hold() -> None:
     free = small_config("gail", precision="float64", d_lr=3e-3, grad_pen=False)
     loose = model_of(free)
     for seed in range(150):
-        loose.update(sample_of(seed, free))
+        loose.update(OneMinibatch(seed, free))
     rows = transitions(200, seed=999)
     assert model.reward(rows).std() < loose.reward(rows).std()
 
@@ -277,7 +277,7 @@ def test_weight_decay_shrinks_what_no_gradient_holds() -> None:
     decayed, kept = model_of(config), model_of(plain)
     start = decayed.parameters.values.clone()
     for model, settings in ((decayed, config), (kept, plain)):
-        model.update(sample_of(0, settings))
+        model.update(OneMinibatch(0, settings))
     np.testing.assert_allclose(
         decayed.parameters.values,
         kept.parameters.values - 0.01 * start,
@@ -296,7 +296,7 @@ def test_purl_drops_a_risk_that_is_negative() -> None:
         d_ent_reg_scale=0,
     )
     model = model_of(config)
-    model.batch.draw(sample_of(0, config))
+    model.batch.draw(OneMinibatch(0, config))
     model._steps["risk"]()
     assert model.tensors["risk"].item() > 0.0  # at the start
     t = dict(model.tensors)
@@ -347,7 +347,7 @@ def test_native_code_equals_torch(settings: dict[str, Any]) -> None:
         config = small_config(**settings | {"compile": native})
         model = model_of(config, log_prob=log_prob if config.algo == "airl" else None)
         for seed in range(24):
-            model.update(sample_of(seed, config))
+            model.update(OneMinibatch(seed, config))
         results.append((model.parameters.values.numpy().copy(), model.reward(transitions(32, 5))))
     for native_, torch_ in zip(*results, strict=True):
         np.testing.assert_allclose(
