@@ -88,7 +88,7 @@ class PrivateSlurm:
         self._daemons: list[subprocess.Popen[bytes]] = []
         self._ports = _free_ports(nodes + 1)
         self._munge = root / "munge"
-        self._moved: dict[str, float] = {}  # when a job's start was moved
+        self._waiting: dict[str, float] = {}  # requeued jobs, and since when they wait
 
     @property
     def environment(self) -> dict[str, str]:
@@ -157,14 +157,23 @@ class PrivateSlurm:
         return done.stdout if done.returncode == 0 else ""
 
     def start_requeued(self) -> None:
-        """Let requeued jobs start, which would wait for two minutes.
+        """Let requeued jobs start after two seconds, where Slurm has them wait for two minutes.
 
-        Not the same job twice within a second: a start time that keeps moving is never reached.
+        To be called until they run. Not sooner: a node refuses a credential of the same second
+        in which it revoked the former one, and the job fails. Nor again and again: a start that
+        keeps moving is never reached.
         """
         table = self.run("squeue", "-h", "--array", "-t", "PENDING", "-o", "%i %r")
-        for job, reason in (line.split(" ", 1) for line in table.splitlines()):
-            if reason == "BeginTime" and time.monotonic() - self._moved.get(job, 0) > 2:
-                self._moved[job] = time.monotonic()
+        reasons = dict(line.split(" ", 1) for line in table.splitlines())
+        now = time.monotonic()
+        self._waiting = {
+            job: self._waiting.get(job, now)
+            for job, reason in reasons.items()
+            if reason == "BeginTime"
+        }
+        for job, since in self._waiting.items():
+            if now - since > 2:
+                self._waiting[job] = now
                 self.run("scontrol", "update", f"jobid={job}", "StartTime=now")
 
     def _start_munge(self) -> None:
