@@ -154,7 +154,14 @@ def run(
         "best": max(evaluations),
         "steps": rows[-1]["step"],
         "seconds": rows[-1]["time/elapsed"],
+        "commits": commits_of(folder),
     }
+
+
+def commits_of(folder: Path) -> list[str]:
+    """The commits that a run was started and gone on with, shortened, in their order."""
+    starts = json.loads((folder / "capsule.json").read_text())["starts"]
+    return list(dict.fromkeys(start["commit"][:7] for start in starts))
 
 
 def train(

@@ -114,7 +114,8 @@ def tabulate(
         f"the mean return of {RANDOM_EPISODES} episodes of uniform actions, expert that of all 16 demonstrations. "
         "A bar with < is one that must not be reached. Where a case does not say otherwise, it learns from "
         "4 demonstrations, one step in 20 of each; `bc_16_whole` from 15, the 16th telling it when to stop; dagger "
-        "from its expert alone. The steps of bc are gradient steps: it takes no others.",
+        "from its expert alone. The steps of bc are gradient steps: it takes no others. Commits are those whose code "
+        "the runs were started and gone on with.",
         "",
         "Controls: `no_demos` is told nothing of the expert, not even the moments to standardise by; `constant` is "
         "shown one action for ever; `reordered` the expert's actions in another order and the states that they then "
@@ -129,21 +130,22 @@ def tabulate(
             for name, scale in scales.items()
         ),
         "",
-        "| case | steps | seeds | return | normalised | each seed | bar | published | minutes a run |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| case | steps | seeds | return | normalised | each seed | bar | published | minutes a run | commits |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for case in cases:
         runs, bar = results.get(case.name, []), shown_bar(case)
         if not runs:
-            lines.append(f"| {case.name} | | 0 | not run | | | {bar} | {case.reference} | |")
+            lines.append(f"| {case.name} | | 0 | not run | | | {bar} | {case.reference} | | |")
             continue
         shares = [run["normalised"] for run in runs]
         minutes = statistics.median(run["seconds"] for run in runs) / 60
+        commits = dict.fromkeys(commit for run in runs for commit in run["commits"])
         verdict = "" if case.is_met(shares) else " **missed**"
         lines.append(
             f"| {case.name} | {runs[0]['steps']:,.0f} | {len(runs)} | {spread([run['final'] for run in runs])} | "
             f"{spread(shares, digits=2)} | {', '.join(f'{share:.2f}' for share in shares)} | {bar}{verdict} | "
-            f"{case.reference} | {minutes:.1f} |",
+            f"{case.reference} | {minutes:.1f} | {', '.join(commits)} |",
         )
     return "\n".join(lines) + "\n"
 

@@ -6,6 +6,7 @@ import resource
 import numpy as np
 import pytest
 
+from agents.configs import SCHEMA
 from helpers import errors
 from helpers.memory_files import export_memory, memory_id
 from tests import launch
@@ -220,3 +221,14 @@ def test_a_run_that_goes_on_needs_its_imported_files_no_more(tmp_path):
     again = launch.run(replay_flags(tmp_path, **settings))
     assert again.returncode == 0, again.stderr
     assert "goes on after iteration 2" in again.stdout
+
+
+@pytest.mark.parametrize("algo", ["sac", "td3", "dqn", "sam"])
+def test_a_run_that_ends_before_it_learns_is_told_so(algo):
+    flags = [f"--algo={algo}", "--warm_up=400"]
+    parsed = SCHEMA.parse_command_line([*flags, "--num_timesteps=400"])
+    assert parsed.warnings == (
+        "num_timesteps=400 ends within warm_up=400: all actions are random and nothing is learnt; a run this "
+        "short learns with --warm_up=100.",
+    )
+    assert SCHEMA.parse_command_line([*flags, "--num_timesteps=500"]).warnings == ()

@@ -185,6 +185,8 @@ def write_run(data: Path, name: str, evaluations: dict[int, float], final: float
             row | ({"eval/return_mean": evaluations[step]} if step in evaluations else {}),
         )
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    starts = [{"commit": commit * 4} for commit in ("0123456789", "abcdefabcd", "0123456789")]
+    (folder / "capsule.json").write_text(json.dumps({"starts": starts}))
     evaluation = {"episodes": 20, "return_mean": final}
     (folder / "evaluation_latest.json").write_text(json.dumps(evaluation))
 
@@ -222,6 +224,8 @@ def test_the_table_and_its_status(data, capsys):
     assert list(saved["cases"]) == [case.name for case in IMITATION]
     assert saved["cases"]["halfcheetah_250k_sam"][0]["normalised"] == 0.85
     assert saved["cases"]["hopper_bc_4"][0]["training"] is None
+    assert saved["cases"]["hopper_bc_4"][0]["commits"] == ["0123456", "abcdefa"]
+    assert " | 0123456, abcdefa |" in page
 
 
 @pytest.mark.parametrize(
@@ -273,14 +277,14 @@ def test_cases_of_fewer_seeds_and_what_they_run(data, monkeypatch, capsys):
 
     monkeypatch.setattr(learning, "launch", note)
     flags = ["--suite=imitation", f"--data={data}", f"--results={data}", "--precision=float64"]
-    assert learning.main([*flags, "--seeds=2", "--num_timesteps=7"]) == 0
+    assert learning.main([*flags, "--seeds=2", "--num_timesteps=70_000"]) == 0
     names = [next(a for a in each if a.startswith("--uuid=")) for each in started]
     trained = [case for case in IMITATION if not case.part_of]
     assert len(names) == len(set(names)) == sum(c.seeds or 2 for c in trained)
     for arguments in started:
         parsed = SCHEMA.parse_command_line(arguments)
         config: Any = parsed.config
-        assert not parsed.warnings and config.num_timesteps == 7
+        assert not parsed.warnings and config.num_timesteps == 70_000
         assert not any("{" in argument for argument in arguments)
         if config.num_demos:
             assert config.expert_path.startswith(f"{data}/")
