@@ -160,6 +160,15 @@ IMITATION = (
         )
     ),
     imitates(
+        "halfcheetah_250k_red_16_whole",
+        "red",
+        CHEETAH,
+        None,
+        "",
+        "--num_timesteps=250_000",
+        seeds=1,
+    ),
+    imitates(
         "halfcheetah_bc_16_whole",
         "bc",
         CHEETAH,

@@ -113,9 +113,9 @@ def tabulate(
         "deviation over seeds. Normalised is (return - random) / (expert - random), and bars are of that: random is "
         f"the mean return of {RANDOM_EPISODES} episodes of uniform actions, expert that of all 16 demonstrations. "
         "A bar with < is one that must not be reached. Where a case does not say otherwise, it learns from "
-        "4 demonstrations, one step in 20 of each; `bc_16_whole` from 15, the 16th telling it when to stop; dagger "
-        "from its expert alone. The steps of bc are gradient steps: it takes no others. Commits are those whose code "
-        "the runs were started and gone on with.",
+        "4 demonstrations, one step in 20 of each; `red_16_whole` from all 16, `bc_16_whole` from 15, the 16th "
+        "telling it when to stop; dagger from its expert alone. The steps of bc are gradient steps: it takes no "
+        "others. Commits are those whose code the runs were started and gone on with.",
         "",
         "Controls: `no_demos` is told nothing of the expert, not even the moments to standardise by; `constant` is "
         "shown one action for ever; `reordered` the expert's actions in another order and the states that they then "
