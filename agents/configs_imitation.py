@@ -15,7 +15,7 @@ from pydantic import model_validator
 from agents.configs_demos import DemonstrationSettings
 from agents.shared_settings import LARGEST_BATCH, STACK_FORM, STACK_PATTERN
 from helpers.run_config import RunConfig, cross_field_error
-from helpers.settings import Settings, read_switch, setting
+from helpers.settings import Settings, read_switch, setting, settings_of
 
 _NUMBER = r"\d{1,3}(\.\d{1,6})?"
 LABEL_PATTERN = rf"none|random-uniform_{_NUMBER}_{_NUMBER}|(soft-labels|disturb-label)_{_NUMBER}"
@@ -173,6 +173,28 @@ class DiscriminatorSettings(Settings):
     )
 
 
+OF_ADVERSARIES = frozenset(
+    {
+        "d_steps",
+        "g_steps",
+        "d_ent_reg_scale",
+        "d_weight_decay",
+        "spectral_norm",
+        "grad_pen",
+        "grad_pen_type",
+        "grad_pen_scale",
+        "grad_pen_targ",
+        "one_sided_pen",
+        "real_ls_type",
+        "fake_ls_type",
+        "use_purl",
+        "purl_eta",
+        "reward_type",
+        "d_log_prob",
+    },
+)
+
+
 class ImitationSettings(DemonstrationSettings, DiscriminatorSettings):
     """What the imitation algorithms add to their learner's settings."""
 
@@ -206,6 +228,9 @@ class Imitation(ImitationSettings):
 
     LEARNS_ADVERSARIALLY: ClassVar[bool] = True
     LEARNERS: ClassVar[tuple[str, ...]] = ("ppo", "sac", "td3")
+    IDLE: ClassVar[frozenset[str]] = frozenset(
+        {"d_log_prob", "red_epochs", "red_width"},
+    )  # not read here
     FAMILY: ClassVar[dict[str, type[RunConfig]]] = {}  # the classes of this imitation, by learner
 
     @classmethod
@@ -227,6 +252,27 @@ class Imitation(ImitationSettings):
             return values  # the field itself says what is wrong
         return {"reward_type": shape, **values, "minimax_only": None}
 
+    def doubts(self) -> tuple[str, ...]:
+        """Settings of other imitations, and moments that nobody asks for."""
+        own = settings_of(type(self))
+        idle = [
+            f"--{key}" for key in own if key in self.IDLE and getattr(self, key) != own[key].default
+        ]
+        lines = list(super().doubts())
+        if idle:
+            run: Any = self
+            object_ = "it" if len(idle) == 1 else "them"
+            lines.append(f"{', '.join(idle)}: algo={run.algo} does not use {object_}.")
+        standardised = [
+            key for key in ("p_batch_norm", "v_batch_norm", "q_batch_norm") if key in own
+        ]
+        if self.p_moments_from_demos and not any(getattr(self, key) for key in standardised):
+            lines.append(
+                f"p_moments_from_demos is for networks that standardise observations, but learner={self.learner} "
+                f"does not: --{' or --'.join(standardised)} lets it.",
+            )
+        return tuple(lines)
+
     @model_validator(mode="after")
     def _check_imitation(self) -> Imitation:
         found = self._contradiction()
@@ -242,6 +288,11 @@ class Imitation(ImitationSettings):
             raise TypeError(f"{kind.__name__} is not the class of learner={self.learner}")
         if self.state_only and self.state_state:
             return "state_only and state_state are both true.", "Choose one: --no-state_only."
+        if self.use_purl and self.fake_ls_type != "none":
+            return (
+                f"use_purl leaves the policy's transitions without labels, but fake_ls_type={self.fake_ls_type}.",
+                "Choose one: --fake_ls_type=none, or --no-use_purl.",
+            )
         if self.wrap_absorb and run.gamma >= 1.0:
             return (
                 f"wrap_absorb needs a discount below 1, but gamma={run.gamma}.",
@@ -274,6 +325,11 @@ class Imitation(ImitationSettings):
                 return (
                     f"{key}={getattr(self, key)} is an empty range.",
                     f"Write the lower one first: --{key}=random-uniform_{numbers[1]}_{numbers[0]}.",
+                )
+            if kind == "soft-labels" and values[0] > 1.0:
+                return (
+                    f"{key}={getattr(self, key)} goes beyond the other side's label.",
+                    f"Give a distance up to 1: --{key}=soft-labels_0.1.",
                 )
             if kind == "disturb-label" and values[0] > 1.0:
                 return (

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, cast
 
 from pydantic import create_model
 
-from agents.configs_imitation import Imitation, ImitationSettings
+from agents.configs_imitation import OF_ADVERSARIES, Imitation, ImitationSettings
 from agents.shared_settings import STACK_FORM, STACK_PATTERN
 from helpers.run_config import RunConfig
 from helpers.settings import setting, settings_of
@@ -43,10 +43,20 @@ class GAILSettings(Imitation):
 class AIRLSettings(Imitation):
     """Adversarial inverse reinforcement learning (docs/airl.md)."""
 
+    IDLE: ClassVar[frozenset[str]] = Imitation.IDLE - {"d_log_prob"}
+
     algo: Literal["airl"] = setting("airl", "what learns", group="run")
     state_only: bool = again("state_only", True)
     reward_type: RewardType = again("reward_type", "airl")
     d_log_prob: LogProb = again("d_log_prob", "both")
+
+    def _contradiction(self) -> tuple[str, str] | None:
+        if self.state_state:
+            return (
+                "state_state does nothing with algo=airl: its shaping judges the successor already.",
+                "Leave it out: --no-state_state. Its reward is of states (--state_only), or of actions too.",
+            )
+        return super()._contradiction()
 
 
 class SAMSettings(Imitation):
@@ -74,6 +84,7 @@ class REDSettings(Imitation):
     """Random expert distillation (docs/gail.md): a reward learnt before the policy, without an adversary."""
 
     LEARNS_ADVERSARIALLY: ClassVar[bool] = False
+    IDLE: ClassVar[frozenset[str]] = OF_ADVERSARIES
 
     algo: Literal["red"] = setting("red", "what learns", group="run")
 

@@ -185,7 +185,7 @@ class ReplayConfig(ObservationSettings, RunConfig):
 
     def doubts(self) -> tuple[str, ...]:
         """A run that ends before its first update."""
-        if self.task != "train" or self.num_timesteps > self.warm_up:
+        if self.num_timesteps > self.warm_up:
             return super().doubts()
         line = (
             f"num_timesteps={self.num_timesteps} ends within warm_up={self.warm_up}: all actions are random and "

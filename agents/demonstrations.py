@@ -33,9 +33,9 @@ class Demonstrations:
     """Transitions of an expert, in the order of episodes and of their steps.
 
     Attributes:
-        transitions: (B, ...), with extras `episode` (the index in its source) and `step` (in its episode), int64.
-            Each keeps its true successor, whatever subsampling left out after it. Of states alone, actions are
-            (B, 0).
+        transitions: (B, ...), with extras `episode` (the index in its source), `step` (in its episode) and `rate`
+            (one step of so many was kept of its episode), int64. Each keeps its true successor, whatever
+            subsampling left out after it. Of states alone, actions are (B, 0).
         seed: of the run; minibatches are drawn from its streams.
         record: what was used: for each episode its source, sha256, offset and steps, for a run folder.
         warnings: a line each, to be shown once.
@@ -190,6 +190,7 @@ def load_demonstrations(
         demos.episodes,
         observation_shape=tuple(observation_space.shape),
         action_shape=tuple(action_space.shape or ()),
+        choices=int(getattr(action_space, "n", 0)) or None,
     )
     return flat(
         demos,
@@ -218,6 +219,7 @@ def flat(
     for index, demo in zip(demos.indices, demos.episodes, strict=True):
         steps = kept_steps(config, index, demo.length)
         piece = _rows(demo, np.asarray(steps), index, dtype=np.dtype(config.precision))
+        piece.extras["rate"][:] = min(steps.step, demo.length)
         if config.wrap_absorb:
             piece = _with_absorbing(piece, demo, index)
         pieces.append(piece)
@@ -250,7 +252,11 @@ def _rows(demo: Demo, steps: np.ndarray, index: int, *, dtype: np.dtype[Any]) ->
         next_observations=demo.next_observations[steps].astype(dtype),
         terminated=demo.terminated[steps],
         truncated=demo.truncated[steps],
-        extras={"episode": np.full(len(steps), index, np.int64), "step": steps.astype(np.int64)},
+        extras={
+            "episode": np.full(len(steps), index, np.int64),
+            "step": steps.astype(np.int64),
+            "rate": np.ones(len(steps), np.int64),
+        },
     )
 
 
@@ -267,7 +273,8 @@ def _with_absorbing(piece: Transitions, demo: Demo, index: int) -> Transitions:
     whole = with_absorbing(_joined([piece, last]) if is_added else piece)
     rows = np.arange(len(whole.rewards))
     extras = dict(whole.extras)
-    extras["episode"] = np.full(len(rows), index, np.int64)
+    for name in ("episode", "rate"):
+        extras[name] = np.full(len(rows), piece.extras[name][0])
     extras["step"] = np.where(rows < count + is_added, whole.extras["step"], LOOP)
     return taken(replace(whole, extras=extras), np.delete(rows, count) if is_added else rows)
 
@@ -282,7 +289,7 @@ def _nothing(config: Any, observation_size: int, action_shape: tuple[int, ...]) 
         next_observations=np.empty((0, size), dtype),
         terminated=np.empty(0, np.bool_),
         truncated=np.empty(0, np.bool_),
-        extras={name: np.empty(0, np.int64) for name in ("episode", "step")},
+        extras={name: np.empty(0, np.int64) for name in ("episode", "step", "rate")},
     )
 
 

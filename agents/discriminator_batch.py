@@ -99,6 +99,9 @@ class DiscriminatorBatch:
             for name in ("weight", "label", "log_prob"):
                 self.tensors[f"{side}.{name}"] = torch.zeros(count, dtype=dtype)
         self.tensors["expert.label"].fill_(1.0)
+        if rows.wraps:  # one row for many steps: their mean label, the loss being linear in it
+            mean = losses.mean_label(config.fake_ls_type, label=0.0)
+            self.tensors["policy.label"][self.size :] = mean
 
     def _random_numbers(self) -> dict[str, int]:
         """How many a sample takes, by purpose."""

@@ -49,6 +49,15 @@ def smoothed_labels(kind: str, uniform: Tensor, *, label: float) -> Tensor:
     return full
 
 
+def mean_label(kind: str, *, label: float) -> float:
+    """What `smoothed_labels` draws in the mean."""
+    half = torch.full((1,), 0.5, dtype=torch.float64)
+    if kind.startswith("disturb-label"):
+        flipped = float(kind.partition("_")[2])
+        return label * (1.0 - flipped) + (1.0 - label) * flipped
+    return float(smoothed_labels(kind, half, label=label).item())
+
+
 def unlabelled_risk(
     expert_logits: Tensor,
     policy_logits: Tensor,

@@ -167,8 +167,8 @@ def expert_weights(given: Transitions, config: Any) -> np.ndarray:
     """
     weights = np.ones(len(given.rewards), dtype=config.precision)
     if config.wrap_absorb:
-        rate = config.expert_demo_subsample_rate if config.expert_demo_subsample else 1
-        weights[given.extras["step"] == LOOP] = losses.loops_of_an_end(config.gamma) / rate
+        is_loop = given.extras["step"] == LOOP
+        weights[is_loop] = losses.loops_of_an_end(config.gamma) / given.extras["rate"][is_loop]
     return weights
 
 

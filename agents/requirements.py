@@ -19,7 +19,7 @@ from agents.configs_replay import ReplayConfig
 from agents.records import fitting, record_dtype, require_room
 from agents.sum_tree import SumTree
 from helpers.demos.episode import Expected
-from helpers.demos.source import load_demos
+from helpers.demos.source import kept_steps, load_demos
 from helpers.errors import CheckpointError, ConfigurationError, StorageError, UserError
 from helpers.memory_files import load_memories
 from helpers.workers import Workers
@@ -79,11 +79,14 @@ def check_actions(config: Any, space: gymnasium.Space) -> None:
         ConfigurationError: choices for one that takes vectors, or the other way round.
     """
     is_choice = isinstance(space, gymnasium.spaces.Discrete)
+    is_imitation = issubclass(type(config), Imitation)
     if isinstance(space, gymnasium.spaces.Discrete) and config.ACTIONS == "continuous":
+        others = "--learner=ppo" if is_imitation else "--algo=dqn or --algo=ppo"
+        learns = f"learner={config.learner}" if is_imitation else f"algo={config.algo}"
         raise ConfigurationError(
-            f"algo={config.algo} takes continuous actions, but those of env_id={config.env_id} are "
+            f"{learns} takes continuous actions, but those of env_id={config.env_id} are "
             f"{space.n} choices.",
-            "Use --algo=dqn or --algo=ppo, or an environment such as --env_id=Pendulum-v1.",
+            f"Use {others}, or an environment such as --env_id=Pendulum-v1.",
         )
     if config.ACTIONS == "discrete" and not is_choice:
         raise ConfigurationError(
@@ -117,6 +120,16 @@ def check_imitation(config: Any, expected: Expected | None) -> None:
                 f"{demo.source} has no actions, and algo={config.algo} judges them.",
                 "Let it judge states: --state_state or --state_only, and --d_log_prob=none with AIRL.",
             )
+    kept = (
+        demo.terminated[list(kept_steps(config, index, demo.length))]
+        for index, demo in zip(demos.indices, demos.episodes, strict=True)
+    )
+    if config.algo == "maad" and config.wrap_absorb and all(ends.all() for ends in kept):
+        raise ConfigurationError(
+            f"No step that is kept of {config.expert_path} leads to another state of the task, which algo=maad learns "
+            "actions from.",
+            "Keep more steps: --no-expert_demo_subsample, or more demonstrations: --num_demos.",
+        )
 
 
 def _check(config: Any, spaces: Spaces | None, *, workers: Workers, is_new: bool) -> None:

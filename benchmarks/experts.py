@@ -1,7 +1,8 @@
 """The experts whose demonstrations are in data/demos/, and those demonstrations: trained, recorded, looked at.
 
-`python benchmarks/experts.py` trains what is not trained, goes on with what was stopped, and prints each command. An
-expert is the final policy, without exploration noise. Demonstrations that are there stay unless `--anew` is given.
+`python benchmarks/experts.py` trains what is not trained, goes on with what was stopped, and prints each command, also
+those that made what is there. An expert is the final policy, without exploration noise. Demonstrations that are there
+stay unless `--anew` is given.
 """
 
 from __future__ import annotations
@@ -116,13 +117,22 @@ def made(expert: Expert, quiet: bool, anew: bool) -> float:
             for path in files:
                 shutil.move(path, ROOT / folder / path.name)
         run(["--task=demos", f"--env_id={expert.env_id}", f"--expert_path={folder}"])
+    else:
+        print(f"{folder} is there; what made it:")
+        for arguments in (expert.training, expert.recording(str(DEMOS))):
+            print(f"$ {shown(arguments)}", flush=True)
     card = json.loads((ROOT / folder / "card.json").read_text())
     return float(card["return"]["mean"])
 
 
+def shown(arguments: list[str]) -> str:
+    """A command as a user would type it."""
+    return f"python main.py {shlex.join(arguments)}"
+
+
 def run(arguments: list[str]) -> None:
     """`main.py`, its command printed first."""
-    print(f"$ python main.py {shlex.join(arguments)}", flush=True)
+    print(f"$ {shown(arguments)}", flush=True)
     subprocess.run([sys.executable, "main.py", *arguments], cwd=ROOT, check=True)
 
 

@@ -219,17 +219,23 @@ IMITATION = (
     ),
     *(
         imitates(
-            f"halfcheetah_100k_sam_{kind}",
+            f"halfcheetah_100k_sam_{'_'.join((kind, *learner))}",
             "sam",
             CHEETAH,
             0.35,
             "",
             SHORT,
+            *(f"--learner={name}" for name in learner),
             demos=f"{CONTROLS}/{CHEETAH}_{kind}",
             seeds=1,
             stays_below=True,
         )
-        for kind in ("shuffled", "reordered", "constant")
+        for kind, *learner in (
+            ("shuffled",),
+            ("reordered",),
+            ("constant",),
+            ("constant", "td3"),  # no temperature keeps its policy noisy
+        )
     ),
     # And what states alone teach, which the shuffled ones still have.
     imitates(

@@ -23,6 +23,7 @@ def expected_of(env_id: str) -> Expected:
         time_limit=_time_limit(env_id),
         observation_size=spaces[0].shape[0] if spaces and spaces[0].shape else None,
         action_size=sum(spaces[1].shape or ()) if spaces else None,
+        choices=int(getattr(spaces[1], "n", 0)) or None if spaces else None,
     )
 
 

@@ -143,7 +143,8 @@ class Schema:
         config = _validated(kind, own, layer)
         foreign = [key for key in layer.values if key not in owners]
         warnings = (self._foreign_line(foreign, layer, config.algo),) if foreign else ()
-        return Parsed(config, layer, (*warnings, *config.doubts()))
+        doubts = config.doubts() if config.task == "train" else ()
+        return Parsed(config, layer, (*warnings, *doubts))
 
     def load_config(self, path: Path) -> RunConfig:
         """A saved `config.yaml`, as the object that `dump_config` wrote.

@@ -49,10 +49,6 @@ class RunConfig(Settings):
         """The class that reads these values, by key, of an algorithm that has several; else this one."""
         return cls
 
-    def doubts(self) -> tuple[str, ...]:
-        """A line each on values that are valid and hardly meant."""
-        return ()
-
     # run
     task: Literal["train", "eval", "verify_resume", "migrate", "demos"] = setting(
         "train",

@@ -226,6 +226,10 @@ class Settings(BaseModel):
             raise ValueError("a setting without a name")
         return settings_of(cls)[info.field_name].read(value)
 
+    def doubts(self) -> tuple[str, ...]:
+        """A line each on values that are valid and hardly meant."""
+        return ()
+
 
 @cache
 def settings_of(kind: type[Settings]) -> Mapping[str, Setting]:

@@ -11,6 +11,7 @@ import numpy as np
 from helpers.demos.episode import Demo
 from helpers.episodes import summary
 
+NEARLY = 0.01  # of the range between the bounds: tanh policies hardly touch these
 _LISTED = 20  # episodes in the table; all are in the JSON
 _ORIGINS = (
     "env_id",
@@ -77,7 +78,7 @@ def _observations(demos: Sequence[Demo]) -> Figures:
 
 
 def _actions(demos: Sequence[Demo]) -> Figures | None:
-    """Form, and how many numbers lie at a bound; None where there are states alone."""
+    """Form, and how many numbers lie at a bound or nearly so; None where there are states alone."""
     arrays = [demo.actions for demo in demos if demo.actions is not None]
     if len(arrays) != len(demos):
         return None
@@ -91,12 +92,14 @@ def _actions(demos: Sequence[Demo]) -> Figures | None:
     is_known = low is not None and high is not None and np.shape(low) == actions.shape[1:]
     lower = np.asarray(low if is_known else actions.min(axis=0), dtype=actions.dtype)
     upper = np.asarray(high if is_known else actions.max(axis=0), dtype=actions.dtype)
+    margin = (upper.astype(np.float64) - lower) * NEARLY
     found |= {
         "size": int(actions.shape[1]),
         "low": lower.tolist(),
         "high": upper.tolist(),
         "bounds": "of the environment" if is_known else "seen",
         "saturation": float(np.mean((actions <= lower) | (actions >= upper))),
+        "nearly": float(np.mean((actions <= lower + margin) | (actions >= upper - margin))),
         "beyond": float(np.mean((actions < lower) | (actions > upper))),
     }
     return found
@@ -162,7 +165,7 @@ def _action_line(actions: Mapping[str, Any] | None) -> str:
         else "the extremes seen (bounds are not named)"
     )
     line = f"{actions['size']} numbers, {actions['dtype']}, {low:g} to {high:g}; "
-    line += f"{actions['saturation']:.1%} at {where}"
+    line += f"{actions['saturation']:.1%} at {where}, {actions['nearly']:.1%} within {NEARLY:.1%} of the range"
     return line + (f", {actions['beyond']:.1%} beyond" if actions["beyond"] else "")
 
 

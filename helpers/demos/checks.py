@@ -96,6 +96,7 @@ def _check_sizes(demos: Sequence[Demo], expected: Expected | None) -> None:
     for demo in demos:
         _check_size(demo, "observations", demos[0], expected.observation_size if expected else None)
         _check_size(demo, "actions", demos[0], expected.action_size if expected else None)
+        _check_choices(demo, expected.choices if expected else None)
 
 
 def _check_size(demo: Demo, name: str, first: Demo, size: int | None) -> None:
@@ -109,6 +110,18 @@ def _check_size(demo: Demo, name: str, first: Demo, size: int | None) -> None:
     if size is not None and found not in (wanted, "none"):
         raise ConfigurationError(
             f"{demo.source} has {name} of {found}, the environment of {wanted}.",
+            _OTHERS,
+        )
+
+
+def _check_choices(demo: Demo, choices: int | None) -> None:
+    if choices is None or demo.actions is None or demo.actions.ndim != 1:
+        return
+    wrong = np.flatnonzero((demo.actions < 0) | (demo.actions >= choices))
+    if len(wrong):
+        raise ConfigurationError(
+            f"{demo.source} has action {demo.actions[wrong[0]]} in step {wrong[0]}, the environment choices from 0 to "
+            f"{choices - 1}.",
             _OTHERS,
         )
 
@@ -163,6 +176,7 @@ def check_spaces(
     *,
     observation_shape: tuple[int, ...],
     action_shape: tuple[int, ...],
+    choices: int | None = None,
 ) -> None:
     """That episodes fit an environment's spaces, for environments whose sizes only they themselves know.
 
@@ -170,6 +184,7 @@ def check_spaces(
         demos: checked alone.
         observation_shape: (obs_dim,).
         action_shape: (act_dim,), or () for whole numbers.
+        choices: how many whole numbers there are, from 0 on.
 
     Raises:
         ConfigurationError: they do not.
@@ -186,3 +201,4 @@ def check_spaces(
                     f"{demo.source} has {name} {array.shape[1:]}, the environment {shape}.",
                     _OTHERS,
                 )
+        _check_choices(demo, choices)

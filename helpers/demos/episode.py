@@ -73,6 +73,7 @@ class Expected:
         time_limit: steps after which it truncates.
         observation_size: numbers of an observation; None where only the environment itself knows.
         action_size: numbers of a continuous action, 0 of one that is a whole number; None likewise.
+        choices: how many whole numbers, from 0 on, an action can be; None where it is none, and likewise.
     """
 
     env_id: str
@@ -80,3 +81,4 @@ class Expected:
     time_limit: int | None = None
     observation_size: int | None = None
     action_size: int | None = None
+    choices: int | None = None

@@ -26,7 +26,7 @@ def demo_of(returns: list[float], actions: np.ndarray, **origin) -> Demo:
 
 def test_figures_by_hand():
     bounds = {"action_low": np.array([-1.0, -2.0]), "action_high": np.array([1.0, 2.0])}
-    actions = np.array([[-1, 0], [1, 2], [0.5, -3], [0, 0]], np.float32)
+    actions = np.array([[-1, 0], [1, 2], [0.985, -3], [0, 0]], np.float32)
     one = demo_of([1, 2, 3, 4], actions, **bounds)
     two = demo_of([10, 10], actions[:2], **bounds)
     figures = figures_of([one, two, one], [range(1, 4, 2), range(1), range(0)])
@@ -43,7 +43,10 @@ def test_figures_by_hand():
     assert figures["actions"]["beyond"] == pytest.approx(2 / 20)
     assert figures["files"][0]["steps_kept"] == [1, 3]
     text = page(figures, title="here")
-    assert "55.0% at their bounds, 10.0% beyond" in text and "3 of 10 steps" in text
+    assert (
+        "55.0% at their bounds, 65.0% within 1.0% of the range, 10.0% beyond" in text
+        and "3 of 10 steps" in text
+    )
     other = figures_of([two, one, one], [range(0)] * 3)
     assert other["sha256"] != figures["sha256"]
 
