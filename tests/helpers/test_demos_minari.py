@@ -19,7 +19,9 @@ from helpers.errors import ConfigurationError, StorageError
 from tests.helpers.demo_files import MADE_BY, settings, steps_of, write_demos
 
 ID = "minari:hopper/expert-v0"
-pytestmark = pytest.mark.filterwarnings("ignore:.* is set to None:UserWarning")  # datasets of others
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.* is set to None:UserWarning",
+)  # datasets of others
 
 
 @pytest.fixture(autouse=True)
