@@ -173,7 +173,7 @@ class DiscriminatorSettings(Settings):
     )
 
 
-OF_ADVERSARIES = frozenset(
+OF_ADVERSARIES = frozenset(  # settings that a reward learnt without an adversary has no use for
     {
         "d_steps",
         "g_steps",
@@ -228,9 +228,8 @@ class Imitation(ImitationSettings):
 
     LEARNS_ADVERSARIALLY: ClassVar[bool] = True
     LEARNERS: ClassVar[tuple[str, ...]] = ("ppo", "sac", "td3")
-    IDLE: ClassVar[frozenset[str]] = frozenset(
-        {"d_log_prob", "red_epochs", "red_width"},
-    )  # not read here
+    # declared for all imitations, and not read by this one
+    IDLE: ClassVar[frozenset[str]] = frozenset({"d_log_prob", "red_epochs", "red_width"})
     FAMILY: ClassVar[dict[str, type[RunConfig]]] = {}  # the classes of this imitation, by learner
 
     @classmethod

@@ -218,8 +218,8 @@ def flat(
     pieces, record = [], []
     for index, demo in zip(demos.indices, demos.episodes, strict=True):
         steps = kept_steps(config, index, demo.length)
-        piece = _rows(demo, np.asarray(steps), index, dtype=np.dtype(config.precision))
-        piece.extras["rate"][:] = min(steps.step, demo.length)
+        rate, dtype = min(steps.step, demo.length), np.dtype(config.precision)
+        piece = _rows(demo, np.asarray(steps), index, rate=rate, dtype=dtype)
         if config.wrap_absorb:
             piece = _with_absorbing(piece, demo, index)
         pieces.append(piece)
@@ -242,7 +242,14 @@ def flat(
     )
 
 
-def _rows(demo: Demo, steps: np.ndarray, index: int, *, dtype: np.dtype[Any]) -> Transitions:
+def _rows(
+    demo: Demo,
+    steps: np.ndarray,
+    index: int,
+    *,
+    rate: int,
+    dtype: np.dtype[Any],
+) -> Transitions:
     actions = np.empty((demo.length, 0)) if demo.actions is None else demo.actions
     actions = actions[steps]
     return Transitions(
@@ -255,7 +262,7 @@ def _rows(demo: Demo, steps: np.ndarray, index: int, *, dtype: np.dtype[Any]) ->
         extras={
             "episode": np.full(len(steps), index, np.int64),
             "step": steps.astype(np.int64),
-            "rate": np.ones(len(steps), np.int64),
+            "rate": np.full(len(steps), rate, np.int64),
         },
     )
 
@@ -268,13 +275,14 @@ def _with_absorbing(piece: Transitions, demo: Demo, index: int) -> Transitions:
     """
     count = len(piece.rewards)
     is_drawn = bool(piece.terminated.any())
-    last = _rows(demo, np.array([demo.length - 1]), index, dtype=piece.observations.dtype)
+    rate, dtype = int(piece.extras["rate"][0]), piece.observations.dtype
+    last = _rows(demo, np.array([demo.length - 1]), index, rate=rate, dtype=dtype)
     is_added = bool(demo.terminated[-1]) and not is_drawn
     whole = with_absorbing(_joined([piece, last]) if is_added else piece)
     rows = np.arange(len(whole.rewards))
     extras = dict(whole.extras)
-    for name in ("episode", "rate"):
-        extras[name] = np.full(len(rows), piece.extras[name][0])
+    extras["episode"] = np.full(len(rows), index, np.int64)
+    extras["rate"] = np.full(len(rows), rate, np.int64)
     extras["step"] = np.where(rows < count + is_added, whole.extras["step"], LOOP)
     return taken(replace(whole, extras=extras), np.delete(rows, count) if is_added else rows)
 

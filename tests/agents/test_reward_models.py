@@ -11,7 +11,7 @@ import torch
 from agents.base import Transitions
 from agents.demonstrations import LOOP, load_demonstrations
 from agents.discriminator import ShapedReward
-from agents.imitation_rows import SMALLEST_SD, Moments, RowMaker
+from agents.imitation_rows import SMALLEST_SD, Moments, RowMaker, expert_weights
 from agents.losses import gaussian_log_prob
 from agents.reward_models import AdversarialReward
 from helpers.seeding import Streams
@@ -103,6 +103,18 @@ def test_an_expert_s_loop_is_not_one_of_the_steps_that_were_left_out() -> None:
     weights = model.tensors["expert.weight"].numpy()
     loops = config.gamma / (1 - config.gamma)
     np.testing.assert_allclose(weights[is_loop] / weights[~is_loop][0], loops / 5)
+
+
+def test_an_episode_shorter_than_the_rate_stands_for_its_own_length() -> None:
+    """Of 40 steps one is kept, whatever the rate beyond 40: it stands for 40."""
+    settings = {"precision": "float64", "wrap_absorb": True}
+    config = small_config("gail", **settings, expert_demo_subsample_rate=100)
+    given = model_of(config).demos.transitions
+    is_loop = given.extras["step"] == LOOP
+    assert is_loop.sum() == 2 and (~is_loop).sum() == 4
+    weights = expert_weights(given, config)
+    np.testing.assert_allclose(weights[~is_loop], 1.0)
+    np.testing.assert_allclose(weights[is_loop], config.gamma / (1 - config.gamma) / 40)
 
 
 def test_rows_of_expert_and_policy_are_made_alike() -> None:
