@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from agents.linear import OPERATIONS
-from helpers.native import cache_folder, machine
+from helpers.native import cache_folder
+from helpers.processor import machine
 
 _log = logging.getLogger(__name__)
 Piece = Callable[[Mapping[str, Tensor]], None]

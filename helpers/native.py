@@ -10,7 +10,6 @@ import ctypes
 import hashlib
 import logging
 import os
-import platform
 import shutil
 import subprocess
 import tempfile
@@ -19,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers.processor import machine, march
+
 _log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = (
     "-O3",
-    "-march=native",
     "-ffp-contract=fast",
     "-fno-math-errno",
     "-fno-trapping-math",
@@ -69,17 +69,8 @@ def _key(source: Path, compiler: str) -> str:
     version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
     headers = sorted(ROOT.glob("*/kernels/*.h"))
     sources = [path.read_bytes() for path in (source, *headers)]
-    parts = [*sources, " ".join(FLAGS[:-1]).encode(), version, machine().encode()]
+    parts = [*sources, " ".join(FLAGS[:-1]).encode(), version, machine().encode()]  # of MILOZERO_MARCH too
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
-
-
-def machine() -> str:
-    """The processor's model and instruction sets: code made for one may not run on another."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.exists():
-        return " ".join(platform.uname())
-    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join([line for line in lines if line.startswith(("model name", "flags"))][:2])
 
 
 def cache_folder() -> Path:
@@ -94,7 +85,7 @@ def _compile(compiler: str, source: Path, library: Path) -> str:
         library.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
             made = Path(folder) / library.name
-            command = [compiler, *FLAGS, "-o", str(made), str(source), "-lm"]
+            command = [compiler, f"-march={march()}", *FLAGS, "-o", str(made), str(source), "-lm"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 return (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[0]
