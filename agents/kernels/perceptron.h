@@ -9,9 +9,23 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Floats in the widest vector that the compiler targets, and how many such vectors the registers hold. */
+#if defined(__AVX512F__)
 #define LANES 16
+#define REGISTERS 32
+#elif defined(__AVX__)
+#define LANES 8
+#define REGISTERS 16
+#elif defined(__aarch64__)
+#define LANES 4
+#define REGISTERS 32
+#else
+#define LANES 4
+#define REGISTERS 16
+#endif
 #define MAX_LAYERS 10
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t mask __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 #define PADDED(n) (((n) + LANES - 1) / LANES * LANES)
 
 typedef struct {
@@ -21,67 +35,76 @@ typedef struct {
     int64_t biases[MAX_LAYERS];
 } Net;
 
-typedef int32_t mask __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-
 static inline vec splat(float x) { return x - (vec){0}; }
 static inline vec choose(mask m, vec a, vec b) { return (vec)((m & (mask)a) | (~m & (mask)b)); }
 
-/* C (M, N) = A (M, K) B (K, N), or += ; N a multiple of LANES; A has any strides. */
+/* A tile of the product C (M, N) = A (M, K) B (K, N): ROWS x COLUMNS vectors of sums, which stay in registers while
+ * K runs, beside COLUMNS vectors of B and one number of A. A has any strides. */
+#define UNROLL _Pragma("GCC unroll 16")
 #define TILE(ROWS, COLUMNS)                                                                              \
+    _Static_assert(ROWS * COLUMNS + COLUMNS + 1 <= REGISTERS, "a tile takes more than the registers");   \
     static inline void tile_##ROWS##_##COLUMNS(int64_t depth, const float *a, int64_t row, int64_t step, \
                                                const float *b, int64_t ldb, float *c, int64_t ldc) {     \
         vec sum[ROWS][COLUMNS];                                                                          \
-        _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                                           \
-            _Pragma("GCC unroll 8") for (int j = 0; j < COLUMNS; j++) sum[r][j] = splat(0.0f);           \
+        UNROLL for (int r = 0; r < ROWS; r++)                                                            \
+            UNROLL for (int j = 0; j < COLUMNS; j++) sum[r][j] = splat(0.0f);                            \
         for (int64_t k = 0; k < depth; k++) {                                                            \
             vec right[COLUMNS];                                                                          \
-            _Pragma("GCC unroll 8") for (int j = 0; j < COLUMNS; j++)                                    \
-                right[j] = *(const vec *)(b + k * ldb + j * LANES);                                      \
-            _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++) {                                     \
-                vec left = splat(a[r * row + k * step]);                                                 \
-                _Pragma("GCC unroll 8") for (int j = 0; j < COLUMNS; j++) sum[r][j] += left * right[j];  \
+            UNROLL for (int j = 0; j < COLUMNS; j++) right[j] = *(const vec *)(b + k * ldb + j * LANES); \
+            UNROLL for (int r = 0; r < ROWS; r++) {                                                      \
+                const vec left = splat(a[r * row + k * step]);                                           \
+                UNROLL for (int j = 0; j < COLUMNS; j++) sum[r][j] += left * right[j];                   \
             }                                                                                            \
         }                                                                                                \
-        _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                                           \
-            _Pragma("GCC unroll 8") for (int j = 0; j < COLUMNS; j++)                                    \
-                *(vec *)(c + r * ldc + j * LANES) = sum[r][j];                                           \
+        UNROLL for (int r = 0; r < ROWS; r++)                                                            \
+            UNROLL for (int j = 0; j < COLUMNS; j++) *(vec *)(c + r * ldc + j * LANES) = sum[r][j];      \
     }
-TILE(8, 1)
-TILE(8, 2)
-TILE(6, 4)
-TILE(4, 1)
-TILE(4, 2)
-TILE(4, 4)
-TILE(1, 1)
-TILE(1, 2)
-TILE(1, 4)
 
-/* COLUMNS vectors of the product from column j on, in tiles of MANY rows, then of four, then of one. */
-#define BAND(COLUMNS, MANY)                                                                              \
-    do {                                                                                                 \
-        int64_t i = 0;                                                                                   \
-        for (; i + MANY <= rows; i += MANY)                                                              \
-            tile_##MANY##_##COLUMNS(depth, a + i * row, row, step, b + j, ldb, c + i * ldc + j, ldc);    \
-        for (; i + 4 <= rows; i += 4)                                                                    \
-            tile_4_##COLUMNS(depth, a + i * row, row, step, b + j, ldb, c + i * ldc + j, ldc);           \
-        for (; i < rows; i++)                                                                            \
-            tile_1_##COLUMNS(depth, a + i * row, row, step, b + j, ldb, c + i * ldc + j, ldc);           \
-        j += (COLUMNS) * LANES;                                                                          \
-    } while (0)
+/* A band of COLUMNS vectors of the product: rows in tiles of MANY, then of FEW, then one by one. There are as many
+ * tiles of MANY as leave a multiple of FEW. */
+#define BAND(COLUMNS, MANY, FEW)                                                                         \
+    TILE(MANY, COLUMNS)                                                                                  \
+    TILE(FEW, COLUMNS)                                                                                   \
+    TILE(1, COLUMNS)                                                                                     \
+    static void band_##COLUMNS(int64_t rows, int64_t depth, const float *a, int64_t row, int64_t step,   \
+                               const float *b, int64_t ldb, float *c, int64_t ldc) {                     \
+        int64_t i = 0, many = rows / MANY;                                                               \
+        while (many > 0 && (rows - many * MANY) % FEW) many--;                                           \
+        if (many == 0) many = rows / MANY;                                                               \
+        for (; many > 0; many--, i += MANY)                                                              \
+            tile_##MANY##_##COLUMNS(depth, a + i * row, row, step, b, ldb, c + i * ldc, ldc);            \
+        for (; i + FEW <= rows; i += FEW)                                                                \
+            tile_##FEW##_##COLUMNS(depth, a + i * row, row, step, b, ldb, c + i * ldc, ldc);             \
+        for (; i < rows; i++) tile_1_##COLUMNS(depth, a + i * row, row, step, b, ldb, c + i * ldc, ldc); \
+    }
+#if REGISTERS == 32
+BAND(4, 6, 4)
+BAND(2, 10, 4)
+BAND(1, 16, 4)
+#elif defined(__FMA__)
+BAND(2, 6, 4)
+BAND(1, 12, 4)
+#else /* a product takes a register of its own */
+BAND(2, 5, 4)
+BAND(1, 10, 4)
+#endif
 
+/* C (M, N) = A (M, K) B (K, N); N a multiple of LANES. */
 static void multiply(int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t row, int64_t step,
                      const float *b, int64_t ldb, float *c, int64_t ldc) {
     int64_t j = 0;
-    while (j + 4 * LANES <= columns) BAND(4, 6);
-    if (j + 2 * LANES <= columns) BAND(2, 8);
-    if (j + LANES <= columns) BAND(1, 8);
+#if REGISTERS == 32
+    for (; j + 4 * LANES <= columns; j += 4 * LANES) band_4(rows, depth, a, row, step, b + j, ldb, c + j, ldc);
+#endif
+    for (; j + 2 * LANES <= columns; j += 2 * LANES) band_2(rows, depth, a, row, step, b + j, ldb, c + j, ldc);
+    if (j < columns) band_1(rows, depth, a, row, step, b + j, ldb, c + j, ldc);
 }
 
 /* tanh to 4e-7: a rational minimax approximation on +-7.9, beyond which tanh rounds to +-1. */
 static inline vec tanh_vec(vec x) {
     const vec limit = splat(7.90531110763549805f);
-    x = choose(x > limit, limit, x);
-    x = choose(x < -limit, -limit, x);
+    x = choose((mask)(x > limit), limit, x);
+    x = choose((mask)(x < -limit), -limit, x);
     const vec s = x * x;
     vec p = s * -2.76076847742355e-16f + 2.00018790482477e-13f;
     p = p * s + -8.60467152213735e-11f;
