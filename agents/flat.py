@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,10 @@ from torch import Tensor, nn
 
 from helpers.native import build
 
+_log = logging.getLogger(__name__)
+TOLERANCE = 2e-3  # of the largest number; rounding leaves some 1e-5
+SMALLEST = 1e-7
+TRIAL_RATE = 1e-2  # large enough for the change of a parameter not to drown in its rounding
 ALIGNMENT = 16  # elements: every parameter starts on a 64-byte boundary (float32)
 
 
@@ -196,6 +201,7 @@ class FlatAdam:
         ]
         library = build("agents/kernels/adam.c") if native and dtype == torch.float32 else None
         self._kernel = None if library is None else self._prepared(library)
+        self._is_checked = False
 
     def step_(
         self,
@@ -218,8 +224,13 @@ class FlatAdam:
         correction1 = 1.0 - self.beta1**self.steps
         root = 1.0 / math.sqrt(1.0 - self.BETA2**self.steps)
         rates = [step_sizes[name] / correction1 for name in self.segments]
+        if self._kernel is not None and not self._is_checked:
+            self._check(root, clip_norm)
         if self._kernel is not None:
             return self._kernel(rates, root, clip_norm, want_norm)
+        return self._in_torch(rates, root, clip_norm)
+
+    def _in_torch(self, rates: Sequence[float], root: float, clip_norm: float) -> float:
         gradients = self.parameters.gradients[self.where]
         norm = clip_norm_(gradients, clip_norm)
         self.moment1.lerp_(gradients, 1.0 - self.beta1)
@@ -229,6 +240,34 @@ class FlatAdam:
             part.mul_(rate)
         self.parameters.values[self.where] -= change
         return norm.item()
+
+    def trial(self, step: Callable[[], object]) -> tuple[Tensor, ...]:
+        """How a step would change (parameters, moment1, moment2), each (P',); all stay as they are."""
+        kept = [self.parameters.values[self.where], self.moment1, self.moment2]
+        kept.append(self.parameters.gradients[self.where])
+        before = [each.clone() for each in kept]
+        step()
+        change = tuple(each - old for each, old in zip(kept[:3], before, strict=False))
+        for each, old in zip(kept, before, strict=True):
+            each.copy_(old)
+        return change
+
+    def in_torch(self, step_sizes: Mapping[str, float], *, clip_norm: float = 0.0) -> None:
+        """The next step as torch takes it; it is not counted."""
+        steps = self.steps + 1
+        rates = [step_sizes[name] / (1.0 - self.beta1**steps) for name in self.segments]
+        self._in_torch(rates, 1.0 / math.sqrt(1.0 - self.BETA2**steps), clip_norm)
+
+    def _check(self, root: float, clip_norm: float) -> None:
+        """Leave the kernel out if it makes something else of its first gradient than torch does."""
+        self._is_checked = True
+        kernel, rates = self._kernel, [TRIAL_RATE] * len(self.segments)
+        assert kernel is not None
+        ours = self.trial(lambda: kernel(rates, root, clip_norm, True))
+        theirs = self.trial(lambda: self._in_torch(rates, root, clip_norm))
+        if not all(map(agree, ours, theirs)):
+            _log.warning("Adam's step in C differs from the one in agents/flat.py, which is taken")
+            self._kernel = None
 
     def _prepared(self, library: ctypes.CDLL) -> Callable[..., float]:
         """The C function on this optimizer's memory."""
@@ -269,6 +308,16 @@ class FlatAdam:
         self.moment1.copy_(torch.as_tensor(state["moment1"]))
         self.moment2.copy_(torch.as_tensor(state["moment2"]))
         self.steps = int(state["steps"])
+
+
+def agree(ours: Tensor, theirs: Tensor) -> bool:
+    """Whether two results of the same arithmetic in float32 are the same but for its rounding.
+
+    What is not a number must be so in both.
+    """
+    largest = theirs.abs().nan_to_num().max().item() if theirs.numel() else 0.0
+    limit = TOLERANCE * largest + SMALLEST
+    return torch.allclose(ours, theirs, rtol=0.0, atol=limit, equal_nan=True)
 
 
 def clip_norm_(gradients: Tensor, limit: float) -> Tensor:

@@ -22,6 +22,7 @@ from agents.flat import FlatAdam, FlatParameters
 from agents.minibatches import Batch, sample_orders, standardised
 from agents.networks import GaussianActor, make_actor_critic
 from agents.normalizer import ObservationNormalizer, ReturnNormalizer
+from agents.ppo_guard import Trial, checked
 from agents.ppo_native import NativeSteps, native_steps
 from agents.ppo_torch import TorchSteps
 from agents.random_blocks import RandomBlocks
@@ -106,13 +107,9 @@ class PPO:
 
     def make_steps(self, parts: dict[str, Any]) -> NativeSteps | TorchSteps:
         """What takes the gradient steps: C where it can be had."""
-        return native_steps(self.actor, self.critic, **parts) or TorchSteps(
-            self.actor,
-            self.critic,
-            loss=self.loss,
-            share=self.local_share,
-            **parts,
-        )
+        nets, share = (self.actor, self.critic), self.local_share
+        in_torch = TorchSteps(*nets, loss=self.loss, share=share, **parts)
+        return native_steps(*nets, in_torch=in_torch, **parts) or in_torch
 
     # Acting
 
@@ -124,8 +121,11 @@ class PPO:
     ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
         """Actions (N, act_dim) or (N,) for raw observations (N, obs_dim): sampled, or the mode."""
         noise = self.noise.next() if explore else None
-        normalizer = self.observations if self.config.p_batch_norm else None
-        return self.steps.act(observations, normalizer, noise), {}
+        return self.steps.act(observations, self._of_policy, noise), {}
+
+    @property
+    def _of_policy(self) -> ObservationNormalizer | None:
+        return self.observations if self.config.p_batch_norm else None
 
     def log_prob(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Log-probabilities (B,) of actions (B, ...), unclipped, in raw observations (B, obs_dim)."""
@@ -177,11 +177,18 @@ class PPO:
             rollout_len=self.rollout_len,
             count=self.num_minibatches,
         )
-        estimate = self._estimate(data["value_input"], next_input, fresh, rewards, rollout)
-        data["old_value"] = estimate["value"]
-        # Computed here and in minibatches of the first epoch, not while acting: so the first ratio is
-        # exactly 1, also for actions beyond their bounds.
-        data["old_log_prob"] = self.steps.log_probs(data, orders[0])
+
+        def evaluate() -> dict[str, Tensor]:
+            """Log-probabilities are those of the first epoch's minibatches, so that its first ratio is exactly 1."""
+            found = self._estimate(data["value_input"], next_input, fresh, rewards, rollout)
+            data["old_value"] = found["value"]
+            data["old_log_prob"] = self.steps.log_probs(data, orders[0])
+            return found
+
+        estimate = evaluate()
+        if isinstance(self.steps, NativeSteps) and not self.steps.is_checked:
+            self.steps = checked(self.steps, Trial.of(data | estimate, orders, rollout, normalizer=self._of_policy))
+            estimate = evaluate()
         fit = self._fit(estimate)
         step_metrics: list[Tensor] = []
         for epoch, order in enumerate(orders):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from agents.flat import FlatAdam, FlatParameters
 from agents.networks import Critic, GaussianActor
 from agents.normalizer import ObservationNormalizer
+from agents.ppo_torch import TorchSteps
 from helpers.native import aligned, build
 from helpers.workers import Workers
 
@@ -77,8 +78,9 @@ def native_steps(
     optimizer: FlatAdam,
     config: Any,
     workers: Workers,
+    in_torch: TorchSteps | None = None,
 ) -> NativeSteps | None:
-    """The kernel behind PPO's epochs; None where it does not apply or cannot be built."""
+    """The kernel behind PPO's epochs, in place of `in_torch`; None where it does not apply or cannot be built."""
     fits = (
         config.compile
         and parameters.values.dtype == torch.float32
@@ -89,7 +91,8 @@ def native_steps(
     library = build("agents/kernels/ppo.c") if fits else None
     if library is None:
         return None
-    return NativeSteps(library, actor, critic, parameters, optimizer, config, workers)
+    parts: tuple[Any, ...] = (parameters, optimizer, config, workers, in_torch)
+    return NativeSteps(library, actor, critic, *parts)
 
 
 def _linears(module: nn.Module) -> list[nn.Linear]:
@@ -97,7 +100,12 @@ def _linears(module: nn.Module) -> list[nn.Linear]:
 
 
 class NativeSteps:
-    """Epochs of gradient steps, values, advantages and the acting policy, in C."""
+    """Epochs of gradient steps, values, advantages and the acting policy, in C.
+
+    Attributes:
+        in_torch: the same in torch, by which this is checked (ppo_guard.py).
+        is_checked: whether it was.
+    """
 
     def __init__(
         self,
@@ -108,8 +116,10 @@ class NativeSteps:
         optimizer: FlatAdam,
         config: Any,
         workers: Workers,
+        in_torch: TorchSteps | None,
     ) -> None:
         self.library, self.workers = library, workers
+        self.in_torch, self.is_checked = in_torch, False
         self.parameters, self.optimizer = parameters, optimizer
         self.outputs = _linears(actor)[-1].out_features
         self._start = parameters.values.data_ptr()
@@ -190,6 +200,20 @@ class NativeSteps:
         result = torch.empty(order.numel())
         self.library.log_probs(self._job, order.data_ptr(), count, batch, result.data_ptr())
         return result
+
+    def gradient(self, data: Mapping[str, Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
+        """This worker's share of a minibatch's gradient (P,), and of its metrics (6,), the last of them 0."""
+        self._reserve(len(index))
+        self._bind(data)
+        metrics = torch.zeros(6)
+        at, batch = index.data_ptr(), len(index)
+        self.library.gradient(self._job, at, batch, self._global_batch, metrics.data_ptr())
+        return self.parameters.gradients.clone(), metrics
+
+    def apply(self, step_sizes: Mapping[str, float]) -> None:
+        """The next step of Adam along `parameters.gradients`; it is not counted."""
+        sizes = (step_sizes["policy"], step_sizes["value"])
+        self.library.apply(self._job, self.optimizer.steps + 1, *sizes)
 
     def epoch(
         self,

@@ -129,18 +129,29 @@ class TorchSteps:
             metrics.append(row)
         return torch.stack(metrics)
 
+    def gradient(self, data: Mapping[str, Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
+        """This worker's share of a minibatch's gradient (P,), and of its metrics, in plain torch."""
+        tensors = self._tensors({name: data[name] for name in self.columns}, index)
+        tensors["gradients"] = torch.zeros_like(self.parameters.values)
+        self._gradient(tensors)
+        return tensors["gradients"], tensors["metrics"]
+
     def forget(self) -> None:
         """Nothing is kept that follows from the parameters."""
 
     def _make_step(self, columns: Mapping[str, Tensor], index: Tensor) -> Step:
+        tensors = self._tensors(columns, index)
+        return Step("ppo gradient", self._gradient, tensors, native=self._native)
+
+    def _tensors(self, columns: Mapping[str, Tensor], index: Tensor) -> dict[str, Tensor]:
         values = self.parameters.values
-        tensors = {
+        return {
             "values": values,
             "gradients": self.parameters.gradients,
             "metrics": torch.zeros(self.metrics, dtype=values.dtype),
             "index": index,
+            **columns,
         }
-        return Step("ppo gradient", self._gradient, tensors | dict(columns), native=self._native)
 
     def _gradient(self, tensors: Mapping[str, Tensor]) -> None:
         """This worker's share of the gradient of a minibatch, and of its metrics."""
