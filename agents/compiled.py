@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agents.linear import OPERATIONS
+from agents.linear import OPERATIONS, own_products
 from helpers.native import cache_folder
 from helpers.processor import machine
 
@@ -91,7 +91,7 @@ def _compiled(name: str, function: Run, tensors: list[Tensor]) -> Run:
     from torch.fx.experimental.proxy_tensor import make_fx
 
     examples = [tensor.clone() for tensor in tensors]
-    with _one_thread():
+    with _one_thread(), own_products():
         graph = make_fx(lambda *given: function(list(given)))(*examples)
     path = cache_folder() / f"{name.split()[0]}-{_key(graph, tensors)}.pt2"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

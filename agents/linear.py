@@ -1,12 +1,15 @@
-"""A linear layer by matrix products of our own, which torch's gradient steps call and Inductor compiles to calls.
+"""A linear layer by matrix products of our own, to which compiled gradient steps are calls.
 
-On AMD, torch's own route (MKL) reaches 0.4 of a core's arithmetic; kernels/linear.c 0.9, as oneDNN does for wide layers
-alone, and at no cost a call where compiled code calls it (docs/results/linear.md).
+What is traced to be compiled, within `own_products`, takes these; all else is torch's. They are kept beside torch's
+(MKL) and oneDNN's, since a whole gradient step of SAC is faster by them on every kind of processor measured
+(docs/results/linear.md).
 """
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from helpers.native import build
 
 SMALLEST = 2**14  # multiplications from which a call is worth its overhead
 _NAMESPACE = "milozero"
+_in_use = False
 
 
 @cache
@@ -32,6 +36,17 @@ def kernel() -> ctypes.CDLL | None:
         mode=ctypes.RTLD_GLOBAL,
     )  # loaded already; the kernel uses its C interface
     return build("agents/kernels/linear.c", visible=True)
+
+
+@contextmanager
+def own_products() -> Iterator[None]:
+    """Within it, `linear` takes our products where they can be had."""
+    global _in_use
+    before, _in_use = _in_use, kernel() is not None
+    try:
+        yield
+    finally:
+        _in_use = before
 
 
 def _pointers(*tensors: Tensor) -> list[ctypes.c_void_p]:
@@ -173,10 +188,10 @@ class _WeightGradient(torch.autograd.Function):
 def linear(x: Tensor, weight: Tensor, bias: Tensor, *, rectify: bool = False) -> Tensor:
     """x W^T + b (B, out) of x (B, in), weight (out, in), bias (out,); negative ones 0 if rectified.
 
-    Equal to torch's up to rounding, and differentiable as often.
+    Torch's own, and within `own_products` equal to it up to rounding, and differentiable as often.
     """
-    if x.dim() == 2 and x.dtype == torch.float32 and x.device.type == "cpu":
-        if len(x) * weight.numel() >= SMALLEST and kernel() is not None:
+    if _in_use and x.dim() == 2 and x.dtype == torch.float32 and x.device.type == "cpu":
+        if len(x) * weight.numel() >= SMALLEST:
             result: Tensor = _Linear.apply(x.contiguous(), weight, bias, rectify)
             return result
     result = functional.linear(x, weight, bias)

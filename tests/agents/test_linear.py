@@ -8,7 +8,15 @@ import torch
 from torch.nn import functional
 
 from agents.compiled import Step
-from agents.linear import SMALLEST, Linear, RectifiedLinear, kernel, linear
+from agents.linear import SMALLEST, Linear, RectifiedLinear, kernel, linear, own_products
+
+
+
+@pytest.fixture(autouse=True)
+def ours():
+    with own_products():
+        yield
+
 
 SIZES = (1, 3, 7, 8, 16, 17, 64, 100, 150)
 
@@ -92,8 +100,11 @@ def test_small_products_other_dtypes_and_no_compiler_take_the_route_of_torch(mon
     small = Linear(4, 4)(torch.zeros(4, 4))
     double = RectifiedLinear(64, 64, dtype=torch.float64)(torch.zeros(64, 64).double())
     monkeypatch.setattr("agents.linear.kernel", lambda: None)
-    without = Linear(64, 64)(torch.zeros(64, 64))
-    for y in (small, double, without):
+    with own_products():
+        without = Linear(64, 64)(torch.zeros(64, 64))
+    monkeypatch.setattr("agents.linear._in_use", False)
+    untraced = Linear(64, 64)(torch.zeros(64, 64))
+    for y in (small, double, without, untraced):
         assert type(y.grad_fn).__name__ != "_LinearBackward"
 
 
