@@ -62,23 +62,26 @@ _INTEL = {
 _NEOVERSE = {"0xd0c": "n1", "0xd40": "v1", "0xd49": "n2", "0xd4f": "v2", "0xd83": "v3"}
 
 
-def march() -> str:
+def march(*, elsewhere: bool = False) -> str:
     """What `MILOZERO_MARCH` asks for.
+
+    Args:
+        elsewhere: whether it is for another machine, which may have any level.
 
     Raises:
         ConfigurationError: it is no level, or one that this processor does not have.
     """
     asked = os.environ.get(VARIABLE, "").strip() or NATIVE
-    if asked == NATIVE or asked in levels():
+    known = [NATIVE, *(LEVELS if elsewhere else levels())]
+    if asked in known:
         return asked
-    problem = f"{VARIABLE}={asked} is no instruction set of this {platform.machine()} processor."
     if asked in LEVELS:
-        problem = (
-            f"{VARIABLE}={asked} takes {LEVELS[asked][0]}, which this processor does not have."
-        )
+        problem = f"takes {LEVELS[asked][0]}, which this processor does not have."
+    else:
+        problem = f"is no instruction set of {'x86-64' if elsewhere else platform.machine()}."
     raise ConfigurationError(
-        problem,
-        f"Unset it, or set it to one of: {', '.join([NATIVE, *levels()])}.",
+        f"{VARIABLE}={asked} {problem}",
+        f"Unset it, or set it to one of: {', '.join(known)}.",
     )
 
 
