@@ -77,9 +77,9 @@ def name_cxx(folder: Path) -> None:
     Inductor looks for CXX, else g++. zig's is called by a script that is kept in `folder`; where
     that cannot be written, nothing is named, and Inductor says that it finds none.
     """
-    if _found(os.environ.get("CXX"), "g++"):
+    if _found(os.environ.get("CXX") or "g++"):
         return
-    other = _found("c++", "clang++")
+    other = _found("g++", "c++", "clang++")
     zig = _zig("c++")
     if other:
         os.environ["CXX"] = shlex.join(other)

@@ -19,7 +19,7 @@ from helpers import compilers, native, processor
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
 from tests.slurm.cluster import install
 
-ARM = {"armv8-a": "NEON", "neoverse-v1": "SVE"}  # Graviton 2 and older, Graviton 3
+ARM = ("neoverse-n1", "neoverse-v1")  # NEON and SVE: Graviton 2 and 3
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 PACKAGES = ("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user")
 SETTINGS = {
@@ -129,8 +129,8 @@ def built(target, folder):
         trouble = install(PACKAGES, programs=(COMPILER, EMULATOR))
         if trouble:
             pytest.skip(trouble)
-        compiler, flag = [COMPILER, "-static"], f"-mcpu={target}"
-        flag = flag if target.startswith("neoverse") else f"-march={target}"
+        compiler: tuple[str, ...] = (COMPILER, "-static")
+        flag = f"-mcpu={target}"
     else:
         compiler = compilers.c_compiler()
         flag = compilers.target_flag(compiler)

@@ -12,6 +12,15 @@ from helpers import compilers, native, processor
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
 
 ZIG_CACHE = native.cache_folder().parent / "zig"
+WIDE = {"p_perception_stack": "mlp_64", "v_perception_stack": "mlp_64"}
+SETTINGS = [
+    {},
+    {"value_clip": 0.02},
+    {"p_ent_reg_scale": 0.05},
+    {"clip_norm": 0.0, "clip_ratio": 0.01},
+    {"p_perception_stack": "mlp_24_40_7", "v_perception_stack": "mlp_33"},
+    {"p_batch_norm": False, "normalize_advantages": False},
+]
 
 
 @pytest.fixture
@@ -23,19 +32,6 @@ def no_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     native._miss_compiler.cache_clear()
     return tmp_path
-
-
-WIDE = {"p_perception_stack": "mlp_64", "v_perception_stack": "mlp_64"}
-
-
-SETTINGS = [
-    {},
-    {"value_clip": 0.02},
-    {"p_ent_reg_scale": 0.05},
-    {"clip_norm": 0.0, "clip_ratio": 0.01},
-    {"p_perception_stack": "mlp_24_40_7", "v_perception_stack": "mlp_33"},
-    {"p_batch_norm": False, "normalize_advantages": False},
-]
 
 
 def assert_native_and_torch_learn_the_same(kind, settings):

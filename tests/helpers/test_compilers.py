@@ -99,9 +99,12 @@ def test_inductor_is_told_of_a_compiler_only_where_it_would_find_none(programs, 
     assert os.environ["CXX"] == clang
     compilers.name_cxx(tmp_path)
     assert os.environ.pop("CXX") == clang
-    programs("g++")
+    path = programs("g++")
     compilers.name_cxx(tmp_path)
     assert "CXX" not in os.environ
+    os.environ["CXX"] = "no-such-compiler"
+    compilers.name_cxx(tmp_path)
+    assert os.environ["CXX"] == path
 
 
 def test_flags_that_zig_does_not_have_are_translated(programs, tmp_path, monkeypatch):
@@ -128,7 +131,7 @@ def test_the_package_compiles_what_inductor_writes(tmp_path, monkeypatch):
     pytest.importorskip("ziglang", reason="make venv installs it")
     source = tmp_path / "step.cpp"
     source.write_text(
-        "#include <omp.h>\n#include <vector>\nint f() { return omp_get_max_threads(); }"
+        "#include <omp.h>\n#include <vector>\nint f() { return omp_get_max_threads(); }",
     )
     monkeypatch.setattr(compilers, "_found", lambda *commands: ())
     monkeypatch.setenv("CXX", "")
