@@ -12,12 +12,12 @@
 ARG BASE_IMAGE=debian:bookworm-slim
 FROM ${BASE_IMAGE}
 
-# git names runs after the commit they ran; gcc compiles the gradient steps for the processor at hand; osmesa draws videos on the processor, the libraries of egl on a GPU.
+# git names runs after the commit they ran; gcc and g++ compile the gradient steps for the processor at hand; osmesa draws videos on the processor, the libraries of egl on a GPU.
 ARG APT_EXTRAS=""
 # hadolint ignore=DL3008,SC2086
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        ca-certificates gcc git libc6-dev libegl1 libgl1 libosmesa6 python3 python3-venv ${APT_EXTRAS} \
+        ca-certificates g++ git libc6-dev libegl1 libgl1 libosmesa6 python3 python3-venv ${APT_EXTRAS} \
     && rm -rf /var/lib/apt/lists/* \
     # the mounted repository belongs to whoever cloned it, not to the user in here
     && git config --system --add safe.directory '*'

@@ -25,7 +25,7 @@ from helpers.demos.replay import Replay, find_replay
 from helpers.durable import write_atomically
 from helpers.episodes import Episode, run_episodes, summary
 from helpers.errors import BUG, DONE, CheckpointError, ConfigurationError, StorageError
-from helpers.experiment import CONFIG_FILE
+from helpers.experiment import CONFIG_FILE, moved_since
 from helpers.manifests import SHARED, listed, name_of, read_manifest
 from helpers.progress import Progress
 from helpers.references import comparison, read_references
@@ -119,6 +119,9 @@ def verify_resume(
     folder, _ = find_run(latest, workers)
     config = schema.load_config(folder / CONFIG_FILE)  # as it was, evaluations included
     install_crash_handler(workers, folder)
+    line = moved_since(folder) if workers.is_root else None
+    if line:
+        print(f"warning: {line}")
     with Verification(folder, workers) as verification:
         checkpoints = Checkpoints(
             verification.folder / "checkpoints",

@@ -17,12 +17,15 @@ from agents.configs import SCHEMA
 from environments.ids import resolve_env_id
 from helpers import command_line, errors, run_lock
 from helpers.checkpoints import Checkpoints
+from helpers.compilers import name_cxx
 from helpers.configuration import Parsed, defaults_of, identity_of
 from helpers.crash import install_crash_handler
 from helpers.deadline import Deadline
 from helpers.experiment import CONFIG_FILE, ExperimentInitializer, run_name
 from helpers.manifests import listed
+from helpers.native import cache_folder
 from helpers.policy_files import PolicyFiles
+from helpers.processor import hold_libraries
 from helpers.progress import Progress
 from helpers.seeding import Streams
 from helpers.settings import settings_of
@@ -42,6 +45,8 @@ def main(argv: Sequence[str]) -> int:
     install_crash_handler(Workers.solo(), None)
     workers = Workers.connect()
     install_crash_handler(workers, None)
+    hold_libraries()  # these two before torch is imported
+    name_cxx(cache_folder())
     parsed = SCHEMA.parse_command_line(argv)
     if parsed.config.task == "train":
         return train(parsed, workers, argv)

@@ -18,6 +18,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from helpers.compilers import compiler_name
+from helpers.processor import cpu_model, instruction_set, microarchitecture
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 LARGEST_DIFF = 200_000  # bytes
 _MOST_UNTRACKED = 200
@@ -62,7 +65,11 @@ def capsule_of(*, name: str, group: str, start: Mapping[str, Any]) -> dict[str, 
 
 
 def start_of(*, argv: Sequence[str], world_size: int) -> dict[str, Any]:
-    """One start of a run: when, where, from which code, by which command."""
+    """One start of a run: when, where, from which code, by which command.
+
+    Raises:
+        ConfigurationError: of `MILOZERO_MARCH`.
+    """
     code = code_state()
     return {
         "time": datetime.now(UTC).isoformat(timespec="microseconds"),
@@ -72,7 +79,33 @@ def start_of(*, argv: Sequence[str], world_size: int) -> dict[str, Any]:
         "dirty": code["dirty"],
         "diff_sha256": code["diff_sha256"],
         "argv": redacted(argv),
+        **native_code(),
     }
+
+
+def native_code() -> dict[str, str]:
+    """What the bits of a run depend on beside its code: processor, instruction set, compiler.
+
+    Raises:
+        ConfigurationError: of `MILOZERO_MARCH`.
+    """
+    return {
+        "processor": microarchitecture(),
+        "instruction_set": instruction_set(),
+        "compiler": compiler_name(),
+    }
+
+
+def moved(start: Mapping[str, Any]) -> str | None:
+    """A line where native code is other than at a start; None where it is the same, or unknown."""
+    now = native_code()
+    if not now.keys() <= start.keys() or all(start[key] == now[key] for key in now):
+        return None
+    told = [
+        f"{each['processor']} with {each['instruction_set']}, compiler {each['compiler']}"
+        for each in (start, now)
+    ]
+    return f"Bits may differ from here on: it ran on {told[0]}, and now runs on {told[1]}."
 
 
 def redacted(argv: Sequence[str]) -> list[str]:
@@ -139,23 +172,15 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """The processor, its cores and the memory in bytes."""
+    """The processor, what native code is built for it, its cores and the memory in bytes."""
     return {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
+        **native_code(),
         "cores": os.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0)),
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "platform": platform.platform(),
     }
-
-
-def _cpu_model() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.machine()
-    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return found[1] if found else platform.machine()
 
 
 def _git(root: Path, *arguments: str) -> bytes | None:

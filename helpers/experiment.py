@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers import run_lock
-from helpers.capsule import capsule_of, short_commit, start_of
+from helpers.capsule import capsule_of, moved, short_commit, start_of
 from helpers.configuration import dump_config, flag_of, identity_of
 from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError, StorageError, UserError
@@ -230,15 +230,26 @@ def _continued_capsule(
         capsule = json.loads(path.read_text(encoding="utf-8"))
         begun = capsule["starts"][0]
         was = (begun["commit"], begun["diff_sha256"])
+        warnings = list(filter(None, [moved(capsule["starts"][-1])]))
         capsule["starts"].append(dict(start))
     except FileNotFoundError:
         return None, []
     except (ValueError, LookupError, TypeError, AttributeError):
         return None, [f"{path} was damaged and is written anew."]
     if was == (start["commit"], start["diff_sha256"]):
-        return capsule, []
+        return capsule, warnings
     change = f"commit {str(was[0])[:7]} -> {str(start['commit'])[:7]}"
-    return capsule, [f"The code has changed since this run began ({change}, or uncommitted edits)."]
+    line = f"The code has changed since this run began ({change}, or uncommitted edits)."
+    return capsule, [line, *warnings]
+
+
+def moved_since(folder: Path) -> str | None:
+    """A line where this machine makes other native code than the one that a run was last on."""
+    try:
+        last = json.loads((folder / CAPSULE_FILE).read_text(encoding="utf-8"))["starts"][-1]
+        return moved(last)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _words_of(config: RunConfig) -> str:

@@ -10,7 +10,6 @@ import ctypes
 import hashlib
 import logging
 import os
-import shutil
 import subprocess
 import tempfile
 from functools import cache
@@ -18,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.processor import machine, march
+from helpers.compilers import REMEDY, c_compiler, compiler_version, target_flag
+from helpers.processor import machine
 
 _log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,43 +33,58 @@ FLAGS = (
 )
 
 
-@cache
 def build(source: str, *, visible: bool = False) -> ctypes.CDLL | None:
     """The library of a C file, "agents/kernels/ppo.c", for this processor: cached or compiled now.
+
+    For another `MILOZERO_MARCH` it is another one.
 
     Args:
         source: the file, from the repository's root.
         visible: whether code that is loaded later finds its functions by name.
 
     None where there is no C compiler or it fails; the log says so, once.
+
+    Raises:
+        ConfigurationError: of `MILOZERO_MARCH`.
     """
-    compiler = _compiler()
-    if compiler is None:
+    return _built(source, visible, c_compiler(), machine())
+
+
+@cache
+def _built(
+    source: str,
+    visible: bool,
+    compiler: tuple[str, ...],
+    its_machine: str,
+) -> ctypes.CDLL | None:
+    if not compiler:
+        _miss_compiler()
         return None
     path = ROOT / source
-    library = cache_folder() / f"{path.stem}-{_key(path, compiler)}.so"
+    library = cache_folder() / f"{path.stem}-{_key(path, compiler, its_machine)}.so"
     if not library.exists():
         trouble = _compile(compiler, path, library)
         if trouble:
-            _log.warning("%s failed, gradient steps run in torch: %s", compiler, trouble)
+            command = " ".join(compiler)
+            _log.warning("%s failed, gradient steps run in torch: %s", command, trouble)
             return None
     return ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL if visible else ctypes.DEFAULT_MODE)
 
 
 @cache
-def _compiler() -> str | None:
-    compiler = shutil.which(os.environ.get("CC") or "gcc") or shutil.which("cc")
-    if compiler is None:
-        _log.warning("no C compiler here: gradient steps run in torch, several times slower")
-    return compiler
+def _miss_compiler() -> None:
+    _log.warning(
+        "no C compiler here: gradient steps run in torch, several times slower; %s",
+        REMEDY,
+    )
 
 
-def _key(source: Path, compiler: str) -> str:
+def _key(source: Path, compiler: tuple[str, ...], its_machine: str) -> str:
     """Names what the machine code depends on: source, flags, compiler, processor."""
-    version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
     headers = sorted(ROOT.glob("*/kernels/*.h"))
     sources = [path.read_bytes() for path in (source, *headers)]
-    parts = [*sources, " ".join(FLAGS[:-1]).encode(), version, machine().encode()]  # of MILOZERO_MARCH too
+    texts = [" ".join(FLAGS[:-1]), compiler_version(compiler), its_machine]
+    parts = [*sources, *(text.encode() for text in texts)]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
 
 
@@ -79,16 +94,18 @@ def cache_folder() -> Path:
     return Path(root) / "milozero" / "kernels"
 
 
-def _compile(compiler: str, source: Path, library: Path) -> str:
+def _compile(compiler: tuple[str, ...], source: Path, library: Path) -> str:
     """What went wrong, or "". Made beside the target and renamed: workers do not disturb each other."""
     try:
         library.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
             made = Path(folder) / library.name
-            command = [compiler, f"-march={march()}", *FLAGS, "-o", str(made), str(source), "-lm"]
+            words = ["-o", str(made), str(source), "-lm"]
+            command = [*compiler, target_flag(compiler), *FLAGS, *words]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:
-                return (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[0]
+                lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+                return next((line for line in lines if "error" in line), lines[0])
             made.rename(library)
     except OSError as error:
         return str(error)

@@ -100,6 +100,7 @@ class Launch:
         max_parallel: runs at a time; None is no limit.
         array: Slurm: one array for the swarm in place of a job a run.
         max_restarts: of one submission of a run.
+        march: MILOZERO_MARCH of the runs; None leaves each to its machine's processor.
         wandb_base_url: of a private wandb.
         secrets_file: sourced by the scripts, mode 0600; None where there are no secrets.
         tmux_socket: of the server that holds the session.
@@ -121,6 +122,7 @@ class Launch:
     max_parallel: int | None = None
     array: bool = False
     max_restarts: int = 50
+    march: str | None = None
     wandb_base_url: str | None = None
     secrets_file: Path | None = None
     tmux_socket: str = TMUX_SOCKET

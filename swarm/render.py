@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from helpers.configuration import config_text, to_flags
+from helpers.processor import VARIABLE
 from swarm.plan import Caliber, Launch, Plan, Run
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ PASSED_ON = (  # by name: their values are in no script and no process list
     "WANDB_API_KEY",
     "WANDB_BASE_URL",
     "WANDB_MODE",
+    VARIABLE,
     "OMP_NUM_THREADS",
     "PYTHONUNBUFFERED",
     "HTTPS_PROXY",
@@ -175,6 +177,8 @@ def _exports(launch: Launch) -> list[tuple[str, str]]:
         ("MKL_NUM_THREADS", '"${MKL_NUM_THREADS:-1}"'),
         ("OPENBLAS_NUM_THREADS", '"${OPENBLAS_NUM_THREADS:-1}"'),
     ]
+    if launch.march is not None:
+        exports.append((VARIABLE, shlex.quote(launch.march)))
     if launch.wandb_base_url is not None:
         exports.append(("WANDB_BASE_URL", shlex.quote(launch.wandb_base_url)))
     if launch.image is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from helpers.command_line import Layer
 from helpers.configuration import Schema
 from helpers.launch import mpiexec
+from helpers.processor import NATIVE, march
 from helpers.settings import Scalar
 from swarm.catalogue import find_bundle, find_caliber, read_bundles, sources
 from swarm.expand import Request, expand, plan_of
@@ -150,6 +151,7 @@ def _under(command: Command, caliber: Caliber) -> dict[str, Scalar]:
 def _launch(settings: SpawnSettings, caliber: Caliber, house: House, here: Path) -> Launch:
     is_slurm = settings.deployment == "slurm"
     image = settings.docker_image
+    asked = march(elsewhere=is_slurm)  # of the nodes, which may be others than this machine
     if image is not None and image.endswith(".sif"):
         image = str(here / Path(image).expanduser())
     return Launch(
@@ -169,6 +171,7 @@ def _launch(settings: SpawnSettings, caliber: Caliber, house: House, here: Path)
         max_parallel=settings.max_parallel,
         array=settings.array,
         max_restarts=settings.max_restarts,
+        march=None if asked == NATIVE else asked,
         wandb_base_url=settings.wandb_base_url,
     )
 

@@ -6,9 +6,12 @@ from collections.abc import Generator
 
 import pytest
 
+from helpers.processor import hold_libraries
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+hold_libraries()  # where MILOZERO_MARCH says for which instruction set to test
 
 
 @pytest.fixture(autouse=True)

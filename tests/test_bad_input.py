@@ -73,6 +73,13 @@ def test_settings_that_cannot_be_used(tmp_path, settings, words):
     assert not (tmp_path / "runs" / "bad.seed00" / "checkpoints").exists()
 
 
+def test_an_instruction_set_that_is_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("MILOZERO_MARCH", "avx2")
+    words = ["MILOZERO_MARCH=avx2", "Unset it", "native"]
+    refused(flags(tmp_path / "runs"), errors.BAD_CONFIGURATION, *words, workers=2)
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("text", ["- a\\n- b\\n", "just words", "p_lr: 1\\np_lr: 2\\n", "{", ""])
 def test_a_task_file_that_is_no_mapping(tmp_path, text):
     path = tmp_path / "task.yaml"

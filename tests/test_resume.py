@@ -6,6 +6,7 @@ benchmarks/resume.py.
 
 import json
 import random
+import re
 import subprocess
 import sys
 
@@ -177,6 +178,10 @@ def test_a_stop_file_stops_and_verify_resume_proves(tmp_path):
     verified = launch.run(["--task=verify_resume", f"--model_path={folder}"], workers=2)
     assert verified.returncode == 0, verified.stderr
     assert "bitwise identical" in verified.stdout
+    assert "Bits may differ" not in verified.stdout
+    capsule = json.loads((folder / "capsule.json").read_text())
+    capsule["starts"][-1]["instruction_set"] = "AVX-1024"
+    (folder / "capsule.json").write_text(json.dumps(capsule))
     rows = (folder / "metrics.jsonl").read_text()
     last = rows.splitlines()[-1]
     (folder / "metrics.jsonl").write_text(
@@ -185,6 +190,7 @@ def test_a_stop_file_stops_and_verify_resume_proves(tmp_path):
     altered = launch.run(["--task=verify_resume", f"--model_path={folder}"], workers=2)
     assert altered.returncode == 70
     assert "NOT identical" in altered.stdout
+    assert re.search("Bits may differ .* with AVX-1024, ", altered.stdout)
 
 
 def test_the_time_limit_stops_in_time_and_the_run_goes_on(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agents.configs import SCHEMA, PPOConfig
-from helpers import capsule
+from helpers import capsule, compilers, processor
 from helpers.capsule import code_state, redacted, short_commit
 from helpers.errors import ConfigurationError, StorageError, UserError
 from helpers.experiment import ExperimentInitializer, group_of, run_name
@@ -125,6 +125,10 @@ def test_a_run_begins_and_goes_on(tmp_path):
     assert [each["argv"] for each in told["starts"]] == [["main.py", "--seed=0"], []]
     assert {"python", "torch", "numpy", "gymnasium"} <= told["versions"].keys()
     assert told["hardware"]["cores"] >= 1 and told["world_size"] == 1
+    for each in (*told["starts"], told["hardware"]):
+        assert each["processor"] == processor.microarchitecture()
+        assert each["instruction_set"] == processor.instruction_set()
+        assert each["compiler"] == compilers.compiler_name()
 
 
 def test_what_is_no_identity_may_change(tmp_path):
@@ -326,3 +330,34 @@ def test_changed_code_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(capsule, "code_state", lambda: other)
     again = start(config_in(tmp_path))
     assert "The code has changed" in again.warnings[0] and "fffffff" in again.warnings[0]
+
+
+def test_another_processor_is_said_once_and_the_run_goes_on(tmp_path):
+    path = start(config_in(tmp_path)).folder / "capsule.json"
+    for there in (
+        {"processor": "zen1"},
+        {"instruction_set": "AVX-1024"},
+        {"compiler": "tcc 0.9"},
+    ):
+        told = json.loads(path.read_text())
+        told["starts"][-1] |= there
+        path.write_text(json.dumps(told))
+        (line,) = start(config_in(tmp_path)).warnings
+        assert line.startswith("Bits may differ from here on: it ran on ") and "\n" not in line
+        assert line.index(*there.values()) < line.index("now runs on")
+        assert line.endswith(f"now runs on {processor_words()}.")
+        assert start(config_in(tmp_path)).warnings == ()
+    assert len(json.loads(path.read_text())["starts"]) == 7
+
+
+def test_a_start_before_processors_were_noted_is_no_other(tmp_path):
+    path = start(config_in(tmp_path)).folder / "capsule.json"
+    told = json.loads(path.read_text())
+    del told["starts"][0]["processor"]
+    path.write_text(json.dumps(told))
+    assert start(config_in(tmp_path)).warnings == ()
+
+
+def processor_words():
+    now = capsule.native_code()
+    return f"{now['processor']} with {now['instruction_set']}, compiler {now['compiler']}"

@@ -329,6 +329,12 @@ def test_an_address_of_wandb_is_exported(tmp_path):
     assert not list(tmp_path.rglob("canary"))
 
 
+def test_the_instruction_set_is_the_one_that_was_spawned_with(tmp_path):
+    stage = Stage(tmp_path, replace(LAUNCH, march="x86-64-v3"))
+    stage.play("0", MILOZERO_MARCH="x86-64-v2")  # of a tmux server that was there before
+    assert stage.seen()["MILOZERO_MARCH"] == "x86-64-v3"
+
+
 def test_apptainer_or_singularity(tmp_path):
     stage = Stage(tmp_path, replace(LAUNCH, image="/images/x.sif"))
     stage.hide("apptainer", "singularity")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import spawner
+from helpers import processor
 from swarm import hidden_key, preflight
 from swarm.launch_flags import parse
 from swarm.plan import load
@@ -282,6 +283,26 @@ def test_bad_input(here, monkeypatch, capsys, argv, words):
     err = capsys.readouterr().err
     assert words in err and err.count("\n") == 2 and "remedy" in err
     assert list(here.iterdir()) == []
+
+
+def test_the_instruction_set_is_that_of_the_runs(here, monkeypatch, capsys):
+    """Here, one of this machine; on a cluster, any: its nodes may have more than who spawns."""
+    monkeypatch.setattr(processor, "levels", lambda: ["x86-64-v2"])
+    monkeypatch.setenv("MILOZERO_MARCH", "x86-64-v2")
+    assert spawned("--dry_run") == 0
+    assert "  export MILOZERO_MARCH=x86-64-v2\n" in capsys.readouterr().out
+    monkeypatch.setenv("MILOZERO_MARCH", "x86-64-v4")
+    assert spawned("--dry_run", "--deployment", "slurm") == 0
+    assert "  export MILOZERO_MARCH=x86-64-v4\n" in capsys.readouterr().out
+    assert spawned("--dry_run") == 2
+    assert "takes AVX-512" in capsys.readouterr().err
+    monkeypatch.setenv("MILOZERO_MARCH", "avx")
+    assert spawned("--dry_run", "--deployment", "slurm") == 2
+    err = capsys.readouterr().err
+    assert "MILOZERO_MARCH=avx is no instruction set of x86-64." in err and err.count("\n") == 2
+    monkeypatch.delenv("MILOZERO_MARCH")
+    assert spawned("--dry_run") == 0
+    assert "export MILOZERO_MARCH" not in capsys.readouterr().out
 
 
 def test_a_swarm_folder_that_cannot_be_written(here, capsys):

@@ -96,6 +96,7 @@ run_program() {
     -e WANDB_API_KEY
     -e WANDB_BASE_URL
     -e WANDB_MODE
+    -e MILOZERO_MARCH
     -e OMP_NUM_THREADS
     -e PYTHONUNBUFFERED
     -e HTTPS_PROXY
