@@ -50,8 +50,11 @@ def target_flag(compiler: tuple[str, ...]) -> str:
 
 @cache
 def compiler_version(compiler: tuple[str, ...]) -> str:
-    """What a compiler says of its version, all of it."""
-    done = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False)
+    """What a compiler says of its version, all of it; "" where it cannot be started."""
+    try:
+        done = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
     return done.stdout
 
 

@@ -1,13 +1,14 @@
 """Compilers: which one is taken, how it is told for which processor, and what Inductor is told."""
 
 import os
+import pathlib
 import platform
 import subprocess
 import sys
 
 import pytest
 
-from helpers import compilers, processor
+from helpers import compilers, native, processor
 
 GCC = "cc (Debian 12.2.0-14+deb12u1) 12.2.0\nCopyright (C) 2022 Free Software Foundation, Inc.\n"
 CLANG = "Debian clang version 14.0.6\nTarget: x86_64-pc-linux-gnu\n"
@@ -65,6 +66,13 @@ def test_a_package_has_one_where_there_is_no_other(programs, monkeypatch):
 def test_a_compiler_is_named_with_its_version(programs, text, name):
     programs("gcc", text)
     assert compilers.compiler_name() == name
+
+
+def test_a_compiler_that_cannot_be_started_is_survived(programs):
+    path = pathlib.Path(programs("gcc"))
+    path.write_text("#!/no/such/shell\n")
+    assert compilers.compiler_name() == "gcc"
+    assert native.build("agents/kernels/adam.c") is None
 
 
 @pytest.mark.parametrize(
