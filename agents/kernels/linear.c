@@ -42,27 +42,42 @@ static void take_columns(float *to, const float *from, int64_t rows, int64_t col
     for (int64_t i = 0; i < rows; i++) memcpy(to + i * columns, from + i * padded, sizeof(float) * columns);
 }
 
-/* A block of LANES x LANES, transposed by exchanging ever larger halves. */
-#define EXCHANGE(STEP, LOW, HIGH)                                                                        \
-    for (int i = 0; i < LANES; i++)                                                                      \
-        if (!(i & STEP)) {                                                                               \
-            const vec a = v[i], b = v[i + STEP];                                                         \
-            v[i] = __builtin_shuffle(a, b, (mask)LOW);                                                   \
-            v[i + STEP] = __builtin_shuffle(a, b, (mask)HIGH);                                           \
-        }
+/* A block of LANES x LANES, transposed by exchanging halves, quarters and so on between its rows. */
+#if LANES == 16
+#define EVERY(F, S) F(0, S), F(1, S), F(2, S), F(3, S), F(4, S), F(5, S), F(6, S), F(7, S), F(8, S), F(9, S), \
+                    F(10, S), F(11, S), F(12, S), F(13, S), F(14, S), F(15, S)
+#elif LANES == 8
+#define EVERY(F, S) F(0, S), F(1, S), F(2, S), F(3, S), F(4, S), F(5, S), F(6, S), F(7, S)
+#else
+#define EVERY(F, S) F(0, S), F(1, S), F(2, S), F(3, S)
+#endif
+/* Where lane K comes from, of two vectors' 2 LANES. */
+#define LOW(K, STEP) ((K) & (STEP) ? LANES + (K) - (STEP) : (K))
+#define HIGH(K, STEP) ((K) & (STEP) ? LANES + (K) : (K) + (STEP))
+#ifdef __clang__
+#define SHUFFLE(a, b, FROM, STEP) __builtin_shufflevector(a, b, EVERY(FROM, STEP))
+#else
+#define SHUFFLE(a, b, FROM, STEP) __builtin_shuffle(a, b, (mask){EVERY(FROM, STEP)})
+#endif
+#define EXCHANGE(STEP)                                       \
+    UNROLL for (int i = 0; i < LANES; i++) if (!(i & STEP)) { \
+        const vec a = v[i], b = v[i + STEP];                 \
+        v[i] = SHUFFLE(a, b, LOW, STEP);                     \
+        v[i + STEP] = SHUFFLE(a, b, HIGH, STEP);             \
+    }
 
 static inline void transpose_block(const float *from, int64_t row, float *to, int64_t to_row) {
     vec v[LANES];
-    _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) v[i] = *(const vec *)(from + i * row);
-    _Pragma("GCC unroll 16") EXCHANGE(8, ((mask){0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23}),
-                                      ((mask){8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31}))
-    _Pragma("GCC unroll 16") EXCHANGE(4, ((mask){0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27}),
-                                      ((mask){4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31}))
-    _Pragma("GCC unroll 16") EXCHANGE(2, ((mask){0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29}),
-                                      ((mask){2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31}))
-    _Pragma("GCC unroll 16") EXCHANGE(1, ((mask){0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30}),
-                                      ((mask){1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31}))
-    _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) *(vec *)(to + i * to_row) = v[i];
+    UNROLL for (int i = 0; i < LANES; i++) v[i] = *(const vec *)(from + i * row);
+#if LANES > 8
+    EXCHANGE(8)
+#endif
+#if LANES > 4
+    EXCHANGE(4)
+#endif
+    EXCHANGE(2)
+    EXCHANGE(1)
+    UNROLL for (int i = 0; i < LANES; i++) *(vec *)(to + i * to_row) = v[i];
 }
 
 /* The transpose of (out, in), in panels of `PANEL` columns or what is left of them, each (in, width). */
