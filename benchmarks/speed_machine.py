@@ -26,21 +26,27 @@ from helpers.processor import (
 
 MARCH_HELP = "native, or a lower level: x86-64-v3 (AVX2)"
 OF_TORCH = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS")
-OF_OTHERS = ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "XLA_FLAGS")
+OF_OTHERS = ("TORCHINDUCTOR_CPP_MARCH", "OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "XLA_FLAGS")
 # NumPy's loops beyond a level, by the names of its versions until and since 2.4; names that one does not know it skips.
 _NUMPY_V4 = "X86_V4 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
-_HELD = {  # what `helpers.processor.hold_libraries` leaves: NumPy, its OpenBLAS, and the peers' JAX
+_HELD = {  # what `helpers.processor.hold_libraries` leaves: what torch compiles, NumPy, its OpenBLAS, JAX
     "x86-64-v2": {
+        "TORCHINDUCTOR_CPP_MARCH": "x86-64-v2",
         "OPENBLAS_CORETYPE": "Nehalem",
         "NPY_DISABLE_CPU_FEATURES": f"X86_V3 AVX F16C FMA3 AVX2 {_NUMPY_V4}",
         "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2",
     },
     "x86-64-v3": {
+        "TORCHINDUCTOR_CPP_MARCH": "x86-64-v3",
         "OPENBLAS_CORETYPE": "Haswell",
         "NPY_DISABLE_CPU_FEATURES": _NUMPY_V4,
         "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
     },
-    "x86-64-v4": {"OPENBLAS_CORETYPE": "SkylakeX", "XLA_FLAGS": "--xla_cpu_max_isa=AVX512"},
+    "x86-64-v4": {
+        "TORCHINDUCTOR_CPP_MARCH": "x86-64-v4",
+        "OPENBLAS_CORETYPE": "SkylakeX",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX512",
+    },
 }
 
 
@@ -92,7 +98,8 @@ def compiler() -> str:
 
 def machine_line(machine: dict[str, Any]) -> str:
     """Of a page: what it was measured on."""
-    held = [f"{name}={machine[name]}" for name in OF_TORCH + OF_OTHERS if machine[name] != "unset"]
+    variables = {name: machine.get(name, "unset") for name in OF_TORCH + OF_OTHERS}
+    held = [f"{name}={value}" for name, value in variables.items() if value != "unset"]
     return (
         f"{machine['cpu']} (`{machine['kind']}`), {machine['cores']} cores, Linux {machine['kernel']}; native code for "
         f"{machine['instruction_set']} (march {machine['march']}) by {machine['compiler']}; "
