@@ -1,92 +1,103 @@
-"""Matrix products of a minibatch, by three routes: GFLOP/s on one core, and writes docs/results/linear.md.
+"""Matrix products of a minibatch by all routines that are here: GFLOP/s of one core, docs/results/linear-KIND.md.
 
-.venv/bin/python benchmarks/linear.py
+    .venv/bin/python benchmarks/linear.py                        this processor
+    .venv/bin/python benchmarks/linear.py --march x86-64-v3      held to AVX2
 
-A forward pass y = x W^T + b with a ReLU, and its two gradients, by kernels/linear.c; the same product by oneDNN; by
-torch's own linear layer, which is MKL where torch comes with it. Interleaved, the best of 30 rounds each.
+Of the layers of SAC, TD3, CrossQ, SAM and of discriminators, forward and both gradients: by a kernel of ours, while
+there is one (agents/linear.py), by oneDNN, by MKL. Processor time on one thread, the least of interleaved takes.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import torch  # noqa: E402
-from torch.nn import functional  # noqa: E402
-
-from agents.linear import kernel  # noqa: E402
+from benchmarks.products import MKL, ONEDNN, OURS, layer_seconds  # noqa: E402
+from benchmarks.speed_machine import MARCH_HELP, hold, machine, machine_line  # noqa: E402
 from helpers.durable import write_atomically  # noqa: E402
+from helpers.errors import ConfigurationError  # noqa: E402
 
-SIZES = (
-    (256, 256, 256),
-    (128, 256, 256),
-    (256, 23, 256),
-    (256, 256, 12),
-    (256, 256, 1),
-    (512, 512, 512),
-    (1, 256, 256),
-)
-COLUMNS = ("forward", "by input", "by weights", "oneDNN", "torch")
-CALLS, ROUNDS = 50, 30
+Size = tuple[int, int, int]  # rows, inputs, outputs
+LAYERS: dict[Size, str] = {  # on HalfCheetah-v5: 17 numbers of an observation, 6 of an action
+    (256, 17, 256): "SAC, TD3, CrossQ: policy",
+    (256, 23, 256): "SAC, TD3: critics",
+    (256, 256, 256): "SAC, TD3, CrossQ",
+    (256, 256, 12): "SAC, CrossQ: policy",
+    (256, 256, 6): "TD3: policy",
+    (256, 256, 1): "SAC, TD3: critics",
+    (512, 23, 512): "CrossQ: critics",
+    (512, 512, 512): "CrossQ: critics",
+    (512, 512, 1): "CrossQ: critics",
+    (128, 17, 256): "SAM: policy",
+    (128, 23, 256): "SAM: critics",
+    (128, 256, 256): "SAM",
+    (128, 256, 12): "SAM: policy",
+    (128, 256, 1): "SAM: critics",
+    (513, 15, 64): "GAIL's discriminator, on Hopper-v5",
+    (513, 24, 64): "SAM's discriminator",
+    (513, 64, 64): "discriminators",
+    (513, 64, 1): "discriminators",
+    (1, 256, 256): "acting",
+}
+WAYS = ("forward", "by input", "by weights")
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
+    """0: written; 2: this processor has no such level."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "results")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    assert kernel() is not None, "no C compiler"
-    lines = [
-        "# Matrix products of a minibatch",
-        "",
-        "Made by `python benchmarks/linear.py`: GFLOP/s of one core, calls from Python included (some 5 us each). "
-        "`forward`, `by input` and `by weights` are `agents/kernels/linear.c`: a layer with a ReLU, its gradients.",
-        "",
-        "| rows x inputs x outputs | " + " | ".join(COLUMNS) + " |",
-        "|---|" + "---|" * len(COLUMNS),
-    ]
-    for size in SIZES:
-        operations = 2e-9 * size[0] * size[1] * size[2]
-        best = fastest(*size)
-        cells = " | ".join(f"{operations / best[name]:.0f}" for name in COLUMNS)
-        lines.append(f"| {' x '.join(map(str, size))} | {cells} |")
-        print(lines[-1], flush=True)
-    path = options.folder / "linear.md"
-    write_atomically(path, "\n".join(lines) + "\n")
+    parser.add_argument("--march", metavar="LEVEL", help=MARCH_HELP)
+    options = parser.parse_args(argv)
+    try:
+        hold(options.march)
+    except ConfigurationError as error:
+        print(f"{error.problem}\n  {error.remedy}", file=sys.stderr)
+        return 2
+    here = machine("1")
+    path = options.folder / f"linear-{here['kind']}.md"
+    rates = {}
+    for size in LAYERS:
+        rates[size] = gigaflops(size)
+        print(f"{size}: {rates[size]}", flush=True)
+    write_atomically(path, page(rates, machine_line(here), here["kind"]))
     print(f"wrote {path}")
+    return 0
 
 
-def fastest(rows: int, inputs: int, outputs: int) -> dict[str, float]:
-    """Seconds a call, by column."""
-    x, weight = torch.randn(rows, inputs), torch.randn(outputs, inputs)
-    bias, gradient = torch.randn(outputs), torch.randn(rows, outputs)
-    ours = torch.ops.milozero
-    calls: dict[str, Callable[[], object]] = {
-        "forward": lambda: ours.linear(x, weight, bias, 1),
-        "by input": lambda: ours.linear_input_gradient(gradient, weight),
-        "by weights": lambda: ours.linear_weight_gradient(gradient, x),
-        "oneDNN": lambda: torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], ""),
-        "torch": lambda: functional.linear(x, weight, bias),
-    }
-    best = dict.fromkeys(calls, float("inf"))
-    with torch.inference_mode():
-        for _ in range(ROUNDS):
-            for name, call in calls.items():
-                started = time.perf_counter()
-                for _ in range(CALLS):
-                    call()
-                best[name] = min(best[name], (time.perf_counter() - started) / CALLS)
-    return best
+def gigaflops(size: Size) -> dict[tuple[str, str], float]:
+    """By route and way; a multiplication and an addition are two."""
+    operations = 2e-9 * size[0] * size[1] * size[2]
+    return {name: operations / seconds for name, seconds in layer_seconds(*size).items()}
+
+
+def page(rates: dict[Size, dict[tuple[str, str], float]], where: str, kind: str) -> str:
+    """Markdown; no column of a route that is not there."""
+    there = {route for row in rates.values() for route, _ in row}
+    columns = [(route, way) for route in (OURS, ONEDNN, MKL) if route in there for way in WAYS]
+    ours = "`ours` is `agents/kernels/linear.c`; " if OURS in there else ""
+    lines = [
+        f"# Matrix products of a minibatch: {kind}",
+        "",
+        "Made by `python benchmarks/linear.py`: GFLOP/s of one core by processor time, calls from Python included "
+        f"(some 2 to 5 us each). {ours}`oneDNN` is `torch.ops.mkldnn._linear_pointwise`, `MKL` torch's own `linear` "
+        "and `mm`. Forward is y = x W^T + b; the gradients by its input and by its weights are products alone.",
+        "",
+        "| rows x inputs x outputs | of | " + " | ".join(" ".join(each) for each in columns) + " |",
+        "|---|---|" + "---|" * len(columns),
+    ]
+    for size, row in rates.items():
+        cells = " | ".join(f"{row[column]:.0f}" for column in columns)
+        lines.append(f"| {' x '.join(map(str, size))} | {LAYERS[size]} | {cells} |")
+    return "\n".join([*lines, "", f"{where}."]) + "\n"
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

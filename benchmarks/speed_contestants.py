@@ -24,6 +24,7 @@ PEERS = ROOT / ".peers"
 THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 PATIENCE = 1200.0  # seconds for one run
 OURS, LIMIT, SB3, SBX = "MiloZero", "physical limit", "Stable-Baselines3", "SBX"
+FLOOR = "matrix products alone"
 Figures = dict[str, float]
 
 
@@ -39,18 +40,24 @@ class Contestant:
         library: whose it is.
         how: the rest of its name.
         peer: the folder of its virtual environment in .peers/, "" for what is ours.
-        run: does it and gives `steps_per_second`, and `rollout_s` and `update_s` of an iteration.
+        run: does a work and gives `steps_per_second`; of PPO also `rollout_s` and `update_s` of an iteration.
+        works: names of what it does; of none: everything.
     """
 
     library: str
     how: str
     peer: str
-    run: Callable[[Workload], Figures]
+    run: Callable[[Any], Figures]
+    works: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
         """For tables and for --only."""
         return f"{self.library}, {self.how}" if self.how else self.library
+
+    def does(self, work: str) -> bool:
+        """Whether it takes part in a work of this name."""
+        return not self.works or work in self.works
 
     @property
     def is_ready(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.speed_bars import Bar, Table, bars, library_of, order_of, spread
 from benchmarks.speed_contestants import LIMIT, OURS
+from benchmarks.speed_machine import machine_line
 from benchmarks.speed_work import EPOCHS, WORKLOADS, Workload
 
 Rows = Sequence[Mapping[str, Any]]
@@ -21,19 +22,20 @@ def page(rows: Rows, identity: Mapping[str, Any], missing: Mapping[str, str]) ->
     """Markdown; `missing` says of contestants why they have no figures."""
     works = [work for work in WORKLOADS if Table(rows, work.name).rows]
     rounds = {row["round"] for row in rows}
+    machine = identity["machine"]
     lines = [
-        "# Speed",
+        f"# Speed: {machine['kind']}",
         "",
         "Made by `python benchmarks/speed.py`; what is compared, how, and what the limit is: "
         "[docs/speed.md](../speed.md). Environment steps per second of PPO, everybody in turn in each round; "
         f"medians (lowest to highest), ratios of runs of the same round, rounds: {len(rounds)}. Quote the ratios, not "
-        "the figures: machines differ.",
+        "the figures: machines differ. All kinds: [speed.md](speed.md).",
         "",
-        "![Environment steps per second](speed.png)",
+        f"![Environment steps per second](speed-{machine['kind']}.png)",
         "",
         "## Bars",
         "",
-        *bar_lines(bars(rows)),
+        *bar_lines(bars(rows, machine["instruction_set"])),
     ]
     for work in works:
         lines += ["", f"## {work.name}", "", *table_lines(work, Table(rows, work.name))]
@@ -48,13 +50,14 @@ def page(rows: Rows, identity: Mapping[str, Any], missing: Mapping[str, str]) ->
 def bar_lines(found: Sequence[Bar]) -> list[str]:
     """A table of what must hold."""
     lines = [
-        "| work | what | at least | measured | | compared |",
-        "|---|---|---|---|---|---|",
+        "| work | what | at least | aim | measured | | compared |",
+        "|---|---|---|---|---|---|---|",
     ]
     for bar in found:
         measured = spread(bar.ratios, ".3g") if bar.ratios else ""
+        aim = "" if bar.aim is None else f"{bar.aim:g}"
         lines.append(
-            f"| {bar.work} | {bar.says} | {bar.least:g} | {measured} | {bar.verdict} | {bar.of_what} |",
+            f"| {bar.work} | {bar.says} | {bar.least:g} | {aim} | {measured} | {bar.verdict} | {bar.of_what} |",
         )
     return lines
 
@@ -102,21 +105,25 @@ def limit_lines(works: Sequence[Workload], rows: Rows) -> list[str]:
 
 
 def machine_lines(rows: Rows, identity: Mapping[str, Any]) -> list[str]:
-    """Where and of what the figures are."""
-    machine = identity["machine"]
-    loads, others = [row["load"] for row in rows], [row["others"] for row in rows]
-    disturbed = sum(other > QUIET for other in others)
+    """Where and of what PPO's figures are."""
     iterations = ", ".join(
         f"{work['iterations']} of {name}" for name, work in identity["works"].items()
     )
+    note = f"Iterations of a run, of which the first is not counted: {iterations}; {EPOCHS} epochs each."
+    return measured_on(rows, identity, note)
+
+
+def measured_on(rows: Rows, identity: Mapping[str, Any], *notes: str) -> list[str]:
+    """The machine, the sources, how quiet it was, these notes, and versions."""
+    loads, others = [row["load"] for row in rows], [row["others"] for row in rows]
+    disturbed = sum(other > QUIET for other in others)
     lines = [
-        f"- {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}; "
-        f"OPENBLAS_CORETYPE={machine['OPENBLAS_CORETYPE']}, {machine['threads']} BLAS thread a process.",
+        f"- {machine_line(identity['machine'])}.",
         f"- Commit {identity['commit']}, sources {identity['code']}.",
         f"- Load average before the runs {min(loads):.1f} to {max(loads):.1f}. Other programs took "
         f"{statistics.median(others):.2f} cores ({min(others):.2f} to {max(others):.2f}) during a run; more than "
         f"{QUIET} in {disturbed} of {len(rows)} runs.",
-        f"- Iterations of a run, of which the first is not counted: {iterations}; {EPOCHS} epochs each.",
+        *(f"- {note}" for note in notes),
         "",
         "| | versions |",
         "|---|---|",

@@ -8,18 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.speed_contestants import OURS, PEERS, ROOT, THREADS
-from benchmarks.speed_work import EPOCHS, Workload
+from benchmarks.speed_machine import machine
 from helpers.durable import write_atomically
 
 Row = dict[str, Any]
@@ -32,6 +30,7 @@ MEASURED = (  # sources that a figure depends on
     "benchmarks/peers",
     "benchmarks/speed_contestants.py",
     "benchmarks/speed_limit.py",
+    "benchmarks/speed_machine.py",
     "benchmarks/speed_physics.c",
     "benchmarks/speed_work.py",
 )
@@ -43,6 +42,7 @@ PACKAGES = (
     "mpi4py",
     "mpich",
     "stable-baselines3",
+    "imitation",
     "skrl",
     "tianshou",
     "sheeprl",
@@ -108,42 +108,41 @@ def differences(saved: dict[str, Any], wanted: dict[str, Any], prefix: str = "")
     return names
 
 
-def identity(works: Sequence[Workload], peers: Iterable[str]) -> dict[str, Any]:
+def identity(
+    works: Mapping[str, Any],
+    peers: Iterable[str],
+    sources: Sequence[str] = (),
+) -> dict[str, Any]:
     """Of a measurement that starts now.
 
     Args:
-        works: what is computed.
+        works: what is computed, by name.
         peers: folders of the virtual environments that take part.
+        sources: files that figures depend on beside `MEASURED`.
     """
     return {
-        "commit": commit(),
-        "code": code(),
-        "machine": {
-            "cpu": cpu(),
-            "cores": os.cpu_count(),
-            "kernel": platform.release(),
-            "OPENBLAS_CORETYPE": os.environ.get("OPENBLAS_CORETYPE", "unset"),
-            "threads": THREADS["OMP_NUM_THREADS"],
-        },
+        "commit": commit(sources),
+        "code": code(sources),
+        "machine": machine(THREADS["OMP_NUM_THREADS"]),
         "versions": {OURS: versions(sys.executable)}
         | {name: versions(str(PEERS / name / "bin" / "python")) for name in sorted(set(peers))},
-        "works": {work.name: asdict(work) | {"epochs": EPOCHS} for work in works},
+        "works": dict(works),
     }
 
 
-def code() -> str:
-    """A digest of the sources that are measured."""
+def code(sources: Sequence[str] = ()) -> str:
+    """A digest of the sources that are measured, these too."""
     digest = hashlib.sha256()
-    for name in MEASURED:
+    for name in (*MEASURED, *sources):
         path = ROOT / name
         files = [path] if path.is_file() else sorted(path.rglob("*"))
         for file in files:
-            if file.suffix in (".py", ".c", ".h", ".sh"):
+            if file.suffix in (".py", ".c", ".h", ".sh", ".yaml"):
                 digest.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def commit() -> str:
+def commit(sources: Sequence[str] = ()) -> str:
     """Of the working tree, with a plus where something that is measured is not committed."""
 
     def git(*arguments: str) -> str:
@@ -151,16 +150,8 @@ def commit() -> str:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         return done.stdout.strip()
 
-    changed = git("status", "--porcelain", "--", *MEASURED)
+    changed = git("status", "--porcelain", "--", *MEASURED, *sources)
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+" if changed else "")
-
-
-def cpu() -> str:
-    """The processor's name."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def versions(python: str) -> dict[str, str]:

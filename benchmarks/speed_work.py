@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 EPOCHS = 10
 
@@ -29,6 +30,10 @@ class Workload:
     def gradient_steps(self) -> int:
         """In one iteration."""
         return EPOCHS * self.rollout_len // self.batch_size
+
+    def as_kept(self) -> dict[str, Any]:
+        """For the file of rows."""
+        return asdict(self) | {"epochs": EPOCHS}
 
     def quick(self) -> Workload:
         """As few iterations as give a figure at all."""

@@ -1,4 +1,4 @@
-"""SAC and TD3 of Stable-Baselines3 and of SBX: one environment, one update a step; prints one RESULT line.
+"""SAC and TD3 of Stable-Baselines3, these and CrossQ of SBX: one environment, one update a step; prints a RESULT line.
 
 Run as `python -m benchmarks.peers.replay` in the virtual environment of either (`setup.sh` makes them).
 """
@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 
 HIDDEN = [256, 256]
+WIDE = [512, 512]  # CrossQ's critics, as ours
 STEP_SIZE, BATCH = 3e-4, 256
 
 
@@ -19,13 +20,14 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     parser = argparse.ArgumentParser()
     parser.add_argument("--library", choices=["sb3", "sbx"], required=True)
-    parser.add_argument("--algo", choices=["sac", "td3"], required=True)
+    parser.add_argument("--algo", choices=["sac", "td3", "crossq"], required=True)
     parser.add_argument("--env_id", default="HalfCheetah-v5")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--burst", type=int, default=1, help="steps, and updates, at a time")
     parser.add_argument("--steps", type=int, default=2000)
     options = parser.parse_args()
     algorithm = chosen(options)
+    architecture = {"pi": HIDDEN, "qf": WIDE} if options.algo == "crossq" else HIDDEN
     model = algorithm(
         "MlpPolicy",
         gymnasium.make(options.env_id),
@@ -34,7 +36,7 @@ def main() -> None:
         learning_starts=200,
         train_freq=options.burst,
         gradient_steps=options.burst,
-        policy_kwargs={"net_arch": HIDDEN},
+        policy_kwargs={"net_arch": architecture},
         seed=0,
         **({"device": "cpu"} if options.library == "sb3" else {}),
     )
@@ -50,7 +52,7 @@ def chosen(options: argparse.Namespace) -> Any:
     if options.library == "sbx":
         import sbx
 
-        return {"sac": sbx.SAC, "td3": sbx.TD3}[options.algo]
+        return {"sac": sbx.SAC, "td3": sbx.TD3, "crossq": sbx.CrossQ}[options.algo]
     import stable_baselines3
     import torch
 

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import speed, speed_report
 from benchmarks.peers.work import Clock, Work, result
-from benchmarks.speed_bars import Table, bars, spread
+from benchmarks.speed_bars import AVX2, AVX512, Table, bars, spread
 from benchmarks.speed_contestants import (
     CONTESTANTS,
     LIMIT,
@@ -22,21 +22,28 @@ from benchmarks.speed_contestants import (
     said_by,
 )
 from benchmarks.speed_limit import NUM_ENVS, STEPS, Player
+from benchmarks.speed_machine import OF_OTHERS, OF_TORCH
+from benchmarks.speed_program import RESULTS, measure, plan
 from benchmarks.speed_rows import OtherRowsError, Rows, Watch, differences
 from benchmarks.speed_work import WORKLOADS, Workload
 from helpers.native import build
 
 HOPPER = WORKLOADS[0]
+MACHINE = {
+    "kind": "zen9-avx2",
+    "cpu": "a processor",
+    "instruction_set": AVX2,
+    "march": "native",
+    "compiler": "gcc 12",
+    "cores": 2,
+    "kernel": "6",
+    "threads": "1",
+    **dict.fromkeys(OF_TORCH + OF_OTHERS, "unset"),
+}
 IDENTITY = {
     "commit": "abc",
     "code": "1",
-    "machine": {
-        "cpu": "a processor",
-        "cores": 2,
-        "kernel": "6",
-        "OPENBLAS_CORETYPE": "unset",
-        "threads": "1",
-    },
+    "machine": MACHINE,
     "versions": {"MiloZero": {"python": "3.11"}},
     "works": {HOPPER.name: {"iterations": 20}},
 }
@@ -121,28 +128,50 @@ def test_bars_compare_the_fastest_of_each() -> None:
         row(PEER, 10),
         row(SLOW_PEER, 4),
         row(ONE, 20),
-        row(TWO, 31),
+        row(TWO, 41),
         row(TWO_SLOWER, 28),
-        row(LIMIT, 40),
+        row(LIMIT, 50),
     ]
-    found = {bar.says: bar for bar in bars(rows) if bar.work == HOPPER.name}
-    assert found["2 workers over the fastest peer"].median == pytest.approx(3.1)
+    found = {bar.says: bar for bar in bars(rows, AVX2) if bar.work == HOPPER.name}
+    assert found["2 workers over the fastest peer"].median == pytest.approx(4.1)
     assert found["2 workers over the fastest peer"].verdict == "met"
-    assert found["2 workers over Stable-Baselines3"].median == pytest.approx(31 / 4)
-    assert found["2 workers over the physical limit"].median == pytest.approx(31 / 40)
-    others = {bar.verdict for bar in bars(rows) if bar.work != HOPPER.name}
+    assert found["2 workers over Stable-Baselines3"].median == pytest.approx(41 / 4)
+    assert found["2 workers over the physical limit"].median == pytest.approx(41 / 50)
+    others = {bar.verdict for bar in bars(rows, AVX2) if bar.work != HOPPER.name}
     assert others == {"not measured"}
 
 
 def test_a_bar_that_is_missed_is_missed() -> None:
-    rows = [row(PEER, 10), row(TWO, 29.9), row(SLOW_PEER, 6), row(LIMIT, 50)]
-    verdicts = [bar.verdict for bar in bars(rows) if bar.work == HOPPER.name]
+    rows = [row(PEER, 10), row(TWO, 39.9), row(SLOW_PEER, 8), row(LIMIT, 65)]
+    verdicts = [bar.verdict for bar in bars(rows, AVX2) if bar.work == HOPPER.name]
     assert verdicts == ["missed", "missed", "missed"]
+
+
+def test_bars_are_those_of_the_instruction_set() -> None:
+    rows = [row(PEER, 10), row(TWO, 42)]  # 4.2 times the peer
+
+    def of_peers(instructions: str) -> dict[str, Any]:
+        found = bars(rows, instructions)
+        return {bar.work: bar for bar in found if bar.says == "2 workers over the fastest peer"}
+
+    assert of_peers(AVX2)[HOPPER.name].verdict == "met"
+    assert of_peers(AVX512)[HOPPER.name].verdict == "missed"
+    assert [bar.least for bar in of_peers(AVX2).values()] == [4.0, 4.0, 3.0, 3.0]
+    assert [bar.least for bar in of_peers("NEON").values()] == [4.0, 4.0, 3.0, 3.0]
+    (aim,) = [bar.aim for bar in of_peers(AVX512).values() if bar.aim]
+    assert aim == 5.0
+    assert not any(bar.aim for bar in bars(rows, AVX2))
+
+
+def test_what_zen_5_reached_meets_its_own_bars() -> None:
+    kept = json.loads((RESULTS / "speed-zen5-avx512.json").read_text(encoding="utf-8"))
+    found = bars(kept["rows"], kept["identity"]["machine"]["instruction_set"])
+    assert {bar.verdict for bar in found} == {"met"}
 
 
 def test_without_sbx_on_one_core_nobody_knows_the_fastest_peer() -> None:
     rows = [row(SLOW_PEER, 1), row(TWO, 9)]
-    verdicts = {bar.says: bar.verdict for bar in bars(rows) if bar.work == HOPPER.name}
+    verdicts = {bar.says: bar.verdict for bar in bars(rows, AVX2) if bar.work == HOPPER.name}
     assert verdicts["2 workers over the fastest peer"] == "not measured"
     assert verdicts["2 workers over Stable-Baselines3"] == "met"
 
@@ -150,15 +179,16 @@ def test_without_sbx_on_one_core_nobody_knows_the_fastest_peer() -> None:
 def test_two_workers_are_held_against_one() -> None:
     work = "Hopper-v5 16384/2048"
     rows = [row(ONE, 10, work=work), row(TWO, 18, work=work)]
-    (bar,) = [bar for bar in bars(rows) if bar.ratios]
+    (bar,) = [bar for bar in bars(rows, AVX2) if bar.ratios]
     assert (bar.says, bar.least, bar.median) == ("2 workers over 1 worker", 1.7, 1.8)
 
 
 def test_every_bar_of_the_issue_is_there() -> None:
-    least = {(bar.work, bar.says): bar.least for bar in bars([])}
+    least = {(bar.work, bar.says): bar.least for bar in bars([], AVX2)}
     assert len(least) == 11
     assert {work for work, _ in least} == {work.name for work in WORKLOADS}
     assert least["HalfCheetah-v5 2048/64", "2 workers over Stable-Baselines3"] == 7.0
+    assert least["HalfCheetah-v5 2048/64", "2 workers over the physical limit"] == 0.65
 
 
 def test_spread() -> None:
@@ -207,27 +237,28 @@ def test_a_stopped_measurement_does_only_the_rest(
             raise RunError("a cause")
         return {"steps_per_second": 1.0, "rollout_s": 0.1, "update_s": 0.1}
 
-    runs = list(speed.plan(2, WORKLOADS[:1], [Contestant("A", "", "", run)]))
+    runs = list(plan(2, WORKLOADS[:1], [Contestant("A", "", "", run)]))
     rows, missing = Rows(tmp_path / "speed.json", IDENTITY), {}
-    assert speed.measure(runs, rows, missing, guarded=False)
+    assert measure(runs, rows, missing, guarded=False)
     assert (len(done), len(rows.rows)) == (2, 1)
     assert "a cause" in missing["A"]
-    assert speed.measure(runs, rows, missing, guarded=False)
+    assert measure(runs, rows, missing, guarded=False)
     assert (len(done), len(rows.rows)) == (3, 2)
     assert "1 of 2 runs were done before" in capsys.readouterr().out
-    assert not speed.measure(
-        list(speed.plan(3, WORKLOADS[:1], [runs[0][2]])),
-        rows,
-        {},
-        guarded=True,
-    )
+    another = list(plan(3, WORKLOADS[:1], [runs[0][2]]))
+    assert not measure(another, rows, {}, guarded=True)
 
 
 def test_everybody_runs_once_before_anybody_runs_again() -> None:
-    runs = [(i, work.name, each.name) for i, work, each in speed.plan(2, WORKLOADS, CONTESTANTS)]
+    runs = [(i, work.name, each.name) for i, work, each in plan(2, WORKLOADS, CONTESTANTS)]
     half = len(WORKLOADS) * len(CONTESTANTS)
     assert len(set(runs)) == len(runs) == 2 * half
     assert {i for i, _, _ in runs[:half]} == {0}
+
+
+def test_a_contestant_may_take_part_in_some_works_alone() -> None:
+    only = Contestant("A", "", "", dict, frozenset({HOPPER.name}))
+    assert [work.name for _, work, _ in plan(1, WORKLOADS, [only])] == [HOPPER.name]
 
 
 def test_filters_that_leave_nothing_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -242,7 +273,11 @@ def test_page_and_chart(tmp_path: Path) -> None:
     names = (PEER, SLOW_PEER, ONE, TWO, LIMIT)
     rows = [row(name, 10.0 + i + k, i) for i in range(3) for k, name in enumerate(names)]
     text = speed_report.page(rows, IDENTITY, {"CleanRL, 32 environments": "not installed"})
-    assert "| Hopper-v5 2048/64 | 2 workers over the fastest peer | 3 | 1.17 " in text
+    assert "| Hopper-v5 2048/64 | 2 workers over the fastest peer | 4 |  | 1.17 " in text
+    assert (
+        "a processor (`zen9-avx2`), 2 cores, Linux 6; native code for AVX2 (march native) by gcc 12"
+        in text
+    )
     assert f"**{SLOW_PEER}**" in text
     assert "- CleanRL, 32 environments: not installed" in text
     speed_report.draw(rows, tmp_path / "speed.png")
