@@ -11,6 +11,8 @@ import sys
 
 import pytest
 
+from helpers.manifests import contents_of, read_manifest
+from helpers.shards import packs
 from tests import launch
 
 ITERATIONS = 40
@@ -116,7 +118,11 @@ def test_an_interrupted_run_equals_an_undisturbed_one(tmp_path, env_id, workers,
 def test_an_interrupted_run_goes_on_with_its_memory(tmp_path, algo, env_id, workers, how):
     check_interrupted_run(tmp_path, env_id, workers, how, algo=algo)
     latest = tmp_path / "undisturbed.seed00" / "checkpoints" / "latest"
-    assert len(list(latest.glob("*.memory.transitions.*.npy"))) >= workers
+    assert (
+        sum(".memory.transitions." in name for name in contents_of(read_manifest(latest)))
+        >= workers
+    )
+    assert len(packs(latest.parent)) == workers
 
 
 def test_twenty_random_kills_lose_and_corrupt_nothing(tmp_path):
