@@ -324,10 +324,11 @@ class Orchestrator:
     def evaluate(self) -> dict[str, float]:
         """Deterministic episodes on their own seeds, shared by the workers."""
         environment, seeds = self.evaluation
-        return shared_summary(
-            run_episodes(environment, self.agent, seeds=seeds) if seeds else [],
-            workers=self.workers,
-        )
+        episodes: list[Episode] = []
+        if seeds:
+            physics = self.workers.stopwatch.evaluation_physics
+            episodes = run_episodes(environment, self.agent, seeds=seeds, physics=physics)
+        return shared_summary(episodes, workers=self.workers)
 
     def _sync_check_if_due(self) -> None:
         frequency = self.config.sync_frequency
