@@ -154,7 +154,7 @@ class Checkpoints:
     def _new_staging(self) -> tuple[str, Any]:
         durable.make_folder(self.folder)
         staging = self.folder / durable.temporary_name()
-        durable.make_folder(staging)
+        durable.make_folder(staging, at_once=False)  # it counts from its new name on
         return staging.name, places_taken(self.folder)
 
     def _commit(

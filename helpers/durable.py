@@ -115,12 +115,13 @@ def read_file(path: Path, proof: Proof, *, at: int | None = None) -> bytearray:
     return content
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it."""
+def make_folder(path: Path, *, at_once: bool = True) -> None:
+    """Make a folder and those above it; without `at_once`, a later change beside it takes its name to the disk."""
     if not path.is_dir():
         make_folder(path.parent)
         os.mkdir(path)
-        sync_folder(path.parent)
+        if at_once:
+            sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:

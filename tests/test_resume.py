@@ -106,7 +106,21 @@ def check_interrupted_run(folder, env_id, workers, how, *, algo="ppo", seed=0):
     assert done.returncode == 0, done.stderr
     assert launch.fingerprint(interrupted) == launch.fingerprint(undisturbed)
     assert launch.rows(interrupted) == launch.rows(undisturbed)
+    for run in (undisturbed, interrupted):
+        check_files(run, workers)
     return len(before)
+
+
+def check_files(run, workers):
+    """Clusters have quotas of files: a run of two workers leaves 24 at most, its evaluation included."""
+    kept = len(list((run / "checkpoints").glob("iter_*")))
+    assert 3 <= kept <= 4  # those of keep_checkpoints, its default, and the best one
+    left = [path for path in run.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert (run / "learning_curve.png") in left
+    evaluation, further = 1, (kept + 1) * (
+        workers - 2
+    )  # a worker has one file a checkpoint, and one beside them
+    assert len({path.resolve() for path in left}) + evaluation <= 24 + further, sorted(left)
 
 
 @pytest.mark.parametrize(("env_id", "workers", "how"), CASES)

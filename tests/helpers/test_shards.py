@@ -299,6 +299,8 @@ def test_one_percent_of_new_rows_costs_no_tenth_of_a_save(
             batch = made.sample(rng.random((4, 64)))
             made.update_priorities(batch["index"], rng.random(256))
         assert saved_bytes(iteration) <= 0.10 * full
+    assert len(made.shards()) >= 60
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["worker_000.shards"]
     checkpoint = latest(tmp_path)
     restored = memory(
         rows=25_000,
