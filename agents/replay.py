@@ -394,8 +394,11 @@ class ReplayLearner:
         for name, optimizer in self.optimizers.items():
             arrays[f"{name}.moment1"] = optimizer.moment1.numpy()
             arrays[f"{name}.moment2"] = optimizer.moment2.numpy()
-        arrays |= {f"kept.{name}": kept.numpy() for name, kept in self.kept.items()}
-        return arrays | {
-            "observations.mean": self.observations.mean,
-            "observations.m2": self.observations.m2,
-        }
+        return (
+            arrays
+            | {f"kept.{n}": kept.numpy() for n, kept in self.kept.items()}
+            | {
+                "observations.mean": self.observations.mean,
+                "observations.m2": self.observations.m2,
+            }
+        )

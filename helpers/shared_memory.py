@@ -1,7 +1,7 @@
 """What a start that was killed left in /dev/shm, cleared away at the next start.
 
-MPICH lets the processes of one machine talk through a file there, `mpich_shm_1efad1f7_0` of some MB, which each of them
-maps and holds open to its end; its name is a hash, and tells no owner. Processes that end remove it, killed ones do not,
+MPICH lets the processes of one machine talk through a file there, `mpich_shm_1efad1f7_0` of some MB, which each of
+them maps and holds open to its end; its name is a hash, and tells no owner. Processes that end remove it, killed ones do not,
 and the memory stays taken until the machine starts anew. (What else MPICH and UCX put there, and the windows of
 `helpers.exchange`, loses its name as soon as it is mapped.)
 
@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-FOLDER = Path("/dev/shm")  # noqa: S108  where POSIX puts shared memory on Linux
+FOLDER = Path("/dev/shm")  # where POSIX puts shared memory on Linux
 _NAME = re.compile(r"mpich_sh(m|ar)_[0-9A-Za-z]+(_[0-9]+)?")
 _SHARED = re.compile(rb"^(?:RssShmem|VmSwap):\s*(\d+) kB$", re.MULTILINE)
 _YOUNG = 60.0  # seconds
