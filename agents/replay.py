@@ -2,7 +2,6 @@
 
 Every count is of global environment steps. A minibatch takes equally many samples of each environment, by streams of
 its own: W workers, each with the memory of its environments, draw what one would.
-
 Shapes: N environments of this worker, B the global minibatch, b this worker's part of it, A action dimensions.
 """
 
@@ -394,11 +393,8 @@ class ReplayLearner:
         for name, optimizer in self.optimizers.items():
             arrays[f"{name}.moment1"] = optimizer.moment1.numpy()
             arrays[f"{name}.moment2"] = optimizer.moment2.numpy()
-        return (
-            arrays
-            | {f"kept.{n}": kept.numpy() for n, kept in self.kept.items()}
-            | {
-                "observations.mean": self.observations.mean,
-                "observations.m2": self.observations.m2,
-            }
-        )
+        arrays |= {f"kept.{name}": kept.numpy() for name, kept in self.kept.items()}
+        return arrays | {
+            "observations.mean": self.observations.mean,
+            "observations.m2": self.observations.m2,
+        }

@@ -1,8 +1,8 @@
 """What a start that was killed left in /dev/shm, cleared away at the next start.
 
-MPICH lets the processes of one machine talk through a file there, `mpich_shm_1efad1f7_0` of some MB, which each of
-them maps and holds open to its end; its name is a hash, and tells no owner. Processes that end remove it, killed ones do not,
-and the memory stays taken until the machine starts anew. (What else MPICH and UCX put there, and the windows of
+MPICH lets the processes of one machine talk through a file there, `mpich_shm_1efad1f7_0` of some MB, which each maps
+and holds open to its end; its name is a hash, and tells no owner. Processes that end remove it, killed ones do not, and
+the memory stays taken until the machine starts anew. (What else MPICH and UCX put there, and the windows of
 `helpers.exchange`, loses its name as soon as it is mapped.)
 
 A file is nobody's if no process of this user maps it or has it open. One that another user owns is left alone, and one
