@@ -26,10 +26,11 @@ from helpers.durable import write_atomically
 from helpers.episodes import Episode, run_episodes, summary
 from helpers.errors import BUG, DONE, CheckpointError, ConfigurationError, StorageError
 from helpers.experiment import CONFIG_FILE, moved_since
-from helpers.manifests import SHARED, listed, name_of, read_manifest
+from helpers.manifests import SHARED, contents_of, listed, name_of, read_manifest
 from helpers.progress import Progress
 from helpers.references import comparison, read_references
 from helpers.seeding import Streams
+from helpers.shards import packs
 from helpers.trackers.jsonl import read_metrics
 from helpers.video import write_mp4
 from helpers.workers import Workers
@@ -321,7 +322,10 @@ class Verification:
         made = tempfile.mkdtemp(dir=self.run, prefix=".verify-") if self.workers.is_root else ""
         self.folder = Path(self.workers.broadcast_json(made))
         if self.workers.is_root:
-            shutil.copytree(self.source, self.folder / "checkpoints" / self.source.name)
+            target = self.folder / "checkpoints"
+            shutil.copytree(self.source, target / self.source.name)
+            for pack in packs(self.source.parent):
+                shutil.copyfile(pack, target / pack.name)
         self.workers.barrier()
         return self
 
@@ -351,8 +355,8 @@ class Verification:
 
     def verdict(self) -> int:
         """Print it on the root; the exit code."""
-        made = read_manifest(self.folder / "checkpoints" / name_of(self.until))["files"]
-        there = read_manifest(self.target)["files"]
+        made = contents_of(read_manifest(self.folder / "checkpoints" / name_of(self.until)))
+        there = contents_of(read_manifest(self.target))
         differing = sorted(n for n in made | there if made.get(n) != there.get(n))
         saved = {
             row["iteration"]: timeless(row) for row in read_metrics(self.run / "metrics.jsonl")

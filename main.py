@@ -78,7 +78,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     config = config.model_copy(update={"env_id": resolve_env_id(config.env_id)})
     check_start(config, workers)
     experiment = ExperimentInitializer(config, workers, argv=argv)
-    folder = experiment.folder
+    config, folder = experiment.config, experiment.folder
     install_crash_handler(workers, folder)
     deadline = Deadline(
         workers=workers,

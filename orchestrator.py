@@ -84,6 +84,8 @@ class RolloutState:
         self.observations = observations
         self.returns += rewards
         self.lengths += 1
+        if not np.count_nonzero(ended):
+            return
         for i in np.flatnonzero(ended):
             self.finished.append((float(self.returns[i]), int(self.lengths[i])))
             self.returns[i] = self.lengths[i] = 0
@@ -110,26 +112,43 @@ def rollout_generator(
     if not agent.rollout_len:
         yield from repeat(_no_rollout(environment, state, dtype))
     while True:
-        columns: list[tuple[np.ndarray, ...]] = []
-        for _ in range(agent.rollout_len):
+        rollout: Transitions | None = None
+        for t in range(agent.rollout_len):
             observations = state.observations
             with stopwatch.policy:
                 actions, _ = agent.predict(observations, explore=True)
             with stopwatch.physics:
                 after, rewards, terminated, truncated, infos = environment.step(actions)
                 successors = environment.successors(after, infos)
-            columns.append((observations, actions, rewards, successors, terminated, truncated))
+            if rollout is None:
+                rollout = _unfilled(agent.rollout_len, observations, actions, dtype)
+            rollout.observations[t] = observations
+            rollout.actions[t] = actions
+            rollout.rewards[t] = rewards
+            rollout.next_observations[t] = successors
+            rollout.terminated[t] = terminated
+            rollout.truncated[t] = truncated
             state.advance(after, rewards, terminated | truncated)
-        stacked = [np.stack(column) for column in zip(*columns, strict=True)]
-        observations, actions, rewards, successors, terminated, truncated = stacked
-        yield Transitions(
-            observations=observations.astype(dtype, copy=False),
-            actions=actions,
-            rewards=rewards.astype(dtype, copy=False),
-            next_observations=successors.astype(dtype, copy=False),
-            terminated=terminated,
-            truncated=truncated,
-        )
+        assert rollout is not None
+        yield rollout
+
+
+def _unfilled(
+    steps: int,
+    observations: np.ndarray,
+    actions: np.ndarray,
+    dtype: np.dtype,
+) -> Transitions:
+    """Arrays (T, N, ...) to be filled; observations and rewards in the learner's numbers."""
+    lead = (steps, len(observations))
+    return Transitions(
+        observations=np.empty((steps, *observations.shape), dtype),
+        actions=np.empty((steps, *actions.shape), actions.dtype),
+        rewards=np.empty(lead, dtype),
+        next_observations=np.empty((steps, *observations.shape), dtype),
+        terminated=np.empty(lead, np.bool_),
+        truncated=np.empty(lead, np.bool_),
+    )
 
 
 def _no_rollout(
@@ -324,10 +343,11 @@ class Orchestrator:
     def evaluate(self) -> dict[str, float]:
         """Deterministic episodes on their own seeds, shared by the workers."""
         environment, seeds = self.evaluation
-        return shared_summary(
-            run_episodes(environment, self.agent, seeds=seeds) if seeds else [],
-            workers=self.workers,
-        )
+        episodes: list[Episode] = []
+        if seeds:
+            physics = self.workers.stopwatch.evaluation_physics
+            episodes = run_episodes(environment, self.agent, seeds=seeds, physics=physics)
+        return shared_summary(episodes, workers=self.workers)
 
     def _sync_check_if_due(self) -> None:
         frequency = self.config.sync_frequency

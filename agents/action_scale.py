@@ -45,6 +45,10 @@ class ActionScale:
         low, high = space.low.astype(dtype), space.high.astype(dtype)
         self.center, self.half = (low + high) / 2, (high - low) / 2
 
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """For who reads a checkpoint without the environment; nothing of it has to be loaded."""
+        return {} if self.is_discrete else {"center": self.center, "half": self.half}
+
     def to_environment(self, actions: np.ndarray) -> np.ndarray:
         """Actions (N, A) in the environment's bounds; choices (N,) as they are."""
         if self.is_discrete:

@@ -102,8 +102,7 @@ class PolicyModel(SharedModel):
         Args:
             run: the run folder.
             iter_num: best, latest or an iteration, as in --iter_num.
-            bounds: (low, high) of the actions, for SAC, TD3, DDPG and CrossQ; unset: as a policy file of the run has
-                them.
+            bounds: (low, high) of the actions, for SAC, TD3, DDPG and CrossQ; unset: as the run has them.
 
         Raises:
             CheckpointError: there is no such checkpoint, or it cannot be trusted.

@@ -1,8 +1,7 @@
 """What the learners that replay have in common: collecting, counting, saving; not what they learn.
 
-Every count is of global environment steps. A minibatch takes equally many samples of each environment, by streams
-of their own, so that W workers, each with the memory of its environments, draw what one worker would draw.
-
+Every count is of global environment steps. A minibatch takes equally many samples of each environment, by streams of
+its own: W workers, each with the memory of its environments, draw what one would.
 Shapes: N environments of this worker, B the global minibatch, b this worker's part of it, A action dimensions.
 """
 
@@ -332,6 +331,7 @@ class ReplayLearner:
             "optimizers": {name: each.state_dict() for name, each in self.optimizers.items()},
             "kept": {name: each.clone() for name, each in self.kept.items()},
             "observations": self.observations.state_dict(),
+            "actions": self.actions.state_dict(),
             "rollouts": self.rollouts,
             "steps": self.steps,
             "updates": self.updates,

@@ -149,24 +149,26 @@ def states_of_run(
     """(configuration, models by name) of a run folder's checkpoint."""
     folder = Path(run)
     config: Any = acting_config(SCHEMA.load_config(folder / "config.yaml"))
-    scale = None
+    _, shared, _ = read_shared(resolve_checkpoint(folder, iter_num))
+    state, scale = shared["agent"], None
     if config.algo in SQUASHED:
         dtype = np.dtype(config.precision)
         if bounds is None:
-            scale = _scale_beside(folder)
+            scale = _scale_of(state.get("learner", state), folder)
         else:
             low, high = (np.asarray(each, dtype=dtype) for each in bounds)
             scale = (low + high) / 2, (high - low) / 2
-    _, shared, _ = read_shared(resolve_checkpoint(folder, iter_num))
-    return config, model_states(config, shared["agent"], bounds=scale)
+    return config, model_states(config, state, bounds=scale)
 
 
-def _scale_beside(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(center, half) of the actions, from any policy file of the run."""
+def _scale_of(state: Mapping[str, Any], folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(center, half) of the actions: the checkpoint's, or of one that has none, any policy file's of the run."""
+    if "actions" in state:
+        return state["actions"]["center"], state["actions"]["half"]
     for path in sorted((folder / "checkpoints").glob("*_policy.pt")):
         state = read_state(path)
         return state["action_center"].numpy(), state["action_half"].numpy()
     raise ConfigurationError(
-        f"{folder} does not say the bounds of its actions: it has no checkpoints/*_policy.pt.",
+        f"{folder} does not say the bounds of its actions: an older version wrote it, and no *_policy.pt.",
         "Give them: of_run(RUN, bounds=(env.action_space.low, env.action_space.high)).",
     )

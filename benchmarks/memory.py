@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 from agents.base import Transitions  # noqa: E402
 from agents.memory import ReplayMemory  # noqa: E402
 from helpers.checkpoints import Checkpoints  # noqa: E402
+from helpers.manifests import read_manifest
 from helpers.memory_files import export_memory, load_memories, memory_id  # noqa: E402
 from helpers.room import shown  # noqa: E402
 from helpers.workers import Workers  # noqa: E402
@@ -103,10 +104,12 @@ def measured(name: str, action: Callable[[], Any], size: Callable[[], int] | Non
 LINES: list[str] = []
 
 
-def bytes_under(folder: Path) -> int:
-    """Of the files that have one name: what is linked was written before."""
-    files = [path.stat() for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
-    return sum(each.st_size for each in files if each.st_nlink == 1)
+def bytes_written(checkpoint: Path, before: Path | None = None) -> int:
+    """By the save that made a checkpoint, beside what has its place since the one before."""
+    there = read_manifest(before).get("shards", {}) if before else {}
+    manifest = read_manifest(checkpoint)
+    new = [each for name, each in manifest["shards"].items() if there.get(name) != each]
+    return sum(each["bytes"] for each in (*manifest["files"].values(), *new))
 
 
 def microseconds(action: Callable[[Any], object], arguments: list[Any]) -> float:
@@ -166,12 +169,11 @@ def saving(options: argparse.Namespace, folder: Path, made: ReplayMemory) -> flo
         back.load(checkpoint.local["memory"], checkpoint.shards)
         return back
 
-    new = folder / "iter_000001"
-    measured("full save", lambda: save(0), lambda: bytes_under(folder))
-    full = bytes_under(folder)
+    first, new = folder / "iter_000000", folder / "iter_000001"
+    measured("full save", lambda: save(0), lambda: bytes_written(first))
     add_rows(made, made.rows // 100, 10**6)
-    measured("incremental save, 1 % new", lambda: save(1), lambda: bytes_under(new))
-    share = bytes_under(new) / full
+    measured("incremental save, 1 % new", lambda: save(1), lambda: bytes_written(new, first))
+    share = bytes_written(new, first) / bytes_written(first)
     back = measured("restore, proven twice", restore)
     compare(made, back)
     del back

@@ -43,6 +43,7 @@ class SerialVectorEnv(SyncVectorEnv):
         self.seeds = list(seeds)
         self.max_episode_steps = max_episode_steps
         self._bounds = same_step.action_bounds(self.single_action_space)
+        self._awake = list(self.envs)  # those that rest, too: each has a stand-in then
         self._simulations = [_simulation(env) for env in self.envs]
         self._saver: Any = None
         if self._simulations[0] is not None:
@@ -59,7 +60,15 @@ class SerialVectorEnv(SyncVectorEnv):
         """Begin an episode in every environment, from its seed unless another is given."""
         if seed is None and options is None:
             seed = list(self.seeds)
+        chosen = (options or {}).get("reset_mask", np.ones(self.num_envs, dtype=np.bool_))
+        for index in np.flatnonzero(chosen):
+            self.envs[index] = self._awake[index]
         return super().reset(seed=seed, options=options)
+
+    def rest(self, chosen: np.ndarray) -> None:
+        """Step environments no more, where a mask (N,) is set, until they are reset."""
+        for index in np.flatnonzero(chosen):
+            self.envs[index] = _AtRest(self._env_obs[index])  # type: ignore[call-overload]
 
     def step(
         self,
@@ -74,9 +83,14 @@ class SerialVectorEnv(SyncVectorEnv):
         """The true next observations (N, obs_dim): the last one of an episode where one ended."""
         return same_step.successors(observations, infos)
 
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close those at rest, too."""
+        self.envs = list(self._awake)
+        super().close_extras(**kwargs)
+
     def picture(self, index: int) -> Any:
         """What one environment shows in its render mode."""
-        return self.envs[index].render()
+        return self._awake[index].render()
 
     @property
     def observations(self) -> np.ndarray:
@@ -86,7 +100,7 @@ class SerialVectorEnv(SyncVectorEnv):
     def state_dict(self) -> State:
         """All of it: with the same actions, a fresh copy that loads this goes on bit for bit."""
         environments = {}
-        for index, (env, simulation) in enumerate(zip(self.envs, self._simulations, strict=True)):
+        for index, (env, simulation) in enumerate(zip(self._awake, self._simulations, strict=True)):
             environments[f"{index:03d}"] = {"attributes": exact_state.capture(env)}
             if simulation is not None:
                 environments[f"{index:03d}"]["simulation"] = self._saver.state_dict(*simulation)
@@ -105,13 +119,24 @@ class SerialVectorEnv(SyncVectorEnv):
             CheckpointError: it was taken of others than these.
         """
         same_step.check_origin(state, self)
-        for index, (env, simulation) in enumerate(zip(self.envs, self._simulations, strict=True)):
+        for index, (env, simulation) in enumerate(zip(self._awake, self._simulations, strict=True)):
             saved = state["environments"][f"{index:03d}"]
             exact_state.restore(env, saved["attributes"])
             if simulation is not None:
                 self._saver.load_state_dict(*simulation, saved["simulation"])
         self._observations = np.array(state["observations"])
         self._env_obs = list(np.array(self._observations))
+
+
+class _AtRest:
+    """Stands in for an environment that is not stepped."""
+
+    def __init__(self, observation: Any) -> None:
+        self._observation = observation
+
+    def step(self, _: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Nothing happens."""
+        return self._observation, 0.0, False, False, {}
 
 
 def _simulation(env: gymnasium.Env) -> tuple[Any, Any] | None:

@@ -3,7 +3,7 @@
     checkpoints/latest -> iter_000620        checkpoints/best -> iter_000480
     checkpoints/iter_000620/manifest.json    sizes and sha256 of all files, and of itself
                             shared.safetensors, worker_000.safetensors, worker_001.safetensors ...
-                            worker_000.memory.transitions.0000.npy ..., see helpers.shards
+    checkpoints/worker_000.shards ...            what is large, of all checkpoints, see helpers.shards
 
 A save writes into a temporary folder, syncs every file, writes the manifest last and renames the folder.
 Whenever the process dies, or the power goes, what lies under `iter_*` is whole or is refused.
@@ -38,7 +38,7 @@ from helpers.manifests import (
     sealed_manifest,
     worker_file,
 )
-from helpers.shards import Shard, StoredShards, versions_of, write_shards
+from helpers.shards import Shard, StoredShards, checked_shards, places_taken, write_shards
 from helpers.state_files import State, packed, unpacked
 from helpers.workers import Workers
 
@@ -74,7 +74,7 @@ class Checkpoints:
     """The checkpoints of one run. Every public method is collective.
 
     Attributes:
-        folder: holds them; made by the first save.
+        folder: made by the first save.
         keep: how many of the newest stay, 0 for all; those that `latest` and `best` stand for always do.
         identity: what a checkpoint must agree with to be loaded; one that is older than a word had its default.
     """
@@ -116,8 +116,7 @@ class Checkpoints:
         Args:
             iteration: the last one that was finished.
             shared: the same on every worker; the root's is written.
-            local: this worker's own.
-            shards: this worker's large arrays; one that is unchanged is not written again.
+            local, shards: this worker's own; a large array that is unchanged is not written again.
             best: whether `best` stands for it too.
 
         Raises:
@@ -125,18 +124,20 @@ class Checkpoints:
             TypeError: a state holds what a file cannot, see `helpers.state_files`.
         """
         rank = self._workers.rank
-        versions = versions_of(shards or {}, rank)
+        large = checked_shards(shards)
         files = {worker_file(rank): packed(local)}
         if self._workers.is_root:
             files[SHARED] = packed(shared)
-        staging = self.folder / self._on_root(self._new_staging)
-        before, self._stored = self._stored, None  # a save that fails leaves nothing to link
+        name, taken = self._on_root(self._new_staging)
+        staging, places = self.folder / name, {"rank": rank, "before": self._stored, "taken": taken}
+        self._stored = None  # of a save that fails nothing is kept
         try:
             written = self._on_all(
                 lambda: {
-                    "files": {n: durable.write_file(staging / n, data) for n, data in files.items()}
-                    | write_shards(staging, shards or {}, rank=rank, before=before),
-                    "shards": versions,
+                    "files": {
+                        n: durable.write_file(staging / n, data) for n, data in files.items()
+                    },
+                    "shards": write_shards(self.folder, large, **places),
                 },
             )
             self._on_root(lambda: self._commit(staging, iteration, written, best=best))
@@ -150,11 +151,11 @@ class Checkpoints:
         self._stored.known.update(self._stored)
         return path
 
-    def _new_staging(self) -> str:
+    def _new_staging(self) -> tuple[str, Any]:
         durable.make_folder(self.folder)
         staging = self.folder / durable.temporary_name()
-        durable.make_folder(staging)
-        return staging.name
+        durable.make_folder(staging, at_once=False)  # it counts from its new name on
+        return staging.name, places_taken(self.folder)
 
     def _commit(
         self,
@@ -169,7 +170,7 @@ class Checkpoints:
             world_size=self._workers.size,
             identity=self.identity,
             files={name: proof for each in written for name, proof in each["files"].items()},
-            shards={name: text for each in written for name, text in each["shards"].items()},
+            shards={name: place for each in written for name, place in each["shards"].items()},
         )
         durable.write_file(staging / MANIFEST, [manifest])
         durable.sync_folder(staging)
@@ -243,8 +244,7 @@ class Checkpoints:
         states, trouble = _attempt(_read_states, path, manifest, files)
         if not trouble:
             _, trouble = _attempt(shards.prove)
-        troubles = filter(None, self._workers.allgather_json(trouble))
-        trouble = ", ".join(dict.fromkeys(troubles))
+        trouble = ", ".join(dict.fromkeys(filter(None, self._workers.allgather_json(trouble))))
         if trouble:
             return None, trouble
         self._stored = shards

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -56,8 +56,42 @@ def write_file(path: Path, chunks: Iterable[Bytes]) -> Proof:
     return {"bytes": size, "sha256": digest.hexdigest()}
 
 
-def read_file(path: Path, proof: Proof) -> bytearray:
-    """The content of a file, read once and proven.
+def write_parts(
+    path: Path,
+    parts: Sequence[tuple[int, Iterable[Bytes]]],
+    *,
+    end: int,
+) -> list[Proof]:
+    """Write parts of a file, each (place in bytes, content); what lies elsewhere stays, up to the `end`."""
+    proofs: list[Proof] = []
+    is_new = not path.exists()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            for at, chunks in parts:
+                digest, size = hashlib.sha256(), 0
+                for chunk in chunks:
+                    rest = memoryview(chunk)
+                    digest.update(rest)
+                    while rest:
+                        written = os.pwrite(descriptor, rest, at + size)
+                        size, rest = size + written, rest[written:]
+                proofs.append({"bytes": size, "sha256": digest.hexdigest()})
+            if os.fstat(descriptor).st_size > end:
+                os.ftruncate(descriptor, end)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    if is_new:
+        sync_folder(path.parent)
+    return proofs
+
+
+def read_file(path: Path, proof: Proof, *, at: int | None = None) -> bytearray:
+    """The content of a file, or of a part of it that begins `at` this byte, read once and proven.
 
     Raises:
         UnprovenError: it is missing, unreadable, or not what the proof says.
@@ -66,6 +100,9 @@ def read_file(path: Path, proof: Proof) -> bytearray:
     try:
         with path.open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
+            if at is not None:
+                size = max(0, min(size - at, len(content)))
+                file.seek(at)
             rest = memoryview(content)
             while rest and (count := file.readinto(rest)):
                 rest = rest[count:]
@@ -78,12 +115,13 @@ def read_file(path: Path, proof: Proof) -> bytearray:
     return content
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it."""
+def make_folder(path: Path, *, at_once: bool = True) -> None:
+    """Make a folder and those above it; without `at_once`, a later change beside it takes its name to the disk."""
     if not path.is_dir():
         make_folder(path.parent)
         os.mkdir(path)
-        sync_folder(path.parent)
+        if at_once:
+            sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:

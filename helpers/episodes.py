@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -70,37 +71,47 @@ def run_episodes(
     seeds: Sequence[int],
     explore: bool = False,
     keep_steps: bool = False,
+    physics: AbstractContextManager[None] | None = None,
 ) -> list[Episode]:
     """One episode in each of the N environments, in their order.
 
     Every environment counts once, so short episodes are not drawn more often than long ones.
 
     Args:
-        environment: a vector environment of len(seeds) environments in SAME_STEP autoreset.
+        environment: a vector environment of len(seeds) environments in SAME_STEP autoreset; those whose episode
+            has ended rest.
         agent: acts on raw observations.
         seeds: one an environment.
         explore: sample actions, instead of taking the policy's mode.
         keep_steps: store observations, actions (as executed), rewards, next_observations and ends.
+        physics: takes the time of stepping, where somebody asks where it goes.
     """
     observations, _ = environment.reset(seed=list(seeds))
-    episodes = [Episode(seed=int(seed)) for seed in seeds]
+    count, stepping = len(seeds), physics or nullcontext()
+    returns, lengths = np.zeros(count), np.zeros(count, dtype=np.int64)
+    done = np.zeros(count, dtype=bool)  # whether the task ended it
     kept: list[list[tuple[Any, ...]]] = [[] for _ in seeds]
-    running = np.ones(len(episodes), dtype=bool)
+    running = np.ones(count, dtype=bool)
     while running.any():
         actions, _ = agent.predict(observations, explore=explore)
-        after, rewards, terminated, truncated, infos = environment.step(actions)
-        successors = environment.successors(after, infos)
-        executed = clipped(actions, environment.single_action_space) if keep_steps else actions
-        for i in np.flatnonzero(running):
-            episode = episodes[i]
-            episode.return_ += float(rewards[i])
-            episode.length += 1
-            episode.terminated = bool(terminated[i])
-            if keep_steps:
+        with stepping:
+            after, rewards, terminated, truncated, infos = environment.step(actions)
+        np.add(returns, rewards, out=returns, where=running)
+        lengths += running
+        if keep_steps:
+            successors = environment.successors(after, infos)
+            executed = clipped(actions, environment.single_action_space)
+            for i in np.flatnonzero(running):
                 ends = (bool(terminated[i]), bool(truncated[i]))
                 kept[i].append((observations[i], executed[i], rewards[i], successors[i], *ends))
-        running &= ~(terminated | truncated)
+        ended = running & (terminated | truncated)
+        if ended.any():
+            done |= ended & terminated
+            running &= ~ended
+            environment.rest(ended)
         observations = after
+    figures = zip(map(int, seeds), returns.tolist(), lengths.tolist(), done.tolist(), strict=True)
+    episodes = [Episode(*figure) for figure in figures]
     if keep_steps:
         for episode, rows in zip(episodes, kept, strict=True):
             columns = [np.stack(column) for column in zip(*rows, strict=True)]

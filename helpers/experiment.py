@@ -83,7 +83,7 @@ class ExperimentInitializer:
     """Opens a run folder, collectively: the root touches the disk, all workers learn the outcome.
 
     Attributes:
-        config: the configuration, unchanged.
+        config: the configuration; one that does not say `checkpoint_interval` keeps that of the run that goes on.
         name: of the run, and of its folder.
         group: the name without its seed.
         folder: holds `config.yaml` and `capsule.json` from now on.
@@ -107,7 +107,7 @@ class ExperimentInitializer:
         outcome = workers.broadcast_json(outcome)
         if "error" in outcome:
             raise _ERRORS[outcome["error"]](outcome["problem"], outcome["remedy"])
-        self.config = config
+        self.config = config.model_copy(update=outcome["kept"])
         self.name: str = outcome["name"]
         self.group = group_of(self.name)
         self.folder = Path(outcome["folder"])
@@ -123,7 +123,8 @@ def _opened_or_refused(config: RunConfig, world_size: int, argv: Sequence[str]) 
     try:
         group_of(name)
         start = start_of(argv=argv, world_size=world_size)
-        is_new, warnings = _open_folder(config, name, folder, start)
+        kept = _kept_of(config, folder)
+        is_new, warnings = _open_folder(config.model_copy(update=kept), name, folder, start)
     except UserError as error:
         return {
             "error": type(error).__name__,
@@ -136,7 +137,25 @@ def _opened_or_refused(config: RunConfig, world_size: int, argv: Sequence[str]) 
             "problem": f"The run folder {folder} cannot be written: {error.strerror or error}.",
             "remedy": "Free space or mend permissions there, or choose another --runs_dir.",
         }
-    return {"name": name, "folder": str(folder), "is_new": is_new, "warnings": warnings}
+    return {
+        "name": name,
+        "folder": str(folder),
+        "is_new": is_new,
+        "warnings": warnings,
+        "kept": kept,
+    }
+
+
+def _kept_of(config: RunConfig, folder: Path) -> dict[str, Scalar]:
+    """What a run that goes on keeps of its saved settings: files that it began to leave, it leaves to its end."""
+    key, path = "checkpoint_interval", folder / CONFIG_FILE
+    if getattr(config, key) is not None or not path.exists():
+        return {}
+    try:
+        saved = settings_of(type(config))[key].read(read_yaml(path).values.get(key))
+    except (ConfigurationError, ValueError) as error:
+        raise _damaged(path, error) from error
+    return {key: saved}
 
 
 def _open_folder(
@@ -212,12 +231,16 @@ def _saved_identity(config: RunConfig, path: Path) -> dict[str, Scalar]:
             keys &= settings_of(RunConfig).keys()
         saved = {key: settings[key].read(values.get(key, settings[key].default)) for key in keys}
     except (ConfigurationError, ValueError) as error:
-        detail = error.problem if isinstance(error, ConfigurationError) else f"{error}."
-        raise ConfigurationError(
-            f"The {CONFIG_FILE} of an existing run is damaged: {path}: {detail}",
-            "Restore it, or choose another --uuid.",
-        ) from error
+        raise _damaged(path, error) from error
     return {"algo": algo, **{key: saved[key] for key in settings if key in saved}}
+
+
+def _damaged(path: Path, error: Exception) -> ConfigurationError:
+    detail = error.problem if isinstance(error, ConfigurationError) else f"{error}."
+    return ConfigurationError(
+        f"The {CONFIG_FILE} of an existing run is damaged: {path}: {detail}",
+        "Restore it, or choose another --uuid.",
+    )
 
 
 def _continued_capsule(

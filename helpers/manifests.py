@@ -12,9 +12,10 @@ from typing import Any
 from helpers.durable import Proof, UnprovenError
 from helpers.errors import CheckpointError
 
-SCHEMA = (
-    1  # of the manifest and of the files; that a manifest proves itself stays as it is for ever
-)
+# Of the manifest and of the files; that a manifest proves itself stays as it is for ever. 1: shards are files
+# of the checkpoint's folder, in "files", and "shards" has their versions. 2: they lie in packs beside it.
+SCHEMA = 2
+_WITHOUT_SHARDS = 1  # so that older programs read it, too
 MANIFEST = "manifest.json"
 SHARED = "shared.safetensors"
 REPLACED = ".replaced"  # ends the name of a checkpoint that another one of its iteration replaces
@@ -51,13 +52,34 @@ def iteration_of(path: Path) -> int | None:
     return int(match[1]) if match else None
 
 
+class PackedShard(Proof):
+    """Where a shard lies in its worker's pack, from which byte on, and which content it is."""
+
+    at: int
+    version: str
+
+
+def pack_file(rank: int) -> str:
+    """The file beside all checkpoints that holds a worker's shards."""
+    return f"worker_{rank:03d}.shards"
+
+
+def contents_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint holds: a proof by name, wherever the bytes lie."""
+    found = dict(manifest["files"])
+    for name, shard in manifest.get("shards", {}).items():
+        if not isinstance(shard, str):
+            found[name] = {"bytes": shard["bytes"], "sha256": shard["sha256"]}
+    return found
+
+
 def sealed_manifest(
     *,
     iteration: int,
     world_size: int,
     identity: Mapping[str, Any],
     files: Mapping[str, Proof],
-    shards: Mapping[str, str] | None = None,
+    shards: Mapping[str, PackedShard] | None = None,
 ) -> bytes:
     """The content of a manifest: JSON whose last entry is the sha256 of all before it.
 
@@ -66,17 +88,17 @@ def sealed_manifest(
         world_size: the number of workers.
         identity: see `helpers.checkpoints`.
         files: all files, with their proofs.
-        shards: which of the files are shards, with their versions; without any there is no such entry.
+        shards: all shards by name; without any there is no such entry.
     """
-    versions = {"shards": dict(sorted(shards.items()))} if shards else {}
+    packed = {"shards": dict(sorted(shards.items()))} if shards else {}
     return _sealed(
         {
-            "schema": SCHEMA,
+            "schema": SCHEMA if shards else _WITHOUT_SHARDS,
             "iteration": iteration,
             "world_size": world_size,
             "identity": dict(identity),
             "files": {name: files[name] for name in sorted(files)},
-            **versions,
+            **packed,
         },
     )
 

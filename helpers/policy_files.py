@@ -1,4 +1,4 @@
-"""Models as plain files for sharing, a state_dict each, beside the resumable checkpoints.
+"""Models as plain files for sharing, a state_dict each, beside the resumable checkpoints, where they are asked for.
 
     checkpoints/100000_policy.pt                       --checkpoint_policy_only, the default
     checkpoints/100000_critic_1.pt ...                 --no-checkpoint_policy_only: every model
@@ -35,9 +35,12 @@ States = Mapping[str, Mapping[str, "Tensor"]]
 
 def interval_of(config: RunConfig) -> int:
     """Environment steps between two files; 0 where none are written."""
-    if config.checkpoint_interval == "auto":
+    interval = config.checkpoint_interval
+    if interval is None:  # who asks for skrl's tracking looks for its checkpoints, too
+        interval = "auto" if config.experiment_directory or config.experiment_name else "0"
+    if interval == "auto":
         return max(1, config.num_timesteps // AUTO_FILES)
-    return max(0, int(config.checkpoint_interval))
+    return max(0, int(interval))
 
 
 class PolicyFiles:

@@ -238,14 +238,16 @@ class RunConfig(Settings):
         identity=False,
     )
 
-    checkpoint_interval: str = setting(
-        "1000",
-        "how often <timestep>_policy.pt is written for sharing; auto is 10 times a run, 0 or less never",
+    checkpoint_interval: str | None = setting(
+        None,
+        "how often <timestep>_policy.pt is written for sharing; auto is 10 times a run, 0 or less never; "
+        "unset: auto with --experiment_directory or --experiment_name, else never",
         group="checkpoints",
         unit="environment steps",
         identity=False,
         form="auto or a whole number",
         pattern=r"auto|[+-]?\d{1,18}",
+        example="auto",
     )
     checkpoint_policy_only: bool = setting(
         True,

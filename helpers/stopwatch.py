@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from helpers.workers import Workers
 
 SHARES = ("physics", "policy", "gradient", "allreduce", "other")  # these sum to 1
-WITHIN_OTHER = ("evaluation", "saving", "logging")
+WITHIN_OTHER = ("evaluation", "eval physics", "saving", "logging")
 MEASURED = (*SHARES[:-1], *WITHIN_OTHER)
 
 
@@ -55,6 +55,7 @@ class Stopwatch:
         gradient: an update, less its collectives.
         allreduce: collectives of every kind, waiting for the other workers included.
         evaluation, saving, logging: what they say, less their collectives.
+        evaluation_physics: stepping the environments of evaluations; the rest of these is in `evaluation`.
         inside: seconds of the parts that ended within the part under way.
         laps: how many laps are in the totals.
     """
@@ -65,7 +66,9 @@ class Stopwatch:
         self.physics, self.policy, self.gradient, self.allreduce = (
             self._parts[name] for name in SHARES[:-1]
         )
-        self.evaluation, self.saving, self.logging = (self._parts[name] for name in WITHIN_OTHER)
+        self.evaluation, self.evaluation_physics, self.saving, self.logging = (
+            self._parts[name] for name in WITHIN_OTHER
+        )
         self._totals = np.zeros((len(MEASURED) + 1, 2))  # seconds and calls; last: everything
         self.start()
 

@@ -26,6 +26,7 @@ import numpy as np
 from helpers.errors import LaunchError
 from helpers.exchange import Exchange
 from helpers.launch import Announcement, announced, check_library, check_size, missing_mpi
+from helpers.shared_memory import clear_leftovers
 from helpers.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ class Workers:
                 raise
             time.sleep(_ROOT_SPEAKS_FIRST)
             raise SystemExit(error.exit_code) from error
+        if world.rank == 0:
+            clear_leftovers()
         if world.size == 1:
             return cls.solo()
         last_words = cls(world.Dup(), last_words=None)

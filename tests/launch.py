@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from helpers.manifests import contents_of
+
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 120.0  # seconds for anything that takes a few on a quiet machine
 
@@ -47,6 +49,11 @@ def start(flags: Sequence[str], *, workers: int = 1) -> subprocess.Popen[bytes]:
 
 def ranks(process: subprocess.Popen[bytes]) -> list[int]:
     """Process ids of the Python processes below (or, without mpiexec, of) a started command."""
+    return [pid for pid in family(process.pid) if _runs_main(pid)]
+
+
+def family(oldest: int) -> list[int]:
+    """Ids of a process and of all below it."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -58,9 +65,9 @@ def ranks(process: subprocess.Popen[bytes]) -> list[int]:
     found = []
     for pid in parents:
         ancestor = pid
-        while ancestor not in (0, 1, process.pid):
+        while ancestor not in (0, 1, oldest):
             ancestor = parents.get(ancestor, 0)
-        if ancestor == process.pid and _runs_main(pid):
+        if ancestor == oldest:
             found.append(pid)
     return sorted(found)
 
@@ -104,7 +111,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
-    """sha256 of each file of the latest checkpoint, and its iteration."""
+    """sha256 of all that the latest checkpoint holds, and its iteration."""
     manifest = json.loads((folder / "checkpoints" / "latest" / "manifest.json").read_text())
-    hashes = {name: file["sha256"] for name, file in manifest["files"].items()}
+    hashes = {name: each["sha256"] for name, each in contents_of(manifest).items()}
     return hashes | {"iteration": str(manifest["iteration"])}

@@ -7,6 +7,7 @@ import torch
 
 from agents.critic_model import CriticModel
 from agents.policy_model import PolicyModel
+from helpers.checkpoints import read_shared
 from helpers.errors import ConfigurationError, StorageError
 from helpers.policy_files import PolicyFiles, interval_of
 from helpers.workers import Workers
@@ -87,7 +88,10 @@ def test_when_files_are_due(interval, count, end, wanted, tmp_path):
 
 def test_a_short_run_of_auto_and_other_workers(tmp_path):
     assert interval_of(small_config("ppo", checkpoint_interval="auto", num_timesteps=3)) == 1
-    assert interval_of(small_config("ppo")) == 1000
+    assert interval_of(small_config("ppo")) == 0
+    assert interval_of(small_config("ppo", experiment_name="a", num_timesteps=500)) == 50
+    assert interval_of(small_config("ppo", experiment_directory="a", num_timesteps=500)) == 50
+    assert interval_of(small_config("ppo", experiment_name="a", checkpoint_interval="-1")) == 0
     config = small_config("ppo", checkpoint_interval="1")
     assert Recorder(tmp_path, config, is_root=False).run(1, 5) == []
 
@@ -182,7 +186,7 @@ def test_a_run_that_was_killed_again_and_again_leaves_the_files_of_one_that_was_
     resumed, done = train(tmp_path, "killed", flags, workers=workers)
     assert "goes on after iteration" in done.stdout
     assert files(resumed) == files(whole)
-    model = PolicyModel.of_run(resumed, iter_num="latest")  # its bounds come from the files
+    model = PolicyModel.of_run(resumed, iter_num="latest")
     assert torch.equal(model.action_half, torch.tensor([2.0]))
 
 
@@ -196,7 +200,11 @@ def test_a_run_folder_gives_the_policy_of_its_agent(algo, tmp_path):
     flags = PPO if algo == "ppo" else [*SAC[1:], f"--algo={algo}"]
     if algo == "dqn":
         flags = [flag.replace("Pendulum", "CartPole") for flag in flags]
-    run, _ = train(tmp_path, algo, [*flags, "--batch_norm_all", "--num_timesteps=160"])
+    run, _ = train(
+        tmp_path,
+        algo,
+        [*flags, "--batch_norm_all", "--num_timesteps=160", "--checkpoint_interval=auto"],
+    )
     model = PolicyModel.of_run(run, iter_num="latest")
     from agents.configs import SCHEMA
 
@@ -219,9 +227,18 @@ def test_a_run_folder_gives_the_policy_of_its_agent(algo, tmp_path):
     np.testing.assert_array_equal(model.load(last).predict(observations), theirs)
 
 
-def test_bounds_that_are_nowhere_are_asked_for(tmp_path):
-    run, _ = train(tmp_path, "sac", [*SAC, "--num_timesteps=40", "--checkpoint_interval=0"])
+def test_bounds_lie_in_a_checkpoint_and_those_that_are_nowhere_are_asked_for(tmp_path, monkeypatch):
+    run, _ = train(tmp_path, "sac", [*SAC, "--num_timesteps=40"])
     assert not files(run)
+    found = PolicyModel.of_run(run, iter_num="latest")
+    assert (found.action_center.tolist(), found.action_half.tolist()) == ([0.0], [2.0])
+
+    def as_an_older_version_wrote_it(path):
+        number, shared, manifest = read_shared(path)
+        del shared["agent"]["actions"]
+        return number, shared, manifest
+
+    monkeypatch.setattr("agents.shared_model.read_shared", as_an_older_version_wrote_it)
     with pytest.raises(ConfigurationError, match="does not say the bounds"):
         PolicyModel.of_run(run, iter_num="latest")
     model = PolicyModel.of_run(run, iter_num="latest", bounds=([-2.0], [2.0]))

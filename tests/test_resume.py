@@ -12,6 +12,8 @@ import sys
 
 import pytest
 
+from helpers.manifests import contents_of, read_manifest
+from helpers.shards import packs
 from tests import launch
 
 ITERATIONS = 40
@@ -105,7 +107,21 @@ def check_interrupted_run(folder, env_id, workers, how, *, algo="ppo", seed=0):
     assert done.returncode == 0, done.stderr
     assert launch.fingerprint(interrupted) == launch.fingerprint(undisturbed)
     assert launch.rows(interrupted) == launch.rows(undisturbed)
+    for run in (undisturbed, interrupted):
+        check_files(run, workers)
     return len(before)
+
+
+def check_files(run, workers):
+    """Clusters have quotas of files: a run of two workers leaves 24 at most, its evaluation included."""
+    kept = len(list((run / "checkpoints").glob("iter_*")))
+    assert 3 <= kept <= 4  # those of keep_checkpoints, its default, and the best one
+    left = [path for path in run.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert (run / "learning_curve.png") in left
+    evaluation, further = 1, (kept + 1) * (
+        workers - 2
+    )  # a worker has one file a checkpoint, and one beside them
+    assert len({path.resolve() for path in left}) + evaluation <= 24 + further, sorted(left)
 
 
 @pytest.mark.parametrize(("env_id", "workers", "how"), CASES)
@@ -117,7 +133,11 @@ def test_an_interrupted_run_equals_an_undisturbed_one(tmp_path, env_id, workers,
 def test_an_interrupted_run_goes_on_with_its_memory(tmp_path, algo, env_id, workers, how):
     check_interrupted_run(tmp_path, env_id, workers, how, algo=algo)
     latest = tmp_path / "undisturbed.seed00" / "checkpoints" / "latest"
-    assert len(list(latest.glob("*.memory.transitions.*.npy"))) >= workers
+    assert (
+        sum(".memory.transitions." in name for name in contents_of(read_manifest(latest)))
+        >= workers
+    )
+    assert len(packs(latest.parent)) == workers
 
 
 def test_twenty_random_kills_lose_and_corrupt_nothing(tmp_path):

@@ -47,6 +47,7 @@ class Simulations:
         view.offwidth = max(view.offwidth, frame_size[0])
         view.offheight = max(view.offheight, frame_size[1])
         self.datas = [mujoco.MjData(self.model) for _ in range(count)]
+        self._stepped = self.datas
         self._saver = SimulationSaver(self.model)
         self._frame_skip = frame_skip
         self._has_contact_forces = not _POST_CONSTRAINT.isdisjoint(reads)
@@ -57,6 +58,10 @@ class Simulations:
         views = [data.ctrl for data in self.datas]
         self._control_rows = list(zip(views, self._controls, strict=True))
 
+    def step_only(self, indices: Sequence[int]) -> None:
+        """From now on, `advance` leaves the others as they are."""
+        self._stepped = [self.datas[index] for index in indices]
+
     def advance(self, controls: np.ndarray) -> None:
         """One action for each simulation, (N, nu)."""
         self._controls[...] = controls
@@ -64,11 +69,11 @@ class Simulations:
             view[...] = row
         model, frame_skip, mj_step = self.model, self._frame_skip, mujoco.mj_step
         if not self._has_contact_forces:
-            for data in self.datas:
+            for data in self._stepped:
                 mj_step(model, data, frame_skip)
             return
         mj_rne = mujoco.mj_rnePostConstraint
-        for data in self.datas:
+        for data in self._stepped:
             mj_step(model, data, frame_skip)
             mj_rne(model, data)
 

@@ -79,6 +79,8 @@ class BatchedMujocoEnv(VectorEnv):
         self.world = _world(self.simulations.model, self.simulations.datas[0], task.frame_skip)
         self._generators: list[np.random.Generator | None] = [None] * self.num_envs
         self.elapsed_steps = np.zeros(self.num_envs, dtype=np.int64)
+        self._awake = np.ones(self.num_envs, dtype=np.bool_)
+        self._all_awake = True
         self._has_begun = False
         self._now = self.simulations.read()
         _check_task(task, self.world, self._now, num_envs=self.num_envs)
@@ -128,6 +130,8 @@ class BatchedMujocoEnv(VectorEnv):
             if own is not None and chosen[index]:
                 self._generators[index], _ = seeding.np_random(own)
         self._has_begun = True
+        if not self._all_awake:
+            self._wake(self._awake | chosen)
         self._begin(chosen)
         if self.render_mode == "human":
             self.render()
@@ -161,8 +165,11 @@ class BatchedMujocoEnv(VectorEnv):
         self._now = now = self.simulations.read()
         observations = task.observe(world, now)
         rewards, terminated, terms = task.evaluate(world, before, now, actions)
-        self.elapsed_steps += 1
+        self.elapsed_steps += self._awake
         truncated = self.elapsed_steps >= self.max_episode_steps
+        if not self._all_awake:
+            rewards = np.where(self._awake, rewards, 0.0)
+            terminated, truncated = terminated & self._awake, truncated & self._awake
         ended = terminated | truncated
         if self.render_mode == "human":
             self.render()
@@ -174,6 +181,15 @@ class BatchedMujocoEnv(VectorEnv):
             at_once = {}
         infos = LateInfos(at_once, partial(self._terms, terms, now, self._now, ended))
         return observations, rewards, terminated, truncated, infos
+
+    def rest(self, chosen: np.ndarray) -> None:
+        """Step environments no more, where a mask (N,) is set, until they are reset."""
+        self._wake(self._awake & ~chosen)
+
+    def _wake(self, awake: np.ndarray) -> None:
+        """Let those step from now on where a mask (N,) is set, and no others."""
+        self._awake, self._all_awake = awake, bool(awake.all())
+        self.simulations.step_only(np.flatnonzero(awake).tolist())
 
     def _terms(
         self,

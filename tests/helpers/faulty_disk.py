@@ -14,7 +14,18 @@ import pytest
 
 from helpers import durable
 
-OPERATIONS = ("open", "write", "fsync", "close", "mkdir", "rename", "replace", "symlink", "rmtree")
+OPERATIONS = (
+    "open",
+    "write",
+    "pwrite",
+    "fsync",
+    "close",
+    "mkdir",
+    "rename",
+    "replace",
+    "symlink",
+    "rmtree",
+)
 # (operation, path, whether it is done): called before and after each
 Watcher = Callable[[str, str, bool], None]
 
@@ -62,7 +73,7 @@ def fail_from(point: int, number: int, *, times: int, operations: tuple[str, ...
         if operation in operations and not done:
             count += 1
             if point <= count < point + times:
-                raise OSError(number, os.strerror(number), None if operation == "write" else path)
+                raise OSError(number, os.strerror(number), None if "write" in operation else path)
 
     return watcher
 

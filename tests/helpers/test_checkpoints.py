@@ -191,10 +191,10 @@ def test_a_newer_format_is_refused_as_such(
 ) -> None:
     folder = run_folder / "checkpoints"
     with monkeypatch.context() as newer:
-        newer.setattr(manifests, "SCHEMA", 2)
+        newer.setattr(manifests, "_WITHOUT_SHARDS", 3)
         save(folder, 1_000_001)
     for read in (opened(folder).load_latest, lambda: read_shared(folder / "iter_1000001")):
-        with pytest.raises(CheckpointError, match="has format 2; this program reads up to 1"):
+        with pytest.raises(CheckpointError, match="has format 3; this program reads up to 2"):
             read()
 
 

@@ -138,6 +138,17 @@ def test_what_is_no_identity_may_change(tmp_path):
     assert SCHEMA.load_config(folder / "config.yaml") == changed
 
 
+def test_files_that_a_run_began_to_leave_it_leaves_to_its_end(tmp_path):
+    config = config_in(tmp_path, checkpoint_interval="1000")  # the default of older versions
+    path = start(config).folder / "config.yaml"
+    again = start(config_in(tmp_path))
+    assert again.config == config == SCHEMA.load_config(path)
+    assert start(config_in(tmp_path, checkpoint_interval="0")).config.checkpoint_interval == "0"
+    assert start(config_in(tmp_path)).config.checkpoint_interval == "0"
+    path.unlink()
+    assert start(config_in(tmp_path)).config.checkpoint_interval is None
+
+
 def test_another_configuration_is_refused_and_nothing_written(tmp_path):
     folder = start(config_in(tmp_path, p_lr=0.001, layer_norm=True)).folder
     before = contents(folder)

@@ -47,7 +47,9 @@ def an_iteration(watch: Stopwatch, clock: Clock) -> None:
         clock.tick(6)
         watch.add("allreduce", 5, calls=2)  # as C reports it: within the 6 s
     with watch.evaluation:
-        clock.tick(3)
+        clock.tick(1)
+        with watch.evaluation_physics:
+            clock.tick(2)
         with watch.allreduce:
             clock.tick(5)
     with watch.logging:
@@ -69,7 +71,8 @@ def test_time_belongs_to_the_innermost_part_and_sums_to_all_of_it(clock):
         }
     totals = dict(zip((*MEASURED, "all"), watch.totals(), strict=True))
     assert totals["physics"] == [16, 4] and totals["allreduce"] == [24, 8]
-    assert totals["evaluation"] == [6, 2] and totals["all"] == [64, 2]
+    assert totals["evaluation"] == [2, 2] and totals["eval physics"] == [4, 2]
+    assert totals["all"] == [64, 2]
 
 
 def test_a_part_that_fails_is_counted_and_leaves_the_watch_whole(clock):

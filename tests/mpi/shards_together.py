@@ -1,4 +1,4 @@
-"""Run under mpiexec: workers save, link and load shards of their own, and fall back together.
+"""Run under mpiexec: workers save, keep and load shards of their own, and fall back together.
 
 usage: shards_together.py FOLDER
 """
@@ -11,6 +11,7 @@ import numpy as np
 
 from helpers.checkpoints import Checkpoint, Checkpoints
 from helpers.crash import install_crash_handler
+from helpers.manifests import read_manifest
 from helpers.shards import Shard
 from helpers.workers import Workers
 
@@ -42,13 +43,17 @@ def main() -> None:
     paths = [save(checkpoints, workers.rank, iteration) for iteration in (1, 2, 3)]
     workers.barrier()
     mine = f"worker_{workers.rank:03d}.memory."
-    assert (paths[1] / f"{mine}0.npy").samefile(paths[2] / f"{mine}0.npy")
-    assert not (paths[1] / f"{mine}1.npy").samefile(paths[2] / f"{mine}1.npy")
+    earlier, later = (read_manifest(path)["shards"] for path in paths[1:])
+    assert earlier[f"{mine}0.npy"] == later[f"{mine}0.npy"]
+    assert earlier[f"{mine}1.npy"]["at"] != later[f"{mine}1.npy"]["at"]
     check(checkpoints.load_latest(), workers, 3)
     workers.barrier()
     if workers.is_root:  # a shard of the other worker alone
-        path = paths[2] / f"worker_{workers.size - 1:03d}.memory.1.npy"
-        path.write_bytes(path.read_bytes()[:-1] + b"x")
+        last = f"worker_{workers.size - 1:03d}"
+        place = later[f"{last}.memory.1.npy"]
+        with (folder / f"{last}.shards").open("r+b") as pack:
+            pack.seek(place["at"] + place["bytes"] - 1)
+            pack.write(b"x")
     workers.barrier()
     checkpoint = checkpoints.load_latest()
     check(checkpoint, workers, 2)

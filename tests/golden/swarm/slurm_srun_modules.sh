@@ -125,7 +125,6 @@ run_program() {
     --save_frequency=50
     --keep_checkpoints=3
     --sync_frequency=10
-    --checkpoint_interval=1000
     --checkpoint_policy_only
     --migrate_auto
     '--wandb_entity=it'"'"'s $HOME'
