@@ -15,7 +15,7 @@ from typing import Any
 
 from agents.configs import SCHEMA
 from environments.ids import resolve_env_id
-from helpers import command_line, errors, run_lock
+from helpers import choices, command_line, errors, run_lock
 from helpers.checkpoints import Checkpoints
 from helpers.configuration import Parsed, defaults_of, identity_of
 from helpers.crash import install_crash_handler
@@ -90,6 +90,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         defaults=defaults_of(config),
     )
     checkpoint = checkpoints.load_latest()
+    choices.obey(experiment.choices)
     progress = Progress(
         config.progress,
         is_root=workers.is_root,
@@ -119,12 +120,19 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         deadline=deadline,
         elapsed=tracker.elapsed,
         policies=policy_files(config, checkpoints, workers),
+        before_save=lambda: experiment.keep_choices(choices.made()),
     )
     progress.message(f"environment: {config.env_id} by {orchestrator.environment.backend}")
     if checkpoint:
         orchestrator.load(checkpoint)
         progress.message(f"goes on after iteration {checkpoint.iteration}")
-    reason = orchestrator.train()
+    try:
+        reason = orchestrator.train()
+    except errors.Stopped as stop:
+        progress.close()
+        if workers.is_root:
+            run_lock.release(folder)
+        raise stop.after(orchestrator.saved) from None
     deadline.ignore_signals()
     progress.close()
     table = profile(workers) if config.profile else None
