@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from agents.compile_jobs import JOBS
 from helpers import choices
@@ -151,36 +152,29 @@ def begin(agent: Any) -> None:
 
 def _begun(name: str, function: Run, tensors: list[Tensor]) -> Path:
     """Where the function's library is, or will be."""
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    examples = [tensor.clone() for tensor in tensors]
-    with _one_thread():
-        graph = make_fx(lambda *given: function(list(given)))(*examples)
-    library = cache_folder() / f"{name.split()[0]}-{key_of(graph, tensors)}.so"
+    library = cache_folder() / f"{name.split()[0]}-{key_of(function, tensors)}.so"
     library.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not library.exists():
+        from torch.fx.experimental.proxy_tensor import make_fx  # imports Inductor, for seconds
+
+        examples = [tensor.clone() for tensor in tensors]
+        with _one_thread():
+            graph = make_fx(lambda *given: function(list(given)))(*examples)
         JOBS.begin(graph, tensors, library)
     return library
 
 
-def key_of(graph: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> str:
+def key_of(function: Run, tensors: Sequence[Tensor]) -> str:
     """Names what the machine code depends on: operations, forms of the tensors, versions, processor.
 
-    Nodes are counted: no name in it comes from the source of the function that was traced.
+    Nothing of it comes from the source of the function: names, lines and the rest of the program are free to change.
     """
-    numbers = {node: f"%{i}" for i, node in enumerate(graph.graph.nodes)}
-    nodes = []
-    for node in graph.graph.nodes:
-        target = "" if node.op in ("placeholder", "output") else str(node.target)
-        if node.op == "get_attr":
-            constant = getattr(graph, target)
-            target = f"{constant.dtype} {constant.tolist()}"
-        given = torch.fx.node.map_arg((node.args, node.kwargs), numbers.__getitem__)
-        nodes.append(f"{node.op} {target} {given}")
+    examples = [tensor.clone() for tensor in tensors]
+    with _one_thread(), Operations(examples) as operations:
+        function(examples)
     made_for = [str(FORMAT), torch.__version__, instruction_set(), machine()]
-    return hashlib.sha256("\0".join([*nodes, *_forms(tensors), *made_for]).encode()).hexdigest()[
-        :24
-    ]
+    parts = [*operations.lines, *_forms(tensors), *made_for]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
 def _forms(tensors: Iterable[Tensor]) -> list[str]:
@@ -231,6 +225,47 @@ def _faster(native: Run, eager: Run, tensors: Sequence[Tensor]) -> str:
 def _told(error: Exception) -> str:
     first = (str(error).strip().splitlines() or ["no more is known"])[0]
     return f"{type(error).__name__}: {first}"
+
+
+class Operations(TorchDispatchMode):
+    """Writes down what is done with some tensors, backward passes included, operation by operation.
+
+    Attributes:
+        lines: an operation each, with what it is given: results of earlier ones by number, constants by value.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self._seen = list(tensors)  # kept, so that no other tensor gets the identity of one
+        self._numbers = {id(tensor): number for number, tensor in enumerate(tensors)}
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Do it, and write it down."""
+        given = f"{self._told(args)} {self._told(kwargs or {})}"
+        result = func(*args, **kwargs or {})
+        for each in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(each, Tensor) and id(each) not in self._numbers:
+                self._numbers[id(each)] = len(self._seen)
+                self._seen.append(each)
+        self.lines.append(f"{func} {given} -> {self._told(result)}")
+        return result
+
+    def _told(self, value: Any) -> str:
+        if isinstance(value, Tensor):
+            number = self._numbers.get(id(value))
+            return f"{value.dtype} {value.tolist()}" if number is None else f"%{number}"
+        if isinstance(value, tuple | list):
+            return f"({', '.join(map(self._told, value))})"
+        if isinstance(value, dict):
+            return str({name: self._told(each) for name, each in value.items()})
+        return repr(value)
 
 
 class _one_thread:
