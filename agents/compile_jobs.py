@@ -87,11 +87,11 @@ class Jobs:
         self._unread = b""
         self._process = 0
 
-    def begin(self, graph: torch.fx.GraphModule, tensors: Sequence[Tensor], library: Path) -> None:
-        """Let a graph be compiled into a library, which must not be there yet.
+    def prepare(self) -> None:
+        """Let the child come up, which takes seconds, while a graph is traced.
 
         Raises:
-            OSError, RuntimeError, ...: it cannot be exported or written, or there is no compiler.
+            OSError: there is no compiler, or no room for files.
         """
         compiler = os.environ.get("CXX") or "g++"
         if shutil.which(compiler) is None:
@@ -104,6 +104,16 @@ class Jobs:
         if all(job.is_done for job in self._batch):
             self._batch.clear()
             self._told, self._started = 0, time.monotonic()
+        if self._child is None:
+            self._start()
+
+    def begin(self, graph: torch.fx.GraphModule, tensors: Sequence[Tensor], library: Path) -> None:
+        """Let a graph be compiled into a library, which must not be there yet; after `prepare`.
+
+        Raises:
+            OSError, RuntimeError, ...: it cannot be exported or written.
+        """
+        assert self._folder is not None
         program = self._folder / f"{library.stem}.program.pt2"
         torch.export.save(torch.export.export(graph, tuple(tensors)), program)
         job = self._jobs[library] = Job(program, library)

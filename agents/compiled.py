@@ -155,6 +155,7 @@ def _begun(name: str, function: Run, tensors: list[Tensor]) -> Path:
     library = cache_folder() / f"{name.split()[0]}-{key_of(function, tensors)}.so"
     library.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not library.exists():
+        JOBS.prepare()
         from torch.fx.experimental.proxy_tensor import make_fx  # imports Inductor, for seconds
 
         examples = [tensor.clone() for tensor in tensors]
@@ -239,6 +240,10 @@ class Operations(TorchDispatchMode):
         self.lines: list[str] = []
         self._seen = list(tensors)  # kept, so that no other tensor gets the identity of one
         self._numbers = {id(tensor): number for number, tensor in enumerate(tensors)}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # torch would import it, for seconds
 
     def __torch_dispatch__(
         self,

@@ -221,6 +221,7 @@ def loads(monkeypatch, tmp_path):
         def begun(graph, tensors, library):
             library.write_bytes(b"")
 
+        monkeypatch.setattr(JOBS, "prepare", lambda: None)
         monkeypatch.setattr(JOBS, "begin", begun)
         monkeypatch.setattr(compiled, "_loaded", lambda library: (function, ""))
         step = Step("adder", adder, {"x": torch.zeros(3)}, native=True)
