@@ -26,21 +26,18 @@ from typing import IO
 import torch
 from torch import Tensor
 
-from agents.compile_piece import telling_line
+from agents.compile_piece import kept_seconds, telling_line
 from helpers.deadline import noted_signal
-from helpers.durable import write_atomically
 from helpers.errors import Stopped
 from helpers.launch import announced
 from helpers.native import ROOT, cache_folder
-from helpers.processor import instruction_set, kind
+from helpers.processor import instruction_set
 
 _log = logging.getLogger("agents.compiled")
 TRIES = 2
 PAUSE = 0.05  # seconds between two looks
 TELL_SECONDS = 10.0  # between two lines
 START_SECONDS = 4.0  # of the child
-PIECE_SECONDS = 10.0  # of a piece, on a core, where none was compiled yet
-TIMES = "seconds.json"  # in the cache: of a piece, for each kind of machine
 
 
 @dataclass
@@ -193,7 +190,9 @@ class Jobs:
                 child.jobs.write(text.encode())
                 child.jobs.flush()
             except BrokenPipeError:  # it had nothing to do for a while
+                time.sleep(PAUSE)
                 self._hear()
+                job.error = ""
             else:
                 return
 
@@ -235,8 +234,6 @@ class Jobs:
             job = self._jobs.get(Path(told["library"]))
             if job is not None:
                 job.error = told["error"]
-            if told["seconds"] and not told["error"]:
-                _keep_seconds(told["seconds"])
         if not has_ended:
             return
         self._child = None
@@ -254,19 +251,16 @@ class Jobs:
         self._told_at = now
         jobs, passed = self._batch, now - self._started
         done = sum(job.is_done for job in jobs)
-        # Where it takes longer than thought, at least as long for what is left as for what is done.
-        rest = max(self._needed(len(jobs)) - passed, (len(jobs) - done) / max(1, done) * passed / 4)
-        _log.info(
-            "compiling: %d of %s done, about %.0f s left",
-            done,
-            _steps(len(jobs)),
-            max(1.0, rest),
-        )
+        rest = self._needed(len(jobs)) - passed
+        if rest < 1.0:  # it takes longer than thought: what is done tells how long
+            rest = passed * (len(jobs) - done) / done if done else 0.0
+        left = f", about {rest:.0f} s left" if rest else f" after {passed:.0f} s"
+        _log.info("compiling: %d of %s done%s", done, _steps(len(jobs)), left)
 
     def _needed(self, count: int) -> float:
         """Seconds for so many pieces, with the other workers of a machine beside this one."""
         cores = len(os.sched_getaffinity(0))
-        return START_SECONDS + math.ceil(count / cores) * _kept_seconds()
+        return START_SECONDS + math.ceil(count / cores) * kept_seconds(cache_folder())
 
 
 def at_once() -> int:
@@ -279,26 +273,6 @@ def at_once() -> int:
 
 def _steps(count: int) -> str:
     return f"{count} gradient step{'' if count == 1 else 's'}"
-
-
-def _times() -> dict[str, float]:
-    with contextlib.suppress(OSError, ValueError):
-        times = json.loads((cache_folder() / TIMES).read_text(encoding="utf-8"))
-        return times if isinstance(times, dict) else {}
-    return {}
-
-
-def _kept_seconds() -> float:
-    """What a piece took here of late."""
-    return float(_times().get(kind(), PIECE_SECONDS))
-
-
-def _keep_seconds(seconds: float) -> None:
-    times = _times()
-    before = float(times.get(kind(), seconds))
-    with contextlib.suppress(OSError):
-        text = json.dumps(times | {kind(): round((before + seconds) / 2, 1)}) + "\n"
-        write_atomically(cache_folder() / TIMES, text, at_once=False)
 
 
 JOBS = Jobs()

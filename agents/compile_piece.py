@@ -5,11 +5,12 @@ the processor or g++ in the middle of a file; it dies with its parent. Each piec
 What is compiled for other vector instructions than `MILOZERO_MARCH` implies is an error, not a slow piece.
 
 A line in: {"program": a file of torch.export, "library": where the shared library is to be}. A line out, for each:
-{"library", "error": a line or "", "seconds"}. A library is wholly there or not at all.
+{"library", "error": a line or ""}. A library is wholly there or not at all.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -24,11 +25,13 @@ from typing import IO, Any
 
 from helpers.deadline import STOP_SIGNALS
 from helpers.durable import write_atomically
-from helpers.processor import NATIVE, instruction_set, march
+from helpers.processor import NATIVE, instruction_set, kind, march
 
 Job = dict[str, str]
 IDLE_SECONDS = 20.0  # without work, until it ends
 PAUSE = 0.05
+TIMES = "seconds.json"  # in the cache: what a piece takes, for each kind of machine
+PIECE_SECONDS = 10.0  # where none was compiled yet
 _PR_SET_PDEATHSIG = 1
 # Bits of a vector, as Inductor is told; 1 lets it take none. Of other processors it finds the only one.
 _BITS = {"AVX-512": 512, "AVX2": 256, "SSE4.2": 1, "SSE2": 1}
@@ -54,7 +57,7 @@ class _Work:
 
     def __init__(self, at_once: int) -> None:
         self.at_once, self.queue = at_once, list[Job]()
-        self.running: dict[int, tuple[Job, float]] = {}
+        self.running: dict[int, Job] = {}
         self._unread = b""
 
     def take_in(self) -> None:
@@ -70,17 +73,16 @@ class _Work:
         """Tell the parent of what has ended."""
         for process in list(self.running):
             if os.waitpid(process, os.WNOHANG)[0]:
-                job, started = self.running.pop(process)
-                _report(job, time.monotonic() - started)
+                _report(self.running.pop(process))
 
     def begin(self) -> None:
         """Let the next ones be compiled, but for those that another worker compiles just now."""
         for job in list(self.queue):
             if Path(job["library"]).exists():
-                _report(job, 0.0)
+                _report(job)
             elif len(self.running) < self.at_once and (lock := _locked(job)) is not None:
                 with lock:
-                    self.running[_fork(job)] = job, time.monotonic()
+                    self.running[_fork(job)] = job
             else:
                 continue
             self.queue.remove(job)
@@ -120,14 +122,14 @@ def _errors_of(job: Job) -> Path:
     return Path(job["program"]).with_suffix(".errors")
 
 
-def _report(job: Job, seconds: float) -> None:
+def _report(job: Job) -> None:
     """Tell the parent how it ended."""
     error = ""
     if not Path(job["library"]).exists():
         errors = _errors_of(job)
         text = errors.read_text(encoding="utf-8", errors="replace") if errors.exists() else ""
         error = telling_line(text) or "the compiling process was killed"
-    print(json.dumps({"library": job["library"], "error": error, "seconds": seconds}), flush=True)
+    print(json.dumps({"library": job["library"], "error": error}), flush=True)
 
 
 def telling_line(text: str) -> str:
@@ -167,7 +169,7 @@ def compile_program(program: Path, library: Path) -> None:
     import torch
     from torch._inductor import config, cpu_vec_isa
 
-    chosen = options()
+    chosen, started = options(), time.monotonic()
     _skip_tests_of_vectors()
     with config.patch(chosen):
         vectors = cpu_vec_isa.pick_vec_isa()
@@ -181,7 +183,29 @@ def compile_program(program: Path, library: Path) -> None:
     )
     with zipfile.ZipFile(str(made)) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".so"))
-        write_atomically(library, archive.read(name))
+        code = archive.read(name)
+    _keep_seconds(library.parent, time.monotonic() - started)
+    write_atomically(library, code)
+
+
+def kept_seconds(cache: Path) -> float:
+    """What a piece took of late on this kind of machine; a guess where none was compiled yet."""
+    return float(_times(cache).get(kind(), PIECE_SECONDS))
+
+
+def _keep_seconds(cache: Path, seconds: float) -> None:
+    """The mean of this and of what was known."""
+    times = _times(cache)
+    mean = (float(times.get(kind(), seconds)) + seconds) / 2
+    with contextlib.suppress(OSError):
+        write_atomically(cache / TIMES, json.dumps(times | {kind(): round(mean, 1)}) + "\n")
+
+
+def _times(cache: Path) -> dict[str, float]:
+    with contextlib.suppress(OSError, ValueError):
+        times = json.loads((cache / TIMES).read_text(encoding="utf-8"))
+        return times if isinstance(times, dict) else {}
+    return {}
 
 
 def options() -> dict[str, Any]:

@@ -59,8 +59,10 @@ def kept(path: Path, measure: Callable[[], str]) -> str:
         try:
             os.link(own, path)  # fails where it exists: of two at once, one is first
         except FileExistsError:
-            choice = _read(path) or choice
-            os.replace(own, path)  # the same, or instead of a damaged one
+            found = _read(path)
+            if found is None:  # damaged
+                own.replace(path)
+            choice = found or choice
         own.unlink(missing_ok=True)
     except OSError:
         pass
