@@ -126,13 +126,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     if checkpoint:
         orchestrator.load(checkpoint)
         progress.message(f"goes on after iteration {checkpoint.iteration}")
-    try:
-        reason = orchestrator.train()
-    except errors.Stopped as stop:
-        progress.close()
-        if workers.is_root:
-            run_lock.release(folder)
-        raise stop.after(orchestrator.saved) from None
+    reason = train_or_stop(orchestrator, progress, folder)
     deadline.ignore_signals()
     progress.close()
     table = profile(workers) if config.profile else None
@@ -152,6 +146,25 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
             unit=unit,
         )
     return code
+
+
+def train_or_stop(orchestrator: Any, progress: Progress, folder: Path) -> str | None:
+    """Train; why it stopped early, or None.
+
+    Raises:
+        Stopped: a signal came while gradient steps were compiled.
+    """
+    from agents.compiled import begin
+
+    begin(orchestrator.agent)
+    try:
+        reason: str | None = orchestrator.train()
+    except errors.Stopped as stop:
+        progress.close()
+        if orchestrator.workers.is_root:
+            run_lock.release(folder)
+        raise stop.after(orchestrator.saved) from None
+    return reason
 
 
 def note_references(config: Any, folder: Path, workers: Workers) -> list[str]:

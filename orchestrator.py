@@ -219,10 +219,6 @@ class Orchestrator:
     def train(self, *, until: int | None = None) -> str | None:
         """Iterate to the end, or to iteration `until`; why it stopped early, or None."""
         last = min(self.num_iterations, until or self.num_iterations)
-        if hasattr(self.agent, "begin"):
-            from agents.compiled import begin
-
-            begin(self.agent)
         if self._is_new:
             self.save()  # a dry run: an unwritable disk is found before hours of work
         stopwatch = self.workers.stopwatch
