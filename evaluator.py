@@ -16,6 +16,7 @@ from agents.base import Agent
 from environments.expected import expected_of
 from environments.factory import make_vector_env
 from environments.rendering import episode_frames, prepare_rendering, video_timing
+from helpers import choices
 from helpers.checkpoints import Checkpoint, Checkpoints, read_shared, resolve_checkpoint
 from helpers.configuration import Parsed, Schema, defaults_of, identity_of
 from helpers.crash import install_crash_handler
@@ -25,7 +26,7 @@ from helpers.demos.replay import Replay, find_replay
 from helpers.durable import write_atomically
 from helpers.episodes import Episode, run_episodes, summary
 from helpers.errors import BUG, DONE, CheckpointError, ConfigurationError, StorageError
-from helpers.experiment import CONFIG_FILE, moved_since
+from helpers.experiment import CONFIG_FILE, choices_of, moved_since
 from helpers.manifests import SHARED, contents_of, listed, name_of, read_manifest
 from helpers.progress import Progress
 from helpers.references import comparison, read_references
@@ -123,6 +124,7 @@ def verify_resume(
     line = moved_since(folder) if workers.is_root else None
     if line:
         print(f"warning: {line}")
+    choices.obey(choices_of(folder, workers.rank))
     with Verification(folder, workers) as verification:
         checkpoints = Checkpoints(
             verification.folder / "checkpoints",

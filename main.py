@@ -15,7 +15,7 @@ from typing import Any
 
 from agents.configs import SCHEMA
 from environments.ids import resolve_env_id
-from helpers import command_line, errors, run_lock
+from helpers import choices, command_line, errors, run_lock
 from helpers.checkpoints import Checkpoints
 from helpers.compilers import name_cxx
 from helpers.configuration import Parsed, defaults_of, identity_of
@@ -95,6 +95,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         defaults=defaults_of(config),
     )
     checkpoint = checkpoints.load_latest()
+    choices.obey(experiment.choices)
     progress = Progress(
         config.progress,
         is_root=workers.is_root,
@@ -124,12 +125,13 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         deadline=deadline,
         elapsed=tracker.elapsed,
         policies=policy_files(config, checkpoints, workers),
+        before_save=lambda: experiment.keep_choices(choices.made()),
     )
     progress.message(f"environment: {config.env_id} by {orchestrator.environment.backend}")
     if checkpoint:
         orchestrator.load(checkpoint)
         progress.message(f"goes on after iteration {checkpoint.iteration}")
-    reason = orchestrator.train()
+    reason = train_or_stop(orchestrator, progress, folder)
     deadline.ignore_signals()
     progress.close()
     table = profile(workers) if config.profile else None
@@ -149,6 +151,25 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
             unit=unit,
         )
     return code
+
+
+def train_or_stop(orchestrator: Any, progress: Progress, folder: Path) -> str | None:
+    """Train; why it stopped early, or None.
+
+    Raises:
+        Stopped: a signal came while gradient steps were compiled.
+    """
+    from agents.compiled import begin
+
+    begin(orchestrator.agent)
+    try:
+        reason: str | None = orchestrator.train()
+    except errors.Stopped as stop:
+        progress.close()
+        if orchestrator.workers.is_root:
+            run_lock.release(folder)
+        raise stop.after(orchestrator.saved) from None
+    return reason
 
 
 def note_references(config: Any, folder: Path, workers: Workers) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
@@ -187,6 +187,10 @@ class Orchestrator:
         workers, checkpoints, tracker, progress, deadline: as their names say.
         elapsed: seconds that earlier sessions of this run trained.
         policies: writes models for sharing, where that is wanted.
+        before_save: collective, before each checkpoint: keeps what a checkpoint relies on.
+
+    Attributes:
+        saved: the iteration of the last checkpoint.
     """
 
     def __init__(
@@ -203,17 +207,18 @@ class Orchestrator:
         deadline: Deadline,
         elapsed: float = 0.0,
         policies: PolicyFiles | None = None,
+        before_save: Callable[[], None] | None = None,
     ) -> None:
         self.agent, self.environment, self.config = agent, environment, config
         self.evaluation = evaluation
         self.workers, self.checkpoints, self.deadline = workers, checkpoints, deadline
         self.tracker, self.progress, self.elapsed = tracker, progress, elapsed
-        self.policies = policies
+        self.policies, self.before_save = policies, before_save
         self.steps_per_iteration = (
             agent.rollout_len * config.num_envs or 1
         ) * agent.rollouts_per_iteration
         self.num_iterations = math.ceil(config.num_timesteps / self.steps_per_iteration)
-        self.iteration = 0
+        self.iteration = self.saved = 0
         self.best_return: float | None = None
         self.rollout_state = RolloutState.start(environment.reset()[0])
         self.rollouts = rollout_generator(
@@ -361,6 +366,8 @@ class Orchestrator:
         started = time.perf_counter()
         with self.workers.stopwatch.saving:
             self.tracker.sync()
+            if self.before_save is not None:
+                self.before_save()
             if self.policies is not None:
                 self.policies.sync()
             self.checkpoints.save(
@@ -377,11 +384,13 @@ class Orchestrator:
                 shards=self.agent.shards(),
                 best=best,
             )
+        self.saved = self.iteration
         self.deadline.note_save(time.perf_counter() - started)
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint as if nothing had happened."""
-        self.iteration, self._is_new = checkpoint.iteration, False
+        self.iteration = self.saved = checkpoint.iteration
+        self._is_new = False
         self.agent.load_state_dict(checkpoint.shared["agent"])
         self.agent.load_local_state_dict(checkpoint.local.get("agent", {}), checkpoint.shards)
         self.tracking.load_state_dict(checkpoint.local.get("tracking", {}))

@@ -41,6 +41,13 @@ class Acting:
         self.others, self.native = dict(others), native
         self._step: Step | None = None
 
+    def begin(self, observations: np.ndarray, noise: np.ndarray) -> None:
+        """Let exploring be compiled for arrays like these, (N, obs_dim) and (N, ...), while something else is done."""
+        if self.native and self._step is None:
+            seen, random = torch.from_numpy(observations), torch.from_numpy(noise)
+            self._step = self._make_step(seen, random)
+            self._step.begin()
+
     def __call__(self, observations: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
         """Actions (N, ...), a new array, for observations (N, obs_dim) as the networks take them."""
         seen = torch.from_numpy(observations)

@@ -62,6 +62,7 @@ class Agent(Protocol):
     rollout_len: int  # steps of each environment between two updates; 0: none, an update is a step
     rollouts_per_iteration: int  # updates until metrics are reported, and a run can be saved
     tracking: Tracking  # what it gathers for skrl's metrics, and a user for his own
+    # begin(): where steps are compiled, let that begin, before the first rollout
     # is_done: bool, where an agent can know that it has nothing more to learn; without it, never
 
     def predict(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from agents import losses
 from agents.batch_renorm import BatchRenorm, NormalisedNet, Statistics
+from agents.compiled import Piece
 from agents.flat import FlatAdam
 from agents.replay import ReplayLearner
 from agents.replay_networks import Critics, SquashedGaussianActor, Temperature
@@ -80,18 +81,22 @@ class CrossQ(ReplayLearner):
 
     # Learning
 
+    def gradients(self) -> dict[str, Piece]:
+        """Of the critics, and of policy and temperature."""
+        return {"critic": self._critic_gradient, "policy": self._policy_gradient}
+
     def gradient_step(self) -> None:
         """The critics; every `policy_delay` updates also policy and temperature; collective."""
         config = self.config
         self.kept["renormalise"].fill_(self.updates >= config.renorm_warm_up)
         statistics = "critic_statistics"
         sizes = {"critic": config.q_lr}
-        self.descend("critic", self._critic_gradient, sizes, sums=[statistics])
+        self.descend("critic", sizes, sums=[statistics])
         self._move(statistics, slice(self.boundary, None))
         if (self.updates + 1) % config.policy_delay == 0:
             statistics = "policy_statistics"
             sizes = {"policy": config.p_lr, "temperature": config.temperature_lr}
-            self.descend("policy", self._policy_gradient, sizes, sums=[statistics])
+            self.descend("policy", sizes, sums=[statistics])
             self._move(statistics, slice(self.boundary))
 
     def _move(self, name: str, where: slice) -> None:

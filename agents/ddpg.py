@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from agents import losses
+from agents.compiled import Piece
 from agents.flat import FlatAdam
 from agents.replay import ReplayLearner
 from agents.replay_networks import Critics, DeterministicActor
@@ -58,11 +59,15 @@ class DDPG(ReplayLearner):
 
     # Learning
 
+    def gradients(self) -> dict[str, Piece]:
+        """Of the critic and of the policy."""
+        return {"critic": self._critic_gradient, "policy": self._policy_gradient}
+
     def gradient_step(self) -> None:
         """The critic, the policy, the slow networks; collective."""
         config = self.config
-        self.descend("critic", self._critic_gradient, {"critic": config.q_lr})
-        self.descend("policy", self._policy_gradient, {"policy": config.p_lr})
+        self.descend("critic", {"critic": config.q_lr})
+        self.descend("policy", {"policy": config.p_lr})
         self.kept["slow"].lerp_(self.parameters.values, config.polyak)
 
     def _critic_gradient(self, t: Tensors) -> None:

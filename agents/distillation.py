@@ -89,6 +89,12 @@ class DistilledReward:
         self._scorer = Scorer(rows, self._judge, self.tensors, config=config, native=native)
         self.show_moments()
 
+    def begin(self, count: int) -> None:
+        """The gradient, unless all its steps are taken, and the reward of `count` transitions."""
+        if not self.updates:
+            self._step.begin()
+        self._scorer.begin(count)
+
     def prepare(self) -> None:
         """All of the learning: `red_epochs` passes over the demonstrations, then the width; collective."""
         if self.updates:

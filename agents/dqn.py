@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from agents import losses
 from agents.base import Metrics, RewardFunction, Transitions, environment_reward
+from agents.compiled import Piece
 from agents.flat import FlatAdam
 from agents.replay import ReplayLearner
 from agents.replay_networks import ChoiceValues
@@ -96,9 +97,13 @@ class DQN(ReplayLearner):
         metrics = dict(super().update(rollout, reward))
         return metrics | {"policy/epsilon": self.epsilon} if metrics else metrics
 
+    def gradients(self) -> dict[str, Piece]:
+        """Of the values."""
+        return {"critic": self._gradient}
+
     def gradient_step(self) -> None:
         """One step of the values; collective."""
-        self.descend("critic", self._gradient, {"critic": self.config.q_lr})
+        self.descend("critic", {"critic": self.config.q_lr})
 
     def _gradient(self, t: Tensors) -> None:
         """This worker's share of the gradient: the quick net chooses, the slow one values."""

@@ -96,6 +96,15 @@ class ImitationAgent:
         self.learner.observations.update(states, workers=self.workers)
         self.learner.load_state_dict(self.learner.state_dict())  # whatever shows them does it anew
 
+    def begin(self) -> None:
+        """Let be compiled what training needs, of the learner and of the reward model."""
+        learner = self.learner
+        learner.begin()
+        count = learner.rollout_len * len(self.environments)
+        if hasattr(learner, "memory"):  # rewards are asked for each of a minibatch's n steps
+            count = len(learner.batch.tensors["reward"]) * self.config.n_step
+        self.model.begin(count)
+
     # Acting
 
     def predict(

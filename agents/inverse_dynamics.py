@@ -114,6 +114,10 @@ class InverseDynamics:
 
     # Learning
 
+    def begin(self) -> None:
+        """Let be compiled what training needs."""
+        self._step.begin()
+
     def update(self, sample: Sample) -> None:
         """`idm_steps` gradient steps on the policy's transitions; collective.
 

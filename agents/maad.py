@@ -115,6 +115,11 @@ class MAAD(ImitationAgent):
             **own,
         )
 
+    def begin(self) -> None:
+        """That of every imitation, and the inverse dynamics' gradient."""
+        super().begin()
+        self.inverse.begin()
+
     def update(self, rollout: Transitions) -> Metrics:
         """The inverse dynamics learn from the rollout and tell of the expert; then as every imitation; collective."""
         self.inverse.update(FromRollout(rollout))

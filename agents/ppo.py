@@ -1,8 +1,7 @@
 """Proximal policy optimisation, arXiv:1707.06347, for continuous and discrete actions.
 
-One update, top to bottom: `PPO.update`. How it differs from the paper, and what every metric means,
-is in docs/ppo.md. Shapes: T steps, N environments of this worker, B the global minibatch, b this
-worker's part of it, M minibatches an epoch.
+One update, top to bottom: `PPO.update`. How it differs from the paper, and what every metric means, is in docs/ppo.md.
+Shapes: T steps, N environments of this worker, B the global minibatch, b this worker's part, M minibatches an epoch.
 """
 
 from __future__ import annotations
@@ -110,6 +109,11 @@ class PPO:
         nets, share = (self.actor, self.critic), self.local_share
         in_torch = TorchSteps(*nets, loss=self.loss, share=share, **parts)
         return native_steps(*nets, in_torch=in_torch, **parts) or in_torch
+
+    def begin(self) -> None:
+        """Let be compiled what training needs, while the first rollout is collected."""
+        if isinstance(self.steps, TorchSteps):
+            self.steps.begin((self.rollout_len, len(self.environments)), self.further_columns())
 
     # Acting
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -59,7 +60,8 @@ class TorchSteps:
         self.columns, self.metrics = tuple(columns), metrics
         self.parameters, self.optimizer = parameters, optimizer
         self.config, self.workers = config, workers
-        self._native = config.compile and parameters.values.dtype == torch.float32
+        is_eligible = parameters.values.dtype == torch.float32 and config.task != "eval"
+        self._native = config.compile and is_eligible
         self._step: Step | None = None  # made with the first minibatch
         self._acting = Acting(
             "ppo policy",
@@ -68,6 +70,33 @@ class TorchSteps:
             others={},
             native=self._native,
         )
+
+    def begin(self, rollout: tuple[int, int], further: Mapping[str, Tensor]) -> None:
+        """Let the gradient and acting be compiled while the first rollout is collected.
+
+        Args:
+            rollout: (T, N).
+            further: columns beside `COLUMNS`, (T * N, ...).
+        """
+        if self._step is not None:
+            return
+        count, dtype = math.prod(rollout), self.parameters.values.dtype
+        observation_dim = next(self.actor.features.parameters()).shape[1]
+        data = {name: torch.zeros(count, dtype=dtype) for name in COLUMNS}
+        data |= {name: torch.zeros(count, observation_dim, dtype=dtype) for name in COLUMNS[:2]}
+        noise = np.zeros((rollout[1], self.actor.noise_dim), self.config.precision)
+        seen = np.zeros((rollout[1], observation_dim), self.config.precision)
+        is_choice = isinstance(self.actor, CategoricalActor)
+        action = (
+            data["old_value"].long()
+            if is_choice
+            else torch.zeros(count, noise.shape[1], dtype=dtype)
+        )
+        batch = round(self.config.batch_size * self.share)
+        columns = {name: (data | {"action": action} | dict(further))[name] for name in self.columns}
+        self._step = self._make_step(columns, torch.zeros(batch, dtype=torch.int64))
+        self._step.begin()
+        self._acting.begin(seen, noise)
 
     def act(
         self,

@@ -29,7 +29,7 @@ from agents.replay_batch import BLOCK, ReplayBatch
 from agents.replay_networks import rectified
 from agents.tally import Tally
 from helpers.errors import CheckpointError
-from helpers.memory_files import export_memory, load_memories, memory_id
+from helpers.memory_files import export_as_set, load_memories
 from helpers.seeding import Streams
 from helpers.shards import Shard
 from helpers.trackers.tracking import NOISE, Tracking
@@ -86,7 +86,8 @@ class ReplayLearner:
         self.generator = torch.Generator().manual_seed(streams.integer("initialisation"))
         self.parameters = FlatParameters(self.make_modules())
         workers.broadcast_(self.parameters.values)
-        self._native = config.compile and self.torch_dtype == torch.float32
+        is_eligible = self.torch_dtype == torch.float32 and config.task != "eval"
+        self._native = config.compile and is_eligible
         self.optimizers = self.make_optimizers()
         self.kept = self.make_kept()
         self.observations = ObservationNormalizer(self.observation_dim, dtype=self.dtype)
@@ -102,7 +103,7 @@ class ReplayLearner:
             gamma=config.gamma,
             priority_exponent=config.priority_exponent,
             folder=Path(config.memory_folder) if config.memory_folder else None,
-            on_full=self._export if config.memory_export else None,
+            on_full=partial(export_as_set, config, workers.rank) if config.memory_export else None,
             workers_here=workers.size,
         )
         self._may_import = bool(config.memory_import) and config.task == "train"
@@ -118,7 +119,10 @@ class ReplayLearner:
         )
         self.tally = Tally.of(self)
         self.tensors = self._make_tensors()
-        self._steps: dict[str, Step] = {}
+        self._steps = {
+            name: Step(f"{config.algo} {name} gradient", piece, self.tensors, native=self._native)
+            for name, piece in self.gradients().items()
+        }
         self._acting = Acting(
             f"{config.algo} policy",
             self.choose,
@@ -152,6 +156,10 @@ class ReplayLearner:
 
     def make_kept(self) -> dict[str, Tensor]:
         """`kept`, as it begins."""
+        raise NotImplementedError
+
+    def gradients(self) -> dict[str, Piece]:
+        """What writes this worker's share of a gradient into `{name}.gradients`, by the optimizer's name."""
         raise NotImplementedError
 
     def choose(
@@ -251,28 +259,22 @@ class ReplayLearner:
     def descend(
         self,
         name: str,
-        gradient: Piece,
         step_sizes: Mapping[str, float],
         *,
         sums: Sequence[str] = (),
     ) -> None:
-        """An optimizer's step along a gradient that all workers share; collective.
+        """An optimizer's step along its gradient, which all workers share; collective.
 
         Args:
-            name: the optimizer's.
-            gradient: writes this worker's share into `{name}.gradients`; compiled where that is wanted.
+            name: the optimizer's, one of `gradients`.
             step_sizes: by segment, at the start of the training.
             sums: further tensors that the workers sum.
         """
-        if name not in self._steps:
-            label = f"{self.config.algo} {name} gradient"
-            self._steps[name] = Step(label, gradient, self.tensors, native=self._native)
         self._steps[name]()
         for each in (f"{name}.gradients", *sums):
             self.workers.sum_(self.tensors[each])
         sizes = {segment: size * self._step_scale for segment, size in step_sizes.items()}
-        clip_norm = self.config.clip_norm
-        self.optimizers[name].step_(sizes, clip_norm=clip_norm, want_norm=False)
+        self.optimizers[name].step_(sizes, clip_norm=self.config.clip_norm, want_norm=False)
 
     @property
     def _step_scale(self) -> float:
@@ -282,6 +284,16 @@ class ReplayLearner:
 
     # Making
 
+    def begin(self) -> None:
+        """Let be compiled what training needs, while the memory warms up."""
+        for step in self._steps.values():
+            step.begin()
+        seen, noise = (
+            np.zeros((len(self.environments), size), dtype=self.dtype)
+            for size in (self.observation_dim, self.exploration_dim())
+        )
+        self._acting.begin(seen, self.exploration(noise))
+
     def perceptron(self, inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
         """A perceptron as configured, drawn from `generator`."""
         form = {"generator": self.generator, "dtype": self.torch_dtype}
@@ -289,8 +301,7 @@ class ReplayLearner:
 
     def adam(self, *segments: str, beta1: float = 0.9) -> FlatAdam:
         """Adam for neighbouring segments."""
-        form = {"beta1": beta1, "epsilon": 1e-8, "native": self._native}
-        return FlatAdam(self.parameters, segments, **form)
+        return FlatAdam(self.parameters, segments, beta1=beta1, epsilon=1e-8, native=self._native)
 
     def _make_tensors(self) -> dict[str, Tensor]:
         dtype = self.torch_dtype
@@ -304,16 +315,6 @@ class ReplayLearner:
         return tensors | self.tally.tensors | self.batch.tensors | self.kept
 
     # Export and import
-
-    def _export(self, memory: ReplayMemory) -> None:
-        config = self.config
-        run = config.uuid or f"{config.algo}.{config.env_id}.seed{config.seed:02d}"
-        export_memory(
-            memory.columns(),
-            Path(config.memory_export_directory),
-            format_=config.memory_export_format,
-            id_=memory_id(run, self.workers.rank),
-        )
 
     def _import(self) -> None:
         """Begin with what was exported; a run that goes on has it in its checkpoint."""

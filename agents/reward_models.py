@@ -38,6 +38,9 @@ class RewardModel(Protocol):
 
     updates: int  # gradient steps so far
 
+    def begin(self, count: int) -> None:
+        """Let be compiled what training needs; `count` transitions are rewarded at a time."""
+
     def prepare(self) -> None:
         """Learn what needs no policy; collective, before the first rollout is learnt from."""
 
@@ -174,6 +177,13 @@ class AdversarialReward:
             "gate": torch.ones(1, dtype=self.dtype),
         }
         return tensors | self.batch.tensors | self.tally.tensors
+
+    def begin(self, count: int) -> None:
+        """Gradient, PURL's risk, and the reward of `count` transitions."""
+        for name, step in self._steps.items():
+            if name == "gradient" or self.config.use_purl:
+                step.begin()
+        self._scorer.begin(count)
 
     def prepare(self) -> None:
         """Nothing is known of the policy yet."""

@@ -47,6 +47,12 @@ class Scorer:
         }
         self._forms: dict[int, tuple[dict[str, Tensor], Step]] = {}
 
+    def begin(self, count: int) -> None:
+        """Let be compiled what is to be asked of `count` transitions."""
+        if count not in self._forms:
+            self._forms[count] = self._form(count)
+        self._forms[count][1].begin()
+
     def __call__(self, transitions: Transitions, log_prob: LogProb | None) -> np.ndarray:
         """Rewards, a new array of the transitions' leading shape.
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from agents import losses
+from agents.compiled import Piece
 from agents.flat import FlatAdam
 from agents.replay import ReplayLearner
 from agents.replay_networks import Critics, SquashedGaussianActor, Temperature
@@ -82,12 +83,16 @@ class SAC(ReplayLearner):
 
     # Learning
 
+    def gradients(self) -> dict[str, Piece]:
+        """Of the critics, and of policy and temperature."""
+        return {"critic": self._critic_gradient, "policy": self._policy_gradient}
+
     def gradient_step(self) -> None:
         """Critics, then policy and temperature under these, then the slow critics; collective."""
         config = self.config
-        self.descend("critic", self._critic_gradient, {"critic": config.q_lr})
+        self.descend("critic", {"critic": config.q_lr})
         step_sizes = {"policy": config.p_lr, "temperature": config.temperature_lr}
-        self.descend("policy", self._policy_gradient, step_sizes)
+        self.descend("policy", step_sizes)
         fast = self.parameters.values[self.optimizers["critic"].where]
         self.kept["slow"].lerp_(fast, config.polyak)
 

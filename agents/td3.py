@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from agents import losses
+from agents.compiled import Piece
 from agents.flat import FlatAdam
 from agents.replay import ReplayLearner
 from agents.replay_networks import Critics, DeterministicActor
@@ -74,12 +75,16 @@ class TD3(ReplayLearner):
 
     # Learning
 
+    def gradients(self) -> dict[str, Piece]:
+        """Of the critics and of the policy."""
+        return {"critic": self._critic_gradient, "policy": self._policy_gradient}
+
     def gradient_step(self) -> None:
         """The critics; every `policy_delay` updates also the policy and all slow networks."""
         config = self.config
-        self.descend("critic", self._critic_gradient, {"critic": config.q_lr})
+        self.descend("critic", {"critic": config.q_lr})
         if (self.updates + 1) % config.policy_delay == 0:
-            self.descend("policy", self._policy_gradient, {"policy": config.p_lr})
+            self.descend("policy", {"policy": config.p_lr})
             self.kept["slow"].lerp_(self.parameters.values, config.polyak)
 
     def _critic_gradient(self, t: Tensors) -> None:

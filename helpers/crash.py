@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
-from helpers.errors import BUG, UserError
+from helpers.errors import BUG, Stopped, UserError
 from helpers.workers import Workers
 
 _INTERRUPTED = 130  # what a shell gives for Ctrl-C
@@ -96,6 +96,8 @@ def _reported(error: BaseException, workers: Workers, folder: Path | None) -> tu
     """
     if isinstance(error, KeyboardInterrupt):
         return _INTERRUPTED, "milozero: Interrupted.\n  remedy: The same command starts again."
+    if isinstance(error, Stopped):
+        return error.exit_code, f"milozero: {error.problem}\n  remedy: {error.remedy}"
     trace = "".join(traceback.format_exception(error))
     kept = _keep(trace, workers, folder)
     if isinstance(error, UserError):

@@ -45,6 +45,7 @@ class Deadline:
 
     Attributes:
         end: seconds since 1970 when everything must be over; infinite without a limit.
+        noted: the stop signal that came last, 0 before any.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Deadline:
         self._saves: deque[float] = deque(maxlen=_RECENT)
         self._saving = 0.0  # seconds of saves since the last call
         self._only_first = True
-        self._signal = 0
+        self.noted = 0
         self._process = os.getpid()
         self._reason: str | None = None
 
@@ -125,7 +126,7 @@ class Deadline:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        self._signal = number
+        self.noted = number
 
     def _note_iteration(self) -> None:
         now = self._clock()
@@ -137,8 +138,8 @@ class Deadline:
         self._iterations.append(seconds)
 
     def _code(self) -> int:
-        if self._signal:
-            return _SIGNAL + self._signal
+        if self.noted:
+            return _SIGNAL + self.noted
         if self._workers.is_root and self._stop_file is not None and self._stop_file.exists():
             return _STOP_FILE
         return _TIME_LIMIT if self.end - self._clock() < self._needed() else _GO_ON
@@ -161,6 +162,18 @@ class Deadline:
                 self._stop_file,
                 error.strerror,
             )
+
+
+def noted_signal() -> str | None:
+    """The stop signal that this process was sent and a `Deadline` has noted, as "TERM"; None: none yet.
+
+    For what must not wait until the iteration's end.
+    """
+    for number in STOP_SIGNALS:
+        taker = getattr(signal.getsignal(number), "__self__", None)
+        if isinstance(taker, Deadline) and taker.noted:
+            return signal.Signals(taker.noted).name.removeprefix("SIG")
+    return None
 
 
 def _end(started: float, execution_time: float | None, environment: Mapping[str, str]) -> float:

@@ -53,6 +53,16 @@ class StorageError(UserError):
     exit_code = STORAGE
 
 
+class Stopped(UserError):
+    """A signal to stop that came where a run cannot be saved: it goes on from its last checkpoint."""
+
+    exit_code = STOPPED_EARLY
+
+    def after(self, iteration: int) -> Stopped:
+        """The same, with the iteration that the run goes on after."""
+        return Stopped(self.problem, f"The same command goes on after iteration {iteration}.")
+
+
 class LaunchError(UserError):
     """Workers that were started wrongly: singletons, another MPI, too few processes."""
 

@@ -90,6 +90,7 @@ class ExperimentInitializer:
         is_new: whether the folder held no run before; else the run goes on.
         streams: every random number of the run.
         warnings: one line each, on every worker alike.
+        choices: by name, the routes that this worker took before (helpers/choices.py).
     """
 
     def __init__(self, config: RunConfig, workers: Workers, *, argv: Sequence[str] = ()) -> None:
@@ -114,6 +115,38 @@ class ExperimentInitializer:
         self.is_new: bool = outcome["is_new"]
         self.streams = Streams(config.seed)
         self.warnings: tuple[str, ...] = tuple(outcome["warnings"])
+        self._workers = workers
+        self._choices: list[dict[str, str]] = outcome["choices"]
+        self.choices = dict(_of_worker(self._choices, workers.rank))
+
+    def keep_choices(self, made: Mapping[str, str]) -> None:
+        """Let the capsule tell which routes each worker takes, so that the run goes on by them; collective."""
+        found = self._workers.gather_json(dict(made))
+        if found is None or found == self._choices or not any(found):
+            return
+        path = self.folder / CAPSULE_FILE
+        try:
+            capsule = json.loads(path.read_text(encoding="utf-8")) | {"choices": found}
+            write_atomically(path, json.dumps(capsule, indent=1) + "\n")
+        except (OSError, ValueError) as error:
+            raise StorageError(
+                f"{path} cannot be written: {error}.",
+                "Free space or mend permissions there, or choose another --runs_dir.",
+            ) from error
+        self._choices = found
+
+
+def choices_of(folder: Path, rank: int) -> dict[str, str]:
+    """The routes that a worker of a run takes, by name (helpers/choices.py); none where it has not told them."""
+    try:
+        capsule = json.loads((folder / CAPSULE_FILE).read_text(encoding="utf-8"))
+        return dict(_of_worker(capsule.get("choices", []), rank))
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def _of_worker(choices: Sequence[Mapping[str, str]], rank: int) -> Mapping[str, str]:
+    return choices[rank] if rank < len(choices) else {}
 
 
 def _opened_or_refused(config: RunConfig, world_size: int, argv: Sequence[str]) -> dict[str, Any]:
@@ -137,12 +170,14 @@ def _opened_or_refused(config: RunConfig, world_size: int, argv: Sequence[str]) 
             "problem": f"The run folder {folder} cannot be written: {error.strerror or error}.",
             "remedy": "Free space or mend permissions there, or choose another --runs_dir.",
         }
+    choices = [choices_of(folder, rank) for rank in range(world_size)]
     return {
         "name": name,
         "folder": str(folder),
         "is_new": is_new,
         "warnings": warnings,
         "kept": kept,
+        "choices": choices,
     }
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -63,6 +63,17 @@ class MemoryColumns(Mapping[str, np.ndarray]):
 def memory_id(run: str, rank: int) -> str:
     """The hexadecimal id of a worker's memory: the same when the run goes on, in the order of ranks."""
     return f"0x{hashlib.sha256(run.encode()).hexdigest()[:8]}{rank:04x}"
+
+
+def export_as_set(config: Any, rank: int, memory: Any) -> None:
+    """`export_memory` of the replay memory of worker `rank`, as the run's configuration says."""
+    run = config.uuid or f"{config.algo}.{config.env_id}.seed{config.seed:02d}"
+    export_memory(
+        memory.columns(),
+        Path(config.memory_export_directory),
+        format_=config.memory_export_format,
+        id_=memory_id(run, rank),
+    )
 
 
 def export_memory(columns: Columns, directory: Path, *, format_: str, id_: str) -> Path:

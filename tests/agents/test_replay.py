@@ -78,6 +78,8 @@ def test_compiled_steps_are_torch_s(algo, kind):
         )
         for compile in (False, True)
     ]
+    for step in agents[1]._steps.values():
+        step.begin()  # side by side
     for i in range(2):
         rollout = random_rollout(agents[0], SPACES[kind], iteration=i)
         for agent in agents:

@@ -15,7 +15,7 @@ from agents.configs import SCHEMA, PPOConfig
 from helpers import capsule, compilers, processor
 from helpers.capsule import code_state, redacted, short_commit
 from helpers.errors import ConfigurationError, StorageError, UserError
-from helpers.experiment import ExperimentInitializer, group_of, run_name
+from helpers.experiment import ExperimentInitializer, choices_of, group_of, run_name
 from helpers.run_config import UUID_PATTERN
 
 GIT = [
@@ -40,6 +40,9 @@ class StandInWorkers:
         if self.is_root:
             self.line.append(json.dumps(value))
         return json.loads(self.line[-1])
+
+    def gather_json(self, value):
+        return [value] * self.size if self.is_root else None
 
 
 def config_in(folder: Path, **settings) -> PPOConfig:
@@ -372,3 +375,24 @@ def test_a_start_before_processors_were_noted_is_no_other(tmp_path):
 def processor_words():
     now = capsule.native_code()
     return f"{now['processor']} with {now['instruction_set']}, compiler {now['compiler']}"
+
+
+def test_the_capsule_keeps_the_routes_of_each_worker_and_gives_them_back(tmp_path):
+    config = config_in(tmp_path, num_envs=8)
+    line = []
+    root = ExperimentInitializer(config, StandInWorkers(0, 2, line))
+    path = root.folder / "capsule.json"
+    before = path.read_bytes()
+    root.keep_choices({})
+    assert root.choices == {} and path.read_bytes() == before
+    made = {"sac policy": "native", "sac critic gradient": "torch"}
+    root.keep_choices(made)
+    capsule = json.loads(path.read_text())
+    assert capsule.pop("choices") == [made, made] and capsule == json.loads(before)
+    written = path.stat().st_mtime_ns
+    root.keep_choices(made)  # nothing new: nothing is written
+    assert path.stat().st_mtime_ns == written
+    for rank in range(2):
+        again = ExperimentInitializer(config, StandInWorkers(rank, 2, line))
+        assert again.choices == made == choices_of(again.folder, rank)
+    assert choices_of(again.folder, 2) == {} == choices_of(tmp_path, 0)

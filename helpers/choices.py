@@ -1,0 +1,77 @@
+"""Which route this process takes where there are two for the same result: native code, or torch.
+
+Their results differ in the last bits. So a run keeps its choices (capsule.json), and a resumed one obeys them
+instead of measuring again; what was measured on a kind of machine is kept there, beside the native code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+NATIVE, TORCH = "native", "torch"
+_obeyed: dict[str, str] = {}
+_made: dict[str, str] = {}
+
+
+def obey(choices: Mapping[str, str]) -> None:
+    """From now on `choose` gives these, by name, without asking."""
+    _obeyed.clear()
+    _obeyed.update(choices)
+
+
+def obeyed(name: str) -> str | None:
+    """What `choose` would give without asking; None: it would ask."""
+    return _obeyed.get(name)
+
+
+def choose(name: str, measure: Callable[[], str]) -> str:
+    """`NATIVE` or `TORCH`: what the run began with, else what `measure` says; noted in `made`."""
+    choice = _obeyed.get(name) or measure()
+    _made[name] = choice
+    return choice
+
+
+def made() -> dict[str, str]:
+    """All choices of this process, by name, and those that it would obey."""
+    return dict(sorted((_obeyed | _made).items()))
+
+
+def kept(path: Path, measure: Callable[[], str]) -> str:
+    """What `measure` said on this kind of machine the first time; asks and keeps it if it never did.
+
+    Of several processes that ask at once all are given the same answer. Where nothing can be written,
+    it is asked each time.
+
+    Args:
+        path: a file in the cache folder, whose name tells what is measured and on what.
+        measure: gives `NATIVE` or `TORCH`.
+    """
+    found = _read(path)
+    if found is not None:
+        return found
+    choice = measure()
+    own = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        own.write_text(json.dumps({"choice": choice}) + "\n", encoding="utf-8")
+        try:
+            os.link(own, path)  # fails where it exists: of two at once, one is first
+        except FileExistsError:
+            found = _read(path)
+            if found is None:  # damaged
+                own.replace(path)
+            choice = found or choice
+        own.unlink(missing_ok=True)
+    except OSError:
+        pass
+    return choice
+
+
+def _read(path: Path) -> str | None:
+    try:
+        choice = json.loads(path.read_text(encoding="utf-8"))["choice"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return choice if choice in (NATIVE, TORCH) else None
