@@ -214,9 +214,8 @@ class Orchestrator:
         self.workers, self.checkpoints, self.deadline = workers, checkpoints, deadline
         self.tracker, self.progress, self.elapsed = tracker, progress, elapsed
         self.policies, self.before_save = policies, before_save
-        self.steps_per_iteration = (
-            agent.rollout_len * config.num_envs or 1
-        ) * agent.rollouts_per_iteration
+        steps = agent.rollout_len * config.num_envs or 1
+        self.steps_per_iteration = steps * agent.rollouts_per_iteration
         self.num_iterations = math.ceil(config.num_timesteps / self.steps_per_iteration)
         self.iteration = self.saved = 0
         self.best_return: float | None = None

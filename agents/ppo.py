@@ -106,8 +106,8 @@ class PPO:
 
     def make_steps(self, parts: dict[str, Any]) -> NativeSteps | TorchSteps:
         """What takes the gradient steps: C where it can be had."""
-        nets, share = (self.actor, self.critic), self.local_share
-        in_torch = TorchSteps(*nets, loss=self.loss, share=share, **parts)
+        nets = (self.actor, self.critic)
+        in_torch = TorchSteps(*nets, loss=self.loss, share=self.local_share, **parts)
         return native_steps(*nets, in_torch=in_torch, **parts) or in_torch
 
     def begin(self) -> None:
@@ -134,20 +134,19 @@ class PPO:
     def log_prob(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Log-probabilities (B,) of actions (B, ...), unclipped, in raw observations (B, obs_dim)."""
         with torch.no_grad():
-            found, _ = self.actor.log_prob_and_entropy(
-                torch.from_numpy(self._policy_input(observations)),
-                torch.from_numpy(actions),
-            )
-        log_probs: np.ndarray = found.numpy()
-        return log_probs
+            inputs = torch.from_numpy(self._policy_input(observations))
+            found, _ = self.actor.log_prob_and_entropy(inputs, torch.from_numpy(actions))
+        return np.asarray(found.numpy())
 
     def _policy_input(self, observations: np.ndarray) -> np.ndarray:
-        observations = np.asarray(observations, dtype=self.dtype)
-        return self.observations(observations) if self.config.p_batch_norm else observations
+        return self._input(observations, self.config.p_batch_norm)
 
     def _value_input(self, observations: np.ndarray) -> np.ndarray:
+        return self._input(observations, self.config.v_batch_norm)
+
+    def _input(self, observations: np.ndarray, is_standardised: bool) -> np.ndarray:
         observations = np.asarray(observations, dtype=self.dtype)
-        return self.observations(observations) if self.config.v_batch_norm else observations
+        return self.observations(observations) if is_standardised else observations
 
     # Learning
 
@@ -157,8 +156,7 @@ class PPO:
         reward: RewardFunction = environment_reward,
     ) -> Metrics:
         """Several epochs of clipped policy gradient and value regression; collective."""
-        config = self.config
-        rewards = np.ascontiguousarray(reward(rollout), dtype=self.dtype)
+        config, rewards = self.config, np.ascontiguousarray(reward(rollout), dtype=self.dtype)
         step_sizes = self.step_sizes.begin(self.iteration)
         policy_input = torch.from_numpy(self._policy_input(rollout.observations)).flatten(0, 1)
         data = {
@@ -191,7 +189,8 @@ class PPO:
 
         estimate = evaluate()
         if isinstance(self.steps, NativeSteps) and not self.steps.is_checked:
-            self.steps = checked(self.steps, Trial.of(data | estimate, orders, rollout, normalizer=self._of_policy))
+            trial = Trial.of(data | estimate, orders, rollout, normalizer=self._of_policy)
+            self.steps = checked(self.steps, trial)
             estimate = evaluate()
         fit = self._fit(estimate)
         step_metrics: list[Tensor] = []
@@ -284,16 +283,9 @@ class PPO:
             value_clip=config.value_clip,
         )
         loss = policy_loss + config.baseline_scale * value_loss - config.p_ent_reg_scale * entropy
-        metrics = torch.stack(
-            [
-                policy_loss.detach(),
-                value_loss.detach(),
-                entropy.detach(),
-                policy_metrics["approx_kl"],
-                policy_metrics["clip_fraction"],
-            ],
-        )
-        return loss, metrics
+        terms = [policy_loss.detach(), value_loss.detach(), entropy.detach()]
+        metrics = [*terms, policy_metrics["approx_kl"], policy_metrics["clip_fraction"]]
+        return loss, torch.stack(metrics)
 
     # Reporting
 

@@ -1,4 +1,4 @@
-"""Whether PPO's C kernel computes what the code in torch says, and is the faster one; asked at a process's first update.
+"""Whether PPO's C kernel computes what the code in torch says, and is the faster one; asked before its first step.
 
 Who changes PPO changes it in torch (agents/ppo.py, losses.py, networks.py, flat.py), of which the kernel knows nothing.
 So the kernel is compared with torch before it takes a step, and left out where they differ.
@@ -20,11 +20,16 @@ from agents.flat import TRIAL_RATE, agree
 from agents.normalizer import ObservationNormalizer
 from agents.ppo_native import NativeSteps
 from agents.ppo_torch import TorchSteps
+from helpers import choices
+from helpers.choices import NATIVE, TORCH
 
 _log = logging.getLogger(__name__)
 SPREAD = 0.3  # of what is added to old log-probabilities and values: a first minibatch alone clips nothing
 TAKES = 4
-ENDS, SEEN = 0.2, 64  # share of the steps that end an episode, of either kind; observations acted on
+ENDS, SEEN = (
+    0.2,
+    64,
+)  # share of the steps that end an episode, of either kind; observations acted on
 STEP_SIZES = {"policy": TRIAL_RATE, "value": TRIAL_RATE}
 METRICS = ("policy loss", "value loss", "entropy", "approximate KL", "clip fraction")
 
@@ -80,7 +85,8 @@ def checked(native: NativeSteps, trial: Trial) -> NativeSteps | TorchSteps:
     eager = native.in_torch
     assert eager is not None
     found = differing(native, eager, trial)
-    verdict = np.array([bool(found), is_slower(native, eager, trial)], dtype=np.int64)
+    route = choices.choose("ppo steps in C", lambda: _measured(native, eager, trial))
+    verdict = np.array([bool(found), route == TORCH], dtype=np.int64)
     native.workers.max_(verdict)
     native.is_checked = True
     if not verdict.any():
@@ -101,12 +107,17 @@ def differing(native: NativeSteps, eager: TorchSteps, trial: Trial) -> str | Non
 def is_slower(native: NativeSteps, eager: TorchSteps, trial: Trial) -> bool:
     """Whether the kernel's gradient takes more processor time than eager torch's; the best of a few takes each."""
     best = [float("inf")] * 2
+    routes: tuple[NativeSteps | TorchSteps, ...] = (native, eager)
     for _ in range(TAKES):
-        for i, route in enumerate((native, eager)):
+        for i, route in enumerate(routes):
             started = time.thread_time()
             route.gradient(trial.data, trial.index)
             best[i] = min(best[i], time.thread_time() - started)
     return best[0] > best[1]
+
+
+def _measured(native: NativeSteps, eager: TorchSteps, trial: Trial) -> str:
+    return TORCH if is_slower(native, eager, trial) else NATIVE
 
 
 def _pairs(

@@ -1,8 +1,8 @@
 """What the learners that replay have in common: collecting, counting, saving; not what they learn.
 
 Every count is of global environment steps. A minibatch takes equally many samples of each environment, by streams of
-its own: W workers, each with the memory of its environments, draw what one would.
-Shapes: N environments of this worker, B the global minibatch, b this worker's part of it, A action dimensions.
+its own: W workers, each with the memory of its environments, draw what one would. Shapes: N environments of this
+worker, B the global minibatch, b this worker's part of it, A action dimensions.
 """
 
 from __future__ import annotations
@@ -238,8 +238,8 @@ class ReplayLearner:
             self.observations.update(np.concatenate(self._recent), workers=self.workers)
             self._recent.clear()
             self._show_moments()
-        filled = {"memory/filled": self.memory.filled / self.memory.rows}
-        return filled | self.tally.means(self.updates)
+        filled = self.memory.filled / self.memory.rows
+        return {"memory/filled": filled} | self.tally.means(self.updates)
 
     def samples_of(self, t: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The minibatch as networks take it: standardised observations, actions in [-1, 1]."""
@@ -296,8 +296,8 @@ class ReplayLearner:
 
     def perceptron(self, inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
         """A perceptron as configured, drawn from `generator`."""
-        form = {"generator": self.generator, "dtype": self.torch_dtype}
-        return rectified(inputs, hidden, outputs, layer_norm=self.config.layer_norm, **form)
+        form = {"layer_norm": self.config.layer_norm, "dtype": self.torch_dtype}
+        return rectified(inputs, hidden, outputs, generator=self.generator, **form)
 
     def adam(self, *segments: str, beta1: float = 0.9) -> FlatAdam:
         """Adam for neighbouring segments."""
@@ -318,10 +318,9 @@ class ReplayLearner:
 
     def _import(self) -> None:
         """Begin with what was exported; a run that goes on has it in its checkpoint."""
-        self._may_import = False
+        self._may_import, mine = False, self.environments
         columns = load_memories(self.config.memory_import, num_envs=self.config.num_envs)
-        mine = slice(self.environments.start, self.environments.stop)
-        self.memory.fill_from(columns, environments=mine)
+        self.memory.fill_from(columns, environments=slice(mine.start, mine.stop))
 
     # Saving
 

@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 from agents.base import Transitions  # noqa: E402
 from agents.memory import ReplayMemory  # noqa: E402
 from helpers.checkpoints import Checkpoints  # noqa: E402
-from helpers.manifests import read_manifest
+from helpers.manifests import read_manifest  # noqa: E402
 from helpers.memory_files import export_memory, load_memories, memory_id  # noqa: E402
 from helpers.room import shown  # noqa: E402
 from helpers.workers import Workers  # noqa: E402
@@ -102,6 +102,11 @@ def measured(name: str, action: Callable[[], Any], size: Callable[[], int] | Non
 
 
 LINES: list[str] = []
+
+
+def bytes_under(folder: Path) -> int:
+    """Of all files."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def bytes_written(checkpoint: Path, before: Path | None = None) -> int:

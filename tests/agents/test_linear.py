@@ -13,7 +13,6 @@ from helpers.native import build
 from helpers.processor import levels
 
 
-
 @pytest.fixture(autouse=True)
 def ours():
     with own_products():

@@ -16,7 +16,7 @@ SETTINGS = {"value_clip": 0.2, "p_ent_reg_scale": 0.01, "clip_norm": 0.5}
 
 def first_update(kind="continuous", **settings):
     agent = small_agent(small_config(**SETTINGS | settings), SPACES[kind])
-    assert isinstance(agent.steps, NativeSteps)
+    assert isinstance(agent.steps, NativeSteps) and agent.steps.in_torch is not None
     agent.steps.in_torch._native = False  # what is compiled is tested elsewhere
     agent.update(random_rollout(agent, SPACES[kind]))
     return agent
@@ -50,7 +50,13 @@ def scaled(function: Callable) -> Callable:
 
 LOSSES = {
     "continuous": ["gae", "ppo_clip_loss", "value_loss", "gaussian_log_prob", "gaussian_entropy"],
-    "discrete": ["gae", "ppo_clip_loss", "value_loss", "categorical_log_prob", "categorical_entropy"],
+    "discrete": [
+        "gae",
+        "ppo_clip_loss",
+        "value_loss",
+        "categorical_log_prob",
+        "categorical_entropy",
+    ],
 }
 
 
@@ -142,5 +148,3 @@ def test_what_asking_costs():
     agent.steps.is_checked = False
     agent.update(rollout)
     assert time.thread_time() - started < 0.5
-
-
