@@ -17,7 +17,8 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from benchmarks.speed_rows import OtherRowsError, Row, Rows, Watch, identity  # 
 from helpers.durable import write_atomically  # noqa: E402
 from helpers.errors import ConfigurationError  # noqa: E402
 
-NATIVE, TORCH = "native", "torch"
+NATIVE, TORCH, MKL = "native", "torch", "native but for torch's products"
 TAKES, TAKE_SECONDS = 15, 0.05
 ROUNDS_OF_PEAK = 500_000
 STEPS = 6  # of one call at least: the policies of TD3 and CrossQ come every second and third
@@ -153,8 +154,25 @@ def compare(step: Step, takes: int) -> dict[str, dict[str, float]]:
         NATIVE: native,
         TORCH: native_steps.make(step.kind, step.algo, step.batch_size, compile_=False),
     }
-    operations = native_steps.operations(step.batch_size) if step.kind == "ppo" else None
-    return interleaved(ways, takes, operations)
+    if step.kind == "ppo":
+        return interleaved(ways, takes, native_steps.operations(step.batch_size))
+    with without_own_products():
+        ways[MKL] = native_steps.make(step.kind, step.algo, step.batch_size, compile_=True)
+        ways[MKL](STEPS)
+    return interleaved(ways, takes)
+
+
+@contextmanager
+def without_own_products() -> Iterator[None]:
+    """What is compiled within takes torch's matrix products, MKL's."""
+    from agents import linear
+
+    kernel = linear.kernel
+    linear.kernel = lambda: None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        linear.kernel = kernel
 
 
 def interleaved(
@@ -257,10 +275,11 @@ def page(rows: Sequence[Row], identity: Mapping[str, Any]) -> str:
         "",
         "Made by `python benchmarks/speed_native.py`: processor time of one gradient step on one core, microseconds, "
         "the least of interleaved takes (their median); torch is eager, `--no-compile`, in the same process. Bar: "
-        "native is nowhere slower. All kinds: [speed.md](speed.md).",
+        "native is nowhere slower. The last figure is native code whose matrix products are torch's (MKL) in place "
+        "of agents/kernels/linear.c. All kinds: [speed.md](speed.md).",
         "",
-        "| step | minibatch | native, us | torch, us | torch over native | | what is in it |",
-        "|---|---|---|---|---|---|---|",
+        "| step | minibatch | native, us | torch, us | torch over native | | with torch's products | what is in it |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     by = {(row["work"], row["contestant"]): row for row in rows}
     steps = {each.name: each for each in STEPS_MEASURED}
@@ -270,10 +289,10 @@ def page(rows: Sequence[Row], identity: Mapping[str, Any]) -> str:
             for way in (NATIVE, TORCH)
         ]
         verdict = "met" if ratio >= 1.0 else "missed"
-        step = steps[name]
-        lines.append(
-            f"| {name} | {step.batch_size} | {' | '.join(cells)} | {ratio:.2f} | {verdict} | {step.says} |",
-        )
+        step, other = steps[name], by.get((name, MKL))
+        slower = f"{other['least_us'] / by[name, NATIVE]['least_us']:.2f} x" if other else ""
+        cells += [f"{ratio:.2f}", verdict, slower, step.says]
+        lines.append(f"| {name} | {step.batch_size} | {' | '.join(cells)} |")
     for name, way in by:
         if way == NATIVE and "gflops" in by[name, way]:
             mine, theirs = by[name, NATIVE], by[name, TORCH]

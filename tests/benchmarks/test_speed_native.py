@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from benchmarks import linear, native_steps, products, speed_native
-from benchmarks.speed_native import NATIVE, STEPS_MEASURED, TORCH, compare, interleaved, ratios
+from benchmarks.speed_native import MKL, NATIVE, STEPS_MEASURED, TORCH, compare, interleaved, ratios
 from helpers.native import build
 from tests.benchmarks.test_speed import IDENTITY
 
@@ -59,10 +59,11 @@ def test_a_page_says_where_native_is_slower() -> None:
     rows[0] |= {"gflops": 60.0, "peak_gflops": 240.0}
     rows[1] |= {"gflops": 2.4, "peak_gflops": 240.0}
     rows += [row("SAC", NATIVE, 3000.0), row("SAC", TORCH, 2400.0)]
+    rows += [row("SAC", MKL, 3600.0)]
     assert ratios(rows) == {"PPO": 25.0, "SAC": 0.8}
     text = speed_native.page(rows, copy.deepcopy(IDENTITY))
-    assert "| PPO | 64 | 20.0 (21.0) | 500.0 (501.0) | 25.00 | met |" in text
-    assert "| SAC | 256 | 3,000.0 (3,001.0) | 2,400.0 (2,401.0) | 0.80 | missed |" in text
+    assert "| PPO | 64 | 20.0 (21.0) | 500.0 (501.0) | 25.00 | met |  |" in text
+    assert "| SAC | 256 | 3,000.0 (3,001.0) | 2,400.0 (2,401.0) | 0.80 | missed | 1.20 x |" in text
     assert "native 60.0 GFLOP/s, 0.25 of this core's peak of 240" in text
 
 
