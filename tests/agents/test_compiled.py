@@ -218,10 +218,9 @@ def loads(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
     def put(function):
-        def begun(graph, tensors, library):
+        def begun(trace, tensors, library):
             library.write_bytes(b"")
 
-        monkeypatch.setattr(JOBS, "prepare", lambda: None)
         monkeypatch.setattr(JOBS, "begin", begun)
         monkeypatch.setattr(compiled, "_loaded", lambda library: (function, ""))
         step = Step("adder", adder, {"x": torch.zeros(3)}, native=True)
