@@ -10,6 +10,8 @@ import torch
 from agents import compile_jobs, compile_piece
 from agents.compile_jobs import Jobs
 
+GRAPH = torch.fx.GraphModule({}, torch.fx.Graph())
+
 
 @pytest.fixture
 def child(monkeypatch, tmp_path, caplog):
@@ -46,7 +48,7 @@ MAKE = 'pathlib.Path(job["library"]).write_text("")\n'
 
 def compiled(tmp_path):
     jobs, library = Jobs(), tmp_path / "piece-1.so"
-    jobs.begin(lambda: None, [], library)
+    jobs.begin(lambda: GRAPH, [], library)
     try:
         return jobs.wait(library)
     finally:
@@ -106,7 +108,12 @@ def test_what_another_worker_has_compiled_is_neither_traced_nor_compiled(child, 
     library, traced = tmp_path / "piece-1.so", []
     workers = Jobs(), Jobs()
     for jobs in workers:
-        jobs.begin(lambda jobs=jobs: traced.append(jobs), [], library)
+
+        def trace(jobs=jobs):
+            traced.append(jobs)
+            return GRAPH
+
+        jobs.begin(trace, [], library)
     assert [jobs.wait(library) for jobs in reversed(workers)] == ["", ""]
     assert traced == [workers[0]] and len(starts) == 1
     for jobs in workers:
@@ -117,8 +124,8 @@ def test_what_another_worker_has_given_up_is_taken_over(child, tmp_path):
     child("time.sleep(60)", MAKE + "time.sleep(60)")
     library = tmp_path / "piece-1.so"
     first, second = Jobs(), Jobs()
-    first.begin(lambda: None, [], library)
-    second.begin(lambda: None, [], library)
+    first.begin(lambda: GRAPH, [], library)
+    second.begin(lambda: GRAPH, [], library)
     first.close()
     assert second.wait(library) == ""
     second.close()
