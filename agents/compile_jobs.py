@@ -1,13 +1,14 @@
 """What a worker has compiled for it: told to a child process (compile_piece.py), gone on without, waited for.
 
-Workers of one machine share: all ask for all of their pieces, whoever takes the lock of one compiles it, and the
-others find its library. So the pieces spread over the workers.
+Workers of one machine share: whoever takes the lock of a piece traces it and has it compiled, the others go on to the
+next one, and find the library in the end. So the pieces spread over the workers.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import json
 import logging
 import math
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -45,14 +46,20 @@ class Job:
     """A piece that is to be compiled.
 
     Attributes:
-        program: the exported graph, in a folder of this process.
         library: what it becomes.
+        trace: gives its graph.
+        tensors: of its inputs' forms.
+        lock: held where this worker has it compiled.
+        program: the exported graph, in a folder of this process.
         error: why it did not.
         tries: how often it was asked for.
     """
 
-    program: Path
     library: Path
+    trace: Callable[[], torch.fx.GraphModule]
+    tensors: Sequence[Tensor]
+    lock: IO[str] | None = None
+    program: Path | None = None
     error: str = ""
     tries: int = 0
 
@@ -84,11 +91,21 @@ class Jobs:
         self._unread = b""
         self._process = 0
 
-    def prepare(self) -> None:
-        """Let the child come up, which takes seconds, while a graph is traced.
+    def begin(
+        self,
+        trace: Callable[[], torch.fx.GraphModule],
+        tensors: Sequence[Tensor],
+        library: Path,
+    ) -> None:
+        """Let a graph be compiled into a library, which must not be there yet.
+
+        Args:
+            trace: gives the graph; called where no other worker has it compiled.
+            tensors: the graph's inputs, or others of their forms.
+            library: to be made.
 
         Raises:
-            OSError: there is no compiler, or no room for files.
+            OSError, RuntimeError, ...: it cannot be exported or written, or there is no compiler.
         """
         compiler = os.environ.get("CXX") or "g++"
         if shutil.which(compiler) is None:
@@ -101,34 +118,28 @@ class Jobs:
         if all(job.is_done for job in self._batch):
             self._batch.clear()
             self._told, self._started = 0, time.monotonic()
-        if self._child is None:
-            self._start()
-
-    def begin(self, graph: torch.fx.GraphModule, tensors: Sequence[Tensor], library: Path) -> None:
-        """Let a graph be compiled into a library, which must not be there yet; after `prepare`.
-
-        Raises:
-            OSError, RuntimeError, ...: it cannot be exported or written.
-        """
-        assert self._folder is not None
-        program = self._folder / f"{library.stem}.program.pt2"
-        torch.export.save(torch.export.export(graph, tuple(tensors)), program)
-        job = self._jobs[library] = Job(program, library)
+        job = Job(library, trace, tensors)
+        self._claim(job)
+        self._jobs[library] = job
         self._batch.append(job)
-        self._ask_for(job)
 
     def wait(self, library: Path) -> str:
         """Wait until a library is there; why it never will be, or "".
 
         Raises:
             Stopped: a signal to stop has come, and compiling is over.
+            OSError, RuntimeError, ...: of `begin`, where the worker that had it compiled has given up.
         """
         job = self._jobs.get(library)
         while job is not None and not job.library.exists():
             self._hear()
+            if job.lock is None:
+                self._claim(job)
             if job.error and job.tries >= TRIES:
                 break
             if job.error:
+                if all(each.error or each.is_done for each in self._batch):
+                    self._stop_child()  # a fresh one
                 self._ask_for(job)
             if stop := noted_signal():
                 self.close()
@@ -144,7 +155,9 @@ class Jobs:
             seconds = time.monotonic() - self._started
             if done and self._told:
                 _log.info("compiled %s in %.0f s", _steps(done), seconds)
-            self._end_child()
+            self._end()
+        if job is not None:  # let go of what belongs to an agent
+            job.trace, job.tensors = _no_graph, ()
         return "" if job is None or job.library.exists() else job.error
 
     def announce(self) -> None:
@@ -163,10 +176,10 @@ class Jobs:
     def close(self) -> None:
         """End the child and what it has begun. What is not finished is not there."""
         if os.getpid() == self._process:  # not in a fork of this process
-            self._end_child()
+            self._end()
             self._jobs.clear()
 
-    def _end_child(self) -> None:
+    def _stop_child(self) -> None:
         child, self._child = self._child, None
         if child is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -175,11 +188,36 @@ class Jobs:
             for pipe in (child.jobs, child.answers):
                 with contextlib.suppress(OSError):
                     pipe.close()
+
+    def _end(self) -> None:
+        self._stop_child()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+        for job in self._batch:
+            if job.lock is not None:
+                job.lock.close()
         self._batch.clear()
         self._told = 0
+
+    def _claim(self, job: Job) -> None:
+        """Have it compiled, unless another worker has."""
+        assert self._folder is not None
+        lock = _locked(job.library)
+        if lock is None:
+            return
+        try:
+            if not job.library.exists():
+                if self._child is None:
+                    self._start()  # comes up while the graph is traced
+                job.program = self._folder / f"{job.library.stem}.program.pt2"
+                exported = torch.export.export(job.trace(), tuple(job.tensors))
+                torch.export.save(exported, job.program)
+                self._ask_for(job)
+                job.lock = lock
+        finally:
+            if job.lock is None:
+                lock.close()
 
     def _ask_for(self, job: Job) -> None:
         job.error, job.tries = "", job.tries + 1
@@ -261,6 +299,21 @@ class Jobs:
         """Seconds for so many pieces, with the other workers of a machine beside this one."""
         cores = len(os.sched_getaffinity(0))
         return START_SECONDS + math.ceil(count / cores) * kept_seconds(cache_folder())
+
+
+def _locked(library: Path) -> IO[str] | None:
+    """A file that is locked as long as it is open; None: another process has this library compiled."""
+    lock = library.with_suffix(".lock").open("w", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
+
+
+def _no_graph() -> torch.fx.GraphModule:
+    raise RuntimeError("this library was compiled already, and is gone")
 
 
 def at_once() -> int:

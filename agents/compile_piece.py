@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import json
 import os
 import select
@@ -21,7 +20,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from helpers.deadline import STOP_SIGNALS
 from helpers.durable import write_atomically
@@ -76,13 +75,12 @@ class _Work:
                 _report(self.running.pop(process))
 
     def begin(self) -> None:
-        """Let the next ones be compiled, but for those that another worker compiles just now."""
+        """Let the next ones be compiled."""
         for job in list(self.queue):
             if Path(job["library"]).exists():
                 _report(job)
-            elif len(self.running) < self.at_once and (lock := _locked(job)) is not None:
-                with lock:
-                    self.running[_fork(job)] = job
+            elif len(self.running) < self.at_once:
+                self.running[_fork(job)] = job
             else:
                 continue
             self.queue.remove(job)
@@ -105,17 +103,6 @@ def _import_torch() -> None:
 
     torch.set_num_threads(1)
     from agents import linear  # noqa: F401  # the operations that it defines
-
-
-def _locked(job: Job) -> IO[str] | None:
-    """A file that is locked as long as it, or a fork's, is open; None: another process compiles this."""
-    lock = Path(job["library"]).with_suffix(".lock").open("w", encoding="utf-8")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock
 
 
 def _errors_of(job: Job) -> Path:

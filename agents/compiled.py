@@ -14,6 +14,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from agents.compile_jobs import JOBS
 from agents.linear import own_products
 from helpers import choices
 from helpers.choices import NATIVE, TORCH
+from helpers.errors import Stopped
 from helpers.native import cache_folder
 from helpers.processor import instruction_set, machine
 
@@ -105,7 +107,7 @@ class Step:
             return self._eager
         native, trouble = None, self._trouble
         if self._library is not None:
-            trouble = JOBS.wait(self._library)
+            trouble = self._waited(self._library)
             if not trouble:
                 native, trouble = _loaded(self._library)
         if native is not None and self._library is not None:
@@ -117,6 +119,14 @@ class Step:
         )
         choices.choose(self.name, lambda: TORCH)
         return self._eager
+
+    def _waited(self, library: Path) -> str:
+        try:
+            return JOBS.wait(library)
+        except Stopped:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, torch goes on, slower
+            return _told(error)
 
     def _chosen(self, native: Run, library: Path) -> Run:
         """Native code, if it does what torch does and is not slower."""
@@ -156,14 +166,17 @@ def _begun(name: str, function: Run, tensors: list[Tensor]) -> Path:
     library = cache_folder() / f"{name.split()[0]}-{key_of(function, tensors)}.so"
     library.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not library.exists():
-        JOBS.prepare()
-        from torch.fx.experimental.proxy_tensor import make_fx  # imports Inductor, for seconds
-
-        examples = [tensor.clone() for tensor in tensors]
-        with _one_thread(), own_products():
-            graph = make_fx(lambda *given: function(list(given)))(*examples)
-        JOBS.begin(graph, tensors, library)
+        JOBS.begin(partial(_traced, function, tensors), tensors, library)
     return library
+
+
+def _traced(function: Run, tensors: Sequence[Tensor]) -> torch.fx.GraphModule:
+    from torch.fx.experimental.proxy_tensor import make_fx  # imports Inductor, for seconds
+
+    examples = [tensor.clone() for tensor in tensors]
+    with _one_thread(), own_products():
+        graph: torch.fx.GraphModule = make_fx(lambda *given: function(list(given)))(*examples)
+    return graph
 
 
 def key_of(function: Run, tensors: Sequence[Tensor]) -> str:

@@ -10,6 +10,8 @@ import torch
 from agents import compile_jobs, compile_piece
 from agents.compile_jobs import Jobs
 
+GRAPH = torch.fx.GraphModule({}, torch.fx.Graph())
+
 
 @pytest.fixture
 def child(monkeypatch, tmp_path, caplog):
@@ -46,8 +48,7 @@ MAKE = 'pathlib.Path(job["library"]).write_text("")\n'
 
 def compiled(tmp_path):
     jobs, library = Jobs(), tmp_path / "piece-1.so"
-    jobs.prepare()
-    jobs.begin(None, [], library)
+    jobs.begin(lambda: GRAPH, [], library)
     try:
         return jobs.wait(library)
     finally:
@@ -63,8 +64,7 @@ def test_a_step_that_fails_is_tried_once_more(child, tmp_path, caplog):
 
 
 def test_one_that_fails_twice_says_why(child, tmp_path):
-    twice = ANSWER % "a.cpp: error: no" + "job = json.loads(sys.stdin.readline())\n"
-    child(twice + ANSWER % "b.cpp: error: no" + "time.sleep(60)")
+    child(*(ANSWER % f"{name}.cpp: error: no" + "time.sleep(60)" for name in "ab"))
     assert compiled(tmp_path) == "b.cpp: error: no"
 
 
@@ -101,3 +101,31 @@ def test_a_worker_takes_its_share_of_the_cores(size, cores, expected, monkeypatc
     monkeypatch.setattr(compile_jobs, "announced", lambda: told)
     monkeypatch.setattr(compile_jobs.os, "sched_getaffinity", lambda process: range(cores))
     assert compile_jobs.at_once() == expected
+
+
+def test_what_another_worker_has_compiled_is_neither_traced_nor_compiled(child, tmp_path):
+    starts = child("time.sleep(0.2)\n" + MAKE + "time.sleep(60)")
+    library, traced = tmp_path / "piece-1.so", []
+    workers = Jobs(), Jobs()
+    for jobs in workers:
+
+        def trace(jobs=jobs):
+            traced.append(jobs)
+            return GRAPH
+
+        jobs.begin(trace, [], library)
+    assert [jobs.wait(library) for jobs in reversed(workers)] == ["", ""]
+    assert traced == [workers[0]] and len(starts) == 1
+    for jobs in workers:
+        jobs.close()
+
+
+def test_what_another_worker_has_given_up_is_taken_over(child, tmp_path):
+    child("time.sleep(60)", MAKE + "time.sleep(60)")
+    library = tmp_path / "piece-1.so"
+    first, second = Jobs(), Jobs()
+    first.begin(lambda: GRAPH, [], library)
+    second.begin(lambda: GRAPH, [], library)
+    first.close()
+    assert second.wait(library) == ""
+    second.close()

@@ -68,6 +68,7 @@ def test_a_limit_is_no_death(algo, kind, terminated, truncated, value):
     assert metrics[name] == pytest.approx(value, abs=0.1)
 
 
+@pytest.mark.timeout(900)  # compiles, on a machine that may do much else
 @pytest.mark.parametrize(("algo", "kind"), ALL)
 def test_compiled_steps_are_torch_s(algo, kind):
     has_delay = algo in ("td3", "crossq")  # one form is compiled, not two
