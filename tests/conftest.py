@@ -1,10 +1,13 @@
-"""Settings of every test process: one thread, no display, the same random numbers each time."""
+"""Settings of every test process: one thread, no display, the same random numbers each time, limits for this machine."""
 
 import os
 import sys
 from collections.abc import Generator
 
 import pytest
+
+from tests.durations import longest_first
+from tests.patience import patience
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
@@ -16,6 +19,20 @@ def same_numbers() -> None:
     """What a test draws does not depend on the tests before it, nor on the day."""
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two tests run at a time: the longest ones begin, so that none of them is left over at the end."""
+    items.sort(key=longest_first)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """The limit of pyproject.toml is that of a quiet machine."""
+    if item.config.getoption("timeout") is None and item.get_closest_marker("timeout") is None:
+        item.add_marker(pytest.mark.timeout(patience(float(item.config.getini("timeout")))))
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.patience import patience
+
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 120.0  # seconds for anything that takes a few on a quiet machine
+LONGEST = 120.0  # seconds, on a quiet machine, for anything that takes a few there
 
 
 def command(flags: Sequence[str], *, workers: int = 1) -> list[str]:
@@ -30,7 +32,7 @@ def run(flags: Sequence[str], *, workers: int = 1) -> subprocess.CompletedProces
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=patience(LONGEST),
     )
 
 
@@ -82,12 +84,12 @@ def interrupt(process: subprocess.Popen[bytes], how: str) -> int:
             os.kill(pid, signal.SIGKILL)
     else:
         os.kill(ranks(process)[-1], signal.SIGKILL)
-    return process.wait(PATIENCE)
+    return process.wait(patience(LONGEST))
 
 
 def wait_for_rows(folder: Path, count: int, process: subprocess.Popen[bytes]) -> None:
     """Until metrics.jsonl has so many rows, or the process has ended."""
-    limit = time.monotonic() + PATIENCE
+    limit = time.monotonic() + patience(LONGEST)
     while process.poll() is None and time.monotonic() < limit:
         if (folder / "metrics.jsonl").exists() and len(rows(folder)) >= count:
             return

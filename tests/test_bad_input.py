@@ -9,6 +9,7 @@ import pytest
 
 from helpers import errors
 from tests import launch
+from tests.patience import patience
 
 SMALL = {
     "task": "train",
@@ -166,7 +167,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_previous_checkpoint(tmp_path):
         cwd=launch.ROOT,
         capture_output=True,
         text=True,
-        timeout=launch.PATIENCE,
+        timeout=patience(launch.LONGEST),
     )
     assert done.returncode == errors.STORAGE, done.stderr
     assert len(done.stderr.strip().splitlines()) == 2, done.stderr

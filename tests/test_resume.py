@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from tests import launch
+from tests.patience import patience
 
 ITERATIONS = 40
 SLOW_ITERATIONS = 20  # of what learns from a memory
@@ -129,7 +130,7 @@ def test_twenty_random_kills_lose_and_corrupt_nothing(tmp_path):
         input=json.dumps(flags),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=patience(launch.LONGEST),
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
@@ -172,7 +173,7 @@ def test_a_stop_file_stops_and_verify_resume_proves(tmp_path):
     process = launch.start(flags, workers=2)
     launch.wait_for_rows(folder, 9, process)
     (folder / "stop").touch()
-    assert process.wait(launch.PATIENCE) == 75
+    assert process.wait(patience(launch.LONGEST)) == 75
     assert not (folder / "stop").exists()
     verified = launch.run(["--task=verify_resume", f"--model_path={folder}"], workers=2)
     assert verified.returncode == 0, verified.stderr

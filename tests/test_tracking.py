@@ -19,6 +19,7 @@ from helpers.workers import Workers
 from tests import launch
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
 from tests.mpi.tracked import ITERATIONS, SIZES, Recorder, make_loop
+from tests.patience import patience
 from tests.test_resume import iterations_of
 from tests.test_resume import settings as resume_settings
 
@@ -96,7 +97,13 @@ def tracked(folder, workers, *settings):
     out = folder / f"{workers}.json"
     launcher = [MPIEXEC, "-n", str(workers)] if workers > 1 else []
     command = [*launcher, sys.executable, "-m", "tests.mpi.tracked", str(out), *settings]
-    done = subprocess.run(command, cwd=launch.ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command,
+        cwd=launch.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=patience(launch.LONGEST),
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads(out.read_text())
     return dict(result["table"]), [dict(share) for share in result["seen"]]
