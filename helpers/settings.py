@@ -216,7 +216,7 @@ def show(value: Scalar) -> str:
 class Settings(BaseModel):
     """Settings that belong together. Objects are frozen and know no key that is not declared."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), defer_build=True)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -10,11 +10,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
+from tests.nursery import Child, nursery
 from tests.patience import patience
 
+Started = subprocess.Popen[bytes] | Child
 ROOT = Path(__file__).resolve().parents[1]
+AT_START = {name: os.environ.get(name) for name in ("PYTHONPATH", "LD_PRELOAD")}
 LONGEST = 120.0  # seconds, on a quiet machine, for anything that takes a few there
 
 
@@ -25,30 +29,64 @@ def command(flags: Sequence[str], *, workers: int = 1) -> list[str]:
     return [*launcher, sys.executable, "main.py", *flags]
 
 
-def run(flags: Sequence[str], *, workers: int = 1) -> subprocess.CompletedProcess[str]:
-    """To its end, output captured."""
-    return subprocess.run(
-        command(flags, workers=workers),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=patience(LONGEST),
-    )
+def run(
+    flags: Sequence[str],
+    *,
+    workers: int = 1,
+    fresh: bool = False,
+) -> subprocess.CompletedProcess[str]:
+    """To its end, output captured.
+
+    Args:
+        flags: of main.py.
+        workers: more than one are started by mpiexec.
+        fresh: whether one worker is a fresh process too, which imports torch anew: see tests/nursery.py.
+    """
+    if workers > 1 or fresh or _is_another_python():
+        return subprocess.run(
+            command(flags, workers=workers),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=patience(LONGEST),
+        )
+    with TemporaryFile() as out, TemporaryFile() as err:
+        child = nursery().start(flags, stdout=out, stderr=err)
+        try:
+            code = child.wait(patience(LONGEST))
+        except BaseException:
+            child.send_signal(signal.SIGKILL)
+            raise
+        said = []
+        for each in (out, err):
+            each.seek(0)
+            said.append(each.read().decode())
+        return subprocess.CompletedProcess(command(flags), code, *said)
 
 
-def start(flags: Sequence[str], *, workers: int = 1) -> subprocess.Popen[bytes]:
-    """In a process group of its own."""
-    return subprocess.Popen(
-        command(flags, workers=workers),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def start(flags: Sequence[str], *, workers: int = 1, fresh: bool = False) -> Started:
+    """In a process group of its own; arguments as above."""
+    if workers > 1 or fresh or _is_another_python():
+        return subprocess.Popen(
+            command(flags, workers=workers),
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    with open(os.devnull, "wb") as nowhere:
+        return nursery().start(flags, stdout=nowhere, stderr=nowhere)
 
 
-def ranks(process: subprocess.Popen[bytes]) -> list[int]:
+def _is_another_python() -> bool:
+    """Whether the environment now asks for what only a fresh process heeds."""
+    return any(os.environ.get(name) != value for name, value in AT_START.items())
+
+
+def ranks(process: Started) -> list[int]:
     """Process ids of the Python processes below (or, without mpiexec, of) a started command."""
+    if isinstance(process, Child):
+        return [process.pid]
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -75,7 +113,7 @@ def _runs_main(pid: int) -> bool:
     return len(arguments) > 1 and arguments[1] == b"main.py"
 
 
-def interrupt(process: subprocess.Popen[bytes], how: str) -> int:
+def interrupt(process: Started, how: str) -> int:
     """Signal USR1 to the launcher, or kill all, or kill one worker; the exit code."""
     if how == "USR1":
         process.send_signal(signal.SIGUSR1)
@@ -87,7 +125,7 @@ def interrupt(process: subprocess.Popen[bytes], how: str) -> int:
     return process.wait(patience(LONGEST))
 
 
-def wait_for_rows(folder: Path, count: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for_rows(folder: Path, count: int, process: Started) -> None:
     """Until metrics.jsonl has so many rows, or the process has ended."""
     limit = time.monotonic() + patience(LONGEST)
     while process.poll() is None and time.monotonic() < limit:

@@ -32,7 +32,7 @@ def flags(folder, **settings):
 
 def refused(arguments, code, *words, workers=1):
     started = time.monotonic()
-    done = launch.run(arguments, workers=workers)
+    done = launch.run(arguments, workers=workers, fresh=True)
     assert done.returncode == code, done.stderr
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 2, done.stderr
