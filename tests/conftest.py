@@ -22,9 +22,15 @@ def same_numbers() -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two tests run at a time: the longest ones begin, so that none of them is left over at the end."""
-    items.sort(key=longest_first)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several tests run at a time, the longest ones begin."""
+    xdist: dict[str, int] = getattr(config, "workerinput", {})
+    if xdist.get("workercount", 1) > 1:
+        items[:] = longest_first(
+            items,
+            xdist["workercount"],
+            module_of=lambda item: item.path.relative_to(config.rootpath).as_posix(),
+        )
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -1,0 +1,64 @@
+"""A process that is forked for a test does what a fresh one does."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import launch
+from tests.patience import patience
+
+SMALL = {
+    "env_id": "CartPole-v1",
+    "num_envs": 2,
+    "rollout_len": 32,
+    "batch_size": 32,
+    "save_frequency": 1,
+    "eval_frequency": 0,
+    "progress": "none",
+}
+
+
+def flags(folder: Path, name: str, **settings: object) -> list[str]:
+    named = SMALL | {"num_timesteps": 64, "runs_dir": folder, "uuid": f"{name}.seed00"} | settings
+    return [f"--{key}={value}" for key, value in named.items()]
+
+
+def test_it_leaves_what_the_other_leaves(tmp_path: Path) -> None:
+    said = []
+    for name in ("forked", "fresh"):
+        done = launch.run(flags(tmp_path, name), fresh=name == "fresh")
+        assert (done.returncode, done.stderr) == (0, "")
+        said.append(done.stdout.replace(f"{name}.seed00", ""))
+    assert said[0] == said[1] != ""
+    folders = [tmp_path / f"{name}.seed00" for name in ("forked", "fresh")]
+    assert launch.fingerprint(folders[0]) == launch.fingerprint(folders[1])
+    assert launch.rows(folders[0]) == launch.rows(folders[1])
+    files = [sorted(path.name for path in folder.iterdir()) for folder in folders]
+    assert files[0] == files[1]
+
+
+def test_what_it_refuses_and_how_it_fails_come_through(tmp_path: Path) -> None:
+    forked, fresh = (launch.run(["--nonsense=1"], fresh=each) for each in (False, True))
+    assert (forked.returncode, forked.stdout, forked.stderr) == (2, "", fresh.stderr)
+    (tmp_path / "a.seed00").write_text("a file in the way")
+    forked, fresh = (launch.run(flags(tmp_path, "a"), fresh=each) for each in (False, True))
+    assert forked.returncode == fresh.returncode != 0
+    assert forked.stderr == fresh.stderr != ""
+
+
+def test_several_live_at_a_time_and_are_reached_by_signals(tmp_path: Path) -> None:
+    children = []
+    for name in ("one", "two"):
+        children.append(launch.start(flags(tmp_path, name, num_timesteps=10**8)))
+        launch.wait_for_rows(tmp_path / f"{name}.seed00", 2, children[-1])
+    assert [child.poll() for child in children] == [None, None]
+    with pytest.raises(subprocess.TimeoutExpired):
+        children[0].wait(0.01)
+    assert launch.ranks(children[0]) == [children[0].pid] != [children[1].pid]
+    children[1].send_signal(signal.SIGKILL)
+    assert children[1].wait(patience(20)) == -signal.SIGKILL
+    assert launch.interrupt(children[0], "USR1") == 75
