@@ -1,4 +1,4 @@
-"""Settings of every test process: one thread, no display, the same random numbers each time, limits for this machine."""
+"""Settings of every test process: one thread, no display, the same random numbers each time, the limits of time."""
 
 import os
 import sys

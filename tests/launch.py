@@ -18,6 +18,7 @@ from tests.patience import patience
 
 Started = subprocess.Popen[bytes] | Child
 ROOT = Path(__file__).resolve().parents[1]
+STAND_IN = ROOT / "tests" / "rank.py"
 AT_START = {name: os.environ.get(name) for name in ("PYTHONPATH", "LD_PRELOAD")}
 LONGEST = 120.0  # seconds, on a quiet machine, for anything that takes a few there
 
@@ -27,6 +28,12 @@ def command(flags: Sequence[str], *, workers: int = 1) -> list[str]:
     mpiexec = Path(sys.executable).with_name("mpiexec")
     launcher = [str(mpiexec), "-n", str(workers)] if workers > 1 else []
     return [*launcher, sys.executable, "main.py", *flags]
+
+
+def forked(flags: Sequence[str], *, workers: int) -> list[str]:
+    """The same with workers that need not import torch first: see tests/nursery.py."""
+    head = command([], workers=workers)[:-1]
+    return [*head, "-I", "-S", str(STAND_IN), nursery().door, *map(str, flags)]
 
 
 def run(
@@ -40,11 +47,12 @@ def run(
     Args:
         flags: of main.py.
         workers: more than one are started by mpiexec.
-        fresh: whether one worker is a fresh process too, which imports torch anew: see tests/nursery.py.
+        fresh: whether each is a fresh process, which imports torch anew: see tests/nursery.py.
     """
-    if workers > 1 or fresh or _is_another_python():
+    fresh = fresh or _is_another_python()
+    if workers > 1 or fresh:
         return subprocess.run(
-            command(flags, workers=workers),
+            command(flags, workers=workers) if fresh else forked(flags, workers=workers),
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -66,9 +74,10 @@ def run(
 
 def start(flags: Sequence[str], *, workers: int = 1, fresh: bool = False) -> Started:
     """In a process group of its own; arguments as above."""
-    if workers > 1 or fresh or _is_another_python():
+    fresh = fresh or _is_another_python()
+    if workers > 1 or fresh:
         return subprocess.Popen(
-            command(flags, workers=workers),
+            command(flags, workers=workers) if fresh else forked(flags, workers=workers),
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -100,17 +109,21 @@ def ranks(process: Started) -> list[int]:
         ancestor = pid
         while ancestor not in (0, 1, process.pid):
             ancestor = parents.get(ancestor, 0)
-        if ancestor == process.pid and _runs_main(pid):
-            found.append(pid)
+        worker = _worker_of(pid) if ancestor == process.pid else None
+        if worker is not None:
+            found.append(worker)
     return sorted(found)
 
 
-def _runs_main(pid: int) -> bool:
+def _worker_of(pid: int) -> int | None:
+    """The process that runs main.py: this one, or the one that it stands in for; None where there is none."""
     try:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
-        return False
-    return len(arguments) > 1 and arguments[1] == b"main.py"
+        return None
+    if str(STAND_IN).encode() in arguments[:5] and arguments[0] == sys.executable.encode():
+        return nursery().rank_of(pid)
+    return pid if len(arguments) > 1 and arguments[1] == b"main.py" else None
 
 
 def interrupt(process: Started, how: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -27,10 +28,11 @@ def flags(folder: Path, name: str, **settings: object) -> list[str]:
     return [f"--{key}={value}" for key, value in named.items()]
 
 
-def test_it_leaves_what_the_other_leaves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_leaves_what_the_other_leaves(tmp_path: Path, workers: int) -> None:
     said = []
     for name in ("forked", "fresh"):
-        done = launch.run(flags(tmp_path, name), fresh=name == "fresh")
+        done = launch.run(flags(tmp_path, name), workers=workers, fresh=name == "fresh")
         assert (done.returncode, done.stderr) == (0, "")
         said.append(done.stdout.replace(f"{name}.seed00", ""))
     assert said[0] == said[1] != ""
@@ -62,3 +64,26 @@ def test_several_live_at_a_time_and_are_reached_by_signals(tmp_path: Path) -> No
     children[1].send_signal(signal.SIGKILL)
     assert children[1].wait(patience(20)) == -signal.SIGKILL
     assert launch.interrupt(children[0], "USR1") == 75
+
+
+@pytest.mark.parametrize("how", ["USR1", "kill all", "kill one", "kill a stand-in"])
+def test_workers_under_mpiexec_are_reached_and_none_outlives_it(tmp_path: Path, how: str) -> None:
+    process = launch.start(flags(tmp_path, "run", num_timesteps=10**8), workers=2)
+    launch.wait_for_rows(tmp_path / "run.seed00", 2, process)
+    workers = launch.ranks(process)
+    assert len(workers) == 2 and {_parent(pid) for pid in workers} == {
+        launch.nursery()._process.pid
+    }
+    if how == "kill a stand-in":
+        stand_in = next(pid for pid, rank in launch.nursery()._ranks.items() if rank == workers[0])
+        os.kill(stand_in, signal.SIGKILL)
+        code = process.wait(patience(20))
+    else:
+        code = launch.interrupt(process, how)
+    assert code == 75 if how == "USR1" else code != 0
+    ends = [launch.nursery().code_of(pid, patience(10)) for pid in workers]
+    assert ends == [75, 75] if how == "USR1" else None not in ends, "a worker lives"
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -56,8 +56,7 @@ CASES = [  # each environment, each number of workers, each kind of interruption
     ("CartPole-v1", 3, "USR1"),
     ("Cheetah-Run-Feat-v0", 2, "USR1"),
 ]
-
-
+FRESH = [("ppo", "Hopper-v5", 1), ("ppo", "Hopper-v5", 2)]  # whose processes are forked from none
 REPLAY_CASES = [  # every other one here, all in benchmarks/resume.py
     ("sac", "Cheetah-Run-Feat-v0", 2, "USR1"),
     ("sac", "Hopper-v5", 1, "kill all"),
@@ -87,7 +86,7 @@ def iterations_of(algo):
 
 def check_interrupted_run(folder, env_id, workers, how, *, algo="ppo", seed=0):
     """Run undisturbed, run interrupted and continued, compare; how many rows there were by then."""
-    undisturbed, fresh = folder / "undisturbed.seed00", (algo, env_id) == ("ppo", "Hopper-v5")
+    undisturbed, fresh = folder / "undisturbed.seed00", (algo, env_id, workers) in FRESH
     if not undisturbed.exists():
         flags = settings(env_id, folder, undisturbed.name, algo)
         done = launch.run(flags, workers=workers, fresh=fresh)
