@@ -1,4 +1,4 @@
-"""Stands in for a worker that mpiexec starts, and has tests/nursery.py fork it: in 20 ms, where importing takes seconds.
+"""Stands in for a worker that mpiexec starts, and has tests/nursery.py fork it, where importing takes seconds.
 
 usage: mpiexec -n 2 python -I -S tests/rank.py DOOR FLAG ...
 

@@ -72,7 +72,7 @@ def test_workers_under_mpiexec_are_reached_and_none_outlives_it(tmp_path: Path, 
     launch.wait_for_rows(tmp_path / "run.seed00", 2, process)
     workers = launch.ranks(process)
     assert len(workers) == 2 and {_parent(pid) for pid in workers} == {
-        launch.nursery()._process.pid
+        launch.nursery()._process.pid,
     }
     if how == "kill a stand-in":
         stand_in = next(pid for pid, rank in launch.nursery()._ranks.items() if rank == workers[0])
