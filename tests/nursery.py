@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from swarm.children import dying_with_parent
 from tests.rank import send_request
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,12 +95,12 @@ class Nursery:
         door: where tests/rank.py finds it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, door: str) -> None:
         self._socket, theirs = socket.socketpair()
         self._codes: dict[int, int] = {}
         self._ranks: dict[int, int] = {}
         self._read = b""
-        self.door = f"milozero-nursery-{os.getpid()}"
+        self.door = door
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.nursery", str(theirs.fileno()), self.door],
@@ -130,6 +131,11 @@ class Nursery:
             pass
         return self._ranks.get(stand_in)
 
+    def close(self) -> None:
+        """End it, and with it what it started."""
+        self._socket.close()
+        self._process.wait()
+
     def _wait_for(self, word: str) -> dict[str, int]:
         while True:
             said = self._hear(None)
@@ -158,7 +164,7 @@ class Nursery:
 @functools.cache
 def nursery() -> Nursery:
     """That of this process, begun when it is first asked for."""
-    return Nursery()
+    return Nursery(f"milozero-nursery-{os.getpid()}")
 
 
 class _Server:
@@ -169,6 +175,7 @@ class _Server:
         self._door.bind(f"\0{door}")
         self._door.listen()
         self._stand_ins: dict[int, socket.socket] = {}  # by the process id of their worker
+        self._bind_life = dying_with_parent()
         self._bell, self._rings = socket.socketpair()
         for each in (self._bell, self._rings):
             each.setblocking(False)
@@ -236,7 +243,8 @@ class _Server:
                     _say(stand_in, code=code)
 
     def _like_fresh(self, request: dict[str, Any], streams: Sequence[int]) -> list[str]:
-        """Be as a process that was started with this request; its flags."""
+        """Be as a process that was started with this request, but end with the server; its flags."""
+        self._bind_life()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         if "stand_in" not in request:

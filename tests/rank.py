@@ -45,8 +45,8 @@ def main(door: str, flags: list[str]) -> None:
         send_request(channel, request, files)
         with channel.makefile() as answers:
             worker[0] = json.loads(answers.readline())["pid"]
-            for number in early:
-                os.kill(worker[0], number)
+            for each in early:
+                os.kill(worker[0], each)
             code = json.loads(answers.readline())["code"]
     if code < 0:
         if -code != signal.SIGKILL:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from tests import launch
+from tests.nursery import Nursery
 from tests.patience import patience
 
 SMALL = {
@@ -83,6 +85,21 @@ def test_workers_under_mpiexec_are_reached_and_none_outlives_it(tmp_path: Path, 
     assert code == 75 if how == "USR1" else code != 0
     ends = [launch.nursery().code_of(pid, patience(10)) for pid in workers]
     assert ends == [75, 75] if how == "USR1" else None not in ends, "a worker lives"
+
+
+def test_children_end_with_the_nursery(tmp_path: Path) -> None:
+    home = Nursery(door=f"milozero-test-{os.getpid()}")
+    with open(os.devnull, "wb") as nowhere:
+        child = home.start(
+            flags(tmp_path, "run", num_timesteps=10**8),
+            stdout=nowhere,
+            stderr=nowhere,
+        )
+    home.close()
+    limit = time.monotonic() + patience(20)
+    while Path(f"/proc/{child.pid}").exists():
+        assert time.monotonic() < limit, "it goes on by itself"
+        time.sleep(0.02)
 
 
 def _parent(pid: int) -> int:
