@@ -72,7 +72,8 @@ def stop(plan: Plan, runs: Sequence[Run], *, say: Say = print) -> list[str]:
     """Ask runs to save and leave, and take those out of the queue that have not begun.
 
     It asks by files, which every run looks for once an iteration: that reaches any machine, and a run
-    that is still starting. Nothing is requeued or started until somebody resumes it.
+    that is still starting. Nothing is requeued or started until somebody resumes it. What waits is taken
+    out of the queue first: the places of those that leave would let it begin.
 
     Returns:
         The names of those that were under way.
@@ -81,14 +82,14 @@ def stop(plan: Plan, runs: Sequence[Run], *, say: Say = print) -> list[str]:
     asked = [each for each in found.values() if each.state in (*UNDER_WAY, "claimed")]
     for each in asked:
         Ledger(ledger_of(plan, each.run)).ask_to_stop(each.run.name)
-        _touch_stop_file(each.run)
-    for kind, scheduler in schedulers_of(plan).items():
-        theirs = [each for each in asked if each.submission and each.submission.deployment == kind]
-        scheduler.cancel_pending(
-            {each.run.name: [each.submission.token] for each in theirs if each.submission},
-        )
-    for each in asked:
-        _close(plan, each, say)
+    try:
+        for kind, scheduler in schedulers_of(plan).items():
+            scheduler.cancel_pending(_tokens(asked, kind))
+        for each in asked:
+            _close(plan, each, say)
+    finally:  # also where the scheduler does not answer
+        for each in asked:
+            _touch_stop_file(each.run)
     return [each.run.name for each in asked]
 
 
@@ -117,6 +118,12 @@ def resume(
             say(f"{name} failed ({each.reason}): name it to try it again")
     names = [name for name, each in found.items() if each.state in wanted]
     return deploy(plan, only=names, say=say) if names else Deployed()
+
+
+def _tokens(asked: Sequence[Standing], deployment: str) -> dict[str, list[str]]:
+    """Those of the submissions that went one way, by run."""
+    submissions = [each.submission for each in asked if each.submission]
+    return {each.run: [each.token] for each in submissions if each.deployment == deployment}
 
 
 def _touch_stop_file(run: Run) -> None:

@@ -10,12 +10,21 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from helpers.manifests import contents_of
+from tests.nursery import Child, nursery
+from tests.patience import patience
 
+Started = subprocess.Popen[bytes] | Child
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 120.0  # seconds for anything that takes a few on a quiet machine
+STAND_IN = ROOT / "tests" / "rank.py"
+AT_START = {
+    name: os.environ.get(name)
+    for name in ("PYTHONPATH", "LD_PRELOAD", "MILOZERO_MARCH", "CC", "CXX", "PATH")
+}
+LONGEST = 120.0  # seconds, on a quiet machine, for anything that takes a few there
 
 
 def command(flags: Sequence[str], *, workers: int = 1) -> list[str]:
@@ -25,31 +34,73 @@ def command(flags: Sequence[str], *, workers: int = 1) -> list[str]:
     return [*launcher, sys.executable, "main.py", *flags]
 
 
-def run(flags: Sequence[str], *, workers: int = 1) -> subprocess.CompletedProcess[str]:
-    """To its end, output captured."""
-    return subprocess.run(
-        command(flags, workers=workers),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+def forked(flags: Sequence[str], *, workers: int) -> list[str]:
+    """The same with workers that need not import torch first: see tests/nursery.py."""
+    head = command([], workers=workers)[:-1]
+    return [*head, "-I", "-S", str(STAND_IN), nursery().door, *map(str, flags)]
 
 
-def start(flags: Sequence[str], *, workers: int = 1) -> subprocess.Popen[bytes]:
-    """In a process group of its own."""
-    return subprocess.Popen(
-        command(flags, workers=workers),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def run(
+    flags: Sequence[str],
+    *,
+    workers: int = 1,
+    fresh: bool = False,
+) -> subprocess.CompletedProcess[str]:
+    """To its end, output captured.
+
+    Args:
+        flags: of main.py.
+        workers: more than one are started by mpiexec.
+        fresh: whether each is a fresh process, which imports torch anew: see tests/nursery.py.
+    """
+    fresh = fresh or _is_another_python()
+    if workers > 1 or fresh:
+        return subprocess.run(
+            command(flags, workers=workers) if fresh else forked(flags, workers=workers),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=patience(LONGEST),
+        )
+    with TemporaryFile() as out, TemporaryFile() as err:
+        child = nursery().start(flags, stdout=out, stderr=err)
+        try:
+            code = child.wait(patience(LONGEST))
+        except BaseException:
+            child.send_signal(signal.SIGKILL)
+            raise
+        said = []
+        for each in (out, err):
+            each.seek(0)
+            said.append(each.read().decode())
+        return subprocess.CompletedProcess(command(flags), code, *said)
 
 
-def ranks(process: subprocess.Popen[bytes]) -> list[int]:
+def start(flags: Sequence[str], *, workers: int = 1, fresh: bool = False) -> Started:
+    """In a process group of its own; arguments as above."""
+    fresh = fresh or _is_another_python()
+    if workers > 1 or fresh:
+        return subprocess.Popen(
+            command(flags, workers=workers) if fresh else forked(flags, workers=workers),
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    with open(os.devnull, "wb") as nowhere:
+        return nursery().start(flags, stdout=nowhere, stderr=nowhere)
+
+
+def _is_another_python() -> bool:
+    """Whether the environment now asks for what only a fresh process heeds."""
+    return any(os.environ.get(name) != value for name, value in AT_START.items())
+
+
+def ranks(process: Started) -> list[int]:
     """Process ids of the Python processes below (or, without mpiexec, of) a started command."""
-    return [pid for pid in family(process.pid) if _runs_main(pid)]
+    if isinstance(process, Child):
+        return [process.pid]
+    return sorted(filter(None, map(_worker_of, family(process.pid))))
 
 
 def family(oldest: int) -> list[int]:
@@ -72,15 +123,18 @@ def family(oldest: int) -> list[int]:
     return sorted(found)
 
 
-def _runs_main(pid: int) -> bool:
+def _worker_of(pid: int) -> int | None:
+    """The process that runs main.py: this one, or the one that it stands in for; None where there is none."""
     try:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
-        return False
-    return len(arguments) > 1 and arguments[1] == b"main.py"
+        return None
+    if str(STAND_IN).encode() in arguments[:5] and arguments[0] == sys.executable.encode():
+        return nursery().rank_of(pid)
+    return pid if len(arguments) > 1 and arguments[1] == b"main.py" else None
 
 
-def interrupt(process: subprocess.Popen[bytes], how: str) -> int:
+def interrupt(process: Started, how: str) -> int:
     """Signal USR1 to the launcher, or kill all, or kill one worker; the exit code."""
     if how == "USR1":
         process.send_signal(signal.SIGUSR1)
@@ -89,12 +143,12 @@ def interrupt(process: subprocess.Popen[bytes], how: str) -> int:
             os.kill(pid, signal.SIGKILL)
     else:
         os.kill(ranks(process)[-1], signal.SIGKILL)
-    return process.wait(PATIENCE)
+    return process.wait(patience(LONGEST))
 
 
-def wait_for_rows(folder: Path, count: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for_rows(folder: Path, count: int, process: Started) -> None:
     """Until metrics.jsonl has so many rows, or the process has ended."""
-    limit = time.monotonic() + PATIENCE
+    limit = time.monotonic() + patience(LONGEST)
     while process.poll() is None and time.monotonic() < limit:
         if (folder / "metrics.jsonl").exists() and len(rows(folder)) >= count:
             return

@@ -9,6 +9,7 @@ import pytest
 
 from helpers import errors
 from tests import launch
+from tests.patience import patience
 
 SMALL = {
     "task": "train",
@@ -31,7 +32,7 @@ def flags(folder, **settings):
 
 def refused(arguments, code, *words, workers=1):
     started = time.monotonic()
-    done = launch.run(arguments, workers=workers)
+    done = launch.run(arguments, workers=workers, fresh=True)
     assert done.returncode == code, done.stderr
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 2, done.stderr
@@ -173,7 +174,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_previous_checkpoint(tmp_path):
         cwd=launch.ROOT,
         capture_output=True,
         text=True,
-        timeout=launch.PATIENCE,
+        timeout=patience(launch.LONGEST),
     )
     assert done.returncode == errors.STORAGE, done.stderr
     assert len(done.stderr.strip().splitlines()) == 2, done.stderr

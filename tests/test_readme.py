@@ -14,6 +14,7 @@ import pytest
 from agents.configs import SCHEMA
 from helpers import errors
 from helpers.launch import mpiexec
+from tests.patience import patience
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -100,7 +101,7 @@ def test_the_commands_run_one_after_another(tmp_path: Path) -> None:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=patience(120),
         )
         assert done.returncode == errors.DONE, f"{line}\n{done.stdout}\n{done.stderr}"
     assert (tmp_path / "data/runs/some_name.seed02/metrics.jsonl").exists()

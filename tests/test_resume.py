@@ -15,9 +15,10 @@ import pytest
 from helpers.manifests import contents_of, read_manifest
 from helpers.shards import packs
 from tests import launch
+from tests.patience import patience
 
 ITERATIONS = 40
-SLOW_ITERATIONS = 20  # of what learns from a memory
+SLOW_ITERATIONS = 12  # of what learns from a memory
 SETTINGS = {
     "task": "train",
     "num_envs": 6,
@@ -36,9 +37,9 @@ REPLAY = {
     "num_timesteps": 96 * SLOW_ITERATIONS,
     "rollout_len": 12,
     "steps_per_iteration": 96,
-    "warm_up": 200,
+    "warm_up": 120,
     "updates_per_step": 0.25,
-    "mem_size": 600,  # a third of what is collected
+    "mem_size": 384,  # a third of what is collected
     "q_perception_stack": "mlp_16",
     "compile": "false",
 }
@@ -47,8 +48,8 @@ ALGORITHMS = {
     "sac": REPLAY | {"algo": "sac", "batch_norm_all": "true"},
     "td3": REPLAY | {"algo": "td3", "n_step": 3},
     "ddpg": REPLAY | {"algo": "ddpg"},
-    "crossq": REPLAY | {"algo": "crossq", "renorm_warm_up": 200},
-    "dqn": REPLAY | {"algo": "dqn", "priority_exponent": 0.6, "slow_period": 500},
+    "crossq": REPLAY | {"algo": "crossq", "renorm_warm_up": 100},
+    "dqn": REPLAY | {"algo": "dqn", "priority_exponent": 0.6, "slow_period": 300},
 }
 CASES = [  # each environment, each number of workers, each kind of interruption; all in benchmarks/resume.py
     ("Hopper-v5", 1, "USR1"),
@@ -58,8 +59,7 @@ CASES = [  # each environment, each number of workers, each kind of interruption
     ("CartPole-v1", 3, "USR1"),
     ("Cheetah-Run-Feat-v0", 2, "USR1"),
 ]
-
-
+FRESH = [("ppo", "Hopper-v5", 1), ("ppo", "Hopper-v5", 2)]  # whose processes are forked from none
 REPLAY_CASES = [  # every other one here, all in benchmarks/resume.py
     ("sac", "Cheetah-Run-Feat-v0", 2, "USR1"),
     ("sac", "Hopper-v5", 1, "kill all"),
@@ -89,21 +89,22 @@ def iterations_of(algo):
 
 def check_interrupted_run(folder, env_id, workers, how, *, algo="ppo", seed=0):
     """Run undisturbed, run interrupted and continued, compare; how many rows there were by then."""
-    undisturbed = folder / "undisturbed.seed00"
+    undisturbed, fresh = folder / "undisturbed.seed00", (algo, env_id, workers) in FRESH
     if not undisturbed.exists():
-        done = launch.run(settings(env_id, folder, undisturbed.name, algo), workers=workers)
+        flags = settings(env_id, folder, undisturbed.name, algo)
+        done = launch.run(flags, workers=workers, fresh=fresh)
         assert done.returncode == 0, done.stderr
     iterations = iterations_of(algo)
     name = f"{how.replace(' ', '_')}_{seed}.seed00"
     flags, interrupted = settings(env_id, folder, name, algo), folder / name
-    process = launch.start(flags, workers=workers)
+    process = launch.start(flags, workers=workers, fresh=fresh)
     instant = random.Random(f"{algo} {env_id} {workers} {name}").randrange(2, iterations * 5 // 8)
     launch.wait_for_rows(interrupted, instant, process)
     code = launch.interrupt(process, how)
     assert code == 75 if how == "USR1" else code != 0
     before = launch.rows(interrupted)
     assert 0 < len(before) < iterations
-    done = launch.run(flags, workers=workers)
+    done = launch.run(flags, workers=workers, fresh=fresh)
     assert done.returncode == 0, done.stderr
     assert launch.fingerprint(interrupted) == launch.fingerprint(undisturbed)
     assert launch.rows(interrupted) == launch.rows(undisturbed)
@@ -150,7 +151,7 @@ def test_twenty_random_kills_lose_and_corrupt_nothing(tmp_path):
         input=json.dumps(flags),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=patience(launch.LONGEST),
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
@@ -193,7 +194,7 @@ def test_a_stop_file_stops_and_verify_resume_proves(tmp_path):
     process = launch.start(flags, workers=2)
     launch.wait_for_rows(folder, 9, process)
     (folder / "stop").touch()
-    assert process.wait(launch.PATIENCE) == 75
+    assert process.wait(patience(launch.LONGEST)) == 75
     assert not (folder / "stop").exists()
     verified = launch.run(["--task=verify_resume", f"--model_path={folder}"], workers=2)
     assert verified.returncode == 0, verified.stderr
@@ -215,10 +216,10 @@ def test_a_stop_file_stops_and_verify_resume_proves(tmp_path):
 
 def test_the_time_limit_stops_in_time_and_the_run_goes_on(tmp_path):
     flags = settings("CartPole-v1", tmp_path, "late.seed00", num_timesteps=960_000)
-    late = launch.run([*flags, "--execution_time=0-00:00:04"])
+    late = launch.run([*flags, "--execution_time=0-00:00:04"], fresh=True)
     assert late.returncode == 75, late.stderr
     assert "time limit" in late.stdout
     rows = len(launch.rows(tmp_path / "late.seed00"))
-    more = launch.run([*flags, "--execution_time=5"])
+    more = launch.run([*flags, "--execution_time=5"], fresh=True)
     assert more.returncode == 75, more.stderr
     assert len(launch.rows(tmp_path / "late.seed00")) > rows

@@ -4,8 +4,6 @@ import copy
 import json
 import random
 import re
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -18,11 +16,12 @@ from helpers.trackers.tracking import NOISE
 from helpers.workers import Workers
 from tests import launch
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
+from tests.mpi.start import run as run_workers
 from tests.mpi.tracked import ITERATIONS, SIZES, Recorder, make_loop
 from tests.test_resume import iterations_of
 from tests.test_resume import settings as resume_settings
 
-MPIEXEC = str(launch.Path(sys.executable).with_name("mpiexec"))
+ALGORITHMS = ["sac", "td3", "ddpg", "crossq", "dqn", "ppo"]
 
 
 def ranged(name):
@@ -91,15 +90,18 @@ def test_a_run_writes_exactly_the_metrics_of_the_table(tmp_path, name):
 # Values
 
 
-def tracked(folder, workers, *settings):
-    """(what was written by step, what the losses saw by step and worker)."""
-    out = folder / f"{workers}.json"
-    launcher = [MPIEXEC, "-n", str(workers)] if workers > 1 else []
-    command = [*launcher, sys.executable, "-m", "tests.mpi.tracked", str(out), *settings]
-    done = subprocess.run(command, cwd=launch.ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(out.read_text())
-    return dict(result["table"]), [dict(share) for share in result["seen"]]
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory):
+    """(what was written by step, what the losses saw by step and worker), by algorithm and number of workers."""
+    made, folder = {}, tmp_path_factory.mktemp("tracked")
+    for workers in (1, 2):
+        ended = run_workers(workers, "tracked.py", folder, *ALGORITHMS)
+        assert ended.returncode == 0, ended.stderr
+        for algo in ALGORITHMS:
+            result = json.loads((folder / f"{algo}.json").read_text())
+            shares = [dict(share) for share in result["seen"]]
+            made[algo, workers] = dict(result["table"]), shares
+    return made
 
 
 def figures(values):
@@ -178,10 +180,10 @@ def check_noise(table, due):
         )
 
 
-@pytest.mark.parametrize("algo", ["sac", "td3", "ddpg", "crossq", "dqn", "ppo"])
-def test_values_are_over_all_steps_environments_updates_and_workers(tmp_path, algo):
-    alone, _ = tracked(tmp_path, 1, f"algo={algo}")
-    table, shares = tracked(tmp_path, 2, f"algo={algo}")
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_values_are_over_all_steps_environments_updates_and_workers(tracked, algo):
+    alone, _ = tracked[algo, 1]
+    table, shares = tracked[algo, 2]
     assert len(shares) == 2
     due = check_loop(table, rollout=64 if algo == "ppo" else 8)
     if algo != "ppo":

@@ -9,7 +9,8 @@ import pytest
 from tests import launch
 from tests.standins.wandb_server import WandbServer
 
-PATH = "stand_in/project/wandb_end.seed01"
+ENTITY = f"stand_in_{os.getpid()}"  # tests run side by side, and all fetch into data/wandb
+PATH = f"{ENTITY}/project/wandb_end.seed01"
 
 
 @pytest.fixture()
@@ -21,7 +22,7 @@ def server(monkeypatch, tmp_path):
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
         yield server
-    shutil.rmtree(launch.ROOT / "data" / "wandb" / "stand_in", ignore_errors=True)
+    shutil.rmtree(launch.ROOT / "data" / "wandb" / ENTITY, ignore_errors=True)
 
 
 def train(folder, *others, workers=2):
@@ -31,7 +32,7 @@ def train(folder, *others, workers=2):
         "--seed=1",
         "--uuid=wandb_end.seed01",
         f"--runs_dir={folder}",
-        "--wandb_entity=stand_in",
+        f"--wandb_entity={ENTITY}",
         "--wandb_project=project",
         "--num_envs=4",
         "--rollout_len=64",
@@ -69,7 +70,7 @@ def test_a_run_is_tracked_and_evaluated_from_its_wandb_path(server, tmp_path):
 
 
 def test_an_unknown_run_is_refused_in_two_lines(server):
-    done = launch.run(["--task=eval", "--wandb_run_path=stand_in/project/nobody"])
+    done = launch.run(["--task=eval", f"--wandb_run_path={ENTITY}/project/nobody"])
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 2, done.stderr
     assert "nobody" in done.stderr

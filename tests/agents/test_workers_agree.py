@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.patience import patience
+
 ROOT = Path(__file__).resolve().parents[2]
 MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))
 SCRIPT = ["-m", "tests.mpi.worlds"]
@@ -61,7 +63,8 @@ def learnt(tmp_path_factory):
             cases.write_text(json.dumps([CASES[i][:2] for i in chosen]))
             launcher = [MPIEXEC, "-n", str(workers)] if workers > 1 else []
             command = [*launcher, sys.executable, *SCRIPT, str(folder), str(cases)]
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+            limit = patience(240)
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit)
             assert done.returncode == 0, done.stderr
             made[workers] = {i: np.load(folder / f"{n}.npy") for n, i in enumerate(chosen)}
         return made[workers]

@@ -19,6 +19,7 @@ from helpers.deadline import JOB_END, STOP_SIGNALS, Deadline
 from helpers.errors import ConfigurationError
 from helpers.workers import Workers
 from tests.mpi.start import start
+from tests.patience import patience
 
 needs_mpi = pytest.mark.skipif(
     importlib.util.find_spec("mpi4py") is None,
@@ -198,13 +199,17 @@ def test_hang_up_stays_ignored_under_nohup(clock: Clock) -> None:
 @pytest.mark.usefixtures("handlers")
 def test_a_forked_child_dies_of_its_signals() -> None:
     Deadline(workers=Workers.solo()).install_signal_handlers()
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        time.sleep(30)
+        os.write(writing, b"!")
+        time.sleep(600)
         os._exit(0)
-    time.sleep(0.05)
+    assert os.read(reading, 1) == b"!"  # Python forgets a signal that comes while it still forks
     os.kill(child, signal.SIGTERM)
     _, status = os.waitpid(child, 0)
+    os.close(reading)
+    os.close(writing)
     assert os.WTERMSIG(status) == signal.SIGTERM
 
 
@@ -238,7 +243,7 @@ def test_the_word_of_another_worker_decides(clock: Clock, tmp_path: Path) -> Non
 
 def wait_for_workers(folder: Path, size: int) -> list[int]:
     """The process ids of the workers, once all are in their loop."""
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + patience(30)
     while not all((folder / f"pid_{rank}").exists() for rank in range(size)):
         assert time.monotonic() < limit, "the workers did not begin"
         time.sleep(0.01)
@@ -248,7 +253,7 @@ def wait_for_workers(folder: Path, size: int) -> list[int]:
 
 def ending(workers: subprocess.Popen[str], size: int) -> str:
     """The iteration and the reason, which all workers have in common."""
-    out, err = workers.communicate(timeout=30)
+    out, err = workers.communicate(timeout=patience(30))
     assert (workers.returncode, err) == (75, "")
     said = [line for line in out.splitlines() if not line.startswith("[mpiexec@")]
     assert len(said) == size and len(set(said)) == 1

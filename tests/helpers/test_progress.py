@@ -13,6 +13,7 @@ import pytest
 
 from helpers import progress
 from helpers.progress import Progress, Standing, live_line, plain_line
+from tests.patience import patience
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -328,5 +329,5 @@ def test_a_program_outlasts_whoever_read_its_words(tmp_path):
     assert process.stdout is not None and process.stderr is not None
     assert process.stdout.readline() == b"0\n"
     process.stdout.close()
-    assert (process.wait(30), process.stderr.read()) == (0, b"")
+    assert (process.wait(patience(30)), process.stderr.read()) == (0, b"")
     assert (tmp_path / "end").read_text() == "reached"

@@ -17,7 +17,7 @@ def main() -> None:
     workers = Workers.connect()
     deadline = Deadline(
         workers=workers,
-        execution_time=float(sys.argv[2]) if len(sys.argv) > 2 else 60.0,
+        execution_time=float(sys.argv[2]) if len(sys.argv) > 2 else 600.0,
         stop_file=folder / "stop",
     )
     deadline.install_signal_handlers()

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from helpers.launch import mpiexec
+from tests.patience import patience
 
 ROOT = Path(__file__).resolve().parents[2]
 _ANNOUNCEMENTS = ("PMI", "OMPI_", "HYDI_", "MPI_LOCAL", "SLURM_")  # of what runs the tests
@@ -43,10 +44,9 @@ def run(
     num_workers: int,
     script: str,
     *arguments: object,
-    timeout: float = 60.0,
     **more: str,
 ) -> subprocess.CompletedProcess[str]:
-    """The workers after their end; they are killed after `timeout` seconds."""
+    """The workers after their end; they are killed where they take minutes."""
     return subprocess.run(
         command(num_workers, script, *arguments),
         env=clean_environment(**more),
@@ -54,6 +54,6 @@ def run(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=patience(60),
         check=False,
     )

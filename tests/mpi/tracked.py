@@ -1,9 +1,10 @@
 """Run alone or under mpiexec: what a loop with known rewards and episodes writes of skrl's metrics.
 
-usage: tracked.py OUT.json [key=value ...]
+usage: tracked.py FOLDER ALGORITHM ...
 
-Environment i (of all workers) pays c - 10 i in step c of an episode, which ends after i + 2 steps. The root saves the
-values by step, and beside them, of all workers, the critics' values and targets as the losses saw them.
+Environment i (of all workers) pays c - 10 i in step c of an episode, which ends after i + 2 steps. The root saves in
+FOLDER/ALGORITHM.json the values by step, and beside them, of all workers, the critics' values and targets as the
+losses saw them.
 """
 
 from __future__ import annotations
@@ -98,18 +99,20 @@ def watch_losses(seen: list[list[Any]]) -> None:
     losses.critics_loss, losses.huber_loss = watched_critics, watched_huber
 
 
-def main() -> None:
-    out, *settings = sys.argv[1:]
-    workers, recorder = Workers.connect(), Recorder()
-    given = dict(setting.split("=") for setting in settings)
+def iterated(
+    algo: str,
+    workers: Workers,
+    recorder: Recorder,
+    seen: list[list[Any]],
+) -> dict[int, list[Any]]:
+    """What the losses saw until each write, by step."""
     sizes = SIZES
-    if given.get("algo", "ppo") == "ppo":
+    if algo == "ppo":
         sizes = {k: SIZES[k] for k in ("precision", "tensorboard", "write_interval", "batch_size")}
-    loop = make_loop(small_config(**sizes | given), workers, recorder)
-    seen: list[list[Any]] = []
-    watch_losses(seen)
+    loop = make_loop(small_config(algo, **sizes), workers, recorder)
     windows: dict[int, list[Any]] = {}
     write = loop.tracking.write
+    seen.clear()
 
     def noted_write(step: int) -> None:
         windows[step] = list(seen)
@@ -119,9 +122,21 @@ def main() -> None:
     loop.tracking.write = noted_write
     for _ in range(ITERATIONS):
         loop.do_iteration()
-    shares = workers.gather_json(list(windows.items()))
-    if shares is not None:
-        Path(out).write_text(json.dumps({"table": list(recorder.table.items()), "seen": shares}))
+    return windows
+
+
+def main() -> None:
+    folder, *algorithms = sys.argv[1:]
+    workers = Workers.connect()
+    seen: list[list[Any]] = []
+    watch_losses(seen)
+    for algo in algorithms:
+        recorder = Recorder()
+        windows = iterated(algo, workers, recorder, seen)
+        shares = workers.gather_json(list(windows.items()))
+        if shares is not None:
+            saved = {"table": list(recorder.table.items()), "seen": shares}
+            Path(folder, f"{algo}.json").write_text(json.dumps(saved))
 
 
 if __name__ == "__main__":

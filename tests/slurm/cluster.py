@@ -8,10 +8,12 @@ Its daemons are children of this process and die with it, also if it is killed.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import getpass
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -22,9 +24,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.patience import patience
+
 PACKAGES = ("slurm-wlm", "munge")
 _PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "munged")
-_PATIENCE = 30.0  # seconds to come up
+_LONGEST = 30.0  # seconds to come up, on a quiet machine
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _TEMPLATE = Path(__file__).with_name("slurm.conf.in")
@@ -137,7 +141,7 @@ class PrivateSlurm:
             daemon.terminate()
         for daemon in reversed(self._daemons):
             try:
-                daemon.wait(timeout=5)
+                daemon.wait(timeout=patience(5))
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
@@ -151,7 +155,7 @@ class PrivateSlurm:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=patience(20),
             check=False,
         )
         return done.stdout if done.returncode == 0 else ""
@@ -232,7 +236,7 @@ class PrivateSlurm:
         self._daemons.append(daemon)
 
     def _wait(self, is_ready: object, trouble: str) -> None:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + patience(_LONGEST)
         while not is_ready():  # type: ignore[operator]
             dead = [daemon.args for daemon in self._daemons if daemon.poll() is not None]
             if dead or time.monotonic() > deadline:
@@ -253,12 +257,13 @@ def _die_with_parent() -> None:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports that nobody listens on now, of those that the system gives to nobody unasked."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    found: list[int] = []
+    for port in random.SystemRandom().sample(range(10_000, max(first, 20_000)), 1000):
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise SlurmUnavailableError(f"of 1000 ports below {first} there are no {count} free ones")

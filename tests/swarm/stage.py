@@ -9,6 +9,7 @@ from pathlib import Path
 
 from swarm import render
 from swarm.plan import Launch, Plan, Run
+from tests.patience import patience
 from tests.swarm.plans import planned
 
 # Takes the next line of the scenario, "CODE ITERATION": saves that checkpoint and ends with that code.
@@ -29,7 +30,7 @@ def stop(number, frame):
         open(os.environ["STAGE"] + "/saw_stop", "w")
     sys.exit(75)
 signal.signal(signal.SIGUSR1, stop)
-signal.alarm(60)
+signal.alarm(600)
 open(os.environ["STAGE"] + "/waiting", "w")
 while True:
     signal.pause()
@@ -113,7 +114,7 @@ class Stage:
     def play(self, *scenario: str, submission: str = "001", **environment: str) -> int:
         """The same, to its end; the script's exit code."""
         process = self.start(*scenario, submission=submission, **environment)
-        self.output, _ = process.communicate(timeout=30)
+        self.output, _ = process.communicate(timeout=patience(30))
         return process.returncode
 
     @property
@@ -145,9 +146,9 @@ class Stage:
         return dict(pair.partition("=")[::2] for pair in pairs if pair)
 
 
-def await_file(path: Path, seconds: float = 20.0) -> None:
+def await_file(path: Path) -> None:
     """Wait until a file is there."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patience(20)
     while not path.exists():
         assert time.monotonic() < end, f"{path} does not come"
         time.sleep(0.02)

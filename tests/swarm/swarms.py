@@ -14,6 +14,7 @@ from swarm import plan as plans
 from swarm.ledger import Ledger, Submission
 from swarm.plan import Launch, Plan, Run
 from swarm.standing import standings
+from tests.patience import patience
 
 STEPS = 1000
 REPOSITORY = Path(__file__).parents[2]
@@ -36,6 +37,13 @@ if ! ln "$mine" "$ledger/$submission.start" 2>/dev/null; then
 fi
 rm -f "$mine"
 restart=${{SLURM_RESTART_COUNT:-0}}
+if [ -e "$ledger/stop" ]; then
+  for word in "start $restart" "end $restart" "stopped $restart"; do
+    case $word in start*) rest=${{job:-$$}} ;; end*) rest="75 none" ;; *) rest=user ;; esac
+    echo "$word $(date +%s) $rest" >>"$ledger/$submission.attempts"
+  done
+  exit 75
+fi
 echo "$submission $restart" >>"$folder/job_executions"
 echo "start $restart $(date +%s) ${{job:-$$}}" >>"$ledger/$submission.attempts"
 echo "the program of {run}"
@@ -125,14 +133,15 @@ def executions(plan: Plan) -> dict[str, list[str]]:
 
 
 def wait_for(condition: Callable[[], object], *, seconds: float = 60) -> None:
-    """Until something holds.
+    """Until something holds; `seconds` are those of a quiet machine.
 
     Raises:
         AssertionError: it does not, in time.
     """
-    deadline = time.monotonic() + seconds
+    limit = patience(seconds)
+    deadline = time.monotonic() + limit
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
+        assert time.monotonic() < deadline, f"not within {limit:.0f} s"
         time.sleep(0.05)
 
 

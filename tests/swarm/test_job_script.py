@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from swarm.plan import Caliber
+from tests.patience import patience
 from tests.swarm.plans import LAUNCH, SHORT
 from tests.swarm.stage import Stage, await_file
 
@@ -99,19 +101,20 @@ def test_signals_reach_the_run_and_its_stop_file(local, number):
     process = local.start("wait iter_2")
     await_file(local.folder / "waiting")
     process.send_signal(number)
-    assert process.wait(20) == 75
+    assert process.wait(patience(20)) == 75
     assert (local.folder / "saw_stop").exists()
     assert local.attempts() == ["start 0", "end 0 75 iter_2", "stopped 0 user"]
 
 
 def test_a_run_that_ends_while_a_signal_is_dealt_with_keeps_its_status(local):
     """bash then told of the signal, 130, where the run had ended with 75."""
-    local.program("touch", '/usr/bin/touch "$@"; pkill -USR1 -f STAGE_WAITS; /bin/sleep 0.5')
-    local.environment["WAIT"] = local.environment["WAIT"] + "# STAGE_WAITS\n"
+    mark = f"STAGE_WAITS_{os.getpid()}"  # no other test's
+    local.program("touch", f'/usr/bin/touch "$@"; pkill -USR1 -f {mark}; /bin/sleep 0.5')
+    local.environment["WAIT"] += f"# {mark}\n"
     process = local.start("wait iter_2")
     await_file(local.folder / "waiting")
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 75
+    assert process.wait(patience(20)) == 75
     assert local.attempts() == ["start 0", "end 0 75 iter_2", "stopped 0 user"]
 
 
@@ -138,7 +141,7 @@ def test_preemption_requeues(slurm):
     process = slurm.start("wait iter_2", **ON_SLURM)
     await_file(slurm.folder / "waiting")
     process.send_signal(signal.SIGUSR1)
-    assert process.wait(20) == 75
+    assert process.wait(patience(20)) == 75
     assert slurm.attempts()[-1] == "requeue 0 preempted"
     assert slurm.recorded("scontrol") == ["requeue", "17"]
     assert not (slurm.run.folder / "stop").exists(), "the next start would stop at once"
@@ -160,7 +163,7 @@ def test_a_cancelled_job_stays_cancelled(slurm):
     process = slurm.start("wait iter_2", **ON_SLURM)
     await_file(slurm.folder / "waiting")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 75
+    assert process.wait(patience(20)) == 75
     assert slurm.attempts()[-1] == "stopped 0 cancelled"
     assert not slurm.recorded("scontrol")
 
@@ -170,7 +173,7 @@ def test_a_job_that_is_killed_at_the_end_of_its_time_goes_on(slurm):
     process = slurm.start("wait iter_2", **ON_SLURM)
     await_file(slurm.folder / "waiting")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 75
+    assert process.wait(patience(20)) == 75
     assert slurm.attempts()[-1] == "requeue 0 preempted"
 
 
@@ -230,7 +233,7 @@ def test_a_submission_is_run_once(local):
 
 def test_of_many_at_once_one_runs_it(local):
     processes = [local.start("0 iter_1"), *(local.start() for _ in range(11))]
-    assert [process.wait(30) for process in processes] == [0] * 12
+    assert [process.wait(patience(30)) for process in processes] == [0] * 12
     assert local.attempts() == ["start 0", "end 0 0 iter_1", "done 0 finished"]
     assert sorted(path.name for path in local.ledger.iterdir()) == ["001.attempts", "001.start"]
 
@@ -277,7 +280,7 @@ def test_what_is_printed_goes_to_the_window_and_to_the_log(tmp_path):
     log.write_text("before\n")
     assert stage.play("0") == 0
     assert "done (finished)" in stage.output
-    end = time.monotonic() + 10
+    end = time.monotonic() + patience(10)
     while "done (finished)" not in log.read_text():
         assert time.monotonic() < end
         time.sleep(0.02)

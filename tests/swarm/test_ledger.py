@@ -19,6 +19,7 @@ from swarm.ledger import Ledger, new_token
 from swarm.local import QUEUE, Queue, QueueScheduler, submissions_of
 from swarm.processes import Process
 from swarm.standing import OWNER_FILE, standings
+from tests.patience import promptly
 from tests.swarm.spawning import spawn_killed_at, start_spawner
 from tests.swarm.swarms import are_done, executions, latest, make_plan, wait_for
 
@@ -146,7 +147,7 @@ def test_two_spawners_at_once_share_the_runs(tmp_path: Path) -> None:
 
 
 def test_a_queue_keeps_to_its_places_and_outlives_the_spawner(tmp_path: Path) -> None:
-    plan = make_plan(tmp_path, count=5, seconds=0.4, max_parallel=2)
+    plan = make_plan(tmp_path, count=5, seconds=promptly(0.4), max_parallel=2)
     start_spawner(plan).join()
     most = 0
     while not are_done(plan):
@@ -158,7 +159,7 @@ def test_a_queue_keeps_to_its_places_and_outlives_the_spawner(tmp_path: Path) ->
 
 
 def test_a_queue_process_that_was_killed_is_replaced_and_runs_go_on(tmp_path: Path) -> None:
-    plan = make_plan(tmp_path, count=3, seconds=0.8, max_parallel=1)
+    plan = make_plan(tmp_path, count=3, seconds=promptly(0.8), max_parallel=1)
     deploy(plan, say=lambda _: None)
     wait_for(lambda: any(each.state == "running" for each in standings(plan).values()))
     queue = latest(Ledger(plan.folder), QUEUE).process
@@ -200,7 +201,7 @@ def test_what_is_noted_while_the_queue_process_ends_is_started(
 def test_a_run_whose_script_was_killed_is_at_work_until_its_workers_end(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, count=1, seconds=0, max_parallel=1)
     script = plan.launch_script(plan.runs[0])
-    script.write_text(script.read_text().replace("for _ in", "sleep 2\nfor _ in"))
+    script.write_text(script.read_text().replace("for _ in", f"sleep {promptly(2):.1f}\nfor _ in"))
     deploy(plan, say=lambda _: None)
     wait_for(lambda: latest(Ledger(plan.ledger_folder), plan.runs[0].name).attempts)
     process = latest(Ledger(plan.ledger_folder), plan.runs[0].name).process

@@ -24,6 +24,7 @@ from helpers.configuration import Schema
 from helpers.settings import setting
 from helpers.yaml_file import read_yaml, yaml_text
 from swarm.render import render_job, render_session, render_settings
+from tests.patience import patience
 from tests.swarm.plans import LAUNCH, SHORT, planned
 from tests.swarm.stage import Stage
 
@@ -134,7 +135,7 @@ def arrive(stages: dict[str, Stage], texts: list[str], *, submission: int) -> No
         begun[name] = (stage, plan.runs[0], _begun(stage, submission))
     expected = [text.encode() for text in texts]
     for name, (stage, run, process) in begun.items():
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=patience(60))
         assert (process.returncode, said) == (0, b""), name
         argv = (stage.folder / "argv").read_bytes().split(b"\0")[:-1]
         values = dict(each.partition(b"=")[::2] for each in argv)

@@ -7,17 +7,19 @@ import re
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from swarm.control import resume, stop
+from swarm.control import STOP_FILE, resume, stop
 from swarm.deploy import deploy
 from swarm.ledger import Ledger, new_token
 from swarm.plan import Plan
 from swarm.scheduler import DeploymentError
-from swarm.slurm import ranges
+from swarm.slurm import SlurmScheduler, ranges
 from swarm.standing import standings
 from swarm.watch import lines_of
+from tests.patience import promptly
 from tests.slurm.cluster import PrivateSlurm
 from tests.swarm.spawning import spawn_with_kills, start_spawner
 from tests.swarm.swarms import executions, latest, make_plan, wait_for
@@ -60,13 +62,14 @@ def test_a_swarm_runs_to_its_end_over_two_nodes(
 
 
 def test_an_array_keeps_to_its_places(tmp_path: Path, slurm: PrivateSlurm) -> None:
-    plan = make(tmp_path, count=4, array=True, max_parallel=1, seconds=0.3)
+    plan = make(tmp_path, count=4, array=True, max_parallel=1, seconds=promptly(0.3))
     deploy(plan, say=quiet)
-    seen = {"running": 0}
-    while states(plan) != ["done"] * 4:
-        seen["running"] = max(seen["running"], states(plan).count("running"))
+    most, now = 0, states(plan)
+    while now != ["done"] * 4:
+        most = max(most, now.count("running"))
         time.sleep(0.05)
-    assert seen == {"running": 1}
+        now = states(plan)
+    assert most == 1
 
 
 @pytest.mark.parametrize("array", [False, True])
@@ -136,11 +139,20 @@ def test_a_job_of_a_closed_submission_is_taken_out_of_the_queue(
 def test_a_run_is_stopped_while_it_waits_and_while_it_runs(
     tmp_path: Path,
     slurm: PrivateSlurm,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plan = make(tmp_path, count=10, seconds=60)  # 8 fit
+    plan = make(tmp_path, count=10, seconds=200)  # 8 fit
     deploy(plan, say=quiet)
     wait_for(lambda: sorted(states(plan)) == ["queued"] * 2 + ["running"] * 8)
+    asked, cancel_pending = [], SlurmScheduler.cancel_pending
+
+    def cancel(*given: Any) -> None:
+        asked.append([(run.folder / STOP_FILE).exists() for run in plan.runs])
+        cancel_pending(*given)
+
+    monkeypatch.setattr(SlurmScheduler, "cancel_pending", cancel)
     stop(plan, plan.runs, say=quiet)
+    assert asked == [[False] * 10], "a place became free while others waited for one"
     wait_for(lambda: states(plan) == ["stopped"] * 10)
     assert deploy(plan, only=[], say=quiet).submitted == []
     assert len(executions(plan)) == 10

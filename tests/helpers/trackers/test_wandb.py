@@ -15,6 +15,7 @@ from helpers.trackers import wandb
 from helpers.trackers.base import make_trackers
 from helpers.trackers.wandb import LONGEST_ID, run_id
 from helpers.wandb_runs import download_run
+from tests.patience import patience, promptly
 from tests.standins.wandb_server import KEY, WandbServer
 
 REPOSITORY = Path(__file__).parents[3]
@@ -72,7 +73,7 @@ def session(folder, mode, iterations, *, resume_after=None):
 
 def wait_for_word(trackers, said):
     """Until the feeder has said how it works."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + patience(20)
     while not said and time.monotonic() < end:
         trackers._others[0].log({})
         time.sleep(0.02)
@@ -94,7 +95,7 @@ def children_of(pid):
 
 def are_gone(feeder):
     """Whether nothing of a feeder is left, 3 s after it ended."""
-    end = time.monotonic() + 3
+    end = time.monotonic() + promptly(3)
     while children_of(feeder) and time.monotonic() < end:
         time.sleep(0.02)
     return not children_of(feeder)
@@ -203,11 +204,11 @@ def test_a_black_hole_delays_nothing_and_what_it_swallowed_can_be_sent(
     started = time.monotonic()
     for i in range(2, 200):
         trackers.log({"iteration": i, "step": 100 * i})
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < promptly(1)
     trackers.upload(folder, ["config.yaml", "checkpoints/best"])
     started = time.monotonic()
     trackers.close(DONE)
-    assert time.monotonic() - started < 4.0
+    assert time.monotonic() - started < promptly(4)
     assert "the server is silent" in said[-1] and len(said) == 2
     assert are_gone(feeder)
 
@@ -223,9 +224,9 @@ def test_a_black_hole_from_the_start_means_offline(server, folder):
     server.silent.set()
     started = time.monotonic()
     trackers, said = session(folder, "online", range(1, 4))
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < promptly(1)
     trackers.close(DONE)
-    assert time.monotonic() - started < 8.0
+    assert time.monotonic() - started < promptly(8)
     assert said[0].startswith(f"wandb: offline ({server.url} does not answer)")
 
 
@@ -243,7 +244,7 @@ def test_a_killed_run_is_fed_to_its_last_row(server, folder):
         feeder = int(process.stdout.readline().split()[0])
         process.kill()
     run = server.runs[f"lab/p/{NAME}"]
-    end = time.monotonic() + 15
+    end = time.monotonic() + patience(15)
     while run.state == "running" and time.monotonic() < end:
         time.sleep(0.05)
     assert (run.state, len(run.history)) == ("failed", 49)

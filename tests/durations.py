@@ -1,0 +1,78 @@
+"""Which modules take long: they begin, so that at the end no worker of pytest-xdist waits for one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+# Of a processor, roughly, on a machine of 2024. What is not here takes less than 5.
+SECONDS = {
+    "tests/agents/test_cloning.py": 10,
+    "tests/agents/test_compiled.py": 10,
+    "tests/agents/test_contract.py": 15,
+    "tests/agents/test_native.py": 10,
+    "tests/agents/test_replay.py": 40,
+    "tests/agents/test_reward_models.py": 30,
+    "tests/agents/test_workers_agree.py": 45,
+    "tests/environments/test_batched_mujoco.py": 15,
+    "tests/migration/test_migration.py": 15,
+    "tests/swarm/test_quoting.py": 20,
+    "tests/test_bad_input.py": 50,
+    "tests/test_bad_input_replay.py": 30,
+    "tests/test_cloning_runs.py": 60,
+    "tests/test_demos_task.py": 15,
+    "tests/test_evaluation.py": 35,
+    "tests/test_policy_files.py": 30,
+    "tests/test_readme.py": 25,
+    "tests/test_resume.py": 160,
+    "tests/test_resume_imitation.py": 70,
+    "tests/test_tasks.py": 90,
+    "tests/test_tracking.py": 60,
+    "tests/test_wandb_end_to_end.py": 20,
+}
+
+
+def longest_first(
+    items: Iterable[Item],
+    shares: int,
+    *,
+    module_of: Callable[[Item], str],
+) -> list[Item]:
+    """The tests in an order that makes so many workers busy to the end.
+
+    `--dist worksteal` gives each worker a contiguous share, as many tests to each, and moves what is left at the end of
+    a share. So each share begins with long modules, of about the same time, and ends with short tests. A module stays
+    together, because its tests share what they have made.
+
+    Args:
+        items: the tests, in pytest's order.
+        shares: the number of workers.
+        module_of: the path of a test's module, from the root.
+    """
+    modules: dict[str, list[Item]] = {}
+    for item in items:
+        modules.setdefault(module_of(item), []).append(item)
+    long = sorted(modules.keys() & SECONDS.keys(), key=lambda module: (-SECONDS[module], module))
+    begun: list[list[Item]] = [[] for _ in range(shares)]
+    seconds = [0] * shares
+    for module in long:
+        least = seconds.index(min(seconds))
+        seconds[least] += SECONDS[module]
+        begun[least] += modules.pop(module)
+    short = [item for of_module in modules.values() for item in of_module]
+    return _filled(begun, short)
+
+
+def _filled(begun: Sequence[list[Item]], short: Sequence[Item]) -> list[Item]:
+    """Shares of one size, as pytest-xdist cuts them, one after another."""
+    left = sum(map(len, begun)) + len(short)
+    ordered: list[Item] = []
+    for index, share in enumerate(begun):
+        size = left // (len(begun) - index)
+        added = short[: max(size - len(share), 0)]
+        ordered += [*share, *added]
+        short = short[len(added) :]
+        left -= len(share) + len(added)
+    return ordered
