@@ -139,7 +139,7 @@ def held(process: subprocess.Popen[str]) -> set[str]:
 def kill(process: subprocess.Popen[str]) -> None:
     for pid in launch.family(process.pid):
         os.kill(pid, signal.SIGKILL)
-    process.wait(launch.PATIENCE)
+    process.wait(launch.patience(launch.LONGEST))
 
 
 @pytest.fixture
