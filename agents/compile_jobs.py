@@ -39,6 +39,8 @@ TRIES = 2
 PAUSE = 0.05  # seconds between two looks
 TELL_SECONDS = 10.0  # between two lines
 START_SECONDS = 4.0  # of the child
+PREFIX = "milozero-compile-"  # of folders
+SWEPT_SECONDS = 60.0  # old, at least, is a folder that is nobody's
 
 
 @dataclass
@@ -86,6 +88,7 @@ class Jobs:
         self._batch: list[Job] = []  # those that messages are about
         self._child: _Child | None = None
         self._folder: Path | None = None
+        self._alive: IO[str] | None = None  # locked in the folder, as long as this process lives
         self._told = 0  # of the batch, what a line has announced
         self._started = self._told_at = 0.0
         self._unread = b""
@@ -111,7 +114,9 @@ class Jobs:
         if shutil.which(compiler) is None:
             raise FileNotFoundError(f"there is no C++ compiler: {compiler}")
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="milozero-compile-"))  # for this user alone
+            _sweep()
+            self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))  # for this user alone
+            self._alive = _locked(self._folder / "alive")
             if self._process != os.getpid():
                 self._process = os.getpid()
                 atexit.register(self.close)
@@ -194,6 +199,9 @@ class Jobs:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+        if self._alive is not None:
+            self._alive.close()
+            self._alive = None
         for job in self._batch:
             if job.lock is not None:
                 job.lock.close()
@@ -310,6 +318,15 @@ def _locked(library: Path) -> IO[str] | None:
         lock.close()
         return None
     return lock
+
+
+def _sweep() -> None:
+    """Remove folders of processes that were killed."""
+    for alive in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/alive.lock"):
+        with contextlib.suppress(OSError):
+            if time.time() - alive.stat().st_mtime > SWEPT_SECONDS and (lock := _locked(alive)):
+                with lock:
+                    shutil.rmtree(alive.parent, ignore_errors=True)
 
 
 def _no_graph() -> torch.fx.GraphModule:

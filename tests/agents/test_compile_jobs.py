@@ -1,8 +1,10 @@
 """What a worker is told while it waits, and what it does about a child that fails."""
 
 import logging
+import os
 import sys
 import textwrap
+import time
 
 import pytest
 import torch
@@ -129,3 +131,22 @@ def test_what_another_worker_has_given_up_is_taken_over(child, tmp_path):
     first.close()
     assert second.wait(library) == ""
     second.close()
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(child, tmp_path, monkeypatch):
+    monkeypatch.setattr(compile_jobs.tempfile, "tempdir", str(tmp_path))
+    left, young = (tmp_path / f"{compile_jobs.PREFIX}{name}" for name in ("left", "young"))
+    for folder in (left, young):
+        folder.mkdir()
+        (folder / "alive.lock").write_text("")
+    long_ago = time.time() - 100.0
+    os.utime(left / "alive.lock", (long_ago, long_ago))
+    child("time.sleep(60)")
+    jobs = Jobs()
+    jobs.begin(lambda: GRAPH, [], tmp_path / "piece-1.so")
+    assert not left.exists() and young.exists() and jobs._folder is not None
+    os.utime(jobs._folder / "alive.lock", (long_ago, long_ago))
+    compile_jobs._sweep()  # of another process
+    assert jobs._folder.exists()
+    jobs.close()
+    assert list(tmp_path.glob(f"{compile_jobs.PREFIX}*")) == [young]
