@@ -2,7 +2,7 @@
 
 What is traced to be compiled, within `own_products`, takes these; all else is torch's. They are kept beside torch's
 (MKL) and oneDNN's, since a whole gradient step of SAC is faster by them on every kind of processor measured
-(docs/results/linear.md).
+(docs/results/speed_native-*.md, linear-*.md).
 """
 
 from __future__ import annotations

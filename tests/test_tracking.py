@@ -200,17 +200,17 @@ def test_losses_of_the_policy_are_over_its_own_updates():
     """Every 16th of the updates, one a step: one or two of them between writes 20 steps apart."""
     settings = SIZES | {"policy_delay": 16, "num_envs": 4, "warm_up": 0, "updates_per_step": 1.0}
     loop = make_loop(small_config("td3", **settings), Workers.solo(), recorder := Recorder())
-    losses, made = [], loop.agent._policy_gradient
+    policy = loop.agent._steps["policy"]
+    losses, made = [], policy.piece
 
     def watched(t):
         before = t["tracked"][0, 4].clone()
         made(t)
         losses.append((loop.agent.updates, float(t["tracked"][0, 4] - before)))
 
-    loop.agent._policy_gradient = watched
+    policy.piece, before, counts = watched, 0, []
     for _ in range(2):
         loop.do_iteration()
-    before, counts = 0, []
     for step, row in recorder.table.items():
         mine = [loss for update, loss in losses if before <= update < step]
         before = step

@@ -161,16 +161,14 @@ def a_policy_that_climbs_down(agent: Any) -> None:
     if agent.actions.is_discrete:
         spoil_samples(agent, lambda batch: batch.update(action=1 - batch["action"]))
         return
-    sound = agent.descend
+    step = agent._steps["policy"]
+    gradient = step.piece
 
-    def descend(name: str, gradient: Any, *step_sizes: Any, **sums: Any) -> None:
-        def uphill(t: Tensors) -> None:
-            gradient(t)
-            t["policy.gradients"].neg_()
+    def uphill(t: Tensors) -> None:
+        gradient(t)
+        t["policy.gradients"].neg_()
 
-        sound(name, uphill if name == "policy" else gradient, *step_sizes, **sums)
-
-    agent.descend = descend
+    step.piece = uphill
 
 
 def samples_paired_wrongly(agent: Any) -> None:
