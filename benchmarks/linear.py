@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.products import MKL, ONEDNN, OURS, layer_seconds  # noqa: E402
 from benchmarks.speed_machine import MARCH_HELP, hold, machine, machine_line  # noqa: E402
+from benchmarks.speed_program import write_index  # noqa: E402
 from helpers.durable import write_atomically  # noqa: E402
 from helpers.errors import ConfigurationError  # noqa: E402
 
@@ -69,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{size}: {rates[size]}", flush=True)
     write_atomically(path, page(rates, machine_line(here), here["kind"]))
     print(f"wrote {path}")
+    write_index(options.folder)
     return 0
 
 
