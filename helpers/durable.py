@@ -10,7 +10,8 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict
 
@@ -35,24 +36,31 @@ def temporary_name() -> str:
     return f"{TEMPORARY}{secrets.token_hex(8)}"
 
 
-def write_file(path: Path, chunks: Iterable[Bytes]) -> Proof:
-    """Write a new file, its bytes hashed on their way from memory, not as the disk gives them back."""
-    digest, size = hashlib.sha256(), 0
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    """A descriptor of a file to write; what goes wrong with it names the file."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o666)
     try:
         try:
-            for chunk in chunks:
-                rest = memoryview(chunk)
-                digest.update(rest)
-                size += len(rest)
-                while rest:
-                    rest = rest[os.write(descriptor, rest) :]
-            os.fsync(descriptor)
+            yield descriptor
         finally:
             os.close(descriptor)
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
+
+
+def write_file(path: Path, chunks: Iterable[Bytes]) -> Proof:
+    """Write a new file, its bytes hashed on their way from memory, not as the disk gives them back."""
+    digest, size = hashlib.sha256(), 0
+    with _opened(path, os.O_EXCL) as descriptor:
+        for chunk in chunks:
+            rest = memoryview(chunk)
+            digest.update(rest)
+            size += len(rest)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
     return {"bytes": size, "sha256": digest.hexdigest()}
 
 
@@ -65,26 +73,19 @@ def write_parts(
     """Write parts of a file, each (place in bytes, content); what lies elsewhere stays, up to the `end`."""
     proofs: list[Proof] = []
     is_new = not path.exists()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            for at, chunks in parts:
-                digest, size = hashlib.sha256(), 0
-                for chunk in chunks:
-                    rest = memoryview(chunk)
-                    digest.update(rest)
-                    while rest:
-                        written = os.pwrite(descriptor, rest, at + size)
-                        size, rest = size + written, rest[written:]
-                proofs.append({"bytes": size, "sha256": digest.hexdigest()})
-            if os.fstat(descriptor).st_size > end:
-                os.ftruncate(descriptor, end)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
+    with _opened(path, 0) as descriptor:
+        for at, chunks in parts:
+            digest, size = hashlib.sha256(), 0
+            for chunk in chunks:
+                rest = memoryview(chunk)
+                digest.update(rest)
+                while rest:
+                    written = os.pwrite(descriptor, rest, at + size)
+                    size, rest = size + written, rest[written:]
+            proofs.append({"bytes": size, "sha256": digest.hexdigest()})
+        if os.fstat(descriptor).st_size > end:
+            os.ftruncate(descriptor, end)
+        os.fsync(descriptor)
     if is_new:
         sync_folder(path.parent)
     return proofs
