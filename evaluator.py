@@ -16,25 +16,26 @@ from agents.base import Agent
 from environments.expected import expected_of
 from environments.factory import make_vector_env
 from environments.rendering import episode_frames, prepare_rendering, video_timing
-from helpers import choices
-from helpers.checkpoints import Checkpoint, Checkpoints, read_shared, resolve_checkpoint
-from helpers.configuration import Parsed, Schema, defaults_of, identity_of
-from helpers.crash import install_crash_handler
-from helpers.deadline import Deadline
-from helpers.demos.files import demo_path, file_name_of, space_attributes, write_demo
+from helpers.checkpoints.manifests import SHARED, contents_of, listed, name_of, read_manifest
+from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
+from helpers.checkpoints.shards import packs
+from helpers.checkpoints.store import Checkpoint, Checkpoints
+from helpers.config.schema import Parsed, Schema, defaults_of, identity_of
+from helpers.demos.hdf5 import demo_path, file_name_of, space_attributes, write_demo
 from helpers.demos.replay import Replay, find_replay
+from helpers.display.progress import Progress
+from helpers.display.video import write_mp4
 from helpers.durable import write_atomically
 from helpers.episodes import Episode, run_episodes, summary
 from helpers.errors import BUG, DONE, CheckpointError, ConfigurationError, StorageError
-from helpers.experiment import CONFIG_FILE, choices_of, moved_since
-from helpers.manifests import SHARED, contents_of, listed, name_of, read_manifest
-from helpers.progress import Progress
-from helpers.references import comparison, read_references
+from helpers.machine import choices
+from helpers.parallel.crash import install_crash_handler
+from helpers.parallel.deadline import Deadline
+from helpers.parallel.workers import Workers
+from helpers.run_folder.experiment import CONFIG_FILE, choices_of, moved_since
+from helpers.run_folder.references import comparison, read_references
 from helpers.seeding import Streams
-from helpers.shards import packs
 from helpers.trackers.jsonl import read_metrics
-from helpers.video import write_mp4
-from helpers.workers import Workers
 
 
 def find_run(config: Any, workers: Workers) -> tuple[Path, Path]:
@@ -44,7 +45,7 @@ def find_run(config: Any, workers: Workers) -> tuple[Path, Path]:
         ConfigurationError, CheckpointError: neither is given, or there is no such thing.
     """
     if config.wandb_run_path:
-        from helpers.wandb_runs import download_run
+        from helpers.trackers.wandb_download import download_run
 
         fetched = None
         if workers.is_root:

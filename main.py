@@ -13,26 +13,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.configs import SCHEMA
+from agents.algorithms import SCHEMA
 from environments.ids import resolve_env_id
-from helpers import choices, command_line, errors, run_lock
-from helpers.checkpoints import Checkpoints
-from helpers.compilers import name_cxx
-from helpers.configuration import Parsed, defaults_of, identity_of
-from helpers.crash import install_crash_handler
-from helpers.deadline import Deadline
-from helpers.experiment import CONFIG_FILE, ExperimentInitializer, run_name
-from helpers.manifests import listed
-from helpers.native import cache_folder
-from helpers.policy_files import PolicyFiles
-from helpers.processor import hold_libraries
-from helpers.progress import Progress
+from helpers import errors
+from helpers.checkpoints.manifests import listed
+from helpers.checkpoints.policy_files import PolicyFiles
+from helpers.checkpoints.store import Checkpoints
+from helpers.config import command_line
+from helpers.config.schema import Parsed, defaults_of, identity_of
+from helpers.config.settings import settings_of
+from helpers.display.progress import Progress
+from helpers.display.terminal import outlast_readers
+from helpers.machine import choices
+from helpers.machine.compilers import name_cxx
+from helpers.machine.native import cache_folder
+from helpers.machine.processor import hold_libraries
+from helpers.parallel.crash import install_crash_handler
+from helpers.parallel.deadline import Deadline
+from helpers.parallel.profile import profile
+from helpers.parallel.workers import Workers
+from helpers.run_folder import run_lock
+from helpers.run_folder.experiment import CONFIG_FILE, ExperimentInitializer, run_name
 from helpers.seeding import Streams
-from helpers.settings import settings_of
-from helpers.stopwatch import profile
-from helpers.terminal import outlast_readers
 from helpers.trackers.base import make_trackers
-from helpers.workers import Workers
 
 STARTED = time.time()
 
@@ -53,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
     if parsed.config.task == "demos":
         return report_demos(parsed, workers)
     if parsed.config.task == "migrate":
-        from agents.migration import bring_in
+        from agents.weights.migration.task import bring_in
 
         parts: dict[str, Any] = {"build": build, "resolve_env_id": resolve_env_id}
         return bring_in(SCHEMA, parsed, workers, argv=argv, policy_files=policy_files, **parts)
@@ -101,7 +104,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         is_root=workers.is_root,
         total_steps=config.num_timesteps,
     )
-    progress.hear("agents", "helpers.native")
+    progress.hear("agents", "helpers.machine.native")
     lines = [*parsed.warnings, *experiment.warnings, *(checkpoint.warnings if checkpoint else ())]
     for line in [*lines, f"run folder: {folder}"]:
         progress.message(line)
@@ -159,7 +162,7 @@ def train_or_stop(orchestrator: Any, progress: Progress, folder: Path) -> str | 
     Raises:
         Stopped: a signal came while gradient steps were compiled.
     """
-    from agents.compiled import begin
+    from agents.compute.compiled_step import begin
 
     begin(orchestrator.agent)
     try:
@@ -174,14 +177,14 @@ def train_or_stop(orchestrator: Any, progress: Progress, folder: Path) -> str | 
 
 def note_references(config: Any, folder: Path, workers: Workers) -> list[str]:
     """Once a run that imitates: what its returns are compared with, and lines that tell it; of the root."""
-    from helpers import references
+    from helpers.run_folder import references
 
     if not hasattr(config, "expert_path") or not workers.is_root:
         return []
     if not (folder / references.FILE).exists():
         from environments.expected import expected_of
         from environments.factory import make_vector_env
-        from helpers.demos.used import expert_figures
+        from helpers.demos.expert_reference import expert_figures
         from helpers.episodes import random_figures
 
         expert = expert_figures(config, expected_of(config.env_id))
@@ -196,14 +199,14 @@ def note_references(config: Any, folder: Path, workers: Workers) -> list[str]:
 
 def policy_files(config: Any, checkpoints: Checkpoints, workers: Workers) -> PolicyFiles:
     """What writes a run's models for sharing, beside its checkpoints."""
-    from agents.model_states import models_of
+    from agents.weights.states import models_of
 
     return PolicyFiles(checkpoints.folder, config=config, workers=workers, states=models_of)
 
 
 def check_start(config: Any, workers: Workers) -> None:
     """Refuse what cannot work before a simulator is started or a folder is made; collective."""
-    from agents.requirements import check_run
+    from agents.checks import check_run
     from environments.expected import expected_of
     from environments.sizes import spaces_of
 
@@ -231,7 +234,7 @@ def farewell(
     unit: str,
 ) -> None:
     """What a run leaves, and what may be done next; `unit` is that of its steps."""
-    from helpers.curve import draw_curve
+    from helpers.display.learning_curve import draw_curve
 
     if reason:
         print(f"stopped after iteration {iteration} by {reason}; the same command goes on")

@@ -14,15 +14,15 @@ import numpy as np
 from agents.base import Agent, State, Transitions
 from helpers.episodes import Episode, run_episodes, summary
 from helpers.errors import NumericalError
-from helpers.stopwatch import Stopwatch, share_metrics
-from helpers.trackers.tracking import LENGTH, RETURN, REWARD
-from helpers.workers import Workers
+from helpers.parallel.profile import share_metrics
+from helpers.parallel.stopwatch import Stopwatch
+from helpers.parallel.workers import Workers
+from helpers.trackers.skrl_metrics import LENGTH, RETURN, REWARD
 
 if TYPE_CHECKING:
-    from helpers.checkpoints import Checkpoint, Checkpoints
-    from helpers.deadline import Deadline
-    from helpers.policy_files import PolicyFiles
-
+    from helpers.checkpoints.policy_files import PolicyFiles
+    from helpers.checkpoints.store import Checkpoint, Checkpoints
+    from helpers.parallel.deadline import Deadline
 
 # observations, rewards, terminated, truncated, infos
 Step = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swarm.hidden_key import hide_key
+from swarm.flags.hidden_key import hide_key
 
 if TYPE_CHECKING:  # imported where it is used: a key leaves the process list before anything else
-    from swarm.launch_flags import Command
+    from swarm.flags.parser import Command
     from swarm.plan import Plan
 
 
@@ -25,9 +25,9 @@ def main(argv: Sequence[str], *, wandb_api_key: str | None = None) -> int:
         argv: without the program's name.
         wandb_api_key: that was among them and is taken out already.
     """
-    from helpers.command_line import help_wanted
+    from helpers.config.command_line import help_wanted
     from helpers.errors import DONE, UserError
-    from swarm.launch_flags import help_text, parse
+    from swarm.flags.parser import help_text, parse
 
     if help_wanted(argv):
         print(help_text(), end="")
@@ -42,12 +42,13 @@ def main(argv: Sequence[str], *, wandb_api_key: str | None = None) -> int:
 
 def spawn(command: Command) -> None:
     """Expand, validate, show; then nothing more, or write, or deploy as well."""
-    from agents.configs import SCHEMA
+    from agents.algorithms import SCHEMA
     from environments.ids import resolve_env_id, suite_of
-    from swarm import launch_files, preflight
-    from swarm.overview import cost_line, table
-    from swarm.render import render_job
-    from swarm.request import House, planned
+    from swarm.planning import preflight
+    from swarm.planning.overview import cost_line, table
+    from swarm.planning.request import House, planned
+    from swarm.scripts import launch_files
+    from swarm.scripts.render import render_job
 
     settings = command.settings
     root = Path(__file__).resolve().parent
@@ -75,8 +76,8 @@ def spawn(command: Command) -> None:
 
 def deploy(plan: Plan, *, is_cleared: bool) -> None:
     """Start what is not waiting, running or done, and say how to look at it."""
-    from swarm import launch_files
     from swarm.deploy import deploy as deploy_plan
+    from swarm.scripts import launch_files
 
     outcome = deploy_plan(plan)
     if is_cleared:

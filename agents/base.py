@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from helpers.shards import Shard
-from helpers.trackers.tracking import Tracking
+from helpers.checkpoints.shards import Shard
+from helpers.trackers.skrl_metrics import Tracking
 
 Metrics = Mapping[str, float]
 State = Mapping[str, Any]

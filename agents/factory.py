@@ -6,14 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from agents.base import Agent
-from agents.requirements import check_actions
+from agents.checks import check_actions
 
 if TYPE_CHECKING:
     import gymnasium
 
+    from agents.cloning.expert import Expert
     from helpers.demos.episode import Expected
+    from helpers.parallel.workers import Workers
     from helpers.seeding import Streams
-    from helpers.workers import Workers
 
 
 CLASSES = {
@@ -25,6 +26,13 @@ CLASSES = {
     "crossq": "CrossQ",
     "bc": "BC",
     "dagger": "Dagger",
+}
+MODULES = {
+    "ppo": "on_policy.ppo",
+    **{name: f"off_policy.{name}" for name in ("sac", "td3", "ddpg", "dqn", "crossq")},
+    **{name: f"cloning.{name}" for name in ("bc", "dagger")},
+    "imitation": "imitation.agent",
+    "maad": "imitation.maad",
 }
 IMITATIONS = ("gail", "airl", "sam", "dac", "red", "maad")  # a reward model over `config.learner`
 OWN_PARTS = {"maad": ("GuidedPPO", "MAAD")}  # of its module: the learner, and what imitates with it
@@ -62,17 +70,42 @@ def make_agent(
         "streams": streams,
         "environments": environments,
     }
+    if config.algo == "dagger" and config.task != "eval":
+        parts["expert"] = load_expert(config, **spaces)
     is_imitation = config.algo in IMITATIONS
     name = config.learner if is_imitation else config.algo
     learner, imitator = OWN_PARTS.get(config.algo, (CLASSES[name], "ImitationAgent"))
     module = config.algo if config.algo in OWN_PARTS else name
-    agent: Agent = getattr(import_module(f"agents.{module}"), learner)(**parts)
+    agent: Agent = getattr(import_module(f"agents.{MODULES[module]}"), learner)(**parts)
     if not is_imitation:
         return agent
-    from agents.demonstrations import load_demonstrations
+    from agents.demonstrations.dataset import load_demonstrations
 
     shown = config if config.task != "eval" else config.model_copy(update={"num_demos": 0})
     demos = load_demonstrations(shown, expected, **spaces)
     module = config.algo if config.algo in OWN_PARTS else "imitation"
-    imitation: Agent = getattr(import_module(f"agents.{module}"), imitator)(agent, demos, **parts)
+    imitation: Agent = getattr(import_module(f"agents.{MODULES[module]}"), imitator)(
+        agent,
+        demos,
+        **parts,
+    )
     return imitation
+
+
+def load_expert(config: Any, **spaces: Any) -> Expert:
+    """The trained policy that `expert_policy` names, made as an evaluation makes it."""
+    from agents.algorithms import SCHEMA
+    from agents.cloning.expert import Expert, find_expert
+    from helpers.parallel.workers import Workers
+    from helpers.seeding import Streams
+
+    source = find_expert(config, SCHEMA.load_config)
+    theirs = source.config.model_copy(update={"task": "eval"})
+    agent = make_agent(
+        theirs,
+        **spaces,
+        workers=Workers.solo(),
+        streams=Streams(theirs.seed),
+        environments=slice(0, 1),
+    )
+    return Expert(source, agent, spaces["action_space"])

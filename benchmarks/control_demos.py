@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from environments.factory import make_vector_env
-from helpers.demos.files import demo_path, space_attributes, write_demo
-from helpers.demos.source import find_demos
+from helpers.demos.hdf5 import demo_path, space_attributes, write_demo
+from helpers.demos.load import find_demos
 from helpers.episodes import run_episodes
 from helpers.seeding import Streams
 

@@ -4,7 +4,8 @@
     .venv/bin/python benchmarks/linear.py --march x86-64-v3      held to AVX2
 
 Of the layers of SAC, TD3, CrossQ, SAM and of discriminators, forward and both gradients: by a kernel of ours, while
-there is one (agents/linear.py), by oneDNN, by MKL. Processor time on one thread, the least of interleaved takes.
+there is one (agents/compute/linear.py),
+by oneDNN, by MKL. Processor time on one thread, the least of interleaved takes.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def page(rates: dict[Size, dict[tuple[str, str], float]], where: str, kind: str)
     """Markdown; no column of a route that is not there."""
     there = {route for row in rates.values() for route, _ in row}
     columns = [(route, way) for route in (OURS, ONEDNN, MKL) if route in there for way in WAYS]
-    ours = "`ours` is `agents/kernels/linear.c`; " if OURS in there else ""
+    ours = "`ours` is `agents/compute/kernels/linear.c`; " if OURS in there else ""
     lines = [
         f"# Matrix products of a minibatch: {kind}",
         "",

@@ -25,12 +25,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from agents.base import Transitions  # noqa: E402
-from agents.memory import ReplayMemory  # noqa: E402
-from helpers.checkpoints import Checkpoints  # noqa: E402
-from helpers.manifests import read_manifest  # noqa: E402
-from helpers.memory_files import export_memory, load_memories, memory_id  # noqa: E402
-from helpers.room import shown  # noqa: E402
-from helpers.workers import Workers  # noqa: E402
+from agents.replay.files import export_memory, load_memories, memory_id  # noqa: E402
+from agents.replay.memory import ReplayMemory  # noqa: E402
+from helpers.checkpoints.manifests import read_manifest  # noqa: E402
+from helpers.checkpoints.store import Checkpoints  # noqa: E402
+from helpers.free_space import shown  # noqa: E402
+from helpers.parallel.workers import Workers  # noqa: E402
 
 OBSERVATION, ACTION = 17, 6
 INCREMENTAL_BAR = 0.10  # of the bytes of a full save, after 1 % of new rows

@@ -13,11 +13,11 @@ import gymnasium
 import numpy as np
 import torch
 
+from agents.algorithms import ALGORITHMS
 from agents.base import Transitions, environment_reward
-from agents.configs import ALGORITHMS
 from agents.factory import make_agent
+from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
-from helpers.workers import Workers
 
 ROOT = Path(__file__).resolve().parent.parent
 OBSERVATION, ACTION = 17, 6
@@ -158,7 +158,7 @@ def discriminator(agent: Any) -> Take:
 
 def _sample(there: Transitions) -> Any:
     """The policy's side of a minibatch."""
-    from agents.imitation import FromRollout
+    from agents.imitation.agent import FromRollout
 
     sample = FromRollout(there)
     sample.end_rate = sample.ends / sample.count

@@ -32,7 +32,7 @@ class Route:
 
 
 def routes() -> dict[str, Route]:
-    """By name; ours only while agents/linear.py has a kernel, and a compiler built it."""
+    """By name; ours only while agents/compute/linear.py has a kernel, and a compiler built it."""
     import torch
     from torch.nn import functional
 
@@ -65,7 +65,7 @@ def routes() -> dict[str, Route]:
 def has_kernel() -> bool:
     """Whether there are matrix products of our own."""
     try:
-        module = importlib.import_module("agents.linear")
+        module = importlib.import_module("agents.compute.linear")
     except ModuleNotFoundError:
         return False
     kernel = getattr(module, "kernel", None)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests import test_resume_imitation as imitation  # noqa: E402
-from tests.helpers.demo_files import write_demos  # noqa: E402
+from tests.helpers.demos.cases import write_demos  # noqa: E402
 from tests.test_resume import (  # noqa: E402
     ALGORITHMS,
     ITERATIONS,

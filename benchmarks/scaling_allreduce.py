@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from helpers.workers import Workers
+    from helpers.parallel.workers import Workers
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -26,7 +26,7 @@ SENT = Path("/sys/class/net/cable/statistics/tx_bytes")
 
 def main(patience: float) -> int:
     """Measure every size: one sum right after another."""
-    from helpers.workers import Workers
+    from helpers.parallel.workers import Workers
 
     workers = Workers.connect()
     results = []

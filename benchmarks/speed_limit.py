@@ -97,7 +97,7 @@ def load_loop() -> Any:
     """
     import mujoco
 
-    from helpers.native import build
+    from helpers.machine.native import build
 
     library = build("benchmarks/speed_physics.c")
     if library is None:
@@ -171,11 +171,11 @@ def gradient_seconds(env_id: str, rollout_len: int, batch_size: int) -> float:
     import gymnasium
     import torch
 
-    from agents.configs import PPOConfig
     from agents.factory import make_agent
-    from agents.ppo_native import NativeSteps
+    from agents.on_policy.config import PPOConfig
+    from agents.on_policy.native_steps import NativeSteps
+    from helpers.parallel.workers import Workers
     from helpers.seeding import Streams
-    from helpers.workers import Workers
 
     torch.set_num_threads(1)
     config = PPOConfig(

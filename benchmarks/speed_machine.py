@@ -1,6 +1,6 @@
 """The machine that a measurement is of: processor, instruction set, compiler; and what holds libraries to a level.
 
-Tables are kept by kind (`helpers.processor.kind`), so that a second machine, or a lower level of the same one
+Tables are kept by kind (`helpers.machine.processor.kind`), so that a second machine, or a lower level of the same one
 (`--march x86-64-v3`), adds a table and overwrites none.
 """
 
@@ -13,7 +13,7 @@ import subprocess
 from typing import Any
 
 from helpers.errors import ConfigurationError
-from helpers.processor import (
+from helpers.machine.processor import (
     NATIVE,
     VARIABLE,
     cpu_model,
@@ -37,7 +37,7 @@ OF_OTHERS = (
 _XLA = "--xla_cpu_experimental_ynn_fusion_type= --xla_cpu_max_isa="
 # NumPy's loops beyond a level, by the names of its versions until and since 2.4; names that one does not know it skips.
 _NUMPY_V4 = "X86_V4 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
-_HELD = {  # what `helpers.processor.hold_libraries` leaves: what torch compiles, NumPy, its OpenBLAS, JAX
+_HELD = {  # what `helpers.machine.processor.hold_libraries` leaves: what torch compiles, NumPy, its OpenBLAS, JAX
     "x86-64-v2": {
         "TORCHINDUCTOR_CPP_MARCH": "x86-64-v2",
         "OPENBLAS_CORETYPE": "Nehalem",

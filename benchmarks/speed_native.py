@@ -165,7 +165,7 @@ def compare(step: Step, takes: int) -> dict[str, dict[str, float]]:
 @contextmanager
 def without_own_products() -> Iterator[None]:
     """What is compiled within takes torch's matrix products, MKL's."""
-    from agents import linear
+    from agents.compute import linear
 
     kernel = linear.kernel
     linear.kernel = lambda: None  # type: ignore[assignment]
@@ -216,7 +216,7 @@ def peak_rate() -> float:
     Raises:
         SystemExit: there is no C compiler.
     """
-    from helpers.native import aligned, build
+    from helpers.machine.native import aligned, build
 
     library = build("benchmarks/peak.c")
     if library is None:
@@ -276,7 +276,7 @@ def page(rows: Sequence[Row], identity: Mapping[str, Any]) -> str:
         "Made by `python benchmarks/speed_native.py`: processor time of one gradient step on one core, microseconds, "
         "the least of interleaved takes (their median); torch is eager, `--no-compile`, in the same process. Bar: "
         "native is nowhere slower. The last figure is native code whose matrix products are torch's (MKL) in place "
-        "of agents/kernels/linear.c. All kinds: [speed.md](speed.md).",
+        "of agents/compute/kernels/linear.c. All kinds: [speed.md](speed.md).",
         "",
         "| step | minibatch | native, us | torch, us | torch over native | | with torch's products | what is in it |",
         "|---|---|---|---|---|---|---|---|",

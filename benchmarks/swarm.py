@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 from swarm.control import find_swarm  # noqa: E402
 from swarm.plan import Plan  # noqa: E402
-from swarm.standing import Standing, last_row, standings  # noqa: E402
+from swarm.status import Standing, last_row, standings  # noqa: E402
 from tests.slurm.cluster import PrivateSlurm, ensure_installed  # noqa: E402
 
 YAML = """algo: ppo

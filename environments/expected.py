@@ -31,7 +31,7 @@ def _time_limit(env_id: str) -> int | None:
     if task_file(env_id) is not None:
         return None  # only executing the file would tell
     if suite_of(env_id) == "dm_control":
-        from environments.dm_control import max_episode_steps
+        from environments.suites.dm_control import max_episode_steps
     else:
-        from environments.gymnasium_suites import max_episode_steps
+        from environments.suites.gymnasium_suites import max_episode_steps
     return max_episode_steps(env_id)

@@ -9,7 +9,7 @@ from typing import Any
 from environments import rendering
 from environments.ids import is_batched_task, resolve_env_id, suite_of
 from environments.same_step import SameStepEnv
-from environments.vector import SerialVectorEnv
+from environments.sync_vector import SerialVectorEnv
 from helpers.errors import ConfigurationError
 
 __all__ = ["make_vector_env", "resolve_env_id"]
@@ -55,9 +55,9 @@ def make_vector_env(
     if backend == "batched MuJoCo":
         return _batched(env_id, seeds, render_mode, options)
     if backend == "dm_control":
-        from environments import dm_control as suite
+        from environments.suites import dm_control as suite
     else:
-        from environments import gymnasium_suites as suite  # type: ignore[no-redef]
+        from environments.suites import gymnasium_suites as suite  # type: ignore[no-redef]
     return SerialVectorEnv(
         env_id,
         partial(suite.make_env, env_id, render_mode=render_mode, options=options),

@@ -113,7 +113,9 @@ def spaces_of(env_id: str) -> tuple[gymnasium.Space, gymnasium.Space] | None:
     entry_point = gymnasium.spec(env_id).entry_point
     if not str(entry_point).startswith(_NO_SIMULATOR):
         return None
-    from environments.gymnasium_suites import make_env  # a few lines of Python, made in 3 to 8 ms
+    from environments.suites.gymnasium_suites import (
+        make_env,  # a few lines of Python, made in 3 to 8 ms
+    )
 
     environment = make_env(env_id, render_mode=None, options={})
     spaces = environment.observation_space, environment.action_space

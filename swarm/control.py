@@ -11,7 +11,7 @@ from helpers.errors import ConfigurationError, StorageError
 from swarm.deploy import Deployed, deploy
 from swarm.ledger import Ledger, make_shared_folder
 from swarm.plan import PLAN_FILE, Plan, Run, load
-from swarm.standing import UNDER_WAY, Standing, ledger_of, schedulers_of, standings
+from swarm.status import UNDER_WAY, Standing, ledger_of, schedulers_of, standings
 
 Say = Callable[[str], None]
 

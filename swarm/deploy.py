@@ -19,15 +19,15 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from helpers.configuration import identity_of
+from helpers.config.schema import identity_of
 from helpers.durable import temporary_name
 from helpers.errors import ConfigurationError, StorageError, UserError
-from helpers.experiment import CONFIG_FILE
+from helpers.processes import Process
+from helpers.run_folder.experiment import CONFIG_FILE
+from swarm.backends.base import Scheduler
 from swarm.ledger import Ledger, Submission, make_shared_folder, new_token
 from swarm.plan import JOB_FILE, Plan, Run
-from swarm.processes import Process
-from swarm.scheduler import Scheduler
-from swarm.standing import OWNER_FILE, UNDER_WAY, Standing, owner_of, scheduler_of, standings
+from swarm.status import OWNER_FILE, UNDER_WAY, Standing, owner_of, scheduler_of, standings
 
 Say = Callable[[str], None]
 
@@ -230,7 +230,7 @@ def _refuse_another_configuration(run: Run) -> None:
     path = run.folder / CONFIG_FILE
     if not path.exists():
         return
-    from agents.configs import SCHEMA
+    from agents.algorithms import SCHEMA
 
     there, here = identity_of(SCHEMA.load_config(path)), identity_of(run.config)
     keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]

@@ -29,7 +29,7 @@ from typing import Any
 
 from helpers.durable import make_folder, sync_folder, temporary_name
 from helpers.errors import StorageError
-from swarm.processes import Process
+from helpers.processes import Process
 
 STOP = "stop"
 _FILE = re.compile(r"(\d{3,})(?:\+(\d+))?\.(claim\.json|job\.json|start|attempts)")

@@ -1,6 +1,6 @@
 """What is to be launched: the words that expansion, rendering and deployment share.
 
-`swarm.expand` makes a `Plan`, `swarm.render` turns it into texts, `swarm.deploy` starts it. A plan
+`swarm.planning.expand` makes a `Plan`, `swarm.scripts.render` turns it into texts, `swarm.deploy` starts it. A plan
 holds no secret: `plan.json` may be read by whoever may read the runs.
 """
 
@@ -13,11 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from helpers.configuration import Schema
+from helpers.config.run import RunConfig
+from helpers.config.schema import Schema
 from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError
-from helpers.experiment import group_of
-from helpers.run_config import RunConfig
+from helpers.run_folder.experiment import group_of
 
 Deployment = Literal["tmux", "slurm", "local"]
 ArgsMethod = Literal["full", "yaml", "minimal"]
@@ -216,7 +216,7 @@ def load(folder: Path, schema: Schema | None = None) -> Plan:
         ConfigurationError: there is none, or it is damaged.
     """
     if schema is None:
-        from agents.configs import SCHEMA
+        from agents.algorithms import SCHEMA
 
         schema = SCHEMA
     path = folder / PLAN_FILE

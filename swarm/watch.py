@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from swarm.plan import Plan, Run
-from swarm.standing import UNDER_WAY, Standing, State, ledger_of, standings
+from swarm.status import UNDER_WAY, Standing, State, ledger_of, standings
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-from helpers.processor import hold_libraries
+from helpers.machine.processor import hold_libraries
 from tests.durations import longest_first
 from tests.patience import patience
 

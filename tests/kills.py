@@ -18,10 +18,10 @@ from pathlib import Path
 import gymnasium.envs.classic_control  # noqa: F401
 import torch
 
-import agents.ppo  # noqa: F401
+import agents.on_policy.ppo  # noqa: F401
 import main
 import orchestrator  # noqa: F401
-from helpers.checkpoints import read_shared, resolve_checkpoint
+from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
 from helpers.errors import CheckpointError
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from helpers.manifests import contents_of
+from helpers.checkpoints.manifests import contents_of
 from tests.nursery import Child, nursery
 from tests.patience import patience
 

@@ -26,25 +26,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from swarm.children import dying_with_parent
+from swarm.backends.children import dying_with_parent
 from tests.rank import send_request
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPORTED = (  # nothing that reads the environment as it is imported, and no MPI
-    "agents.acting",
-    "agents.cloning",
-    "agents.compiled",
-    "agents.demonstrations",
+    "agents.compute.compiled_policy",
+    "agents.cloning.cloner",
+    "agents.compute.compiled_step",
+    "agents.demonstrations.dataset",
     "agents.factory",
-    "agents.imitation",
-    "agents.migration",
-    "agents.model_states",
-    "agents.ppo",
-    "agents.replay",
+    "agents.imitation.agent",
+    "agents.weights.migration.task",
+    "agents.weights.states",
+    "agents.on_policy.ppo",
+    "agents.off_policy.learner",
     "environments.factory",
     "evaluator",
-    "helpers.curve",
-    "helpers.references",
+    "helpers.display.learning_curve",
+    "helpers.run_folder.references",
     "matplotlib.backends.backend_agg",
     "matplotlib.figure",
     "orchestrator",

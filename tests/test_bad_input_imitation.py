@@ -9,14 +9,14 @@ import gymnasium
 import numpy as np
 import pytest
 
-from agents.configs import SCHEMA
-from agents.requirements import check_imitation, check_run
+from agents.algorithms import SCHEMA
+from agents.checks import check_imitation, check_run
 from environments.expected import expected_of
 from helpers import errors
-from helpers.demos.files import demo_path, write_demo
+from helpers.demos.hdf5 import demo_path, write_demo
 from helpers.errors import ConfigurationError
-from helpers.workers import Workers
-from tests.helpers.demo_files import steps_of
+from helpers.parallel.workers import Workers
+from tests.helpers.demos.cases import steps_of
 from tests.helpers.refusals import refused
 from tests.test_bad_input import refused as refused_run
 

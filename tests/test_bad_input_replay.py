@@ -6,9 +6,9 @@ import resource
 import numpy as np
 import pytest
 
-from agents.configs import SCHEMA
+from agents.algorithms import SCHEMA
+from agents.replay.files import export_memory, memory_id
 from helpers import errors
-from helpers.memory_files import export_memory, memory_id
 from tests import launch
 from tests.test_bad_input import refused
 

@@ -9,10 +9,10 @@ import shutil
 import pytest
 
 from helpers import errors
-from helpers.manifests import listed, read_manifest
+from helpers.checkpoints.manifests import listed, read_manifest
 from tests import launch
 from tests.experts import hardly_trained
-from tests.helpers.demo_files import steps_of, write_plain
+from tests.helpers.demos.cases import steps_of, write_plain
 from tests.test_bad_input import refused
 
 BC = {

@@ -10,14 +10,14 @@ import h5py
 import numpy as np
 import pytest
 
-from agents.configs import SCHEMA
-from agents.configs_demos import DemosConfig
+from agents.algorithms import SCHEMA
+from agents.demonstrations.config import DemosConfig
 from environments.factory import make_vector_env
 from helpers import errors
-from helpers.demos.files import read_demo, same_bits
-from helpers.demos.source import load_demos
+from helpers.demos.hdf5 import read_demo, same_bits
+from helpers.demos.load import load_demos
 from tests import launch
-from tests.helpers.demo_files import write_demos
+from tests.helpers.demos.cases import write_demos
 
 
 @pytest.fixture(scope="module")

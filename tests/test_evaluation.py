@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from evaluator import Evaluation
-from helpers.demos.files import read_datasets
-from helpers.workers import Workers
+from helpers.demos.hdf5 import read_datasets
+from helpers.parallel.workers import Workers
 from tests import launch
 
 

@@ -14,12 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agents.factory import MODULES
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("agents", "environments", "helpers", "swarm")
 PROGRAMS = ("main", "orchestrator", "evaluator", "spawner", "reporter", "tuner")
 OURS = frozenset((*PACKAGES, *PROGRAMS, "registry"))
-ALGORITHMS = frozenset("ppo sac td3 ddpg dqn crossq bc dagger imitation maad".split())
-EXTENDS = {"maad.py": {"ppo", "imitation"}}  # docs/architecture.md
+EXTENDS = {
+    "agents.imitation.maad": {"agents.on_policy.ppo", "agents.imitation.agent"},
+}  # docs/architecture.md
 MOST_LINES = 400
 BROUGHT = {"pydantic_core": "pydantic"}  # by a package that pins it exactly
 
@@ -30,18 +33,18 @@ ALLOWED = {
     "environments": ("environments", "helpers"),
     "orchestrator": ("agents.base", "helpers"),
     "evaluator": ("agents.base", "environments", "helpers"),
-    "swarm": ("swarm", "helpers", "agents.configs"),
-    "spawner": ("swarm", "helpers", "agents.configs", "environments.ids"),
-    "reporter": ("swarm", "helpers", "agents.configs"),
+    "swarm": ("swarm", "helpers", "agents.algorithms"),
+    "spawner": ("swarm", "helpers", "agents.algorithms", "environments.ids"),
+    "reporter": ("swarm", "helpers", "agents.algorithms"),
 }
 # What must answer at once, and on machines without torch, MPI, a simulator or a tracker.
 LIGHT = (
     "swarm",
     "spawner",
     "reporter",
-    "agents.configs",
-    "helpers.configuration",
-    "helpers.experiment",
+    "agents.algorithms",
+    "helpers.config",
+    "helpers.run_folder.experiment",
 )
 HEAVY = ("torch", "mpi4py", "mujoco", "wandb", "matplotlib")
 
@@ -51,7 +54,8 @@ UNSAFE_METHODS = frozenset(
     "yaml.load yaml.load_all yaml.unsafe_load yaml.full_load torch.load torch.save os.system".split(),
 )
 PLAIN_TENSORS = frozenset(  # for other programs to read
-    (f"helpers/{name}.py", "torch.save") for name in ("memory_files", "policy_files")
+    (name, "torch.save")
+    for name in ("agents/replay/files.py", "helpers/checkpoints/policy_files.py")
 )
 UNSAFE_KEYWORDS = frozenset(("shell", "allow_pickle"))
 
@@ -79,7 +83,7 @@ def module_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> list[tuple[int, str]]:
-    """(line, module) of every import, also inside functions; `from agents import ppo` is agents.ppo."""
+    """(line, module) of every import, also inside functions; `from agents import ppo` is agents.on_policy.ppo."""
     found = []
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
@@ -114,14 +118,12 @@ def test_a_floor_imports_only_what_is_below_it(floor: str) -> None:
 
 
 def test_algorithms_do_not_import_one_another() -> None:
+    algorithms = {f"agents.{name}" for name in MODULES.values()}
     wrong = [
         f"{shown(path)}:{line}: imports the algorithm {module}"
-        for path in (ROOT / "agents").glob("*.py")
-        if path.name != "factory.py"
+        for path in (ROOT / "agents").rglob("*.py")
         for line, module in imports_of(path)
-        if lies_in(module, "agents")
-        and module.split(".")[1:2]
-        and module.split(".")[1] in ALGORITHMS - EXTENDS.get(path.name, set())
+        if module in algorithms - EXTENDS.get(module_of(path), set())
     ]
     assert not wrong, "\n".join(wrong)
 
@@ -132,7 +134,12 @@ def test_what_must_answer_at_once_brings_nothing_heavy() -> None:
         for path in product_sources()
         if any(lies_in(module_of(path), place) for place in LIGHT)
     ]
-    assert {"agents.configs", "helpers.configuration", "helpers.experiment", "swarm"} <= set(light)
+    assert {
+        "agents.algorithms",
+        "helpers.config.schema",
+        "helpers.run_folder.experiment",
+        "swarm",
+    } <= set(light)
     program = (
         "import importlib, sys\n"
         f"for name in {light!r}:\n"

@@ -13,13 +13,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from agents.configs import SCHEMA
+from agents.algorithms import SCHEMA
 from environments.factory import make_vector_env
 from evaluator import Evaluation
-from helpers.demos.files import demo_path, write_demo
+from helpers.demos.hdf5 import demo_path, write_demo
 from helpers.episodes import RandomPolicy, run_episodes
 from helpers.errors import ConfigurationError
-from helpers.workers import Workers
+from helpers.parallel.workers import Workers
 from tests import launch
 
 SEEDS = [5, 6, 7]

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from agents.critic_model import CriticModel
-from agents.policy_model import PolicyModel
-from helpers.checkpoints import read_shared
+from agents.weights.critic import CriticModel
+from agents.weights.policy import PolicyModel
+from helpers.checkpoints.policy_files import PolicyFiles, interval_of
+from helpers.checkpoints.resolve import read_shared
 from helpers.errors import ConfigurationError, StorageError
-from helpers.policy_files import PolicyFiles, interval_of
-from helpers.workers import Workers
+from helpers.parallel.workers import Workers
 from main import build_agent
 from tests import launch
 from tests.agents.builders import small_config
@@ -114,7 +114,7 @@ def test_what_a_dead_process_left_is_removed_and_a_full_disk_is_said(tmp_path, m
     def full(path, content, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("helpers.policy_files.write_atomically", full)
+    monkeypatch.setattr("helpers.checkpoints.policy_files.write_atomically", full)
     with pytest.raises(StorageError, match="No space left") as caught:
         recorder.run(5, 5)
     assert len(str(caught.value).splitlines()) == 2
@@ -122,8 +122,8 @@ def test_what_a_dead_process_left_is_removed_and_a_full_disk_is_said(tmp_path, m
 
 def test_files_are_on_the_disk_before_the_checkpoint_that_a_run_goes_on_from(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr("helpers.policy_files.sync_file", synced.append)
-    monkeypatch.setattr("helpers.policy_files.sync_folder", synced.append)
+    monkeypatch.setattr("helpers.checkpoints.policy_files.sync_file", synced.append)
+    monkeypatch.setattr("helpers.checkpoints.policy_files.sync_folder", synced.append)
     recorder = Recorder(tmp_path, small_config("ppo", checkpoint_interval="5"))
     recorder.run(5, 10)
     assert synced == []
@@ -135,7 +135,7 @@ def test_files_are_on_the_disk_before_the_checkpoint_that_a_run_goes_on_from(tmp
 
 @pytest.mark.parametrize("value", ["often", "1.5", "autos"])
 def test_an_interval_that_is_none_is_refused(value):
-    from agents.configs import SCHEMA
+    from agents.algorithms import SCHEMA
 
     with pytest.raises(ConfigurationError, match="checkpoint_interval"):
         SCHEMA.parse_command_line([f"--checkpoint_interval={value}"])
@@ -194,7 +194,7 @@ def test_a_run_that_was_killed_again_and_again_leaves_the_files_of_one_that_was_
 def test_a_run_folder_gives_the_policy_of_its_agent(algo, tmp_path):
     """From the folder alone, equal to what --task=eval acts by."""
     from environments.factory import make_vector_env
-    from helpers.checkpoints import read_shared, resolve_checkpoint
+    from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
     from helpers.seeding import Streams
 
     flags = PPO if algo == "ppo" else [*SAC[1:], f"--algo={algo}"]
@@ -206,7 +206,7 @@ def test_a_run_folder_gives_the_policy_of_its_agent(algo, tmp_path):
         [*flags, "--batch_norm_all", "--num_timesteps=160", "--checkpoint_interval=auto"],
     )
     model = PolicyModel.of_run(run, iter_num="latest")
-    from agents.configs import SCHEMA
+    from agents.algorithms import SCHEMA
 
     config = SCHEMA.load_config(run / "config.yaml")
     environment = make_vector_env(config.env_id, seeds=[0, 1])
@@ -238,7 +238,7 @@ def test_bounds_lie_in_a_checkpoint_and_those_that_are_nowhere_are_asked_for(tmp
         del shared["agent"]["actions"]
         return number, shared, manifest
 
-    monkeypatch.setattr("agents.shared_model.read_shared", as_an_older_version_wrote_it)
+    monkeypatch.setattr("agents.weights.saved_model.read_shared", as_an_older_version_wrote_it)
     with pytest.raises(ConfigurationError, match="does not say the bounds"):
         PolicyModel.of_run(run, iter_num="latest")
     model = PolicyModel.of_run(run, iter_num="latest", bounds=([-2.0], [2.0]))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.configs import SCHEMA
+from agents.algorithms import SCHEMA
 from helpers import errors
-from helpers.launch import mpiexec
+from helpers.parallel.launch import mpiexec
 from tests.patience import patience
 
 ROOT = Path(__file__).resolve().parent.parent

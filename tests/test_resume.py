@@ -12,8 +12,8 @@ import sys
 
 import pytest
 
-from helpers.manifests import contents_of, read_manifest
-from helpers.shards import packs
+from helpers.checkpoints.manifests import contents_of, read_manifest
+from helpers.checkpoints.shards import packs
 from tests import launch
 from tests.patience import patience
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests import launch, test_resume
-from tests.helpers.demo_files import write_demos
+from tests.helpers.demos.cases import write_demos
 
 SMALL: dict[str, Any] = {
     "d_perception_stack": "mlp_16",

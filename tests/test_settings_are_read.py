@@ -4,8 +4,9 @@ import ast
 
 import pytest
 
-from agents.configs import ALGORITHMS, ObservationSettings
-from helpers.settings import settings_of
+from agents.algorithms import ALGORITHMS
+from agents.common_settings import ObservationSettings
+from helpers.config.settings import settings_of
 from tests.launch import ROOT
 
 DECLARED = {key for kind in ALGORITHMS.values() for key in settings_of(kind)}

@@ -5,9 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from helpers import crash, errors, run_lock
-from helpers.deadline import STOP_SIGNALS, Deadline, noted_signal
-from helpers.workers import Workers
+from helpers import errors
+from helpers.parallel import crash
+from helpers.parallel.deadline import STOP_SIGNALS, Deadline, noted_signal
+from helpers.parallel.workers import Workers
+from helpers.run_folder import run_lock
 from main import train_or_stop
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.configs import SCHEMA
+from agents.algorithms import SCHEMA
 from tests import launch
 from tests.experts import hardly_trained
 from tests.metrics_page import listed_metrics

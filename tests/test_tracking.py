@@ -11,9 +11,9 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
-from helpers.trackers.tracking import NOISE
-from helpers.workers import Workers
+from helpers.trackers.skrl_metrics import NOISE
 from tests import launch
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
 from tests.mpi.start import run as run_workers

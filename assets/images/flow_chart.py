@@ -140,12 +140,12 @@ def draw_preparation(axes: Axes) -> None:
     steps = (
         (
             "Configuration",
-            "agents/configs.py",
+            "agents/algorithms.py",
             "default  <  YAML file  <  command line,\nchecked, then frozen",
         ),
         (
             "ExperimentInitializer",
-            "helpers/experiment.py",
+            "helpers/run_folder/experiment.py",
             "name, run folder, random streams;\na new run, or the one to go on with",
         ),
         (
@@ -156,7 +156,7 @@ def draw_preparation(axes: Axes) -> None:
         (
             "Agent",
             "agents/factory.py",
-            "agents/ppo.py, made for the spaces\nof the environments",
+            "agents/on_policy/ppo.py, made for the spaces\nof the environments",
         ),
     )
     for number, (title, place, body) in enumerate(steps):
@@ -217,7 +217,7 @@ def draw_loop(axes: Axes) -> None:
         41.5,
         14.3,
         title="agent.update()",
-        place="agents/ppo.py",
+        place="agents/on_policy/ppo.py",
         body="advantages, then epochs of minibatches;\ngradients averaged over the workers",
         shared=True,
     )

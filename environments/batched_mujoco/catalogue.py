@@ -12,18 +12,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from environments.batched_mujoco.ant import Ant
-from environments.batched_mujoco.half_cheetah import HalfCheetah
-from environments.batched_mujoco.hopper import Hopper
-from environments.batched_mujoco.humanoid import Humanoid
-from environments.batched_mujoco.humanoid_standup import HumanoidStandup
-from environments.batched_mujoco.inverted_double_pendulum import InvertedDoublePendulum
-from environments.batched_mujoco.inverted_pendulum import InvertedPendulum
-from environments.batched_mujoco.pusher import Pusher
-from environments.batched_mujoco.reacher import Reacher
-from environments.batched_mujoco.swimmer import Swimmer
 from environments.batched_mujoco.task import Task
-from environments.batched_mujoco.walker2d import Walker2d
+from environments.batched_mujoco.tasks.ant import Ant
+from environments.batched_mujoco.tasks.half_cheetah import HalfCheetah
+from environments.batched_mujoco.tasks.hopper import Hopper
+from environments.batched_mujoco.tasks.humanoid import Humanoid
+from environments.batched_mujoco.tasks.humanoid_standup import HumanoidStandup
+from environments.batched_mujoco.tasks.inverted_double_pendulum import InvertedDoublePendulum
+from environments.batched_mujoco.tasks.inverted_pendulum import InvertedPendulum
+from environments.batched_mujoco.tasks.pusher import Pusher
+from environments.batched_mujoco.tasks.reacher import Reacher
+from environments.batched_mujoco.tasks.swimmer import Swimmer
+from environments.batched_mujoco.tasks.walker2d import Walker2d
 from environments.ids import task_file
 from helpers.errors import ConfigurationError
 

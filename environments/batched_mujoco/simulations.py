@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.envs.mujoco.mujoco_env import expand_model_path
 
 from environments.mujoco_warnings import route_mujoco_warnings
-from environments.simulation_state import SimulationSaver
+from environments.state.simulation_state import SimulationSaver
 from helpers.errors import ConfigurationError
 
 # mj_step computes these only for force sensors; mj_rnePostConstraint does it for all bodies.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from helpers.demos.episode import Demo, Expected
-from helpers.demos.files import arrays_of, not_whole, plain_attributes, same_bits
+from helpers.demos.hdf5 import arrays_of, not_whole, plain_attributes, same_bits
 from helpers.errors import ConfigurationError, StorageError
 
 if TYPE_CHECKING:

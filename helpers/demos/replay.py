@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from helpers.captions import WORDS, Colour, captioned, faded, side_by_side
 from helpers.demos.episode import Demo, Expected
-from helpers.demos.files import same_bits
-from helpers.demos.source import load_demos
+from helpers.demos.hdf5 import same_bits
+from helpers.demos.load import load_demos
+from helpers.display.captions import WORDS, Colour, captioned, faded, side_by_side
 from helpers.errors import ConfigurationError
 
 LONGEST = 10.0  # seconds of an episode that are filmed: a picture without a GPU takes 50 ms, and there are two

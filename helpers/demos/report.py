@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from helpers import durable
-from helpers.configuration import Parsed
-from helpers.demos.card import figures_of, page
+from helpers.config.schema import Parsed
 from helpers.demos.checks import check_demo, check_together
 from helpers.demos.episode import Demo, Expected
-from helpers.demos.files import demo_path, file_name_of, write_demo
-from helpers.demos.histogram import draw_returns
+from helpers.demos.hdf5 import demo_path, file_name_of, write_demo
+from helpers.demos.load import Source, choose, find_demos, kept_steps, without_actions
 from helpers.demos.minari_datasets import PREFIX, write_minari
-from helpers.demos.source import Source, choose, find_demos, kept_steps, without_actions
+from helpers.demos.summary import figures_of, page
+from helpers.display.histogram import draw_returns
 from helpers.errors import DONE, ConfigurationError, StorageError
-from helpers.workers import Workers
+from helpers.parallel.workers import Workers
 
 Expectation = Callable[[str], Expected]
 _ANY = Expected("", time_limit=sys.maxsize)  # to read what a demonstration says of its environment

@@ -30,7 +30,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from helpers.errors import BAD_CONFIGURATION, DONE, STOPPED_EARLY
 from helpers.trackers.jsonl import is_number, parse_row
-from helpers.trackers.wandb_log import last_iteration
+from helpers.trackers.wandb_offline_log import last_iteration
 
 if TYPE_CHECKING:
     import wandb

@@ -8,14 +8,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from agents.algorithms import ALGORITHMS
 from agents.base import Transitions
-from agents.configs import ALGORITHMS
 from agents.factory import make_agent
+from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
-from helpers.workers import Workers
 from orchestrator import RolloutState, rollout_generator
-from tests.agents.cloning import CLONING
-from tests.agents.imitating import IMITATING, imitation_settings
+from tests.agents.cloning.cases import CLONING
+from tests.agents.imitation.cases import IMITATING, imitation_settings
 
 SPACES = {
     "continuous": gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32),

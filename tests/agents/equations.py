@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from agents.base import Transitions
-from agents.demonstrations import LOOP, sequence_rows, taken
-from agents.imitation_rows import CLIP, SMALLEST_SD
+from agents.demonstrations.dataset import LOOP, sequence_rows, taken
+from agents.imitation.inputs import CLIP, SMALLEST_SD
 from tests.agents.builders import OBSERVATION_DIM
 
 Arrays = Mapping[str, np.ndarray]

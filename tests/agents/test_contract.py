@@ -13,8 +13,8 @@ from tests.agents.builders import (
     small_config,
     transplant,
 )
-from tests.agents.cloning import CLONING, sources
-from tests.agents.imitating import IMITATING, demonstrations
+from tests.agents.cloning.cases import CLONING, sources
+from tests.agents.imitation.cases import IMITATING, demonstrations
 
 CASES = [
     ("ppo", "continuous"),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
-from tests.agents.imitating import IMITATING, imitation_settings
+from tests.agents.imitation.cases import IMITATING, imitation_settings
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "learning.json"
 CASES: dict[str, tuple[str, dict[str, Any]]] = {

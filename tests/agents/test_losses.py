@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents import losses
-from agents.flat import FlatAdam, FlatParameters
+from agents.compute.flat_parameters import FlatAdam, FlatParameters
+from agents.nn import losses
 
 SHAPE = (40, 5)
 

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.configs import SCHEMA
+from agents.algorithms import SCHEMA
 from benchmarks import control_demos, learning, normalised
 from benchmarks.learning_cases import IMITATION, Case
 from benchmarks.normalised import Scale
 from environments.expected import expected_of
+from helpers.demos.load import load_demos
 from helpers.demos.report import report
-from helpers.demos.source import load_demos
 from helpers.errors import BAD_CONFIGURATION, DONE, ConfigurationError
-from helpers.workers import Workers
-from tests.helpers.demo_files import settings, write_demos
+from helpers.parallel.workers import Workers
+from tests.helpers.demos.cases import settings, write_demos
 
 ENVIRONMENTS = sorted({case.env_id for case in IMITATION})
 SUITE = ["--suite=imitation", "--seeds=1"]

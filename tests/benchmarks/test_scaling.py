@@ -107,10 +107,10 @@ def test_the_wire_carries_twice_the_gradient_among_many_hosts():
 
 
 def test_gradient_bytes_are_those_of_the_networks():
-    from agents.configs import PPOConfig
+    from agents.on_policy.config import PPOConfig
     from environments.factory import make_vector_env
+    from helpers.parallel.workers import Workers
     from helpers.seeding import Streams
-    from helpers.workers import Workers
     from main import build_agent
 
     for env_id in ("Hopper-v5", "HalfCheetah-v5"):

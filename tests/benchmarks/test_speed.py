@@ -26,7 +26,7 @@ from benchmarks.speed_machine import OF_OTHERS, OF_TORCH
 from benchmarks.speed_program import RESULTS, measure, plan
 from benchmarks.speed_rows import OtherRowsError, Rows, Watch, differences
 from benchmarks.speed_work import WORKLOADS, Workload
-from helpers.native import build
+from helpers.machine.native import build
 
 HOPPER = WORKLOADS[0]
 MACHINE = {

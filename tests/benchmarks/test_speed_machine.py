@@ -14,7 +14,7 @@ import pytest
 from benchmarks import linear, speed, speed_imitation, speed_native, speed_replay
 from benchmarks.speed_contestants import Contestant, environment
 from benchmarks.speed_machine import compiler, hold, machine, machine_line
-from helpers.processor import LEVELS, VARIABLE, instruction_set, kind, levels
+from helpers.machine.processor import LEVELS, VARIABLE, instruction_set, kind, levels
 
 Main = Callable[[Sequence[str]], int]
 LOWEST = "x86-64-v2"

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import linear, native_steps, products, speed_native
 from benchmarks.speed_native import MKL, NATIVE, STEPS_MEASURED, TORCH, compare, interleaved, ratios
-from helpers.native import build
+from helpers.machine.native import build
 from tests.benchmarks.test_speed import IDENTITY
 
 needs_compiler = pytest.mark.skipif(
@@ -91,6 +91,6 @@ def test_without_a_kernel_of_ours_its_columns_are_gone(monkeypatch: pytest.Monke
     left = {key: rate for key, rate in every.items() if key[0] != products.OURS}
     text = linear.page({size: left}, "here", "zen9-avx2")
     assert "ours" not in text and "| oneDNN forward | oneDNN by input | oneDNN by weights |" in text
-    monkeypatch.setitem(sys.modules, "agents.linear", None)  # as if it were deleted
+    monkeypatch.setitem(sys.modules, "agents.compute.linear", None)  # as if it were deleted
     assert not products.has_kernel()
     assert products.OURS not in products.routes()

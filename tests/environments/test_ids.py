@@ -89,7 +89,7 @@ def test_refusals(env_id: str, in_problem: str, in_remedy: str) -> None:
 def test_the_tables_are_those_of_the_packages() -> None:
     from gymnasium.envs.registration import registry
 
-    from environments.dm_control import import_suite
+    from environments.suites.dm_control import import_suite
 
     suite, _ = import_suite()
     assert suite.TASKS_BY_DOMAIN == DM_CONTROL_TASKS

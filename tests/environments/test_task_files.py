@@ -15,7 +15,7 @@ from environments.batched_mujoco.vector_env import BatchedMujocoEnv
 from environments.factory import make_vector_env
 from environments.ids import resolve_env_id, suite_of
 from helpers.errors import ConfigurationError
-from tests.environments.test_exact_state import assert_identical, through_a_file
+from tests.environments.state.test_exact_state import assert_identical, through_a_file
 
 EXAMPLE = "docs/examples/cart.py:Cart"
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.configs import SCHEMA
+from agents.algorithms import SCHEMA
 from helpers.errors import ConfigurationError
 
 

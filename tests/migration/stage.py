@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from agents.configs import SCHEMA
-from agents.migration import bring_in
+from agents.algorithms import SCHEMA
+from agents.weights.migration.task import bring_in
 from environments.ids import resolve_env_id
-from helpers.workers import Workers
+from helpers.parallel.workers import Workers
 from main import build, policy_files
 
 FOLDER = Path(__file__).parent

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from agents.configs import PPOConfig
-from agents.critic_model import CriticModel
-from agents.migration import fill
-from agents.migration_check import Rebuilt, compare
-from agents.policy_model import PolicyModel
+from agents.on_policy.config import PPOConfig
+from agents.weights.critic import CriticModel
+from agents.weights.migration.check import Rebuilt, compare
+from agents.weights.migration.foreign_files import read_foreign
+from agents.weights.migration.task import fill
+from agents.weights.policy import PolicyModel
+from helpers.checkpoints.manifests import listed
 from helpers.errors import CheckpointError, ConfigurationError, UserError
-from helpers.manifests import listed
-from helpers.migration_files import read_foreign
 from tests import launch
 from tests.agents.builders import small_agent, small_config
 from tests.migration.stage import FOLDER, RLGames, migrate, stored

@@ -13,10 +13,11 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from helpers.checkpoints import Checkpoint, Checkpoints, read_shared
-from helpers.crash import install_crash_handler
+from helpers.checkpoints.resolve import read_shared
+from helpers.checkpoints.store import Checkpoint, Checkpoints
 from helpers.errors import StorageError
-from helpers.workers import Workers
+from helpers.parallel.crash import install_crash_handler
+from helpers.parallel.workers import Workers
 
 
 def save(checkpoints: Checkpoints, workers: Workers, iteration: int) -> Path:

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from helpers.deadline import Deadline
-from helpers.workers import Workers
+from helpers.parallel.deadline import Deadline
+from helpers.parallel.workers import Workers
 
 
 def main() -> None:

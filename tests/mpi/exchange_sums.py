@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from helpers.crash import install_crash_handler
-from helpers.workers import Workers
+from helpers.parallel.crash import install_crash_handler
+from helpers.parallel.workers import Workers
 
 workers = Workers.connect()
 install_crash_handler(workers, None)

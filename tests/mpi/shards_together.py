@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.checkpoints import Checkpoint, Checkpoints
-from helpers.crash import install_crash_handler
-from helpers.manifests import read_manifest
-from helpers.shards import Shard
-from helpers.workers import Workers
+from helpers.checkpoints.manifests import read_manifest
+from helpers.checkpoints.shards import Shard
+from helpers.checkpoints.store import Checkpoint, Checkpoints
+from helpers.parallel.crash import install_crash_handler
+from helpers.parallel.workers import Workers
 
 
 def save(checkpoints: Checkpoints, rank: int, iteration: int) -> Path:

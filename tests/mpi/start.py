@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from helpers.launch import mpiexec
+from helpers.parallel.launch import mpiexec
 from tests.patience import patience
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,8 +18,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from agents import losses
-from helpers.workers import Workers
+from agents.nn import losses
+from helpers.parallel.workers import Workers
 from orchestrator import Orchestrator
 from tests.agents.builders import SPACES, small_agent, small_config
 from tests.probes.environments import Probe

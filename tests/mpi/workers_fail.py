@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.crash import install_crash_handler
 from helpers.errors import CheckpointError, ConfigurationError
-from helpers.workers import Workers
+from helpers.parallel.crash import install_crash_handler
+from helpers.parallel.workers import Workers
 
 
 def fail() -> None:

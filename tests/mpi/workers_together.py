@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.workers import Workers
+from helpers.parallel.workers import Workers
 
 DTYPES = ("float32", "float64", "int64", "uint8")
 

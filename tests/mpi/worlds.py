@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from agents.configs import ALGORITHMS
+from agents.algorithms import ALGORITHMS
+from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
-from helpers.workers import Workers
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config, train_on
-from tests.agents.cloning import CLONING, sources
-from tests.agents.imitating import IMITATING, demonstrations
+from tests.agents.cloning.cases import CLONING, sources
+from tests.agents.imitation.cases import IMITATING, demonstrations
 
 ITERATIONS = 4
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.batch_renorm import Statistics
+from agents.nn.batch_renorm import Statistics
 from tests.agents.builders import small_agent, small_config, train_on
 from tests.probes import environments as probes
 

@@ -10,12 +10,12 @@ from unittest.mock import patch
 
 import pytest
 
-from agents.configs import SCHEMA
+from agents.algorithms import SCHEMA
 from environments.ids import resolve_env_id, suite_of
 from helpers.errors import UserError
-from swarm.expand import Expansion, Request, expand, plan_of
 from swarm.plan import Caliber, Launch, Plan
-from swarm.request import House
+from swarm.planning.expand import Expansion, Request, expand, plan_of
+from swarm.planning.request import House
 
 ROOT = Path(__file__).resolve().parents[2]
 HOUSE = House(ROOT, SCHEMA, resolve_env_id, suite_of)
@@ -28,7 +28,7 @@ def expanded(*, schema: Any = SCHEMA, here: Path = HERE, **request: Any) -> Expa
     """All runs of a request, whose `settings` may be a mapping; the commit is always the same."""
     settings = request.pop("settings", {})
     settings = schema.layer_of(settings) if isinstance(settings, Mapping) else settings
-    with patch("helpers.experiment.short_commit", return_value="1234567"):
+    with patch("helpers.run_folder.experiment.short_commit", return_value="1234567"):
         return expand(
             Request(settings, **request),
             schema=schema,

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from swarm import render
 from swarm.plan import Launch, Plan, Run
+from swarm.scripts import render
 from tests.patience import patience
 from tests.swarm.plans import planned
 

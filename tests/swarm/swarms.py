@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from agents.configs import SCHEMA
-from helpers.run_config import RunConfig
+from agents.algorithms import SCHEMA
+from helpers.config.run import RunConfig
 from swarm import plan as plans
 from swarm.ledger import Ledger, Submission
 from swarm.plan import Launch, Plan, Run
-from swarm.standing import standings
+from swarm.status import standings
 from tests.patience import patience
 
 STEPS = 1000

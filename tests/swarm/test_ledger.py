@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from helpers.configuration import dump_config
+from helpers.config.schema import dump_config
 from helpers.errors import ConfigurationError, StorageError
-from helpers.experiment import CONFIG_FILE
+from helpers.processes import Process
+from helpers.run_folder.experiment import CONFIG_FILE
+from swarm.backends.local import QUEUE, Queue, QueueScheduler, submissions_of
 from swarm.deploy import deploy
 from swarm.ledger import Ledger, new_token
-from swarm.local import QUEUE, Queue, QueueScheduler, submissions_of
-from swarm.processes import Process
-from swarm.standing import OWNER_FILE, standings
+from swarm.status import OWNER_FILE, standings
 from tests.patience import promptly
 from tests.swarm.spawning import spawn_killed_at, start_spawner
 from tests.swarm.swarms import are_done, executions, latest, make_plan, wait_for

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 import spawner
-from helpers import processor
-from swarm import hidden_key, preflight
-from swarm.launch_flags import parse
+from helpers.machine import processor
+from swarm.flags import hidden_key
+from swarm.flags.parser import parse
 from swarm.plan import load
+from swarm.planning import preflight
 from tests.swarm.plans import ROOT, refused
 
 KEY = "canary0123456789canary"
@@ -227,7 +228,7 @@ def test_the_key_leaves_the_process_list(tmp_path):
     program.write_text(
         "import sys, time\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "from swarm.hidden_key import hide_key\n"
+        "from swarm.flags.hidden_key import hide_key\n"
         "key = hide_key(sys.argv)\n"
         "print(key, sys.argv[1:], flush=True)\n"
         "time.sleep(60)\n",

@@ -19,7 +19,7 @@ from swarm import watch
 from swarm.control import chosen_runs, find_swarm, resume, stop
 from swarm.deploy import deploy
 from swarm.plan import Plan
-from swarm.standing import standings
+from swarm.status import standings
 from tests.patience import patience, promptly
 from tests.swarm.swarms import REPOSITORY, STEPS, executions, make_plan, wait_for
 

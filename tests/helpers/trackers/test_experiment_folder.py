@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.configs import ALGORITHMS
+from agents.algorithms import ALGORITHMS
 from helpers.errors import ConfigurationError
 from helpers.trackers.experiment_folder import experiment_folder
 

@@ -14,7 +14,7 @@ from helpers.errors import DONE, STOPPED_EARLY
 from helpers.trackers import wandb
 from helpers.trackers.base import make_trackers
 from helpers.trackers.wandb import LONGEST_ID, run_id
-from helpers.wandb_runs import download_run
+from helpers.trackers.wandb_download import download_run
 from tests.patience import patience, promptly
 from tests.standins.wandb_server import KEY, WandbServer
 

@@ -1,0 +1,202 @@
+"""What a run asks of its environment, its machine and its files, looked at before anything is started.
+
+Nothing here imports torch: a refusal takes a fraction of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from agents.algorithms import SCHEMA
+from agents.cloning.config import BCConfig, CloningConfig, DaggerConfig
+from agents.cloning.expert import MORE_DEMOS, find_expert, without_actions
+from agents.demonstrations.dataset import check_batch
+from agents.imitation.config import Imitation
+from agents.off_policy.config import ReplayConfig
+from agents.replay.files import load_memories
+from agents.replay.record_layout import fitting, record_dtype, require_room
+from agents.replay.sum_tree import SumTree
+from helpers.demos.episode import Demo, Expected
+from helpers.demos.load import kept_steps, load_demos
+from helpers.errors import CheckpointError, ConfigurationError, StorageError, UserError
+from helpers.parallel.workers import Workers
+
+_KINDS: Mapping[str, type[UserError]] = {
+    kind.__name__: kind for kind in (ConfigurationError, CheckpointError, StorageError)
+}
+Spaces = tuple[gymnasium.Space, gymnasium.Space]
+
+
+def check_run(
+    config: Any,
+    spaces: Spaces | None,
+    *,
+    workers: Workers,
+    is_new: bool,
+    expected_of: Callable[[str], Expected] | None = None,
+) -> None:
+    """Refuse a run that cannot begin; collective: the root looks, all workers learn the outcome.
+
+    Args:
+        config: the run's configuration.
+        spaces: observations and actions; None if they are not known before the environment is made,
+            and whoever takes them will look.
+        workers: all of the run.
+        is_new: whether there is nothing to go on with: only then is a memory imported.
+        expected_of: what an environment asks of demonstrations, for algorithms that take some.
+
+    Raises:
+        ConfigurationError: the actions are of a kind that the algorithm does not take; the memory is
+            larger than what is free; what is to be imported is missing, damaged or of other form; an
+            expert or its demonstrations cannot be learnt from.
+        CheckpointError: an expert cannot be trusted.
+        StorageError: the folder of the memory cannot be written.
+    """
+    refusal = None
+    if workers.is_root:
+        try:
+            _check(config, spaces, workers=workers, is_new=is_new)
+            if isinstance(config, CloningConfig):
+                expected = expected_of(config.env_id) if expected_of else None
+                check_cloning(config, expected, spaces, workers)
+            if issubclass(type(config), Imitation):
+                check_imitation(config, expected_of(config.env_id) if expected_of else None)
+        except UserError as error:
+            refusal = [type(error).__name__, error.problem, error.remedy]
+    refusal = workers.broadcast_json(refusal)
+    if refusal:
+        kind, problem, remedy = refusal
+        raise _KINDS[kind](problem, remedy)
+
+
+def check_actions(config: Any, space: gymnasium.Space) -> None:
+    """Refuse a space of actions that the algorithm does not take.
+
+    Raises:
+        ConfigurationError: choices for one that takes vectors, or the other way round.
+    """
+    is_choice = isinstance(space, gymnasium.spaces.Discrete)
+    is_imitation = issubclass(type(config), Imitation)
+    if isinstance(space, gymnasium.spaces.Discrete) and config.ACTIONS == "continuous":
+        others = "--learner=ppo" if is_imitation else "--algo=dqn or --algo=ppo"
+        learns = f"learner={config.learner}" if is_imitation else f"algo={config.algo}"
+        raise ConfigurationError(
+            f"{learns} takes continuous actions, but those of env_id={config.env_id} are "
+            f"{space.n} choices.",
+            f"Use {others}, or an environment such as --env_id=Pendulum-v1.",
+        )
+    if config.ACTIONS == "discrete" and not is_choice:
+        raise ConfigurationError(
+            f"algo={config.algo} takes discrete actions, but those of env_id={config.env_id} are "
+            f"vectors of {space.shape[0] if space.shape else 0} numbers.",
+            "Use --algo=sac or --algo=ppo, or an environment such as --env_id=CartPole-v1.",
+        )
+
+
+def record_of(config: ReplayConfig, spaces: Spaces) -> np.dtype:
+    """A transition as this run's memory keeps it."""
+    observations, actions = spaces
+    number = np.dtype(config.precision)
+    is_choice = isinstance(actions, gymnasium.spaces.Discrete)
+    action = (np.dtype(np.int64), ()) if is_choice else (np.dtype(np.float32), actions.shape or ())
+    size = int(np.prod(observations.shape or ()))
+    return record_dtype(observation=(number, (size,)), action=action, reward=number)
+
+
+def check_imitation(config: Any, expected: Expected | None) -> None:
+    """Refuse demonstrations that an imitation cannot learn from.
+
+    Raises:
+        ConfigurationError: they are missing, damaged, of another environment, or without the actions it judges.
+    """
+    demos = load_demos(config, expected)
+    judges_actions = not (config.state_only or config.state_state) or config.d_log_prob != "none"
+    for demo in demos.episodes if judges_actions else ():
+        if demo.actions is None:
+            raise ConfigurationError(
+                f"{demo.source} has no actions, and algo={config.algo} judges them.",
+                "Let it judge states: --state_state or --state_only, and --d_log_prob=none with AIRL.",
+            )
+    kept = (
+        demo.terminated[list(kept_steps(config, index, demo.length))]
+        for index, demo in zip(demos.indices, demos.episodes, strict=True)
+    )
+    if config.algo == "maad" and config.wrap_absorb and all(ends.all() for ends in kept):
+        raise ConfigurationError(
+            f"No step that is kept of {config.expert_path} leads to another state of the task, which algo=maad learns "
+            "actions from.",
+            "Keep more steps: --no-expert_demo_subsample, or more demonstrations: --num_demos.",
+        )
+
+
+def _check(config: Any, spaces: Spaces | None, *, workers: Workers, is_new: bool) -> None:
+    if spaces is not None:
+        check_actions(config, spaces[1])
+    if not isinstance(config, ReplayConfig):
+        return
+    rows = config.mem_size // config.num_envs
+    if spaces is not None:
+        own = len(range(config.num_envs)[workers.share(config.num_envs)])
+        require_room(
+            rows,
+            own,
+            record_of(config, spaces),
+            folder=Path(config.memory_folder) if config.memory_folder else None,
+            beside=SumTree.bytes_for(rows, own) if config.priority_exponent > 0 else 0,
+            workers_here=workers.size,
+        )
+    if config.memory_import and is_new:
+        columns = load_memories(config.memory_import, num_envs=config.num_envs)
+        if spaces is not None:
+            fitting(columns, slice(None), record_of(config, spaces), (rows, config.num_envs))
+
+
+def check_cloning(
+    config: Any,
+    expected: Expected | None,
+    spaces: tuple[gymnasium.Space, gymnasium.Space] | None,
+    workers: Workers,
+) -> None:
+    """Refuse demonstrations, an expert or a number of workers that a run of bc or dagger cannot work with.
+
+    Args:
+        config: of any algorithm; nothing is asked of the others.
+        expected: what the environment asks of demonstrations, None if that is not known yet.
+        spaces: of the environment, None if they are not known yet.
+        workers: all of the run.
+
+    Raises:
+        ConfigurationError, CheckpointError: what is wrong, and the remedy.
+    """
+    if not isinstance(config, CloningConfig) or config.task == "eval":
+        return
+    check_batch(config.batch_size, workers)
+    if isinstance(config, DaggerConfig):
+        source = find_expert(config, SCHEMA.load_config)
+        if spaces is not None:
+            source.check_sizes(spaces)
+    demos = load_demos(config, expected).episodes
+    for demo in demos:
+        if demo.actions is None:
+            raise without_actions(config, demo.source)
+    if isinstance(config, BCConfig):
+        _check_enough(config, demos)
+
+
+def _check_enough(config: BCConfig, demos: Sequence[Demo]) -> None:
+    if not demos:
+        raise ConfigurationError(
+            "algo=bc learns from demonstrations alone, and num_demos=0 gives none.",
+            f"Give --num_demos=1 or more, or leave it out. {MORE_DEMOS}",
+        )
+    if config.held_out_demos >= len(demos):
+        raise ConfigurationError(
+            f"held_out_demos={config.held_out_demos} of {len(demos)} demonstrations leave none to learn from.",
+            f"Hold out fewer: --held_out_demos={len(demos) - 1}, or use more: "
+            f"--num_demos={config.held_out_demos + 1}.",
+        )

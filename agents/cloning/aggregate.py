@@ -1,0 +1,89 @@
+"""What DAgger's rounds visited, with the expert's actions there, whole on every worker.
+
+A worker saves what its own environments visited, in shards of some rounds each, which do not change once they are full:
+a checkpoint writes the newest one and links the others. Shapes: T steps a round, N environments of this worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import gymnasium
+import numpy as np
+
+from helpers.checkpoints.shards import Shard
+from helpers.parallel.workers import Workers
+
+ROUNDS_A_SHARD = 8
+_NAME = "visited"
+
+
+class Rounds:
+    """Observations and actions of rounds.
+
+    Args:
+        environments: the global indices of this worker's environments.
+        everyone: how many environments all workers have.
+        action_space: Box (A,) or Discrete.
+        workers: who gather them.
+    """
+
+    def __init__(
+        self,
+        *,
+        environments: range,
+        everyone: int,
+        action_space: gymnasium.Space,
+        workers: Workers,
+    ) -> None:
+        self.environments, self.everyone, self.workers = environments, everyone, workers
+        is_discrete = isinstance(action_space, gymnasium.spaces.Discrete)
+        self._columns = None if is_discrete else int(action_space.shape[0])  # type: ignore[index]
+        self._own: list[np.ndarray] = []  # (T, N, obs_dim + A), a round each
+        self._whole: list[np.ndarray] = []  # (T * everyone, obs_dim + A), likewise
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+    def add(self, observations: np.ndarray, actions: np.ndarray) -> None:
+        """Take in a round of this worker, observations (T, N, obs_dim), actions (T, N, A) or (T, N); collective."""
+        columns = actions[..., None] if self._columns is None else actions
+        self._add(np.concatenate([observations, columns.astype(observations.dtype)], -1))
+
+    def _add(self, own: np.ndarray) -> None:
+        whole = np.zeros((len(own), self.everyone, own.shape[-1]), own.dtype)
+        whole[:, self.environments.start : self.environments.stop] = own
+        self.workers.sum_(whole)
+        self._own.append(own)
+        self._whole.append(whole.reshape(-1, own.shape[-1]))
+
+    def newest(self) -> tuple[np.ndarray, np.ndarray]:
+        """Observations (T * everyone, obs_dim) and actions of the last round, step by step."""
+        return self._split(self._whole[-1])
+
+    def everything(self) -> tuple[np.ndarray, np.ndarray]:
+        """Those of all rounds, one after the other."""
+        return self._split(np.concatenate(self._whole))
+
+    def _split(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self._columns is None:
+            return rows[:, :-1], np.rint(rows[:, -1]).astype(np.int64)
+        return rows[:, : -self._columns], rows[:, -self._columns :]
+
+    def shards(self) -> dict[str, Shard]:
+        """This worker's part, so many rounds a shard; a version says how many of them are there."""
+        made = {}
+        for start in range(0, len(self._own), ROUNDS_A_SHARD):
+            part = self._own[start : start + ROUNDS_A_SHARD]
+            name = f"{_NAME}.{start // ROUNDS_A_SHARD:04d}"
+            made[name] = Shard(str(len(part)), np.stack(part))
+        return made
+
+    def load(self, count: int, shards: Mapping[str, np.ndarray]) -> None:
+        """Take over so many rounds from what `shards` gave; collective."""
+        self._own.clear()
+        self._whole.clear()
+        for start in range(0, count, ROUNDS_A_SHARD):
+            for own in shards[f"{_NAME}.{start // ROUNDS_A_SHARD:04d}"]:
+                self._add(np.array(own))
+        assert len(self) == count, "a shard is not as long as its checkpoint says"

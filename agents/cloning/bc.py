@@ -1,0 +1,189 @@
+"""Behaviour cloning: regression on an expert's actions, stopped early on trajectories that are held out.
+
+One update is one gradient step, and takes no rollout. What is minimised, and what every metric means, is in docs/bc.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+
+from agents.base import Metrics, Transitions
+from agents.cloning.cloner import Cloner, check_finite, track_loss
+from agents.cloning.config import BCConfig
+from agents.cloning.expert import demonstrations_of
+from agents.demonstrations.dataset import check_same, minibatch_rows
+from helpers.checkpoints.shards import Shard
+from helpers.parallel.workers import Workers
+from helpers.seeding import Streams
+from helpers.trackers.skrl_metrics import Tracking
+
+
+class BC:
+    """An `Agent`. The global batch is fixed: each of W workers sees B/W samples of it.
+
+    Args:
+        observation_space: Box (obs_dim,).
+        action_space: Box (act_dim,) or Discrete.
+        config: the run's configuration.
+        workers: who shares the gradients.
+        streams: the run's random streams.
+        environments: which of the run's environments this worker has, a slice of global indices.
+
+    Attributes:
+        cloner: the policy. What acts, and is saved to be evaluated, fitted the held-out demonstrations best so far.
+        best_loss: the loss of that one there; infinite before the first look, or where nothing is held out.
+        waited: looks since then.
+        is_done: whether it has waited long enough.
+    """
+
+    def __init__(
+        self,
+        *,
+        observation_space: gymnasium.spaces.Box,
+        action_space: gymnasium.Space,
+        config: BCConfig,
+        workers: Workers,
+        streams: Streams,
+        environments: slice,
+    ) -> None:
+        self.config, self.workers = config, workers
+        self.tracking = Tracking(interval=config.tracking_interval, workers=workers)
+        self.track_data, self.writer = self.tracking.track_data, self.tracking.writer
+        self.environments = range(environments.start, environments.stop)
+        self.rollout_len = 0
+        self.rollouts_per_iteration = config.steps_per_iteration
+        self.cloner = Cloner(
+            observation_space=observation_space,
+            action_space=action_space,
+            config=config,
+            workers=workers,
+            streams=streams,
+            environments=self.environments,
+        )
+        self.parameters, self.actions = self.cloner.parameters, self.cloner.actions
+        self.best_loss, self.waited, self.is_done = math.inf, 0, False
+        self.fingerprint: str | None = None  # of the demonstrations; None where none are needed
+        if config.task != "eval":
+            self._read(observation_space, action_space)
+
+    def _read(
+        self,
+        observation_space: gymnasium.spaces.Box,
+        action_space: gymnasium.Space,
+    ) -> None:
+        found = demonstrations_of(self.config, observation_space, action_space)
+        self.fingerprint = found.fingerprint
+        learnt, judged = found.demonstrations.held_out(self.config.held_out_demos)
+        self.cloner.see(learnt.share(self.workers).observations)
+        self._learnt, self._judged = (
+            self.cloner.to_learn(each.transitions.observations, each.transitions.actions)
+            for each in (learnt, judged)
+        )
+
+    # Acting
+
+    def predict(
+        self,
+        observations: np.ndarray,
+        *,
+        explore: bool,
+    ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+        """Actions (N, act_dim) or (N,) for raw observations (N, obs_dim): sampled, or the mode."""
+        return self.cloner.predict(observations, sample=explore), {}
+
+    # Learning
+
+    def update(self, rollout: Transitions) -> Metrics:
+        """A gradient step; collective. The rollout is empty.
+
+        Metrics come with the last update of an iteration; the others give none.
+        """
+        config, cloner = self.config, self.cloner
+        seen, made = self._learnt
+        rows = torch.from_numpy(
+            minibatch_rows(
+                config.seed,
+                len(seen),
+                cloner.updates,
+                batch_size=config.batch_size,
+                workers=self.workers,
+            ),
+        )
+        cloner.learn(seen[rows], made[rows], progress=cloner.updates / config.num_timesteps)
+        if cloner.updates % self.rollouts_per_iteration:
+            return {}
+        metrics = cloner.report() | self._judge()
+        track_loss(self.tracking, metrics)
+        passes = cloner.updates * config.batch_size / len(seen)
+        return metrics | {
+            "update/epochs": passes,
+            "update/policy_step_size": cloner.step_size(
+                (cloner.updates - 1) / config.num_timesteps,
+            ),
+            "dataset/transitions": float(len(seen)),
+            "dataset/held_out": float(len(self._judged[0])),
+        }
+
+    def _judge(self) -> dict[str, float]:
+        """Let the policy act that fits best what is held out, the last one where nothing is; collective."""
+        if not len(self._judged[0]):
+            self.cloner.adopt()
+            return {}
+        loss = self.cloner.loss_on(*self._judged)
+        check_finite("policy/held_out_loss", loss, updates=self.cloner.updates)
+        if loss < self.best_loss:
+            self.best_loss, self.waited = loss, 0
+            self.cloner.adopt()
+        else:
+            self.waited += 1
+        self._finish()
+        return {"policy/held_out_loss": loss, "policy/best_held_out_loss": self.best_loss}
+
+    def _finish(self) -> None:
+        self.is_done = 0 < self.config.patience <= self.waited
+
+    # Saving
+
+    def state_dict(self) -> dict[str, Any]:
+        """All there is. Minibatches follow from the count of updates."""
+        return self.cloner.state_dict() | {
+            "best_loss": self.best_loss,
+            "waited": self.waited,
+            "demonstrations": self.fingerprint,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave.
+
+        Raises:
+            CheckpointError: the state is of another architecture, or was learnt from other demonstrations.
+        """
+        check_same("the demonstrations", state["demonstrations"], self.fingerprint)
+        self.cloner.load_state_dict(state)
+        self.best_loss, self.waited = float(state["best_loss"]), int(state["waited"])
+        self._finish()
+
+    def local_state_dict(self) -> dict[str, Any]:
+        """Nothing is this worker's alone."""
+        return {}
+
+    def shards(self) -> Mapping[str, Shard]:
+        """Nothing is large."""
+        return {}
+
+    def load_local_state_dict(
+        self,
+        state: Mapping[str, Any],
+        shards: Mapping[str, np.ndarray],
+    ) -> None:
+        """Nothing is this worker's alone."""
+
+    def synchronised_arrays(self) -> dict[str, np.ndarray]:
+        """What must be equal on every worker."""
+        return self.cloner.synchronised_arrays()

@@ -1,0 +1,210 @@
+"""The settings of what learns by regression on an expert's actions: behaviour cloning and DAgger."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from agents.common_settings import (
+    LARGEST_BATCH,
+    STACK_FORM,
+    STACK_PATTERN,
+    ObservationSettings,
+    clip_norm_setting,
+    compile_setting,
+)
+from agents.demonstrations.config import DemonstrationSettings
+from helpers.config.run import RunConfig, cross_field_error
+from helpers.config.settings import setting
+
+
+class CloningConfig(DemonstrationSettings, ObservationSettings, RunConfig):
+    """What both have: a policy, and how it is drawn towards the expert's actions."""
+
+    ACTIONS = "both"
+
+    # observations
+    p_batch_norm: bool = setting(
+        True,
+        "standardisation of the policy's observations by those it learns from",
+        group="observations",
+    )
+
+    # policy
+    p_perception_stack: str = setting(
+        "mlp_256",
+        "hidden layers of the policy",
+        group="policy",
+        form=STACK_FORM,
+        pattern=STACK_PATTERN,
+    )
+    p_activation: Literal["relu", "tanh"] = setting(
+        "relu",
+        "what lies between the policy's layers",
+        group="policy",
+    )
+    cloning_loss: Literal["mse", "log_likelihood"] = setting(
+        "mse",
+        "continuous actions: squared error of the mean, or minus the log-likelihood of a Gaussian; choices: the latter",
+        group="policy",
+    )
+    squash_actions: bool = setting(
+        True,
+        "tanh keeps continuous actions in their bounds; --no-squash_actions: the last layer is linear, acting clips",
+        group="policy",
+    )
+    p_lr: float = setting(3e-4, "Adam step size of the policy at the start", group="policy", gt=0)
+
+    # optimisation
+    lr_schedule: Literal["linear", "constant"] = setting(
+        "linear",
+        "the step size falls to 0 at num_timesteps, or stays",
+        group="optimisation",
+    )
+    weight_decay: float = setting(
+        1e-4,
+        "times the parameters, added to the gradient",
+        group="optimisation",
+        ge=0,
+    )
+    batch_size: int = setting(
+        256,
+        "global minibatch, shared by the workers; a multiple of their number",
+        group="optimisation",
+        unit="transitions",
+        ge=1,
+        le=LARGEST_BATCH,
+    )
+    clip_norm: float = clip_norm_setting(0.0)
+    compile: bool = compile_setting()
+
+    @model_validator(mode="after")
+    def _check_demonstrations(self) -> CloningConfig:
+        """What demonstrations can be for others, but is of no use here."""
+        if self.expert_state_only:
+            raise cross_field_error(
+                f"{self.algo} learns from actions, and expert_state_only=true leaves them out.",
+                "This works: --no-expert_state_only.",
+            )
+        if self.wrap_absorb:
+            raise cross_field_error(
+                f"{self.algo} rewards nothing, so it has no use for the absorbing states of wrap_absorb=true.",
+                "This works: --no-wrap_absorb.",
+            )
+        return self
+
+
+class BCConfig(CloningConfig):
+    """Behaviour cloning (docs/bc.md)."""
+
+    algo: Literal["bc"] = setting("bc", "what learns", group="run")
+    num_timesteps: int = setting(
+        50_000,
+        "length of the training; no environment is stepped for it",
+        group="run",
+        unit="gradient steps",
+        ge=1,
+    )
+    num_envs: int = setting(
+        2,
+        "at least one a worker; they are not stepped, evaluation has its own",
+        group="environment",
+        ge=1,
+    )
+    steps_per_iteration: int = setting(
+        1000,
+        "gradient steps per iteration, that is, per row of metrics and look at what is held out",
+        group="optimisation",
+        unit="gradient steps",
+        ge=1,
+        le=LARGEST_BATCH,
+    )
+    held_out_demos: int = setting(
+        1,
+        "whole demonstrations that are judged by and not learnt from, drawn by the seed; 0 judges nothing",
+        group="demonstrations",
+        unit="episodes",
+        ge=0,
+    )
+    patience: int = setting(
+        20,
+        "stop after so many iterations in which what is held out was not fitted better; 0 is never",
+        group="optimisation",
+        unit="iterations",
+        ge=0,
+    )
+
+
+class DaggerConfig(CloningConfig):
+    """Dataset aggregation (docs/dagger.md)."""
+
+    algo: Literal["dagger"] = setting("dagger", "what learns", group="run")
+    num_timesteps: int = setting(
+        60_000,
+        "length of the training, over all workers",
+        group="run",
+        unit="environment steps",
+        ge=1,
+    )
+    num_envs: int = setting(
+        5,
+        "environments over all workers together",
+        group="environment",
+        ge=1,
+    )
+    num_demos: int | None = setting(
+        0,
+        "demonstrations that the dataset begins with, in alphabetical order of their files; unset is all",
+        group="demonstrations",
+        unit="episodes",
+        ge=0,
+        example="16",
+    )
+    expert_policy: str | None = setting(
+        None,
+        "the expert: a run folder, its checkpoints folder or one checkpoint, of the same environment",
+        group="expert",
+        example="data/runs/some_name.seed02",
+    )
+    expert_iter_num: str = setting(
+        "best",
+        "the expert's checkpoint: of this iteration, the best or the latest",
+        group="expert",
+        form="best, latest or the number of an iteration",
+        pattern=r"best|latest|\d+",
+    )
+    beta_decay: float = setting(
+        0.7,
+        "the expert acts with probability beta, 1 in the first round, times this from round to round",
+        group="expert",
+        ge=0,
+        le=1,
+    )
+    rollout_len: int = setting(
+        5000,
+        "global environment steps per round; a multiple of num_envs",
+        group="optimisation",
+        unit="environment steps",
+        ge=1,
+        le=LARGEST_BATCH,
+    )
+    updates_per_round: int = setting(
+        5000,
+        "gradient steps after each round, on all that is in the dataset by then",
+        group="optimisation",
+        unit="gradient steps",
+        ge=1,
+        le=LARGEST_BATCH,
+    )
+
+    @model_validator(mode="after")
+    def _check_rounds(self) -> DaggerConfig:
+        """Every environment gives equally many steps to a round."""
+        if self.task != "eval" and self.rollout_len % self.num_envs:
+            nearest = max(1, round(self.rollout_len / self.num_envs)) * self.num_envs
+            raise cross_field_error(
+                f"rollout_len={self.rollout_len} is not a multiple of num_envs={self.num_envs}.",
+                f"This works: --rollout_len={nearest}.",
+            )
+        return self

@@ -1,0 +1,160 @@
+"""Policies that are drawn towards an expert's actions: what they give, and their losses, each with its equation.
+
+Shapes: B batch, A action dimensions, K choices. Actions are as the networks take them: in [-1, 1] where they are
+squashed (`agents.nn.action_scale`), else as the environment takes them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from agents.nn import losses
+from agents.nn.actors import linear, perceptron
+from agents.nn.critics import rectified
+
+EDGE = 1e-6  # how near to a bound an action counts when it is unsquashed
+LOG_STD = (-5.0, 2.0)  # the deviation's logarithm is squashed into this range, as SAC's
+
+
+def mean_squared_error(mean: Tensor, actions: Tensor) -> Tensor:
+    """Mean over samples and dimensions of (mean - action)^2, both (B, A)."""
+    return (mean - actions).square().mean()
+
+
+def squashed_log_likelihood(actions: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """Log-density (B,) of actions (B, A) in [-1, 1] under tanh of a Gaussian, arXiv:1812.05905, Eq. 26.
+
+    An action at a bound, of which tanh has no inverse, counts as one that is `EDGE` away from it.
+    """
+    unsquashed = torch.atanh(actions.clamp(-1.0 + EDGE, 1.0 - EDGE))
+    noise = (unsquashed - mean) * torch.exp(-log_std)
+    return losses.squashed_log_prob(unsquashed, noise, log_std)
+
+
+class ClonedPolicy(Protocol):
+    """What `agents.cloning.cloner` needs of a policy.
+
+    Attributes:
+        noise: the kind of random numbers that sampling takes; None where there is no sampling.
+        noise_dim: how many of them an action takes.
+    """
+
+    noise: str | None
+    noise_dim: int
+
+    def loss(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """What is minimised, a mean over the batch; a scalar."""
+
+    def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
+        """Actions (B, A) or choices (B,): sampled by the noise, or the mode without."""
+
+
+class Regression(nn.Module):
+    """One action a state. `net` maps observations (B, obs_dim) to (B, A)."""
+
+    noise = None
+
+    def __init__(self, net: nn.Module, *, squash: bool, actions: int) -> None:
+        super().__init__()
+        self.net, self.squash, self.noise_dim = net, squash, actions
+
+    def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
+        """The mean, whatever the noise."""
+        mean: Tensor = self.net(observations)
+        return torch.tanh(mean) if self.squash else mean
+
+    def loss(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """The mean squared error."""
+        return mean_squared_error(self.act(observations, None), actions)
+
+
+class Likelihood(nn.Module):
+    """A Gaussian, squashed by tanh or not. `net` maps observations (B, obs_dim) to (B, 2 A)."""
+
+    noise = "normal"
+
+    def __init__(self, net: nn.Module, *, squash: bool, actions: int) -> None:
+        super().__init__()
+        self.net, self.squash, self.noise_dim = net, squash, actions
+
+    def head(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-deviation (B, A) before any squashing."""
+        mean, raw = self.net(observations).chunk(2, -1)
+        low, high = LOG_STD
+        return mean, low + 0.5 * (high - low) * (torch.tanh(raw) + 1.0)
+
+    def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
+        """A sample, or the squashed mean."""
+        mean, log_std = self.head(observations)
+        chosen = mean if noise is None else mean + noise * log_std.exp()
+        return torch.tanh(chosen) if self.squash else chosen
+
+    def loss(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Minus the mean log-density, in nats."""
+        log_prob = squashed_log_likelihood if self.squash else losses.gaussian_log_prob
+        return -log_prob(actions, *self.head(observations)).mean()
+
+
+class Choice(nn.Module):
+    """A softmax over K choices. `net` maps observations (B, obs_dim) to logits (B, K)."""
+
+    noise = "gumbel"
+
+    def __init__(self, net: nn.Module, *, choices: int) -> None:
+        super().__init__()
+        self.net, self.noise_dim = net, choices
+
+    def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
+        """A sample (B,) by the Gumbel-max trick, or the most probable choice."""
+        logits = self.net(observations)
+        chosen: Tensor = (logits if noise is None else logits + noise).argmax(-1)
+        return chosen
+
+    def loss(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Minus the mean log-probability of the choices (B,), in nats."""
+        return functional.cross_entropy(self.net(observations), actions)
+
+
+def make_policy(
+    *,
+    observations: int,
+    hidden: tuple[int, ...],
+    actions: int,
+    is_discrete: bool,
+    activation: Literal["relu", "tanh"],
+    loss: Literal["mse", "log_likelihood"],
+    squash: bool,
+    generator: torch.Generator,
+    dtype: torch.dtype,
+) -> Regression | Likelihood | Choice:
+    """The policy that settings ask for.
+
+    Args:
+        observations: numbers of an observation.
+        hidden: widths of the hidden layers.
+        actions: A, or the number of choices.
+        is_discrete: whether actions are choices.
+        activation: between the layers.
+        loss: what is minimised; choices have one alone.
+        squash: whether tanh keeps actions in [-1, 1].
+        generator: of the weights.
+        dtype: of the numbers.
+    """
+    is_likelihood = loss == "log_likelihood" and not is_discrete
+    outputs = 2 * actions if is_likelihood else actions
+    made: dict[str, Any] = {"generator": generator, "dtype": dtype}
+    if activation == "relu":
+        net = rectified(observations, hidden, outputs, layer_norm=False, **made)
+    else:
+        layers = perceptron(observations, hidden, layer_norm=False, **made)
+        head = linear(hidden[-1], outputs, gain=1.0 / math.sqrt(hidden[-1]), **made)
+        net = nn.Sequential(*layers, head)
+    if is_discrete:
+        return Choice(net, choices=actions)
+    kind = Likelihood if is_likelihood else Regression
+    return kind(net, squash=squash, actions=actions)

@@ -1,0 +1,84 @@
+"""Choosing a rollout's actions as native code, without torch's overhead for each call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.compute.compiled_step import Step
+from agents.compute.flat_parameters import FlatParameters
+
+Choose = Callable[[Tensor, Tensor | None, Mapping[str, Tensor]], Tensor]
+
+
+class Acting:
+    """A policy for numpy arrays.
+
+    Exploring is compiled for the number of observations that it is first asked for, a worker's
+    environments; everything else, evaluation above all, runs in torch.
+
+    Args:
+        name: for messages and the cache.
+        choose: actions (N, ...) for observations (N, obs_dim), noise (N, ...) or None, and `others`.
+        parameters: of the networks that `choose` uses.
+        others: tensors that change between calls, by name.
+        native: whether to compile.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        choose: Choose,
+        *,
+        parameters: FlatParameters,
+        others: Mapping[str, Tensor],
+        native: bool,
+    ) -> None:
+        self.name, self.choose, self.parameters = name, choose, parameters
+        self.others, self.native = dict(others), native
+        self._step: Step | None = None
+
+    def begin(self, observations: np.ndarray, noise: np.ndarray) -> None:
+        """Let exploring be compiled for arrays like these, (N, obs_dim) and (N, ...), while something else is done."""
+        if self.native and self._step is None:
+            seen, random = torch.from_numpy(observations), torch.from_numpy(noise)
+            self._step = self._make_step(seen, random)
+            self._step.begin()
+
+    def __call__(self, observations: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
+        """Actions (N, ...), a new array, for observations (N, obs_dim) as the networks take them."""
+        seen = torch.from_numpy(observations)
+        random = None if noise is None else torch.from_numpy(noise)
+        if self.native and random is not None:
+            step = self._step
+            if step is None:
+                step = self._step = self._make_step(seen, random)
+            if len(step.tensors["seen"]) == len(seen):
+                step(seen=seen, random=random)
+                return step.tensors["actions"].numpy().copy()
+        with torch.inference_mode():
+            actions: np.ndarray = self.choose(seen, random, self.others).numpy()
+        return actions
+
+    def _make_step(self, seen: Tensor, random: Tensor) -> Step:
+        with torch.inference_mode():
+            form = self.choose(seen, random, self.others)
+        tensors = {
+            "values": self.parameters.values,
+            "seen": seen,
+            "random": random,
+            "actions": torch.zeros(form.shape, dtype=form.dtype),
+        }
+
+        def act(t: Mapping[str, Tensor]) -> None:
+            others = {name: t[name] for name in self.others}
+            actions = self.parameters.call(
+                lambda: self.choose(t["seen"], t["random"], others),
+                self.parameters.views(t["values"]),
+            )
+            t["actions"].copy_(actions)
+
+        return Step(self.name, act, tensors | self.others, native=True)

@@ -1,0 +1,78 @@
+"""The settings of demonstrations: where they lie, how many are used, and what --task=demos does with them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from helpers.config.run import RunConfig
+from helpers.config.settings import Settings, setting
+
+
+class DemonstrationSettings(Settings):
+    """Where expert trajectories lie and what is used of them (docs/demos.md)."""
+
+    expert_path: str | None = setting(
+        None,
+        "demonstrations: a folder of HDF5 files, one of them, or a Minari dataset as minari:ID",
+        group="demonstrations",
+        example="data/demos/Hopper-v5",
+    )
+    num_demos: int | None = setting(
+        None,
+        "demonstrations used, in alphabetical order of their files; unset is all",
+        group="demonstrations",
+        unit="episodes",
+        ge=0,
+        example="16",
+    )
+    expert_demo_choice: Literal["first", "seed"] = setting(
+        "first",
+        "which num_demos are used: the first, or some that the seed draws",
+        group="demonstrations",
+    )
+    expert_demo_subsample: bool = setting(
+        True,
+        "keep some of each demonstration's transitions only",
+        group="demonstrations",
+    )
+    expert_demo_subsample_rate: int = setting(
+        20,
+        "keep one transition out of this many, from an offset that the seed draws",
+        group="demonstrations",
+        unit="transitions",
+        ge=1,
+    )
+    expert_state_only: bool = setting(
+        False,
+        "take the states of demonstrations, and leave their actions",
+        group="demonstrations",
+    )
+    expert_mismatch: Literal["refuse", "warn"] = setting(
+        "refuse",
+        "demonstrations of another environment or version of MuJoCo are refused, or used with a warning",
+        group="demonstrations",
+        identity=False,
+    )
+    beside_expert: bool = setting(
+        False,
+        "--task=eval --record: the first demonstration and the policy side by side, from the same state on",
+        group="demonstrations",
+        identity=False,
+    )
+    wrap_absorb: bool = setting(
+        False,
+        "add absorbing states after the ends of episodes",
+        group="demonstrations",
+    )
+
+
+class DemosConfig(DemonstrationSettings, RunConfig):
+    """--task=demos."""
+
+    demos_export: str | None = setting(
+        None,
+        "--task=demos: write the demonstrations to a folder (HDF5), or as a Minari dataset minari:ID",
+        group="demonstrations",
+        identity=False,
+        example="minari:hopper/expert-v0",
+    )

@@ -1,0 +1,332 @@
+"""An expert's episodes as flat transitions, and minibatches of them for every worker.
+
+Every worker reads all demonstrations; a minibatch is cut among the workers. So all of them see equally many, and
+the global minibatch is the same for any number of workers, also with rows for absorbing states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from agents.base import Transitions
+from agents.demonstrations.absorbing_states import with_absorbing
+from helpers.demos.checks import check_spaces
+from helpers.demos.episode import Demo, Expected
+from helpers.demos.load import Demos, kept_steps, load_demos
+from helpers.errors import CheckpointError, ConfigurationError
+from helpers.parallel.workers import Workers
+from helpers.seeding import Streams
+
+if TYPE_CHECKING:
+    import gymnasium
+
+LOOP = -1  # the step of a row that an absorbing state leads to itself by
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """Transitions of an expert, in the order of episodes and of their steps.
+
+    Attributes:
+        transitions: (B, ...), with extras `episode` (the index in its source), `step` (in its episode) and `rate`
+            (one step of so many was kept of its episode), int64. Each keeps its true successor, whatever
+            subsampling left out after it. Of states alone, actions are (B, 0).
+        seed: of the run; minibatches are drawn from its streams.
+        record: what was used: for each episode its source, sha256, offset and steps, for a run folder.
+        warnings: a line each, to be shown once.
+    """
+
+    transitions: Transitions
+    seed: int
+    record: tuple[Mapping[str, Any], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.transitions.rewards)
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether the expert's actions are there."""
+        actions = self.transitions.actions
+        return actions.ndim == 1 or actions.shape[1] > 0
+
+    def share(self, workers: Workers) -> Transitions:
+        """This worker's contiguous part of all transitions; those of all workers are the whole."""
+        return taken(self.transitions, workers.share(len(self)))
+
+    def minibatch(self, index: int, batch_size: int, workers: Workers) -> Transitions:
+        """This worker's part of the global minibatch `index`, equally many rows on every worker.
+
+        Minibatches are cut from an endless sequence of shuffles of all transitions: each transition comes once a
+        shuffle. They are a function of the run's seed and the index, so nothing about them needs saving.
+
+        Args:
+            index: of the minibatch, from 0 over the whole training.
+            batch_size: transitions of all workers together.
+            workers: who share it.
+
+        Raises:
+            ConfigurationError: the workers cannot share it equally.
+        """
+        if not len(self):
+            check_batch(batch_size, workers)
+            return taken(self.transitions, slice(0))
+        rows = minibatch_rows(self.seed, len(self), index, batch_size=batch_size, workers=workers)
+        return taken(self.transitions, rows)
+
+    def held_out(self, episodes: int) -> tuple[Demonstrations, Demonstrations]:
+        """(those to learn from, those to judge by): whole episodes, drawn by the seed.
+
+        Raises:
+            ConfigurationError: nothing would be left to learn from.
+        """
+        there = np.unique(self.transitions.extras["episode"])
+        if not 0 <= episodes < len(there):
+            raise ConfigurationError(
+                f"{episodes} of {len(there)} demonstrations cannot be held out.",
+                f"Give --num_demos={episodes + 1} or more.",
+            )
+        drawn = Streams(self.seed).generator("demonstrations: held out").permutation(there)
+        is_held = np.isin(self.transitions.extras["episode"], drawn[:episodes])
+        return self._only(~is_held), self._only(is_held)
+
+    def _only(self, rows: np.ndarray) -> Demonstrations:
+        chosen = taken(self.transitions, rows)
+        left = set(chosen.extras["episode"].tolist())
+        record = tuple(each for each in self.record if each["episode"] in left)
+        return replace(self, transitions=chosen, record=record)
+
+
+def minibatch_rows(
+    seed: int,
+    count: int,
+    index: int,
+    *,
+    batch_size: int,
+    workers: Workers,
+) -> np.ndarray:
+    """Which of `count` transitions this worker's part of the global minibatch `index` holds, int64 (b,).
+
+    See `Demonstrations.minibatch`.
+    """
+    check_batch(batch_size, workers)
+    first = index * batch_size
+    mine = workers.share(batch_size)
+    return sequence_rows(seed, count, first + mine.start, mine.stop - mine.start)
+
+
+def sequence_rows(seed: int, count: int, first: int, number: int) -> np.ndarray:
+    """So many places, int64 (number,), from the first one on of the endless sequence of shuffles of `count`."""
+    places = np.arange(first, first + number)
+    shuffles, offsets = np.divmod(places, count)
+    rows = np.empty(len(places), dtype=np.int64)
+    for shuffle in range(int(shuffles[0]), int(shuffles[-1]) + 1):
+        here = shuffles == shuffle
+        rows[here] = _order(seed, shuffle, count)[offsets[here]]
+    return rows
+
+
+def check_batch(batch_size: int, workers: Workers) -> None:
+    """That workers can share a minibatch equally.
+
+    Raises:
+        ConfigurationError: they cannot.
+    """
+    if batch_size % workers.size:
+        raise ConfigurationError(
+            f"A minibatch of {batch_size} demonstrated transitions is not a multiple of {workers.size} workers.",
+            f"Give --batch_size={-(-batch_size // workers.size) * workers.size}, or start other workers.",
+        )
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, shuffle: int, count: int) -> np.ndarray:
+    order = Streams(seed).generator("demonstrations: minibatches", shuffle).permutation(count)
+    order.setflags(write=False)
+    return order
+
+
+def taken(transitions: Transitions, rows: slice | np.ndarray) -> Transitions:
+    """Some rows of flat transitions."""
+    return Transitions(
+        observations=transitions.observations[rows],
+        actions=transitions.actions[rows],
+        rewards=transitions.rewards[rows],
+        next_observations=transitions.next_observations[rows],
+        terminated=transitions.terminated[rows],
+        truncated=transitions.truncated[rows],
+        extras={name: array[rows] for name, array in transitions.extras.items()},
+    )
+
+
+def load_demonstrations(
+    config: Any,
+    expected: Expected | None,
+    *,
+    observation_space: gymnasium.spaces.Box,
+    action_space: gymnasium.Space,
+) -> Demonstrations:
+    """The demonstrations of a run, checked, subsampled and, with `wrap_absorb`, with absorbing states.
+
+    A run reads and checks them before its environments start by `helpers.demos.load.load_demos`; here they are read
+    again and meet the environment's spaces.
+
+    Args:
+        config: the settings of demonstrations, `seed` and `precision`.
+        expected: what the run's environment asks of them.
+        observation_space: of the environment, before any absorbing state.
+        action_space: of the environment, Box or Discrete.
+
+    Raises:
+        ConfigurationError: they cannot be used, see `load_demos`.
+    """
+    demos = load_demos(config, expected)
+    check_spaces(
+        demos.episodes,
+        observation_shape=tuple(observation_space.shape),
+        action_shape=tuple(action_space.shape or ()),
+        choices=int(getattr(action_space, "n", 0)) or None,
+    )
+    return flat(
+        demos,
+        config,
+        observation_size=observation_space.shape[0],
+        action_shape=tuple(action_space.shape or ()),
+    )
+
+
+def flat(
+    demos: Demos,
+    config: Any,
+    *,
+    observation_size: int,
+    action_shape: tuple[int, ...],
+) -> Demonstrations:
+    """Episodes as flat transitions; the sizes are those of the environment, for where there is no episode.
+
+    Args:
+        demos: checked.
+        config: `expert_demo_subsample`, its rate, `wrap_absorb`, `expert_state_only`, `seed` and `precision`.
+        observation_size: numbers of an observation.
+        action_shape: (act_dim,), or () for whole numbers.
+    """
+    pieces, record = [], []
+    for index, demo in zip(demos.indices, demos.episodes, strict=True):
+        steps = kept_steps(config, index, demo.length)
+        rate, dtype = min(steps.step, demo.length), np.dtype(config.precision)
+        piece = _rows(demo, np.asarray(steps), index, rate=rate, dtype=dtype)
+        if config.wrap_absorb:
+            piece = _with_absorbing(piece, demo, index)
+        pieces.append(piece)
+        record.append(
+            {
+                "episode": index,
+                "source": demo.source,
+                "sha256": demo.sha256(),
+                "offset": steps.start,
+                "steps": list(steps),
+            },
+        )
+    if not pieces:
+        pieces = [_nothing(config, observation_size, action_shape)]
+    return Demonstrations(
+        transitions=_joined(pieces),
+        seed=config.seed,
+        record=tuple(record),
+        warnings=demos.warnings,
+    )
+
+
+def _rows(
+    demo: Demo,
+    steps: np.ndarray,
+    index: int,
+    *,
+    rate: int,
+    dtype: np.dtype[Any],
+) -> Transitions:
+    actions = np.empty((demo.length, 0)) if demo.actions is None else demo.actions
+    actions = actions[steps]
+    return Transitions(
+        observations=demo.observations[steps].astype(dtype),
+        actions=actions if actions.dtype == np.int64 else actions.astype(dtype),
+        rewards=demo.rewards[steps].astype(dtype),
+        next_observations=demo.next_observations[steps].astype(dtype),
+        terminated=demo.terminated[steps],
+        truncated=demo.truncated[steps],
+        extras={
+            "episode": np.full(len(steps), index, np.int64),
+            "step": steps.astype(np.int64),
+            "rate": np.full(len(steps), rate, np.int64),
+        },
+    )
+
+
+def _with_absorbing(piece: Transitions, demo: Demo, index: int) -> Transitions:
+    """The rows of an episode that goes on in an absorbing state if the task ended it.
+
+    The loop of that state is always kept, and the step that leads to it if it was drawn: as in the code of the paper's
+    authors (Kostrikov et al., arXiv:1809.02925). Else most demonstrations would not show that their end lasts.
+    """
+    count = len(piece.rewards)
+    is_drawn = bool(piece.terminated.any())
+    rate, dtype = int(piece.extras["rate"][0]), piece.observations.dtype
+    last = _rows(demo, np.array([demo.length - 1]), index, rate=rate, dtype=dtype)
+    is_added = bool(demo.terminated[-1]) and not is_drawn
+    whole = with_absorbing(_joined([piece, last]) if is_added else piece)
+    rows = np.arange(len(whole.rewards))
+    extras = dict(whole.extras)
+    extras["episode"] = np.full(len(rows), index, np.int64)
+    extras["rate"] = np.full(len(rows), rate, np.int64)
+    extras["step"] = np.where(rows < count + is_added, whole.extras["step"], LOOP)
+    return taken(replace(whole, extras=extras), np.delete(rows, count) if is_added else rows)
+
+
+def _nothing(config: Any, observation_size: int, action_shape: tuple[int, ...]) -> Transitions:
+    dtype, size = np.dtype(config.precision), observation_size + config.wrap_absorb
+    columns = () if not action_shape else (0,) if config.expert_state_only else action_shape
+    return Transitions(
+        observations=np.empty((0, size), dtype),
+        actions=np.empty((0, *columns), dtype if action_shape else np.int64),
+        rewards=np.empty(0, dtype),
+        next_observations=np.empty((0, size), dtype),
+        terminated=np.empty(0, np.bool_),
+        truncated=np.empty(0, np.bool_),
+        extras={name: np.empty(0, np.int64) for name in ("episode", "step", "rate")},
+    )
+
+
+def _joined(pieces: Sequence[Transitions]) -> Transitions:
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(piece, name) for piece in pieces])
+
+    return Transitions(
+        observations=joined("observations"),
+        actions=joined("actions"),
+        rewards=joined("rewards"),
+        next_observations=joined("next_observations"),
+        terminated=joined("terminated"),
+        truncated=joined("truncated"),
+        extras={
+            name: np.concatenate([piece.extras[name] for piece in pieces])
+            for name in pieces[0].extras
+        },
+    )
+
+
+def check_same(what: str, saved: str | None, found: str | None) -> None:
+    """That a run which goes on learns from what it began with; None is nothing to compare.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    if saved and found and saved != found:
+        raise CheckpointError(
+            f"{what} of this run have changed since it began: sha256 {found[:12]} here, {saved[:12]} there.",
+            "Give those that it began with, or begin another run with --uuid.",
+        )

@@ -1,0 +1,366 @@
+"""Rewards that are learnt by a discriminator against the policy.
+
+One gradient step, top to bottom: `AdversarialReward.update`. Shapes: B the global minibatch, b this worker's part
+of it, d numbers of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.base import Transitions
+from agents.common_settings import hidden_sizes
+from agents.compute.compiled_step import Step
+from agents.compute.flat_parameters import FlatAdam, FlatParameters
+from agents.demonstrations.dataset import Demonstrations
+from agents.imitation import losses
+from agents.imitation.batch import DiscriminatorBatch, LogProb, Sample
+from agents.imitation.inputs import COLUMNS, Moments, RowMaker
+from agents.imitation.networks import Discriminator, Perceptron, ShapedReward
+from agents.imitation.scorer import Scorer
+from agents.metric_sums import Tally
+from helpers.parallel.workers import Workers
+from helpers.seeding import Streams
+from helpers.trackers.skrl_metrics import Tracking
+
+Tensors = Mapping[str, Tensor]
+REMEDY = "lower --d_lr, or raise --grad_pen_scale; the last checkpoint is intact"
+
+
+class RewardModel(Protocol):
+    """What imitation learns beside its learner."""
+
+    updates: int  # gradient steps so far
+
+    def begin(self, count: int) -> None:
+        """Let be compiled what training needs; `count` transitions are rewarded at a time."""
+
+    def prepare(self) -> None:
+        """Learn what needs no policy; collective, before the first rollout is learnt from."""
+
+    def update(self, sample: Sample) -> None:
+        """One gradient step on the policy's transitions and as many of the expert's; collective."""
+
+    def reward(self, transitions: Transitions) -> np.ndarray:
+        """Rewards of the model as it stands, of the transitions' leading shape."""
+
+    def show_moments(self) -> None:
+        """Take over moments that have changed."""
+
+    def metrics(self) -> dict[str, float]:
+        """Means since the last call; collective."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is learnt, the same on every worker."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+
+    def synchronised_arrays(self) -> dict[str, np.ndarray]:
+        """What must be equal on every worker."""
+
+
+def make_net(
+    rows: RowMaker,
+    config: Any,
+    generator: torch.Generator,
+) -> Discriminator | ShapedReward:
+    """The discriminator that a configuration asks for."""
+    make: Any = partial(
+        Perceptron,
+        hidden=hidden_sizes(config.d_perception_stack),
+        outputs=1,
+        activation=config.d_activation,
+        spectral=config.spectral_norm,
+        generator=generator,
+        dtype=getattr(torch, config.precision),
+    )
+    if not rows.is_airl:
+        return Discriminator(make(rows.size))
+    own, shaping = make(rows.size - rows.states), make(rows.states)
+    return ShapedReward(own, shaping, states=rows.states, gamma=config.gamma)
+
+
+class AdversarialReward:
+    """A discriminator, and the reward made of its verdicts.
+
+    Args:
+        rows: makes rows of transitions.
+        demos: the expert's.
+        moments: standardise observations.
+        log_prob: the policy's log-probabilities, for AIRL.
+        config, workers, streams: the run's.
+        environments: the global indices of this worker's environments.
+        tracking: the learner's.
+    """
+
+    METRICS = (
+        "discriminator/loss",
+        "discriminator/expert_logit",
+        "discriminator/policy_logit",
+        "discriminator/expert_accuracy",
+        "discriminator/policy_accuracy",
+        "discriminator/entropy",
+        "discriminator/penalty",
+        "discriminator/gradient_norm",
+    )
+    TAGS = ("Loss / Discriminator loss", *[""] * 7)
+
+    def __init__(
+        self,
+        rows: RowMaker,
+        *,
+        demos: Demonstrations,
+        moments: Moments,
+        log_prob: LogProb | None,
+        config: Any,
+        workers: Workers,
+        streams: Streams,
+        environments: Sequence[int],
+        tracking: Tracking,
+    ) -> None:
+        self.rows, self.demos, self.moments, self.log_prob = rows, demos, moments, log_prob
+        self.config, self.workers = config, workers
+        self.share = len(environments) / config.num_envs
+        self.dtype = getattr(torch, config.precision)
+        self._native = config.compile and self.dtype == torch.float32
+        generator = torch.Generator().manual_seed(streams.integer("discriminator"))
+        self.net = make_net(rows, config, generator)
+        self.parameters = FlatParameters({"discriminator": self.net})
+        workers.broadcast_(self.parameters.values)
+        self.optimizer = FlatAdam(self.parameters, epsilon=1e-8, native=self._native)
+        self.updates = 0
+        self.tally = Tally(
+            self.METRICS,
+            self.TAGS,
+            environments=(len(environments), config.num_envs),
+            dtype=self.dtype,
+            tracking=tracking,
+            remedy=REMEDY,
+        )
+        self.batch = DiscriminatorBatch(
+            rows,
+            demos=demos,
+            log_prob=log_prob,
+            config=config,
+            workers=workers,
+            streams=streams,
+            environments=environments,
+        )
+        self.tensors = self._make_tensors(generator)
+        self._steps = {
+            name: Step(f"discriminator {name}", piece, self.tensors, native=self._native)
+            for name, piece in (("gradient", self._gradient), ("risk", self._risk))
+        }
+        self._scorer = Scorer(rows, self._judge, self.tensors, config=config, native=self._native)
+        self.show_moments()
+
+    def _make_tensors(self, generator: torch.Generator) -> dict[str, Tensor]:
+        def zeros(size: int) -> Tensor:
+            return torch.zeros(size, dtype=self.dtype)
+
+        vectors = self.net.first_vectors(generator)
+        tensors = {
+            "values": self.parameters.values,
+            "gradients": self.parameters.gradients,
+            "offset": zeros(self.rows.observation_dim),
+            "scale": zeros(self.rows.observation_dim),
+            "spread": zeros(self.rows.size),
+            "vectors": vectors if len(vectors) else zeros(1),
+            "risk": torch.zeros(1, dtype=torch.float64),
+            "gate": torch.ones(1, dtype=self.dtype),
+        }
+        return tensors | self.batch.tensors | self.tally.tensors
+
+    def begin(self, count: int) -> None:
+        """Gradient, PURL's risk, and the reward of `count` transitions."""
+        for name, step in self._steps.items():
+            if name == "gradient" or self.config.use_purl:
+                step.begin()
+        self._scorer.begin(count)
+
+    def prepare(self) -> None:
+        """Nothing is known of the policy yet."""
+
+    # Learning
+
+    def update(self, sample: Sample) -> None:
+        """One step of the discriminator; collective."""
+        config = self.config
+        self.batch.draw(sample)
+        if config.use_purl:
+            self._steps["risk"]()
+            self.workers.sum_(self.tensors["risk"])
+            self.tensors["gate"].fill_(float(self.tensors["risk"].item() > 0.0))
+        self._steps["gradient"]()
+        self.workers.sum_(self.parameters.gradients)
+        if config.d_weight_decay:
+            self.parameters.values.mul_(1.0 - config.d_lr * config.d_weight_decay)
+        self.optimizer.step_({"discriminator": config.d_lr})
+        self.updates += 1
+        self.batch.seek(self.updates)
+
+    def _sides(self, t: Tensors) -> dict[str, Tensor]:
+        """Rows (b, d) of the expert, (b or b + 1, d) of the policy."""
+        return {
+            side: self.rows.rows(
+                {name: t[f"{side}.{name}"] for name in COLUMNS},
+                offset=t["offset"],
+                scale=t["scale"],
+            )
+            for side in ("expert", "policy")
+        }
+
+    def _logits(self, t: Tensors, sides: Tensors) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of both sides, and the vectors of the next call."""
+        both = torch.cat([sides["expert"], sides["policy"]])
+        goes_on = torch.cat([t["expert.goes_on"], t["policy.goes_on"]])
+        logits, vectors = self.net(both, goes_on, t["vectors"])
+        if self.log_prob is not None:
+            logits = logits - torch.cat([t["expert.log_prob"], t["policy.log_prob"]])
+        return logits[: self.batch.size], logits[self.batch.size :], vectors
+
+    def _unlabelled(self, t: Tensors, expert: Tensor, policy: Tensor) -> Tensor:
+        return losses.unlabelled_risk(
+            expert,
+            policy,
+            expert_weight=t["expert.weight"],
+            policy_weight=t["policy.weight"],
+            eta=self.config.purl_eta,
+        )
+
+    def _risk(self, t: Tensors) -> None:
+        """This worker's part of PURL's risk, whose sign over all workers decides whether it counts."""
+        views = self.parameters.views(t["values"])
+        expert, policy, _ = self.parameters.call(lambda: self._logits(t, self._sides(t)), views)
+        t["risk"].copy_(self._unlabelled(t, expert, policy).double().reshape(1))
+
+    def _gradient(self, t: Tensors) -> None:
+        """This worker's part of the gradient; weights make it one, so that the workers' add up."""
+        gradient, (metrics, vectors) = self.parameters.gradient(lambda: self.loss(t), t["values"])
+        t["gradients"].copy_(gradient)
+        if self.config.spectral_norm:
+            t["vectors"].copy_(vectors)
+        self.tally.add(t, 0, metrics / self.share)
+
+    def loss(self, t: Tensors) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """This worker's part of the loss; metrics (8,) likewise, and the vectors of the next call."""
+        config, sides = self.config, self._sides(t)
+        expert, policy, vectors = self._logits(t, sides)
+        weights = t["expert.weight"], t["policy.weight"]
+        loss = losses.verdict_loss(expert, t["expert.label"], weights[0])
+        if config.use_purl:
+            loss = config.purl_eta * loss + (t["gate"] * self._unlabelled(t, expert, policy)).sum()
+        else:
+            loss = loss + losses.verdict_loss(policy, t["policy.label"], weights[1])
+        entropies = map(losses.verdict_entropy, (expert, policy), weights)
+        entropy = 0.5 * torch.stack(list(entropies)).sum()
+        penalty = norm = torch.zeros_like(loss)
+        if config.grad_pen:
+            penalty, norm = self._penalty(t, sides)
+        total = loss - config.d_ent_reg_scale * entropy + config.grad_pen_scale * penalty
+        numbers = [
+            loss,
+            (weights[0] * expert).sum(),
+            (weights[1] * policy).sum(),
+            (weights[0] * (expert > 0.0)).sum(),
+            (weights[1] * (policy <= 0.0)).sum(),
+            entropy,
+            penalty,
+            norm,
+        ]
+        return total, (torch.stack(numbers).detach(), vectors)
+
+    def _penalty(self, t: Tensors, sides: Tensors) -> tuple[Tensor, Tensor]:
+        """This worker's part of the mean penalty, and of the mean norm."""
+        config = self.config
+        mixture = t["uniform"][:, 0]
+        policy_goes_on = t["policy.goes_on"][: self.batch.size]
+        is_between = config.grad_pen_type == "wgan"
+        at = losses.interpolates(
+            config.grad_pen_type,
+            sides["expert"],
+            sides["policy"][: self.batch.size],
+            uniform=t["uniform"],
+            spread=t["spread"],
+        )
+        goes_on = t["expert.goes_on"]
+        if is_between:
+            goes_on = mixture * goes_on + (1.0 - mixture) * policy_goes_on
+        at = at.detach().requires_grad_()
+        logits, _ = self.net(at, goes_on, t["vectors"])
+        norms = losses.gradient_norms(logits, at)
+        penalties = losses.gradient_penalty(
+            norms,
+            target=config.grad_pen_targ,
+            one_sided=config.one_sided_pen,
+        )
+        return penalties.sum() / config.d_batch_size, norms.sum() / config.d_batch_size
+
+    # Rewarding
+
+    def _judge(self, t: Tensors, rows: Tensor) -> Tensor:
+        """Rewards (B,) of rows (B, d)."""
+        logits, _ = self.parameters.call(
+            lambda: self.net(rows, t["goes_on"], t["vectors"]),
+            self.parameters.views(t["values"]),
+        )
+        return losses.reward_of_logit(logits - t["log_prob"], self.config.reward_type)
+
+    def reward(self, transitions: Transitions) -> np.ndarray:
+        """Rewards of the discriminator of this moment."""
+        log_prob = self.log_prob if self.config.d_log_prob == "both" else None
+        return self._scorer(transitions, log_prob)
+
+    def show_moments(self) -> None:
+        """Take over moments that have changed."""
+        self.tensors["offset"].copy_(torch.from_numpy(self.moments.offset))
+        self.tensors["scale"].copy_(torch.from_numpy(self.moments.scale))
+        if self.config.grad_pen_type == "dragan" and len(self.demos):
+            room = self.rows.room(len(self.demos))
+            self.rows.fill_expert(room, self.demos.transitions)
+            rows = self.rows.rows(room, offset=self.tensors["offset"], scale=self.tensors["scale"])
+            self.tensors["spread"].copy_(rows.double().std(0, correction=0))
+
+    def metrics(self) -> dict[str, float]:
+        """Means over the steps since the last call, and how many these were; collective."""
+        means = self.tally.means(self.updates)
+        return {"discriminator/updates": means.pop("update/count")} | means
+
+    # Saving
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters, moments of Adam, vectors, count."""
+        return {
+            "parameters": self.parameters.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "vectors": self.tensors["vectors"].clone(),
+            "updates": self.updates,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave.
+
+        Raises:
+            ValueError: the architecture is another one.
+        """
+        self.parameters.load_state_dict(state["parameters"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.tensors["vectors"].copy_(state["vectors"])
+        self.updates = self.tally.reported = int(state["updates"])
+        self.batch.seek(self.updates)
+
+    def synchronised_arrays(self) -> dict[str, np.ndarray]:
+        """What must be equal on every worker."""
+        return {
+            "parameters": self.parameters.values.numpy(),
+            "moment1": self.optimizer.moment1.numpy(),
+            "moment2": self.optimizer.moment2.numpy(),
+            "vectors": self.tensors["vectors"].numpy(),
+        }

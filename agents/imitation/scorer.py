@@ -1,0 +1,124 @@
+"""The reward of transitions under a reward model, with the value of what comes after the task's end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.base import Transitions
+from agents.compute.compiled_step import Step
+from agents.imitation import losses
+from agents.imitation.inputs import RowMaker
+
+Tensors = Mapping[str, Tensor]
+Judge = Callable[[Tensors, Tensor], Tensor]
+LogProb = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class Scorer:
+    """Rewards for transitions, compiled for the number of them that it is first asked for.
+
+    Args:
+        rows: makes rows of transitions.
+        judge: rewards (B,) of rows (B, d), from the model's tensors and "goes_on", "log_prob" (B,).
+        tensors: the model's, which it only reads.
+        config: the run's.
+        native: whether to compile.
+    """
+
+    def __init__(
+        self,
+        rows: RowMaker,
+        judge: Judge,
+        tensors: Tensors,
+        *,
+        config: Any,
+        native: bool,
+    ) -> None:
+        self.rows, self.judge, self.config, self.native = rows, judge, config, native
+        self._model = {
+            n: t
+            for n, t in tensors.items()
+            if n in ("values", "vectors", "offset", "scale", "width")
+        }
+        self._forms: dict[int, tuple[dict[str, Tensor], Step]] = {}
+
+    def begin(self, count: int) -> None:
+        """Let be compiled what is to be asked of `count` transitions."""
+        if count not in self._forms:
+            self._forms[count] = self._form(count)
+        self._forms[count][1].begin()
+
+    def __call__(self, transitions: Transitions, log_prob: LogProb | None) -> np.ndarray:
+        """Rewards, a new array of the transitions' leading shape.
+
+        Args:
+            transitions: (B, ...) or (T, N, ...), raw.
+            log_prob: the policy's log-probabilities, where the reward has them.
+        """
+        lead = transitions.rewards.shape
+        given = flattened(transitions)
+        count = len(given.rewards)
+        if count not in self._forms:
+            self._forms[count] = self._form(count)
+        room, step = self._forms[count]
+        self.rows.fill_policy(room, given)
+        if log_prob is not None:
+            found = log_prob(given.observations, given.actions)
+            step.tensors["log_prob"][:count] = torch.from_numpy(found)
+        step()
+        return step.tensors["reward"].numpy()[:count].reshape(lead).copy()
+
+    def _form(self, count: int) -> tuple[dict[str, Tensor], Step]:
+        room = self.rows.room(count + self.rows.wraps)
+        dtype = room["ends"].dtype
+        extra = {
+            name: torch.zeros(count + self.rows.wraps, dtype=dtype)
+            for name in ("reward", "log_prob")
+        }
+        native = self.native and not self._forms
+        return room, Step(
+            "discriminator reward",
+            self._score,
+            self._model | room | extra,
+            native=native,
+        )
+
+    def _score(self, t: Tensors) -> None:
+        config = self.config
+        rows = self.rows.rows(t, offset=t["offset"], scale=t["scale"])
+        rewards = losses.finished(
+            self.judge(t, rows),
+            scale=config.syn_rew_scale,
+            limit=config.syn_rew_clip,
+        ).detach()
+        if self.rows.wraps:
+            absorbing = rewards[-1]
+            rewards = losses.with_end_value(
+                rewards,
+                t["ends"],
+                absorbing=absorbing,
+                gamma=config.gamma,
+            )
+        t["reward"].copy_(rewards)
+
+
+def flattened(transitions: Transitions) -> Transitions:
+    """(T, N, ...) as (T N, ...), in that order; (B, ...) as it is."""
+    lead = transitions.rewards.ndim
+
+    def flat(array: np.ndarray) -> np.ndarray:
+        return array.reshape(-1, *array.shape[lead:])
+
+    return Transitions(
+        observations=flat(transitions.observations),
+        actions=flat(transitions.actions),
+        rewards=flat(transitions.rewards),
+        next_observations=flat(transitions.next_observations),
+        terminated=flat(transitions.terminated),
+        truncated=flat(transitions.truncated),
+    )

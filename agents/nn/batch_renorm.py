@@ -1,0 +1,116 @@
+"""Batch renormalisation, arXiv:1702.03275, as functions of statistics that are given and given back.
+
+The statistics of a minibatch are those of groups, one for each environment's samples: so they are the same
+however many workers hold the environments, and no worker waits for another within a forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from agents.compute.linear import Linear
+from agents.nn.critics import initialised
+
+LARGEST_RATIO, LARGEST_SHIFT, EPSILON = 3.0, 5.0, 1e-3
+
+
+@dataclass
+class Statistics:
+    """What a forward pass normalises by.
+
+    Attributes:
+        running: (S,) means and variances of all layers.
+        groups: None to normalise by `running`; otherwise (parts, environments, samples), how the
+            rows are ordered: each environment's are a group, normalised by themselves.
+        renormalise: (1,) 1 to correct a group's statistics towards the running ones, 0 not to.
+        found: (place, mean and variance over the groups) of every layer passed.
+    """
+
+    running: Tensor
+    groups: tuple[int, int, int] | None = None
+    renormalise: Tensor | None = None
+    found: list[tuple[slice, Tensor]] = field(default_factory=list)
+
+    def sums(self, share: float) -> Tensor:
+        """`running`'s form (S,): this worker's part of the mean over all groups; 0 where not passed."""
+        pieces, end = [], 0
+        for place, moments in self.found:
+            pieces += [self.running.new_zeros(place.start - end), moments * share]
+            end = place.stop
+        return torch.cat([*pieces, self.running.new_zeros(len(self.running) - end)])
+
+
+class BatchRenorm(nn.Module):
+    """Normalises (B, width), then scales and shifts."""
+
+    def __init__(self, width: int, *, start: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.place = slice(start, start + 2 * width)
+        self.weight = nn.Parameter(torch.ones(width, dtype=dtype))
+        self.bias = nn.Parameter(torch.zeros(width, dtype=dtype))
+
+    def forward(self, x: Tensor, statistics: Statistics) -> Tensor:
+        """(B, width)."""
+        mean, variance = statistics.running[self.place].chunk(2)
+        if statistics.groups is None:
+            return (x - mean) * torch.rsqrt(variance + EPSILON) * self.weight + self.bias
+        grouped = x.view(*statistics.groups, -1)
+        own_mean = grouped.mean((0, 2), keepdim=True)
+        own_variance = (grouped - own_mean).square().mean((0, 2), keepdim=True)
+        moments = [own_mean.detach().mean((0, 1, 2)), own_variance.detach().mean((0, 1, 2))]
+        statistics.found.append((self.place, torch.cat(moments)))
+        scale = torch.rsqrt(own_variance + EPSILON)
+        normal = (grouped - own_mean) * scale
+        if statistics.renormalise is not None:
+            inverse = torch.rsqrt(variance + EPSILON)
+            ratio = (inverse / scale.detach()).clamp(1.0 / LARGEST_RATIO, LARGEST_RATIO)
+            shift = ((own_mean.detach() - mean) * inverse).clamp(-LARGEST_SHIFT, LARGEST_SHIFT)
+            on = statistics.renormalise
+            normal = normal * (1.0 + on * (ratio - 1.0)) + on * shift
+        return normal.view_as(x) * self.weight + self.bias
+
+
+class NormalisedNet(nn.Module):
+    """A perceptron of ReLU layers, normalised at its input and after each of them.
+
+    Attributes:
+        size: how many running statistics it has, from `start` on.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        *,
+        start: int,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        widths = [inputs, *hidden]
+        starts = [start + 2 * sum(widths[:i]) for i in range(len(widths))]
+        self.size = 2 * sum(widths)
+        self.norms = nn.ModuleList(
+            [
+                BatchRenorm(width, start=first, dtype=dtype)
+                for width, first in zip(widths, starts, strict=True)
+            ],
+        )
+        self.layers = nn.ModuleList(
+            [
+                initialised(Linear(before, after, dtype=dtype), generator)
+                for before, after in zip(widths, [*hidden, outputs], strict=True)
+            ],
+        )
+
+    def forward(self, x: Tensor, statistics: Statistics) -> Tensor:
+        """(B, outputs) of (B, inputs)."""
+        for i, (norm, layer) in enumerate(zip(self.norms, self.layers, strict=True)):
+            x = layer(norm(functional.relu(x) if i else x, statistics))
+        return x

@@ -1,0 +1,225 @@
+"""The settings of PPO."""
+
+from __future__ import annotations
+
+from math import gcd, isqrt, lcm
+from typing import Literal
+
+from pydantic import model_validator
+
+from agents.common_settings import (
+    LARGEST_BATCH,
+    STACK_FORM,
+    STACK_PATTERN,
+    ObservationSettings,
+    clip_norm_setting,
+    compile_setting,
+    layer_norm_setting,
+)
+from helpers.config.run import RunConfig, cross_field_error
+from helpers.config.settings import setting
+
+
+class PPOConfig(ObservationSettings, RunConfig):
+    """Proximal policy optimisation (docs/ppo.md)."""
+
+    algo: Literal["ppo"] = setting("ppo", "what learns", group="run")
+
+    # observations
+    p_batch_norm: bool = setting(
+        True,
+        "running standardisation of the policy's observations",
+        group="observations",
+    )
+    v_batch_norm: bool = setting(
+        True,
+        "running standardisation of the value's observations",
+        group="observations",
+    )
+
+    # policy
+    p_perception_stack: str = setting(
+        "mlp_64",
+        "hidden layers of the policy",
+        group="policy",
+        form=STACK_FORM,
+        pattern=STACK_PATTERN,
+    )
+    policy_std_init: float = setting(
+        1.0,
+        "standard deviation of a continuous policy at the start, one for each action",
+        group="policy",
+        gt=0,
+    )
+    p_lr: float = setting(3e-4, "Adam step size of the policy at the start", group="policy", gt=0)
+    p_ent_reg_scale: float = setting(
+        0.0,
+        "weight of the entropy bonus",
+        group="policy",
+        ge=0,
+    )
+    clip_ratio: float = setting(
+        0.2,
+        "how far the probability ratio may leave 1 before its gradient is cut",
+        group="policy",
+        aliases=("eps",),
+        gt=0,
+    )
+
+    # value
+    v_perception_stack: str = setting(
+        "mlp_64",
+        "hidden layers of the value; not used with shared_value",
+        group="value",
+        form=STACK_FORM,
+        pattern=STACK_PATTERN,
+    )
+    v_lr: float = setting(3e-4, "Adam step size of the value at the start", group="value", gt=0)
+    value_clip: float = setting(
+        0.0,
+        "how far a value may leave its old one before its gradient is cut; 0 is off",
+        group="value",
+        unit="standard deviations of the target, with normalize_values",
+        ge=0,
+    )
+    baseline_scale: float = setting(
+        0.5,
+        "weight of the value loss where policy and value share a net or a gradient clip",
+        group="value",
+        ge=0,
+    )
+    shared_value: bool = setting(
+        False,
+        "policy and value share their hidden layers",
+        group="value",
+    )
+    normalize_values: bool = setting(
+        True,
+        "divide value targets by their running standard deviation",
+        group="value",
+    )
+
+    # advantages
+    gamma: float = setting(0.99, "discount of a step", group="advantages", ge=0, le=1)
+    gae_lambda: float = setting(
+        0.95,
+        "decay of generalised advantage estimation; 1 sums all rewards, 0 looks one step ahead",
+        group="advantages",
+        ge=0,
+        le=1,
+    )
+    normalize_advantages: bool = setting(
+        True,
+        "standardise the advantages of each minibatch",
+        group="advantages",
+    )
+    recompute_advantages: bool = setting(
+        True,
+        "compute the advantages anew before each epoch, from the value as it then is",
+        group="advantages",
+    )
+
+    # optimisation
+    rollout_len: int = setting(
+        2048,
+        "global environment steps per iteration; a multiple of num_envs and of batch_size",
+        group="optimisation",
+        unit="environment steps",
+        ge=1,
+        le=LARGEST_BATCH,
+    )
+    batch_size: int = setting(
+        64,
+        "global minibatch, shared by the workers; a multiple of num_envs",
+        group="optimisation",
+        unit="transitions",
+        ge=1,
+        le=LARGEST_BATCH,
+    )
+    optim_epochs_per_iter: int = setting(
+        10,
+        "passes over each rollout",
+        group="optimisation",
+        unit="epochs",
+        ge=1,
+    )
+    lr_schedule: Literal["linear", "constant", "adaptive"] = setting(
+        "linear",
+        "step sizes fall to 0 at num_timesteps, stay, or follow desired_kl",
+        group="optimisation",
+    )
+    desired_kl: float = setting(
+        0.01,
+        "lr_schedule=adaptive: the divergence of an update that the step size is steered to",
+        group="optimisation",
+        unit="nats",
+        gt=0,
+    )
+    target_kl: float = setting(
+        0.0,
+        "an iteration's epochs end once the divergence exceeds this; 0 is off",
+        group="optimisation",
+        unit="nats",
+        ge=0,
+    )
+    clip_norm: float = clip_norm_setting(0.5)
+    compile: bool = compile_setting()
+    layer_norm: bool = layer_norm_setting()
+
+    @model_validator(mode="after")
+    def _check_batches(self) -> PPOConfig:
+        """Every environment gives equally many steps to a rollout and to a minibatch."""
+        if self.task == "eval":  # no minibatch is drawn, so any number of environments will do
+            return self
+        found = batch_problem(self.num_envs, self.rollout_len, self.batch_size)
+        if found is not None:
+            raise cross_field_error(*found)
+        return self
+
+
+def batch_problem(num_envs: int, rollout_len: int, batch_size: int) -> tuple[str, str] | None:
+    """(problem, remedy) where the three do not divide one another; None where they do."""
+    if rollout_len % num_envs:
+        problem = f"rollout_len={rollout_len} is not a multiple of num_envs={num_envs}."
+    elif batch_size % num_envs:
+        problem = f"batch_size={batch_size} is not a multiple of num_envs={num_envs}."
+    elif rollout_len % batch_size:
+        problem = f"rollout_len={rollout_len} is not a multiple of batch_size={batch_size}."
+    else:
+        return None
+    return (
+        problem,
+        f"This works: {' or '.join(_batch_remedies(num_envs, rollout_len, batch_size))}.",
+    )
+
+
+def _batch_remedies(num_envs: int, rollout_len: int, batch_size: int) -> list[str]:
+    """The nearest value of each setting that mends it alone; where none does, a pair."""
+    singles = {
+        "num_envs": (
+            _divisors(gcd(rollout_len, batch_size)) if rollout_len % batch_size == 0 else []
+        ),
+        "batch_size": [size for size in _divisors(rollout_len) if size % num_envs == 0],
+        "rollout_len": [_nearest_multiple(rollout_len, lcm(num_envs, batch_size))],
+    }
+    if batch_size % num_envs:
+        singles["rollout_len"] = []
+    present = {"num_envs": num_envs, "batch_size": batch_size, "rollout_len": rollout_len}
+    remedies = [
+        f"--{key}={min(values, key=lambda value: abs(value - present[key]))}"
+        for key, values in singles.items()
+        if values and min(values) <= LARGEST_BATCH
+    ]
+    if remedies:
+        return remedies
+    batch = _nearest_multiple(batch_size, num_envs)
+    return [f"--batch_size={batch} --rollout_len={_nearest_multiple(rollout_len, batch)}"]
+
+
+def _nearest_multiple(value: int, base: int) -> int:
+    return max(1, round(value / base)) * base
+
+
+def _divisors(number: int) -> list[int]:
+    small = [each for each in range(1, isqrt(number) + 1) if number % each == 0]
+    return sorted({*small, *(number // each for each in small)})

@@ -1,0 +1,400 @@
+"""Proximal policy optimisation, arXiv:1707.06347, for continuous and discrete actions.
+
+One update, top to bottom: `PPO.update`. How it differs from the paper, and what every metric means, is in docs/ppo.md.
+Shapes: T steps, N environments of this worker, B the global minibatch, b this worker's part, M minibatches an epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.base import Metrics, RewardFunction, Transitions, environment_reward
+from agents.compute.flat_parameters import FlatAdam, FlatParameters
+from agents.nn import losses
+from agents.nn.actors import GaussianActor
+from agents.nn.noise import RandomBlocks
+from agents.nn.normalizer import ObservationNormalizer, ReturnNormalizer
+from agents.on_policy.actor_critic import make_actor_critic
+from agents.on_policy.config import PPOConfig
+from agents.on_policy.guard import Trial, checked
+from agents.on_policy.learning_rates import StepSizes
+from agents.on_policy.minibatches import Batch, sample_orders, standardised
+from agents.on_policy.native_steps import NativeSteps, native_steps
+from agents.on_policy.torch_steps import TorchSteps
+from helpers.checkpoints.shards import Shard
+from helpers.errors import CheckpointError, NumericalError
+from helpers.parallel.workers import Workers
+from helpers.seeding import Streams
+from helpers.trackers.skrl_metrics import Tracking
+
+
+class PPO:
+    """A `Learner`. The global batch is fixed: W workers with N environments each see B/W samples.
+
+    Args:
+        observation_space: Box (obs_dim,).
+        action_space: Box (act_dim,) or Discrete.
+        config: the run's configuration.
+        workers: who shares the gradients.
+        streams: the run's random streams.
+        environments: which of the run's environments this worker steps, a slice of global indices.
+    """
+
+    METRICS: tuple[str, ...] = (  # of a gradient step; the first five are those of `loss`
+        "policy/loss",
+        "value/loss",
+        "policy/entropy",
+        "policy/approx_kl",
+        "policy/clip_fraction",
+        "update/gradient_norm",
+    )
+
+    def __init__(
+        self,
+        *,
+        observation_space: gymnasium.spaces.Box,
+        action_space: gymnasium.Space,
+        config: PPOConfig,
+        workers: Workers,
+        streams: Streams,
+        environments: slice,
+    ) -> None:
+        self.config, self.workers, self.streams = config, workers, streams
+        self.tracking = Tracking(interval=config.tracking_interval, workers=workers)
+        self.track_data, self.writer = self.tracking.track_data, self.tracking.writer
+        self.environments = range(environments.start, environments.stop)
+        self.rollout_len = config.rollout_len // config.num_envs
+        self.rollouts_per_iteration = 1
+        self.num_minibatches = config.rollout_len // config.batch_size
+        self.local_share = len(self.environments) / config.num_envs  # b / B
+        self.dtype = np.dtype(config.precision)
+        (observation_dim,) = observation_space.shape
+        self.actor, self.critic = make_actor_critic(
+            observation_dim,
+            action_space,
+            config,
+            seed=streams.integer("initialisation"),
+        )
+        self.parameters = FlatParameters({"policy": self.actor, "value": self.critic})
+        workers.broadcast_(self.parameters.values)
+        self.optimizer = FlatAdam(self.parameters, native=config.compile)
+        parts: dict[str, Any] = {
+            "parameters": self.parameters,
+            "optimizer": self.optimizer,
+            "config": config,
+            "workers": workers,
+        }
+        self.steps = self.make_steps(parts)
+        self.noise = RandomBlocks(
+            self.actor.noise,
+            streams=streams,
+            purpose="exploration",
+            environments=self.environments,
+            block_len=self.rollout_len,
+            dim=self.actor.noise_dim,
+            dtype=self.dtype,
+        )
+        self.observations = ObservationNormalizer(observation_dim, dtype=self.dtype)
+        self.returns = ReturnNormalizer(active=config.normalize_values)
+        self.step_sizes = StepSizes(config)
+        self.iteration = 0
+
+    def make_steps(self, parts: dict[str, Any]) -> NativeSteps | TorchSteps:
+        """What takes the gradient steps: C where it can be had."""
+        nets = (self.actor, self.critic)
+        in_torch = TorchSteps(*nets, loss=self.loss, share=self.local_share, **parts)
+        return native_steps(*nets, in_torch=in_torch, **parts) or in_torch
+
+    def begin(self) -> None:
+        """Let be compiled what training needs, while the first rollout is collected."""
+        if isinstance(self.steps, TorchSteps):
+            self.steps.begin((self.rollout_len, len(self.environments)), self.further_columns())
+
+    # Acting
+
+    def predict(
+        self,
+        observations: np.ndarray,
+        *,
+        explore: bool,
+    ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+        """Actions (N, act_dim) or (N,) for raw observations (N, obs_dim): sampled, or the mode."""
+        noise = self.noise.next() if explore else None
+        return self.steps.act(observations, self._of_policy, noise), {}
+
+    @property
+    def _of_policy(self) -> ObservationNormalizer | None:
+        return self.observations if self.config.p_batch_norm else None
+
+    def log_prob(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Log-probabilities (B,) of actions (B, ...), unclipped, in raw observations (B, obs_dim)."""
+        with torch.no_grad():
+            inputs = torch.from_numpy(self._policy_input(observations))
+            found, _ = self.actor.log_prob_and_entropy(inputs, torch.from_numpy(actions))
+        return np.asarray(found.numpy())
+
+    def _policy_input(self, observations: np.ndarray) -> np.ndarray:
+        return self._input(observations, self.config.p_batch_norm)
+
+    def _value_input(self, observations: np.ndarray) -> np.ndarray:
+        return self._input(observations, self.config.v_batch_norm)
+
+    def _input(self, observations: np.ndarray, is_standardised: bool) -> np.ndarray:
+        observations = np.asarray(observations, dtype=self.dtype)
+        return self.observations(observations) if is_standardised else observations
+
+    # Learning
+
+    def update(
+        self,
+        rollout: Transitions,
+        reward: RewardFunction = environment_reward,
+    ) -> Metrics:
+        """Several epochs of clipped policy gradient and value regression; collective."""
+        config, rewards = self.config, np.ascontiguousarray(reward(rollout), dtype=self.dtype)
+        step_sizes = self.step_sizes.begin(self.iteration)
+        policy_input = torch.from_numpy(self._policy_input(rollout.observations)).flatten(0, 1)
+        data = {
+            "policy_input": policy_input,
+            "value_input": (
+                policy_input
+                if config.p_batch_norm == config.v_batch_norm
+                else torch.from_numpy(self._value_input(rollout.observations)).flatten(0, 1)
+            ),
+            "action": torch.from_numpy(rollout.actions).flatten(0, 1),
+        }
+        data |= self.further_columns()
+        fresh = rollout.rows_with_own_successor()
+        next_input = torch.from_numpy(self._value_input(rollout.next_observations[fresh]))
+        orders = sample_orders(
+            self.streams,
+            environments=self.environments,
+            iteration=self.iteration,
+            epochs=config.optim_epochs_per_iter,
+            rollout_len=self.rollout_len,
+            count=self.num_minibatches,
+        )
+
+        def evaluate() -> dict[str, Tensor]:
+            """Log-probabilities are those of the first epoch's minibatches, so that its first ratio is exactly 1."""
+            found = self._estimate(data["value_input"], next_input, fresh, rewards, rollout)
+            data["old_value"] = found["value"]
+            data["old_log_prob"] = self.steps.log_probs(data, orders[0])
+            return found
+
+        estimate = evaluate()
+        if isinstance(self.steps, NativeSteps) and not self.steps.is_checked:
+            trial = Trial.of(data | estimate, orders, rollout, normalizer=self._of_policy)
+            self.steps = checked(self.steps, trial)
+            estimate = evaluate()
+        fit = self._fit(estimate)
+        step_metrics: list[Tensor] = []
+        for epoch, order in enumerate(orders):
+            if epoch > 0 and config.recompute_advantages:
+                estimate = self._estimate(data["value_input"], next_input, fresh, rewards, rollout)
+            data["target"] = estimate["target"]
+            data["advantage"] = self._scaled_advantage(estimate["advantage"], order)
+            epoch_metrics = self.steps.epoch(data, order, step_sizes)
+            step_metrics.append(epoch_metrics)
+            if config.target_kl > 0.0 or config.lr_schedule == "adaptive":
+                kl = self._mean_over_workers(epoch_metrics)[KL]
+                step_sizes = self.step_sizes.adapt(kl)
+                if 0.0 < config.target_kl < kl:
+                    break
+        metrics = self._metrics(torch.cat(step_metrics), fit) | {
+            "update/epochs": float(len(step_metrics)),
+            "update/policy_step_size": step_sizes["policy"],
+            "update/value_step_size": step_sizes["value"],
+            "value/return_mean": self.returns.center,
+            "value/return_sd": self.returns.sd,
+        }
+        self._track(metrics, steps=sum(map(len, step_metrics)))
+        returns = self.returns.in_rewards(estimate["target"].numpy())
+        self.returns.update(returns, workers=self.workers)
+        self.observations.update(rollout.observations, workers=self.workers)
+        self.iteration += 1
+        return metrics
+
+    def further_columns(self) -> dict[str, Tensor]:
+        """What else a minibatch of the loss has, (T * N, ...)."""
+        return {}
+
+    def _estimate(
+        self,
+        value_input: Tensor,
+        next_input: Tensor,
+        fresh: np.ndarray,
+        rewards: np.ndarray,
+        rollout: Transitions,
+    ) -> dict[str, Tensor]:
+        """Values, advantages and value targets (T * N,) under the current critic.
+
+        The critic speaks in standard deviations of the returns from their running mean; advantages
+        are in units of reward. `next_input` holds the successors that are nobody's observation.
+        """
+        value = self.steps.values(value_input)
+        in_rewards = self.returns.in_rewards(value.numpy().reshape(rewards.shape))
+        next_values = np.empty_like(in_rewards)
+        next_values[:-1] = in_rewards[1:]
+        next_values[fresh] = self.returns.in_rewards(self.steps.values(next_input).numpy())
+        advantages = self.steps.gae(
+            rewards,
+            in_rewards,
+            next_values=next_values,
+            terminated=rollout.terminated,
+            truncated=rollout.truncated,
+        )
+        advantage = torch.from_numpy(advantages).flatten()
+        return {
+            "value": value,
+            "advantage": advantage,
+            "target": advantage / self.returns.sd + value,
+        }
+
+    def _scaled_advantage(self, advantage: Tensor, order: Tensor) -> Tensor:
+        if not self.config.normalize_advantages:
+            return advantage
+        return standardised(
+            advantage,
+            order,
+            batch_size=self.config.batch_size,
+            workers=self.workers,
+        )
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Policy, value and entropy terms of a minibatch: the loss, and the step's metrics (5,)."""
+        config = self.config
+        log_prob, entropy = self.actor.log_prob_and_entropy(batch["policy_input"], batch["action"])
+        policy_loss, policy_metrics = losses.ppo_clip_loss(
+            log_prob,
+            batch["old_log_prob"],
+            advantage=batch["advantage"],
+            clip_ratio=config.clip_ratio,
+        )
+        value_loss = losses.value_loss(
+            self.critic(batch["value_input"]),
+            batch["target"],
+            old_value=batch["old_value"],
+            value_clip=config.value_clip,
+        )
+        loss = policy_loss + config.baseline_scale * value_loss - config.p_ent_reg_scale * entropy
+        terms = [policy_loss.detach(), value_loss.detach(), entropy.detach()]
+        metrics = [*terms, policy_metrics["approx_kl"], policy_metrics["clip_fraction"]]
+        return loss, torch.stack(metrics)
+
+    # Reporting
+
+    def _mean_over_workers(self, step_metrics: Tensor) -> np.ndarray:
+        """Global means (6,) of per-step metrics (steps, 6)."""
+        mean = step_metrics.double().mean(0).numpy()
+        self.workers.sum_(mean)
+        return mean
+
+    def _fit(self, data: Batch) -> np.ndarray:
+        """Sums over this worker's rollout for the explained variance, before any learning."""
+        target, error = data["target"].double(), (data["target"] - data["value"]).double()
+        sums = [target.sum(), target.square().sum(), error.sum(), error.square().sum()]
+        return torch.stack(sums).numpy()
+
+    def _metrics(self, step_metrics: Tensor, fit: np.ndarray) -> dict[str, float]:
+        """Global means over the iteration's gradient steps.
+
+        Raises:
+            NumericalError: on every worker alike, since the numbers are all-reduced.
+        """
+        means = self._mean_over_workers(step_metrics)
+        for name, value in zip(self.METRICS, means, strict=True):
+            if not np.isfinite(value):
+                raise NumericalError(
+                    f"{name} became {value} in iteration {self.iteration + 1}",
+                    "lower --p_lr and --v_lr or --clip_norm; the last checkpoint is intact",
+                )
+        self.workers.sum_(fit)
+        target, target_square, error, error_square = fit / self.config.rollout_len
+        variance = target_square - target * target
+        unexplained = error_square - error * error
+        metrics = dict(zip(self.METRICS, map(float, means), strict=True))
+        metrics["value/explained_variance"] = float(1.0 - unexplained / max(variance, 1e-12))
+        if isinstance(self.actor, GaussianActor):
+            metrics["policy/std"] = float(self.actor.log_std.detach().exp().mean())
+        return metrics
+
+    def _track(self, metrics: Metrics, *, steps: int) -> None:
+        """skrl's metrics, of an update of so many gradient steps."""
+        scale = self.config.p_ent_reg_scale
+        self.tracking.add("Loss / Policy loss", metrics["policy/loss"], weight=steps)
+        self.tracking.add("Loss / Value loss", metrics["value/loss"], weight=steps)
+        if scale:
+            loss = -scale * metrics["policy/entropy"]
+            self.tracking.add("Loss / Entropy loss", loss, weight=steps)
+        if "policy/std" in metrics:
+            self.track_data("Policy / Standard deviation", metrics["policy/std"])
+
+    # Saving
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters, moments, normalisers, counters. Random streams follow from the iteration."""
+        return {
+            "parameters": self.parameters.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "observations": self.observations.state_dict(),
+            "returns": self.returns.state_dict(),
+            "iteration": self.iteration,
+            "step_size_scale": self.step_sizes.scale,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave.
+
+        Raises:
+            CheckpointError: the state is of another architecture.
+        """
+        try:
+            self.parameters.load_state_dict(state["parameters"])
+        except ValueError as error:
+            raise CheckpointError(
+                f"the checkpoint is of another architecture: {error}",
+                "give the --p_perception_stack, --v_perception_stack and --env_id it was made with",
+            ) from error
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.steps.forget()
+        self.observations.load_state_dict(state["observations"])
+        self.returns.load_state_dict(state["returns"])
+        self.iteration = int(state["iteration"])
+        self.step_sizes.scale = float(state["step_size_scale"])
+        self.noise.rewind(self.iteration)
+
+    def local_state_dict(self) -> dict[str, Any]:
+        """Nothing is this worker's alone."""
+        return {}
+
+    def shards(self) -> Mapping[str, Shard]:
+        """Nothing is large."""
+        return {}
+
+    def load_local_state_dict(
+        self,
+        state: Mapping[str, Any],
+        shards: Mapping[str, np.ndarray],
+    ) -> None:
+        """Nothing is this worker's alone."""
+
+    def synchronised_arrays(self) -> dict[str, np.ndarray]:
+        """What must be equal on every worker."""
+        return {
+            "parameters": self.parameters.values.numpy(),
+            "optimizer.moment1": self.optimizer.moment1.numpy(),
+            "optimizer.moment2": self.optimizer.moment2.numpy(),
+            "observations.mean": self.observations.mean,
+            "observations.m2": self.observations.m2,
+            "returns.m2": self.returns.m2,
+        }
+
+
+KL = PPO.METRICS.index("policy/approx_kl")

@@ -1,0 +1,284 @@
+"""Weights of other programs, read from their files without unpickling anything: tensors, text and nothing else.
+
+Stable-Baselines3   a .zip with policy.pth (a state_dict) and data (JSON beside pickles, which stay unread)
+rl_games            a .pth whose key "model" is a state_dict, its running moments among the weights
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from helpers.checkpoints.policy_files import read_torch_file
+from helpers.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RL_GAMES_EPSILON, RL_GAMES_CLIP = 1e-5, 5.0  # what it adds to a variance, and where it cuts
+OUR_EPSILON = 1e-8  # that we add, as VecNormalize does
+CLIP = 10.0  # of standardised observations, ours and VecNormalize's
+_LARGEST = 2**31  # bytes that a part of an archive may unpack to
+_ALGORITHMS = {
+    "stable_baselines3.common.policies": ("ppo",),
+    "stable_baselines3.sac.policies": ("sac",),
+    "stable_baselines3.td3.policies": ("td3", "ddpg"),
+    "stable_baselines3.dqn.policies": ("dqn",),
+}
+_MOMENTS_RECIPE = (
+    'np.savez("moments.npz", mean=v.obs_rms.mean, var=v.obs_rms.var, count=v.obs_rms.count, '
+    "epsilon=v.epsilon, clip_obs=v.clip_obs)"
+)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What observations, or values, are standardised by: x -> (x - mean) / sqrt(variance + epsilon), cut at +-clip."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    count: float
+    epsilon: float
+    clip: float
+
+    def state(self) -> dict[str, Any]:
+        """As `agents.nn.normalizer.RunningMoments` takes it: such that with our epsilon added theirs comes out."""
+        variance = self.variance + (self.epsilon - OUR_EPSILON)
+        return {"count": self.count, "mean": self.mean, "m2": variance * self.count}
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What another program's file holds.
+
+    Attributes:
+        path: the file.
+        program: who wrote it.
+        weights: its networks' parameters by name.
+        algorithms: which of ours it may be of; empty where it does not say.
+        activation: between its layers, in lower case; None where it does not say.
+        observations, values: their moments, where there are any.
+        temperature: SAC's, where it is there.
+    """
+
+    path: Path
+    program: Literal["Stable-Baselines3", "rl_games", "another program"]
+    weights: Mapping[str, Tensor]
+    algorithms: tuple[str, ...]
+    activation: str | None = None
+    observations: Moments | None = None
+    values: Moments | None = None
+    temperature: float | None = None
+
+
+def read_foreign(path: Path) -> Foreign:
+    """The weights in a file of Stable-Baselines3 or rl_games.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or neither.
+    """
+    if path.suffix in (".pkl", ".pickle"):
+        raise CheckpointError(
+            f"{path} is pickled: to read it is to run the code in it.",
+            f"Of VecNormalize v, write its numbers where Stable-Baselines3 is: {_MOMENTS_RECIPE}; "
+            "and give them by --migrate_moments=moments.npz beside the .zip.",
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if "policy.pth" in names:
+                return _stable_baselines(path, archive)
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(
+            f"{path} is cut off, or neither a .zip of Stable-Baselines3 nor a .pth of rl_games.",
+            "Fetch it once more, or save it again with a torch of 1.6 or later.",
+        ) from error
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error.strerror or error}.",
+            "Name a .zip of Stable-Baselines3 or a .pth of rl_games.",
+        ) from error
+    if not any(name.endswith("data.pkl") for name in names):
+        raise CheckpointError(
+            f"{path} holds no policy.pth: it is no model of Stable-Baselines3.",
+            "Name the .zip that model.save() wrote, or a .pth of rl_games.",
+        )
+    return _rl_games(path, read_torch_file(path))
+
+
+# Stable-Baselines3
+
+
+def _stable_baselines(path: Path, archive: zipfile.ZipFile) -> Foreign:
+    told = _json(path, archive)
+    if told.get("use_sde") is True:
+        raise CheckpointError(
+            f"{path} explores by gSDE (use_sde=True), which has no counterpart here.",
+            "Train it with use_sde=False, or another algorithm.",
+        )
+    described = told.get("policy_class")
+    module = described.get("__module__", "") if isinstance(described, Mapping) else ""
+    algorithms = _ALGORITHMS.get(module, ())
+    temperature = None
+    if "pytorch_variables.pth" in archive.namelist():
+        variables = _tensors(path, archive, "pytorch_variables.pth")
+        if "log_ent_coef" in variables:
+            temperature = math.exp(float(variables["log_ent_coef"]))
+        elif "ent_coef_tensor" in variables:
+            temperature = float(variables["ent_coef_tensor"])
+    return Foreign(
+        path=path,
+        program="Stable-Baselines3",
+        weights=_tensors(path, archive, "policy.pth"),
+        algorithms=algorithms,
+        activation=_activation(told, algorithms),
+        temperature=temperature,
+    )
+
+
+def _activation(told: Mapping[str, Any], algorithms: tuple[str, ...]) -> str | None:
+    """The activation as text beside the pickle says it; the library's own where none is named."""
+    arguments = told.get("policy_kwargs", {})
+    if not isinstance(arguments, Mapping):
+        return None
+    named = arguments.get("activation_fn")
+    if named is None and algorithms:
+        return "tanh" if algorithms == ("ppo",) else "relu"
+    match = re.fullmatch(r"<class 'torch\.nn\.modules\.activation\.(\w+)'>", str(named))
+    return match[1].lower() if match else None
+
+
+def _json(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
+    if "data" not in archive.namelist():
+        return {}
+    try:
+        told = json.loads(_part(path, archive, "data"))
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} is damaged: its part data is no JSON.",
+            "Fetch the file once more.",
+        ) from error
+    return told if isinstance(told, dict) else {}
+
+
+def _part(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
+    """A part of the archive, its checksum proven."""
+    if archive.getinfo(name).file_size > _LARGEST:
+        raise CheckpointError(
+            f"{path} is no policy: its part {name} is huge.",
+            "Name another file.",
+        )
+    try:
+        return archive.read(name)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is damaged: {name} in it ({error}).",
+            "Fetch the file once more.",
+        ) from error
+
+
+def _tensors(path: Path, archive: zipfile.ZipFile, name: str) -> dict[str, Tensor]:
+    import torch
+
+    refusal = torch.serialization.pickle.UnpicklingError
+    content = _part(path, archive, name)
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, AttributeError, TypeError, KeyError, EOFError, refusal) as error:
+        raise CheckpointError(
+            f"{path}: {name} in it holds more than tensors ({type(error).__name__}).",
+            "Save the model again with a current Stable-Baselines3.",
+        ) from error
+    return _only_tensors(path, state)
+
+
+def _only_tensors(path: Path, state: Any) -> dict[str, Tensor]:
+    import torch
+
+    if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
+        raise CheckpointError(
+            f"{path} holds no state_dict where its weights should be.",
+            "Name a .zip of Stable-Baselines3 or a .pth of rl_games.",
+        )
+    return {str(name): tensor.detach() for name, tensor in state.items()}
+
+
+# rl_games
+
+
+def _rl_games(path: Path, content: Mapping[str, Any]) -> Foreign:
+    if "model" not in content:
+        found = ", ".join(map(str, list(content)[:4]))
+        raise CheckpointError(
+            f"{path} has no key 'model', so it is no checkpoint of rl_games (keys: {found} ...).",
+            'Save a state_dict that you trust as torch.save({"model": state_dict}, "weights.pth").',
+        )
+    weights = _only_tensors(path, content["model"])
+    for key in ("running_mean_std", "value_mean_std"):  # where old versions had them
+        for name, tensor in dict(content.get(key) or {}).items():
+            weights[f"{key}.{name}"] = tensor
+    observations, values = (
+        _taken_moments(path, weights, prefix) for prefix in ("running_mean_std.", "value_mean_std.")
+    )
+    is_a2c = any(name.startswith("a2c_network.") for name in weights)
+    return Foreign(
+        path=path,
+        program="rl_games" if is_a2c else "another program",
+        weights=weights,
+        algorithms=("ppo",) if is_a2c else (),
+        observations=observations,
+        values=values,
+    )
+
+
+def _taken_moments(path: Path, weights: dict[str, Tensor], prefix: str) -> Moments | None:
+    """The moments of this name, taken out of the weights."""
+    found = {name: weights.pop(name) for name in list(weights) if name.startswith(prefix)}
+    if not found:
+        return None
+    wanted = [f"{prefix}{name}" for name in ("running_mean", "running_var", "count")]
+    if sorted(found) != sorted(wanted):
+        raise CheckpointError(
+            f"{path} has other moments than {', '.join(wanted)}: {', '.join(found)}.",
+            "Only one vector of observations is supported, not a dictionary of them.",
+        )
+    mean, variance, count = (found[name].double().numpy() for name in wanted)
+    if prefix.startswith("value"):
+        mean, variance = mean.squeeze(), variance.squeeze()
+    return Moments(mean, variance, float(count), RL_GAMES_EPSILON, RL_GAMES_CLIP)
+
+
+def read_moments(path: Path) -> Moments:
+    """Moments of observations from an .npz file: mean, var, count, and VecNormalize's epsilon and clip_obs if there.
+
+    Raises:
+        CheckpointError: it cannot be read, or cannot be what we standardise by.
+    """
+    problem = remedy = None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: np.asarray(archive[name], dtype=np.float64) for name in archive.files}
+        mean, variance, count = (found[name] for name in ("mean", "var", "count"))
+    except OSError as error:
+        problem = f"{path} cannot be read: {error.strerror or error}."
+    except (KeyError, ValueError, TypeError, zipfile.BadZipFile, AttributeError) as error:
+        problem = f"{path} is no .npz file of mean, var and count ({error})."
+    else:
+        if mean.ndim != 1 or mean.shape != variance.shape or count.size != 1 or not count > 0:
+            problem = f"{path}: mean {mean.shape}, var {variance.shape}, count {count} do not fit."
+        elif float(found.get("clip_obs", CLIP)) != CLIP:
+            problem = f"{path}: clip_obs is {float(found['clip_obs'])}; here it is {CLIP:g}."
+            remedy = f"Train it with VecNormalize(clip_obs={CLIP:g})."
+    if problem:
+        raise CheckpointError(problem, remedy or f"Write it by {_MOMENTS_RECIPE}.")
+    epsilon = float(found.get("epsilon", OUR_EPSILON))
+    return Moments(mean, variance, float(count), epsilon, CLIP)

@@ -1,0 +1,72 @@
+"""What a person is told of weights that were brought in: what is not equal, what was assumed, what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.nn.critics import SquashedGaussianActor
+from agents.weights.migration.check import Rebuilt, deviations_apart
+from agents.weights.migration.foreign_files import CLIP
+from agents.weights.migration.names import Mapped
+from helpers.config.schema import to_flags
+from helpers.parallel.workers import Workers
+
+
+def notes(rebuilt: Rebuilt, agent: Any, found: Mapped, observation_dim: int) -> Iterator[str]:
+    """What is not equal, and what had to be taken for granted."""
+    foreign = rebuilt.foreign
+    if rebuilt.algo == "sac":
+        low, high = deviations_apart(rebuilt, agent, observation_dim)
+        bounds = SquashedGaussianActor.LOG_STD
+        yield (
+            "sampled actions are not equal: log-deviations are cut to [-20, 2] there and squashed into "
+            f"[{bounds[0]:g}, {bounds[1]:g}] here; our deviations are {low:.3g} to {high:.3g} times theirs"
+        )
+        if foreign.temperature is not None:
+            yield f"the temperature is its own, {foreign.temperature:.3g}; it is learned from here on"
+    if foreign.activation is None:
+        yield "the activation is as you say; the file does not tell it"
+    if foreign.program == "rl_games":
+        yield from _rl_games_notes(rebuilt)
+    if foreign.observations is None:
+        yield "observations are not standardised here, since no moments were given"
+        if foreign.program == "Stable-Baselines3":
+            yield (
+                "if it was trained under VecNormalize, it needs its moments, which the .zip does not hold: "
+                "--migrate_moments"
+            )
+    if found.copied:
+        yield f"slow networks begin as copies: {', '.join(found.copied)}"
+    if found.left:
+        yield f"not brought in: {', '.join(found.left)}"
+    yield "optimisers, counters and memories begin afresh"
+
+
+def _rl_games_notes(rebuilt: Rebuilt) -> Iterator[str]:
+    foreign = rebuilt.foreign
+    yield "its means are taken to be linear (mu_activation: None); the file does not tell it"
+    if any(name.endswith("sigma") for name in foreign.weights):
+        yield "its sigma is taken as a logarithm (continuous_a2c_logstd); the file does not tell it"
+    if rebuilt.scale is not None and not np.all(rebuilt.scale[1] == 1.0):
+        yield "its actions are stretched to the bounds (clip_actions: True), ours come stretched"
+    if foreign.observations is not None:
+        yield (
+            f"observations beyond {foreign.observations.clip:g} deviations are cut there, "
+            f"ours beyond {CLIP:g}"
+        )
+
+
+def farewell(config: Any, folder: Path, files: Sequence[Path], workers: Workers) -> list[str]:
+    """Where it lies, and what may be done next."""
+    launcher = f"mpiexec -n {workers.size} " if workers.size > 1 else ""
+    flags = [flag for flag in to_flags(config, "minimal") if not flag.startswith("--algo=")]
+    return [
+        f"run folder: {folder}",
+        *(f"policy file: {path}" for path in files),
+        f"next: python main.py --task=eval --model_path={folder}",
+        f"      {launcher}python main.py --algo={config.algo} {' '.join(flags)}",
+    ]

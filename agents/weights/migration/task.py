@@ -1,0 +1,317 @@
+"""--task=migrate: weights of Stable-Baselines3 or rl_games become a run of ours, its outputs shown to be equal.
+
+What is brought in: the networks, slow ones included, the moments that observations and values are standardised by,
+and SAC's temperature. What is not: optimisers, memories and counters, which begin afresh.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.nn.critics import SquashedGaussianActor
+from agents.weights.migration.check import Rebuilt, compare
+from agents.weights.migration.foreign_files import Foreign, read_foreign, read_moments
+from agents.weights.migration.names import Mapped, few, layers_of, mapped, slots_of, stacks_of
+from agents.weights.migration.notes import farewell, notes
+from agents.weights.states import SQUASHED, State, model_states
+from helpers.checkpoints.store import Checkpoints
+from helpers.config.run import RunConfig
+from helpers.config.schema import Parsed, Schema, defaults_of, identity_of
+from helpers.config.settings import settings_of
+from helpers.display.progress import Progress
+from helpers.errors import DONE, ConfigurationError
+from helpers.parallel.deadline import Deadline
+from helpers.parallel.workers import Workers
+from helpers.run_folder import run_lock
+from helpers.run_folder.experiment import CONFIG_FILE, ExperimentInitializer, run_name
+
+SUPPORTED = ("ppo", "sac", "td3", "ddpg", "dqn")
+
+
+def bring_in(
+    schema: Schema,
+    parsed: Parsed,
+    workers: Workers,
+    *,
+    argv: Sequence[str],
+    build: Callable[..., Any],
+    policy_files: Callable[..., Any],
+    resolve_env_id: Callable[[str], str],
+) -> int:
+    """Read a file, fill an agent, compare, write a run folder; collective.
+
+    Args:
+        schema: validates what the file asks for together with what the command line says.
+        parsed: the command line.
+        workers: as many as will train on.
+        argv: the command line, for the capsule.
+        build: makes an orchestrator.
+        policy_files: makes what writes the models for sharing.
+        resolve_env_id: the canonical environment id.
+    """
+    foreign = read(parsed)
+    config = configured(schema, parsed, foreign)
+    config = config.model_copy(update={"env_id": resolve_env_id(config.env_id)})
+    refuse_existing(config, workers)
+    orchestrator = build(
+        config,
+        workers,
+        checkpoints=None,
+        tracker=_Silent(),
+        progress=Progress("none", is_root=workers.is_root, total_steps=config.num_timesteps),
+        deadline=Deadline(workers=workers),
+    )
+    agent, space = orchestrator.agent, orchestrator.environment.single_action_space
+    found, scale = fill(agent, foreign, parsed.config, space)
+    rebuilt = Rebuilt(foreign, found.names, algo=config.algo, scale=scale)
+    (observation_dim,) = orchestrator.environment.single_observation_space.shape
+    differences = compare(rebuilt, agent, observation_dim=observation_dim, action_space=space)
+    experiment = ExperimentInitializer(config, workers, argv=argv)
+    orchestrator.checkpoints = Checkpoints(
+        experiment.folder / "checkpoints",
+        workers=workers,
+        keep=config.keep_checkpoints,
+        identity=identity_of(config),
+        defaults=defaults_of(config),
+    )
+    orchestrator.save(best=True)
+    if workers.is_root:
+        sharing = policy_files(config, orchestrator.checkpoints, workers)
+        files = sharing.write(0, agent)
+        sharing.sync()
+        run_lock.release(experiment.folder)
+        lines = [*parsed.warnings, f"{foreign.program}, {config.algo}: {foreign.path}"]
+        lines += [f"  {ours} <- {theirs}" for ours, theirs in found.names.items()]
+        lines.append("largest difference to its networks in plain torch, over 1000 observations:")
+        lines += [f"  {each}" for each in differences]
+        lines += [f"note: {each}" for each in notes(rebuilt, agent, found, observation_dim)]
+        lines += farewell(config, experiment.folder, files, workers)
+        print("\n".join(lines))
+    return DONE
+
+
+class _Silent:
+    """A tracker that has nothing to show: nothing is trained."""
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """No row comes."""
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """No scalar comes."""
+
+    def sync(self) -> None:
+        """Nothing is written."""
+
+
+# Before any simulator starts
+
+
+def read(parsed: Parsed) -> Foreign:
+    """The file that the command line names, if it can be what the command line says.
+
+    Raises:
+        ConfigurationError: no file or algorithm is named, or another one than the file's.
+        CheckpointError: the file cannot be read.
+    """
+    config = parsed.config
+    if not config.migrate_from:
+        raise ConfigurationError(
+            "--task=migrate needs the file to bring in.",
+            "Name it: --migrate_from=model.zip (Stable-Baselines3) or model.pth (rl_games).",
+        )
+    foreign = read_foreign(Path(config.migrate_from).expanduser())
+    told = " or ".join(f"--algo={algo}" for algo in foreign.algorithms or SUPPORTED)
+    if "algo" not in parsed.given:
+        raise ConfigurationError("--task=migrate needs the algorithm.", f"Give {told}.")
+    if config.algo not in (foreign.algorithms or SUPPORTED):
+        raise ConfigurationError(f"{foreign.path} is not of {config.algo}.", f"Give {told}.")
+    if foreign.program == "another program" and not config.migrate_names:
+        raise ConfigurationError(
+            f"{foreign.path} has no a2c_network: of rl_games, only PPO's names are known.",
+            "Say which of its weights becomes which: --migrate_names=OURS=THEIRS,... "
+            f"(it has {few(list(foreign.weights))}).",
+        )
+    _check_activation(foreign, config)
+    if config.migrate_moments:
+        if foreign.observations is not None:
+            raise ConfigurationError(
+                f"{foreign.path} has moments of its own; --migrate_moments={config.migrate_moments} are others.",
+                "Leave --migrate_moments out.",
+            )
+        foreign = replace(
+            foreign,
+            observations=read_moments(Path(config.migrate_moments).expanduser()),
+        )
+    return foreign
+
+
+def _check_activation(foreign: Foreign, config: RunConfig) -> None:
+    ours, said = "tanh" if config.algo == "ppo" else "relu", config.migrate_activation
+    if foreign.activation is None and said is None:
+        raise ConfigurationError(
+            f"{foreign.path} does not say what lies between its layers.",
+            f"Look it up where it was trained, and give --migrate_activation={ours} if that is {ours}; "
+            f"another one cannot be brought in to {config.algo}.",
+        )
+    if said and foreign.activation not in (None, said):
+        raise ConfigurationError(
+            f"--migrate_activation={said}, but {foreign.path} says {foreign.activation}.",
+            "Leave --migrate_activation out.",
+        )
+    theirs = foreign.activation or said
+    if theirs != ours:
+        raise ConfigurationError(
+            f"{foreign.path} has {theirs} between its layers; our {config.algo} has {ours}.",
+            f"Only networks with {ours} can be brought in: train one with it"
+            + (
+                f" (policy_kwargs=dict(activation_fn=torch.nn.{'Tanh' if ours == 'tanh' else 'ReLU'}))."
+                if foreign.program == "Stable-Baselines3"
+                else f" (mlp: activation: {ours})."
+            ),
+        )
+
+
+def configured(schema: Schema, parsed: Parsed, foreign: Foreign) -> Any:
+    """The configuration of the run: the file's architecture where the command line says nothing.
+
+    Raises:
+        ConfigurationError: the command line says something that the file is not.
+    """
+    algo, has_moments = parsed.config.algo, foreign.observations is not None
+    kind = type(parsed.config)
+    switches = [key for key in settings_of(kind) if key.endswith("_batch_norm")]
+    asked: dict[str, Any] = stacks_of(foreign, algo) | dict.fromkeys(switches, has_moments)
+    if algo == "ppo":
+        asked["normalize_values"] = foreign.values is not None
+        value = layers_of(foreign, algo).get("value")
+        if foreign.program == "rl_games" and value:
+            asked["shared_value"] = not any("critic_mlp" in layer for layer in value)
+    config: Any = schema.resolve(schema.layer_of(asked), parsed.layer).config
+    for key in switches:
+        if getattr(config, key) != has_moments:
+            problem = "has no moments" if not has_moments else "takes standardised observations"
+            raise ConfigurationError(
+                f"{key}={str(not has_moments).lower()}, but {foreign.path} {problem}.",
+                f"Leave --{key} out"
+                + ("." if has_moments else ", or give the moments: --migrate_moments=moments.npz."),
+            )
+    if config.layer_norm:
+        raise ConfigurationError(
+            f"layer_norm=true, but {foreign.path} has none.",
+            "Leave --layer_norm out.",
+        )
+    defaults = {
+        key: kind.model_fields[key].default for key in settings_of(kind) if "migrate_" in key
+    }
+    if config.uuid is None:
+        digest = hashlib.sha256(foreign.path.read_bytes()).hexdigest()[:8]
+        name = re.sub(r"[^\w-]", "_", config.env_id, flags=re.ASCII)
+        defaults["uuid"] = f"migrated_{digest}.{algo}.{name}.seed{config.seed:02d}"
+    return config.model_copy(update={**defaults, "task": "train"})
+
+
+def refuse_existing(config: RunConfig, workers: Workers) -> None:
+    """A run that is there already is not replaced.
+
+    Raises:
+        ConfigurationError: it is; on every worker.
+    """
+    folder = Path(config.runs_dir).expanduser() / run_name(config)
+    if workers.broadcast_json((folder / CONFIG_FILE).exists() if workers.is_root else None):
+        raise ConfigurationError(
+            f"{folder} is a run already, which would be overwritten.",
+            "Choose another --uuid or --runs_dir.",
+        )
+
+
+# Filling
+
+
+def fill(
+    agent: Any,
+    foreign: Foreign,
+    asked: RunConfig,
+    space: gymnasium.Space,
+) -> tuple[Mapped, tuple[np.ndarray, np.ndarray] | None]:
+    """Let an agent have the file's weights and moments.
+
+    Returns:
+        Which name became which, and (center, half) of the actions where they are stretched.
+
+    Raises:
+        ConfigurationError: the architectures differ, or the names are ambiguous.
+    """
+    config, state = agent.config, agent.state_dict()
+    models = model_states(config, state, bounds=None)
+    slots = slots_of(config.algo, models)
+    found = mapped(foreign, config.algo, slots, given=asked.migrate_names, auto=asked.migrate_auto)
+    for ours, theirs in found.names.items():
+        slots[ours].copy_(foreign.weights[theirs])
+    for ours in found.copied:
+        slots[ours].copy_(slots[ours.removeprefix("target_")])
+    scale = _scale(config.algo, foreign, space)
+    if config.algo == "sac":
+        _translate_deviations(slots)
+        if foreign.temperature is not None:
+            log = math.log(max(foreign.temperature, 1e-8))
+            state["parameters"]["temperature.log_value"].fill_(log)
+    if config.algo == "ppo" and scale is not None:
+        _stretch(models["policy"], scale)
+    if foreign.observations is not None:
+        _check_length(foreign, slots)
+        state["observations"] = foreign.observations.state()
+    if foreign.values is not None and config.normalize_values:
+        state["returns"] = foreign.values.state()
+    agent.load_state_dict(state)
+    return found, scale
+
+
+def _check_length(foreign: Foreign, slots: Mapping[str, Tensor]) -> None:
+    assert foreign.observations is not None
+    moments = foreign.observations.mean.shape
+    inputs = next(iter(t for name, t in slots.items() if name.endswith(".0.weight"))).shape[1:]
+    if moments != tuple(inputs):
+        raise ConfigurationError(
+            f"The moments are of {moments} numbers, the observations have {tuple(inputs)}.",
+            "Give the moments of this environment.",
+        )
+
+
+def _scale(
+    algo: str,
+    foreign: Foreign,
+    space: gymnasium.Space,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """What the program stretches its actions by; None where it takes them as they come."""
+    stretches = algo in SQUASHED or (algo == "ppo" and foreign.program == "rl_games")
+    if not (stretches and isinstance(space, gymnasium.spaces.Box) and space.is_bounded()):
+        return None
+    return (space.low + space.high) / 2, (space.high - space.low) / 2
+
+
+def _stretch(policy: State, scale: tuple[np.ndarray, np.ndarray]) -> None:
+    """Let a Gaussian policy over [-1, 1] be one over the environment's bounds: the same actions, unstretched."""
+    center, half = (torch.from_numpy(each) for each in scale)
+    *_, weight, bias = (name for name in policy if name.startswith("layers."))
+    policy[weight].mul_(half.unsqueeze(-1))
+    policy[bias].mul_(half).add_(center)
+    policy["log_std"].add_(half.log())
+
+
+def _translate_deviations(slots: Mapping[str, Tensor]) -> None:
+    """Let our squashed log-deviations be theirs to first order around the middle of our range."""
+    low, high = SquashedGaussianActor.LOG_STD
+    slots["policy.log_std.bias"].sub_((low + high) / 2)
+    for part in ("weight", "bias"):
+        slots[f"policy.log_std.{part}"].div_((high - low) / 2)

@@ -1,0 +1,149 @@
+"""Vector environments that step one environment after another and can be saved exactly."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from environments import same_step
+from environments.same_step import State
+from environments.state import exact_state
+
+
+class SerialVectorEnv(SyncVectorEnv):
+    """N copies of an environment in this process: a `SameStepEnv`.
+
+    Observations are (N, obs_dim), rewards float64 (N,), `terminated` and `truncated` bool (N,).
+
+    Args:
+        env_id: canonical.
+        make_env: makes one environment with 1-D Box observations.
+        seeds: one for each environment, at least 0 and below 2**32. `reset` starts from them; every
+            later episode goes on with its environment's own generator.
+        max_episode_steps: after how many steps an episode is truncated.
+        backend: whose environments these are, for people to read.
+    """
+
+    def __init__(
+        self,
+        env_id: str,
+        make_env: Callable[[], gymnasium.Env],
+        *,
+        seeds: Sequence[int],
+        max_episode_steps: int,
+        backend: str = "Gymnasium",
+    ) -> None:
+        super().__init__([make_env] * len(seeds), autoreset_mode=AutoresetMode.SAME_STEP)
+        self.env_id = env_id
+        self.backend = backend
+        self.seeds = list(seeds)
+        self.max_episode_steps = max_episode_steps
+        self._bounds = same_step.action_bounds(self.single_action_space)
+        self._awake = list(self.envs)  # those that rest, too: each has a stand-in then
+        self._simulations = [_simulation(env) for env in self.envs]
+        self._saver: Any = None
+        if self._simulations[0] is not None:
+            from environments.state.simulation_state import SimulationSaver
+
+            self._saver = SimulationSaver(self._simulations[0][0])
+
+    def reset(
+        self,
+        *,
+        seed: int | list[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode in every environment, from its seed unless another is given."""
+        if seed is None and options is None:
+            seed = list(self.seeds)
+        chosen = (options or {}).get("reset_mask", np.ones(self.num_envs, dtype=np.bool_))
+        for index in np.flatnonzero(chosen):
+            self.envs[index] = self._awake[index]
+        return super().reset(seed=seed, options=options)
+
+    def rest(self, chosen: np.ndarray) -> None:
+        """Step environments no more, where a mask (N,) is set, until they are reset."""
+        for index in np.flatnonzero(chosen):
+            self.envs[index] = _AtRest(self._env_obs[index])  # type: ignore[call-overload]
+
+    def step(
+        self,
+        actions: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One step of every environment. Actions are clipped to the bounds here, in a copy."""
+        if self._bounds is not None:
+            actions = same_step.clipped(actions, *self._bounds)
+        return super().step(actions)
+
+    def successors(self, observations: np.ndarray, infos: Mapping[str, Any]) -> np.ndarray:
+        """The true next observations (N, obs_dim): the last one of an episode where one ended."""
+        return same_step.successors(observations, infos)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close those at rest, too."""
+        self.envs = list(self._awake)
+        super().close_extras(**kwargs)
+
+    def picture(self, index: int) -> Any:
+        """What one environment shows in its render mode."""
+        return self._awake[index].render()
+
+    @property
+    def observations(self) -> np.ndarray:
+        """A copy of what the last `reset`, `step` or `load_state_dict` arrived at, (N, obs_dim)."""
+        return np.array(self._observations)
+
+    def state_dict(self) -> State:
+        """All of it: with the same actions, a fresh copy that loads this goes on bit for bit."""
+        environments = {}
+        for index, (env, simulation) in enumerate(zip(self._awake, self._simulations, strict=True)):
+            environments[f"{index:03d}"] = {"attributes": exact_state.capture(env)}
+            if simulation is not None:
+                environments[f"{index:03d}"]["simulation"] = self._saver.state_dict(*simulation)
+        return {
+            "env_id": self.env_id,
+            "backend": self.backend,
+            "num_envs": self.num_envs,
+            "observations": self.observations,
+            "environments": environments,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue where `state_dict` was taken.
+
+        Raises:
+            CheckpointError: it was taken of others than these.
+        """
+        same_step.check_origin(state, self)
+        for index, (env, simulation) in enumerate(zip(self._awake, self._simulations, strict=True)):
+            saved = state["environments"][f"{index:03d}"]
+            exact_state.restore(env, saved["attributes"])
+            if simulation is not None:
+                self._saver.load_state_dict(*simulation, saved["simulation"])
+        self._observations = np.array(state["observations"])
+        self._env_obs = list(np.array(self._observations))
+
+
+class _AtRest:
+    """Stands in for an environment that is not stepped."""
+
+    def __init__(self, observation: Any) -> None:
+        self._observation = observation
+
+    def step(self, _: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Nothing happens."""
+        return self._observation, 0.0, False, False, {}
+
+
+def _simulation(env: gymnasium.Env) -> tuple[Any, Any] | None:
+    """The (MjModel, MjData) that an environment keeps as `model` and `data`, if it does."""
+    mujoco = sys.modules.get("mujoco")  # an environment that uses it has imported it
+    data = getattr(env.unwrapped, "data", None)
+    if mujoco is None or not isinstance(data, mujoco.MjData):
+        return None
+    return env.unwrapped.model, data  # type: ignore[attr-defined]

@@ -1,0 +1,219 @@
+"""The learning curve of a run as a picture, drawn from its metrics.jsonl."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from helpers.errors import StorageError
+from helpers.run_folder.references import EXPERT, RANDOM, Reference, read_references
+from helpers.trackers.jsonl import read_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INCHES = (8.0, 4.5)
+DOTS_PER_INCH = 150
+EVALUATION, TRAINING, INK, FAINT = "#2563a8", "#9aa3ad", "#22262b", "#e4e7eb"
+LINES = {EXPERT: (INK, (0, (6, 3))), RANDOM: ("#5c656e", (0, (1, 2)))}  # colour and dashes
+ENVIRONMENT_STEPS = "environment steps"
+NAME_WIDTH = 68  # characters of a title before it takes a second line
+SMOOTHED_ROWS = 60  # a training curve of more rows than this is averaged down to so many
+
+
+def draw_curve(run_folder: Path, *, unit: str = ENVIRONMENT_STEPS) -> Path:
+    """Write learning_curve.png into a run folder: returns against global environment steps.
+
+    Evaluations: their mean as a line, one standard deviation around it as a band (at most from
+    their minimum to their maximum). Training returns, of the exploring policy, lie behind it. The
+    expert of an imitation and a random policy are lines across, where the folder tells of them.
+
+    Args:
+        run_folder: with `metrics.jsonl`, and `references.json` if there are any.
+        unit: of the steps.
+
+    Returns:
+        The picture's path.
+
+    Raises:
+        StorageError: there are no metrics, a file is damaged, or the picture cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = read_metrics(run_folder / "metrics.jsonl")
+    figure = Figure(figsize=INCHES, dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    _draw_training(axes, rows)
+    _draw_evaluations(axes, rows)
+    if not axes.lines:
+        axes.text(0.5, 0.5, "no episode has ended yet", ha="center", transform=axes.transAxes)
+    _draw_references(axes, read_references(run_folder))
+    _style(axes, run_folder.resolve().name, unit=unit)
+    path = run_folder / "learning_curve.png"
+    beside = run_folder / ".learning_curve.png.new"
+    try:
+        figure.savefig(beside, format="png", metadata={"Software": None})
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror or error}",
+            "Free space there, or make the folder writable.",
+        ) from error
+    return path
+
+
+def series(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], list[float]]:
+    """Steps and values of a metric, where it is there and finite."""
+    points = [
+        (float(row["step"]), float(row[name]))
+        for row in rows
+        if isinstance(row.get(name), int | float) and math.isfinite(row[name])
+    ]
+    return [step for step, _ in points], [value for _, value in points]
+
+
+def averaged(steps: list[float], values: list[float]) -> tuple[list[float], list[float]]:
+    """Means of consecutive groups, so that no more than so many points are left."""
+    size = max(1, math.ceil(len(values) / SMOOTHED_ROWS))
+    starts = range(0, len(values), size)
+
+    def means(numbers: list[float]) -> list[float]:
+        groups = [numbers[start : start + size] for start in starts]
+        return [sum(group) / len(group) for group in groups]
+
+    return means(steps), means(values)
+
+
+def _draw_training(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    steps, values = series(rows, "rollout/return_mean")
+    if not steps:
+        return
+    if len(steps) > SMOOTHED_ROWS:
+        axes.plot(steps, values, color=TRAINING, linewidth=0.7, alpha=0.35)
+    marker = "o" if len(steps) == 1 else ""
+    axes.plot(
+        *averaged(steps, values),
+        color=TRAINING,
+        linewidth=1.6,
+        marker=marker,
+        label="training (exploring)",
+    )
+
+
+def _draw_evaluations(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    steps, means = series(rows, "eval/return_mean")
+    if not steps:
+        return
+    evaluated = [row for row in rows if row.get("eval/return_mean") is not None]
+    band = [
+        (row["step"], *_spread(row)) for row in evaluated if math.isfinite(row["eval/return_mean"])
+    ]
+    positions, lows, highs = zip(*band, strict=True)
+    axes.fill_between(positions, lows, highs, color=EVALUATION, alpha=0.15, linewidth=0)
+    marker = "o" if len(steps) <= 40 else ""
+    axes.plot(
+        steps,
+        means,
+        color=EVALUATION,
+        linewidth=2.2,
+        marker=marker,
+        markersize=4,
+        label="evaluation (deterministic), ± 1 sd",
+    )
+    axes.annotate(
+        _figure(means[-1]),
+        (steps[-1], means[-1]),
+        xytext=(7, 0),
+        textcoords="offset points",
+        color=EVALUATION,
+        fontweight="bold",
+        va="center",
+        annotation_clip=False,
+        bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1.0},
+    )
+
+
+def _draw_references(axes: Axes, references: Mapping[str, Reference]) -> None:
+    """Lines across. Their figures are in the legend, where no curve can meet them."""
+    for name, reference in references.items():
+        colour, dashes = LINES[name]
+        axes.axhline(
+            reference["return_mean"],
+            color=colour,
+            linestyle=dashes,
+            linewidth=1.4,
+            label=f"{name}: {_figure(reference['return_mean'])} ({reference['source']})",
+            zorder=1.5,
+        )
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _spread(row: Mapping[str, Any]) -> tuple[float, float]:
+    """Where an evaluation's band ends: one standard deviation off, no further than its extremes."""
+    mean, deviation = row["eval/return_mean"], row.get("eval/return_sd") or 0.0
+    low = max(mean - deviation, row.get("eval/return_min", -math.inf))
+    high = min(mean + deviation, row.get("eval/return_max", math.inf))
+    return low, high
+
+
+def _style(axes: Axes, name: str, *, unit: str) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.set_title(_wrapped(name), loc="left", fontsize=11, fontweight="bold", color=INK, pad=12)
+    axes.set_xlabel(f"{unit}, all workers" if unit == ENVIRONMENT_STEPS else unit, color=INK)
+    axes.set_ylabel("return of an episode", color=INK)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+    axes.margins(x=0.0, y=0.06)
+    axes.set_xlim(left=0)
+    axes.grid(axis="y", color=FAINT, linewidth=1.0)
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(TRAINING)
+    axes.tick_params(colors=INK, length=0, labelsize=9)
+    if axes.lines:
+        _legend(axes)
+    else:
+        axes.set_yticks([])
+
+
+def _legend(axes: Axes) -> None:
+    """Evaluation, training, references: among the curves while that is short, else below them."""
+    handles, labels = axes.get_legend_handles_labels()
+    style: dict[str, Any] = {"loc": "best", "frameon": False, "fontsize": 9}
+    place: Any = axes
+    if len(handles) > 2:
+        style |= {"loc": "outside lower center", "ncols": 2}
+        place = axes.figure
+    curves = sum(label.split(":")[0] not in LINES for label in labels)
+    order = [*reversed(range(curves)), *range(curves, len(labels))]
+    legend = place.legend([handles[i] for i in order], [labels[i] for i in order], **style)
+    for text in legend.get_texts():
+        text.set_color(INK)
+
+
+def _short(value: float) -> str:
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if abs(value) >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"
+
+
+def _wrapped(name: str) -> str:
+    """A long run name over several lines, broken at dots and underscores if possible."""
+    lines = [""]
+    for piece in name.replace(".", ".\0").replace("_", "_\0").split("\0"):
+        if lines[-1] and len(lines[-1]) + len(piece) > NAME_WIDTH:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)

@@ -1,0 +1,329 @@
+"""An experiment: its name, its folder, and the decision whether it begins or goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from helpers.config.run import RunConfig
+from helpers.config.schema import dump_config, flag_of, identity_of
+from helpers.config.settings import Scalar, settings_of, show
+from helpers.config.yaml_files import read_yaml
+from helpers.durable import write_atomically
+from helpers.errors import ConfigurationError, StorageError, UserError
+from helpers.run_folder import run_lock
+from helpers.run_folder.capsule import capsule_of, moved, short_commit, start_of
+from helpers.seeding import Streams
+
+if TYPE_CHECKING:
+    from helpers.parallel.workers import Workers
+
+CONFIG_FILE = "config.yaml"
+CAPSULE_FILE = "capsule.json"
+_NAME_VERSION = 1
+_NUM_WORDS = 4
+_LONGEST_ENV_ID = 100
+_MOST_DIFFERENCES = 4
+# what may lie in a folder before its run has begun: launch files, and what a failed start leaves
+_NOT_A_RUN_YET = (
+    "stop",
+    CAPSULE_FILE,
+    run_lock.LOCK_FILE,
+    f".{run_lock.LOCK_FILE}.*",
+    f".{CONFIG_FILE}.*",
+    f".{CAPSULE_FILE}.*",
+    "crash_worker_*.txt",
+    "job*",
+    "*.log",
+    "*.out",
+    "*.err",
+)
+_ERRORS: Mapping[str, type[UserError]] = {
+    kind.__name__: kind for kind in (ConfigurationError, StorageError)
+}
+
+
+def run_name(config: RunConfig) -> str:
+    """`uuid` as it is, else `words.algo.gitSHA_1234567.env_id.seed02`.
+
+    The words are drawn from a hash of the identity settings that are not at their default, so that
+    the same settings have the same words for every seed and on every machine.
+    """
+    if config.uuid is not None:
+        return config.uuid
+    # one path component, whose only dots are those between segments
+    env_id = re.sub(r"[^\w-]", "_", config.env_id, flags=re.ASCII)[:_LONGEST_ENV_ID]
+    words = _words_of(config)
+    return f"{words}.{config.algo}.gitSHA_{short_commit()}.{env_id}.seed{config.seed:02d}"
+
+
+def group_of(name: str) -> str:
+    """What the seeds of one experiment share: the name up to the segment that begins with "seed".
+
+    Raises:
+        ConfigurationError: there is no such segment, or nothing before it.
+    """
+    segments = name.split(".")
+    places = [place for place, text in enumerate(segments) if place and text.startswith("seed")]
+    if not places:
+        raise ConfigurationError(
+            f"The run name {name} has no segment for its seed.",
+            "Name it as in --uuid=some_name.seed02.",
+        )
+    return ".".join(segments[: places[-1]])
+
+
+class ExperimentInitializer:
+    """Opens a run folder, collectively: the root touches the disk, all workers learn the outcome.
+
+    Attributes:
+        config: the configuration; one that does not say `checkpoint_interval` keeps that of the run that goes on.
+        name: of the run, and of its folder.
+        group: the name without its seed.
+        folder: holds `config.yaml` and `capsule.json` from now on.
+        is_new: whether the folder held no run before; else the run goes on.
+        streams: every random number of the run.
+        warnings: one line each, on every worker alike.
+        choices: by name, the routes that this worker took before (helpers/machine/choices.py).
+    """
+
+    def __init__(self, config: RunConfig, workers: Workers, *, argv: Sequence[str] = ()) -> None:
+        """
+        Args:
+            config: what to run; its environment id is resolved already.
+            workers: all of the run.
+            argv: the command line, for the capsule.
+
+        Raises:
+            ConfigurationError: the folder belongs to another configuration, or to something else.
+            StorageError: it cannot be made or written.
+        """
+        outcome = _opened_or_refused(config, workers.size, argv) if workers.is_root else None
+        outcome = workers.broadcast_json(outcome)
+        if "error" in outcome:
+            raise _ERRORS[outcome["error"]](outcome["problem"], outcome["remedy"])
+        self.config = config.model_copy(update=outcome["kept"])
+        self.name: str = outcome["name"]
+        self.group = group_of(self.name)
+        self.folder = Path(outcome["folder"])
+        self.is_new: bool = outcome["is_new"]
+        self.streams = Streams(config.seed)
+        self.warnings: tuple[str, ...] = tuple(outcome["warnings"])
+        self._workers = workers
+        self._choices: list[dict[str, str]] = outcome["choices"]
+        self.choices = dict(_of_worker(self._choices, workers.rank))
+
+    def keep_choices(self, made: Mapping[str, str]) -> None:
+        """Let the capsule tell which routes each worker takes, so that the run goes on by them; collective."""
+        found = self._workers.gather_json(dict(made))
+        if found is None or found == self._choices or not any(found):
+            return
+        path = self.folder / CAPSULE_FILE
+        try:
+            capsule = json.loads(path.read_text(encoding="utf-8")) | {"choices": found}
+            write_atomically(path, json.dumps(capsule, indent=1) + "\n")
+        except (OSError, ValueError) as error:
+            raise StorageError(
+                f"{path} cannot be written: {error}.",
+                "Free space or mend permissions there, or choose another --runs_dir.",
+            ) from error
+        self._choices = found
+
+
+def choices_of(folder: Path, rank: int) -> dict[str, str]:
+    """The routes that a worker of a run takes, by name (helpers/machine/choices.py); none where it told none."""
+    try:
+        capsule = json.loads((folder / CAPSULE_FILE).read_text(encoding="utf-8"))
+        return dict(_of_worker(capsule.get("choices", []), rank))
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def _of_worker(choices: Sequence[Mapping[str, str]], rank: int) -> Mapping[str, str]:
+    return choices[rank] if rank < len(choices) else {}
+
+
+def _opened_or_refused(config: RunConfig, world_size: int, argv: Sequence[str]) -> dict[str, Any]:
+    """The outcome as JSON values, so that an error of the root becomes one of every worker."""
+    name = run_name(config)
+    folder = Path(config.runs_dir).expanduser() / name
+    try:
+        group_of(name)
+        start = start_of(argv=argv, world_size=world_size)
+        kept = _kept_of(config, folder)
+        is_new, warnings = _open_folder(config.model_copy(update=kept), name, folder, start)
+    except UserError as error:
+        return {
+            "error": type(error).__name__,
+            "problem": error.problem,
+            "remedy": error.remedy,
+        }
+    except OSError as error:
+        return {
+            "error": StorageError.__name__,
+            "problem": f"The run folder {folder} cannot be written: {error.strerror or error}.",
+            "remedy": "Free space or mend permissions there, or choose another --runs_dir.",
+        }
+    choices = [choices_of(folder, rank) for rank in range(world_size)]
+    return {
+        "name": name,
+        "folder": str(folder),
+        "is_new": is_new,
+        "warnings": warnings,
+        "kept": kept,
+        "choices": choices,
+    }
+
+
+def _kept_of(config: RunConfig, folder: Path) -> dict[str, Scalar]:
+    """What a run that goes on keeps of its saved settings: files that it began to leave, it leaves to its end."""
+    key, path = "checkpoint_interval", folder / CONFIG_FILE
+    if getattr(config, key) is not None or not path.exists():
+        return {}
+    try:
+        saved = settings_of(type(config))[key].read(read_yaml(path).values.get(key))
+    except (ConfigurationError, ValueError) as error:
+        raise _damaged(path, error) from error
+    return {key: saved}
+
+
+def _open_folder(
+    config: RunConfig,
+    name: str,
+    folder: Path,
+    start: Mapping[str, Any],
+) -> tuple[bool, list[str]]:
+    """(is new, warnings); writes `config.yaml` and `capsule.json`."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(
+            f"{folder} is a file, where the run's folder would be.",
+            "Choose another --uuid or --runs_dir, or move the file away.",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    is_new = not (folder / CONFIG_FILE).exists()
+    if is_new:
+        _refuse_foreign(folder)
+    else:
+        _refuse_another(config, folder)
+    run_lock.take(folder)
+    dump_config(config, folder / CONFIG_FILE)
+    capsule, warnings = _continued_capsule(folder, start)
+    if is_new or capsule is None:
+        capsule = capsule_of(name=name, group=group_of(name), start=start)
+    write_atomically(folder / CAPSULE_FILE, json.dumps(capsule, indent=1) + "\n")
+    return is_new, [] if is_new else warnings
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """A folder that somebody filled with something else is not written into."""
+    entries = sorted(path.name for path in folder.iterdir())
+    strangers = [
+        entry for entry in entries if not any(fnmatch(entry, each) for each in _NOT_A_RUN_YET)
+    ]
+    if strangers:
+        raise ConfigurationError(
+            f"{folder} holds {strangers[0]} but no {CONFIG_FILE}: it is no run folder.",
+            "Choose another --uuid or --runs_dir, or move that folder away.",
+        )
+
+
+def _refuse_another(config: RunConfig, folder: Path) -> None:
+    """A run goes on only under the settings that make it this run."""
+    here = identity_of(config)
+    there = _saved_identity(config, folder / CONFIG_FILE)
+    keys = [key for key in there if there[key] != here[key]]
+    if not keys:
+        return
+    told = [f"{key} is {show(there[key])} there, {show(here[key])} here" for key in keys]
+    more = f"; and {len(keys) - _MOST_DIFFERENCES} more" if len(keys) > _MOST_DIFFERENCES else ""
+    old = " ".join(flag_of(key, there[key]) for key in keys)
+    raise ConfigurationError(
+        f"{folder} belongs to another configuration: {'; '.join(told[:_MOST_DIFFERENCES])}{more}.",
+        f"Choose another --uuid, or go on with the old settings: {old}.",
+    )
+
+
+def _saved_identity(config: RunConfig, path: Path) -> dict[str, Scalar]:
+    """The saved values of this configuration's identity; a key that is not there has its default.
+
+    Of a run of another algorithm, only what every run has is compared.
+
+    Raises:
+        ConfigurationError: the file is damaged.
+    """
+    settings = settings_of(type(config))
+    try:
+        values = read_yaml(path).values
+        keys = identity_of(config).keys() - {"algo"}
+        algo = values.get("algo", config.algo)
+        if algo != config.algo:
+            keys &= settings_of(RunConfig).keys()
+        saved = {key: settings[key].read(values.get(key, settings[key].default)) for key in keys}
+    except (ConfigurationError, ValueError) as error:
+        raise _damaged(path, error) from error
+    return {"algo": algo, **{key: saved[key] for key in settings if key in saved}}
+
+
+def _damaged(path: Path, error: Exception) -> ConfigurationError:
+    detail = error.problem if isinstance(error, ConfigurationError) else f"{error}."
+    return ConfigurationError(
+        f"The {CONFIG_FILE} of an existing run is damaged: {path}: {detail}",
+        "Restore it, or choose another --uuid.",
+    )
+
+
+def _continued_capsule(
+    folder: Path,
+    start: Mapping[str, Any],
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """(the run's capsule with this start, warnings); None where there is none to go on with."""
+    path = folder / CAPSULE_FILE
+    try:
+        capsule = json.loads(path.read_text(encoding="utf-8"))
+        begun = capsule["starts"][0]
+        was = (begun["commit"], begun["diff_sha256"])
+        warnings = list(filter(None, [moved(capsule["starts"][-1])]))
+        capsule["starts"].append(dict(start))
+    except FileNotFoundError:
+        return None, []
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None, [f"{path} was damaged and is written anew."]
+    if was == (start["commit"], start["diff_sha256"]):
+        return capsule, warnings
+    change = f"commit {str(was[0])[:7]} -> {str(start['commit'])[:7]}"
+    line = f"The code has changed since this run began ({change}, or uncommitted edits)."
+    return capsule, [line, *warnings]
+
+
+def moved_since(folder: Path) -> str | None:
+    """A line where this machine makes other native code than the one that a run was last on."""
+    try:
+        last = json.loads((folder / CAPSULE_FILE).read_text(encoding="utf-8"))["starts"][-1]
+        return moved(last)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _words_of(config: RunConfig) -> str:
+    """Four words, of 256 each, for the identity settings that are not at their default."""
+    settings = settings_of(type(config))
+    chosen = {
+        key: value
+        for key, value in identity_of(config).items()
+        if settings[key].identity and value != settings[key].default
+    }
+    text = json.dumps({"name_version": _NAME_VERSION, **chosen}, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).digest()
+    return "_".join(_words()[byte] for byte in digest[:_NUM_WORDS])
+
+
+@cache
+def _words() -> tuple[str, ...]:
+    text = Path(__file__).with_name("words.txt").read_text(encoding="utf-8")
+    return tuple(text.split())

@@ -1,0 +1,232 @@
+"""Runs as Slurm jobs: one each, or one array for the swarm.
+
+A job carries its submission's token as its comment, from the call of sbatch on: however that call ends, squeue
+tells whether it took effect.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from swarm.backends.base import DeploymentError, Job, Life, Sight
+from swarm.backends.children import dying_with_parent
+from swarm.ledger import Submission, spelled
+from swarm.plan import Plan, Run
+
+_ENDED = (
+    "BOOT_FAIL",
+    "CANCELLED",
+    "COMPLETED",
+    "DEADLINE",
+    "FAILED",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "PREEMPTED",
+    "REVOKED",
+    "TIMEOUT",
+)
+_QUEUED = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
+_COLUMNS = "%i|%K|%T|%r|%k|%j"
+_SECONDS = 120  # a busy controller may take its time
+_TRIES = 4
+_MOST_IDS = 500  # on one command line
+_KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SBATCH_ACCOUNT", "SBATCH_QOS", "SBATCH_RESERVATION")
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A job, or a task of an array, as squeue shows it."""
+
+    job: str
+    index: str
+    state: str
+    reason: str
+    token: str
+    name: str
+
+    @property
+    def life(self) -> Life:
+        if self.state in _ENDED:
+            return "gone"
+        return "queued" if self.state in _QUEUED else "running"
+
+
+class SlurmScheduler:
+    """Submits by sbatch, looks by squeue."""
+
+    kind = "slurm"
+    settling = 2.0
+
+    def __init__(self, plan: Plan) -> None:
+        # --clear removes the script of the array; what is resumed then goes as single jobs
+        self.at_once = plan.launch.array and plan.array_script.exists()
+        self._plan = plan
+        self._indices = {run.name: index for index, run in enumerate(plan.runs)}
+
+    def check(self) -> None:
+        """See that sbatch and squeue are here, and that the controller answers."""
+        for program in ("sbatch", "squeue"):
+            if shutil.which(program) is None:
+                raise DeploymentError(
+                    f"There is no {program} on this machine.",
+                    "Spawn on a login node of the cluster, or with --deployment=tmux.",
+                )
+        self._rows()
+
+    def look(self, submissions: Mapping[str, Submission]) -> Mapping[str, Sight]:
+        """What squeue shows, by the tokens of the submissions."""
+        if not submissions:
+            return {}
+        found: dict[str, list[_Row]] = {}
+        for row in self._rows():
+            found.setdefault(row.token, []).append(row)
+        return {
+            run: self._sight(self._rows_of(run, found.get(submission.token, [])))
+            for run, submission in submissions.items()
+        }
+
+    def submit(self, batch: Sequence[tuple[Run, int]], token: str) -> Mapping[str, Job]:
+        """One call of sbatch.
+
+        Raises:
+            DeploymentError: sbatch refuses.
+        """
+        [number] = {number for _, number in batch}
+        # a job that has to submit itself again passes its token on, by the environment
+        head = ["sbatch", "--parsable", f"--comment={token}"]
+        if self.at_once:
+            indices = ranges(sorted(self._indices[run.name] for run, _ in batch))
+            limit = self._plan.launch.max_parallel
+            array = f"--array={indices}" + (f"%{limit}" if limit else "")
+            command = [*head, array, str(self._plan.array_script), spelled(number)]
+        else:
+            [(run, _)] = batch
+            command = [*head, f"--job-name={run.name}", str(run.job_script), spelled(number)]
+        done = _call(command, cwd=str(self._plan.launch.working_folder), MILOZERO_TOKEN=token)
+        job = done.stdout.strip().partition(";")[0]
+        if done.returncode != 0 or not job.isdigit():
+            return self._after_refusal(batch, token, done)
+        return {run.name: self._job(run.name, job) for run, _ in batch}
+
+    def cancel_pending(self, tokens: Mapping[str, Collection[str]]) -> None:
+        """scancel what waits under the tokens of these submissions."""
+        if not tokens:
+            return
+        rows = self._rows()
+        jobs = [
+            row.job
+            for run, of_run in tokens.items()
+            for row in self._rows_of(run, [row for row in rows if row.token in of_run])
+            if row.life == "queued"
+        ]
+        for start in range(0, len(jobs), _MOST_IDS):
+            _call(["scancel", "--quiet", "--state=PENDING", *jobs[start : start + _MOST_IDS]])
+
+    def finish(self) -> None:
+        """Nothing: Slurm does the rest."""
+
+    def _rows(self) -> list[_Row]:
+        """The user's jobs, also those that ended a while ago.
+
+        Raises:
+            DeploymentError: the controller does not answer.
+        """
+        command = ["squeue", "--noheader", "--array", "--states=all", "--format", _COLUMNS]
+        for pause in range(_TRIES):
+            done = _call([*command, "--user", str(os.getuid())])
+            if done.returncode == 0:
+                parts = (line.split("|", 5) for line in done.stdout.splitlines())
+                return [_Row(*each) for each in parts if len(each) == 6]
+            time.sleep(pause)
+        raise DeploymentError(
+            f"Slurm does not answer: {_last_line(done.stderr)}",
+            "Look with sinfo whether the cluster is up, then run the same command again.",
+        )
+
+    def _rows_of(self, run: str, rows: Sequence[_Row]) -> list[_Row]:
+        """Those of a run: an array shares its token among its tasks."""
+        index = str(self._indices.get(run, "none"))
+        return [row for row in rows if row.name == run or row.index == index]
+
+    def _sight(self, rows: Sequence[_Row]) -> Sight:
+        """Of several jobs under one token, the one that is most alive: a job may have resubmitted itself."""
+        order = {"running": 0, "queued": 1, "gone": 2}
+        if not rows:
+            return Sight("gone")
+        row = min(rows, key=lambda each: order[each.life])
+        reason = row.state if row.life == "gone" or row.reason == "None" else row.reason
+        return Sight(row.life, {"deployment": "slurm", "job": row.job}, reason)
+
+    def _job(self, run: str, job: str) -> Job:
+        task = f"_{self._indices[run]}" if self.at_once else ""
+        return {"deployment": "slurm", "job": f"{job}{task}"}
+
+    def _after_refusal(
+        self,
+        batch: Sequence[tuple[Run, int]],
+        token: str,
+        done: subprocess.CompletedProcess[str],
+    ) -> Mapping[str, Job]:
+        """The jobs after all, where sbatch gave up on an answer that was under way."""
+        rows = [row for row in self._rows() if row.token == token]
+        found = {run.name: self._sight(self._rows_of(run.name, rows)) for run, _ in batch}
+        if all(sight.job for sight in found.values()):
+            return {run: sight.job for run, sight in found.items() if sight.job}
+        said = _last_line(done.stderr or done.stdout) or f"status {done.returncode}"
+        raise DeploymentError(
+            f"sbatch refuses {batch[0][0].name}: {said}",
+            "Choose another --caliber, or mend its partition, time or options in the calibers file.",
+        )
+
+
+def ranges(indices: Sequence[int]) -> str:
+    """Sorted numbers as sbatch takes them: 0-3,7."""
+    parts: list[list[int]] = []
+    for index in indices:
+        if parts and index == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], index]
+        else:
+            parts.append([index])
+    return ",".join("-".join(map(str, part)) for part in parts)
+
+
+def _call(
+    command: Sequence[str],
+    *,
+    cwd: str | None = None,
+    **variables: str,
+) -> subprocess.CompletedProcess[str]:
+    """Run a Slurm command, which dies with this process: a call that is not made yet is then never made."""
+    kept = {key: value for key, value in os.environ.items() if not _is_setting(key)}
+    try:
+        return subprocess.run(
+            command,
+            cwd=cwd,
+            env=kept | variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+            preexec_fn=dying_with_parent(),
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 1, "", f"no answer in {_SECONDS} seconds")
+    except OSError as error:
+        return subprocess.CompletedProcess(command, 1, "", f"{command[0]}: {error.strerror}")
+
+
+def _is_setting(key: str) -> bool:
+    """Whether an environment variable would overrule the script's head, or is of a job we are inside of."""
+    return key.startswith(("SBATCH_", "SQUEUE_", "SCANCEL_", "SLURM_")) and key not in _KEPT
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1].removeprefix("sbatch: error: ") if lines else ""

@@ -1,0 +1,152 @@
+"""Runs as windows of a tmux session, on a socket of its own: `tmux -L milozero attach -t SWARM`.
+
+A window is made together with the command it runs, so that no moment lies between the two in which a spawner
+could die. It stays when its run has ended, with what was printed last.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from libtmux import Server
+from libtmux.exc import LibTmuxException
+
+from swarm.backends.base import DeploymentError, Job, Sight, sight_of_process
+from swarm.ledger import Submission, spelled
+from swarm.plan import Plan, Run
+
+_COLUMNS = "#{session_name}|#{pane_id}|#{pane_dead}|#{window_name}|#{pane_start_command}"
+_FIRST_WINDOW = "swarm"  # a shell, which keeps the session when all runs are closed
+_SIZE = ("-x", "200", "-y", "50")  # until somebody attaches
+
+
+@dataclass(frozen=True)
+class _Window:
+    pane: str
+    is_dead: bool
+    run: str
+    number: int
+
+
+class TmuxScheduler:
+    """Opens a window for each run."""
+
+    at_once = False
+    kind = "tmux"
+    settling = 1.0
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._session = session_name(plan)
+        self._server = Server(socket_name=plan.launch.tmux_socket, config_file=os.devnull)
+
+    def check(self) -> None:
+        """See that tmux is here."""
+        if shutil.which("tmux") is None:
+            raise DeploymentError(
+                "There is no tmux on this machine.",
+                "Install it (sudo apt-get install tmux), or spawn with --deployment=local.",
+            )
+
+    def look(self, submissions: Mapping[str, Submission]) -> Mapping[str, Sight]:
+        """By the job scripts that have begun, and by windows for those that have not yet."""
+        windows = {(each.run, each.number): each for each in self._windows() if not each.is_dead}
+        sights = {}
+        for run, submission in submissions.items():
+            window = windows.get((run, submission.number))
+            if submission.process is not None:
+                sights[run] = sight_of_process(submission)
+            elif window is not None:
+                sights[run] = Sight("queued", self._job(run, window.pane), "starting")
+        return sights
+
+    def submit(self, batch: Sequence[tuple[Run, int]], token: str) -> Mapping[str, Job]:
+        """Open a window for each.
+
+        Raises:
+            DeploymentError: tmux refuses.
+        """
+        self._open_session()
+        jobs = {}
+        for run, number in batch:
+            self._close_ended(run.name, number)
+            where = ("-t", f"={self._session}:", "-c", str(self._plan.launch.working_folder))
+            command = ("bash", str(run.job_script), spelled(number))
+            form = ("-P", "-F", "#{pane_id}")
+            [pane] = self._call("new-window", "-d", *form, *where, "-n", run.name, *command)
+            jobs[run.name] = self._job(run.name, pane)
+        return jobs
+
+    def cancel_pending(self, tokens: Mapping[str, Collection[str]]) -> None:
+        """Nothing: what has a window has begun."""
+
+    def finish(self) -> None:
+        """Nothing: the windows are there."""
+
+    def _open_session(self) -> None:
+        """Make the session where it is missing; another spawner may be first."""
+        try:
+            # both in one call: the option must stand before any window can end
+            begin = ("start-server", ";", "set-option", "-g", "remain-on-exit", "on", ";")
+            first = ("-n", _FIRST_WINDOW, "-c", str(self._plan.launch.working_folder))
+            self._call(*begin, "new-session", "-d", "-s", self._session, *_SIZE, *first)
+        except DeploymentError as error:
+            if "duplicate session" not in error.problem:
+                raise
+
+    def _close_ended(self, run: str, number: int) -> None:
+        """Close the windows of earlier submissions."""
+        for window in self._windows() if number > 1 else []:
+            if window.run == run and window.is_dead:
+                self._call("kill-pane", "-t", window.pane)
+
+    def _windows(self) -> list[_Window]:
+        """Those of the session that run something of ours; none where there is no server."""
+        try:
+            lines = self._call("list-panes", "-a", "-F", _COLUMNS)
+        except DeploymentError as error:
+            if re.search(
+                "no server running|error connecting|no current|server exited|lost server",
+                error.problem,
+            ):
+                return []
+            raise
+        windows = []
+        for line in lines:
+            session, pane, dead, name, command = line.split("|", 4)
+            number = re.search(r" (\d{3,})\W*$", command)
+            if session == self._session and number is not None:
+                windows.append(_Window(pane, dead == "1", name, int(number[1])))
+        return windows
+
+    def _job(self, run: str, pane: str) -> Job:
+        host = os.uname().nodename
+        socket = self._plan.launch.tmux_socket
+        return {"deployment": "tmux", "job": f"{socket}:{pane}", "window": run, "host": host}
+
+    def _call(self, *command: str) -> list[str]:
+        """The lines that a tmux command answers with.
+
+        Raises:
+            DeploymentError: it fails.
+        """
+        try:
+            done = self._server.cmd(*command)
+        except (LibTmuxException, OSError) as error:
+            raise DeploymentError(f"tmux cannot be used: {error}.", "Run tmux by hand.") from error
+        if done.returncode != 0:
+            said = done.stderr[-1] if done.stderr else f"status {done.returncode}"
+            raise DeploymentError(
+                f"tmux refuses {command[0]}: {said}",
+                f"Look at it: tmux -L {self._plan.launch.tmux_socket} list-sessions",
+            )
+        return list(done.stdout)
+
+
+def session_name(plan: Plan) -> str:
+    """The swarm's name without what tmux reads as parts of an address."""
+    return re.sub(r"[.:]", "_", plan.name)

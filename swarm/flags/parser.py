@@ -1,0 +1,201 @@
+"""The command line of spawner.py: its flags, declared like the settings of a run, and its help."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from helpers.config.command_line import Vocabulary, brief, read_flags
+from helpers.config.settings import Setting, settings_of, show
+from helpers.errors import ConfigurationError
+from swarm.flags.declared import validated
+from swarm.flags.hidden_key import FLAG, split_key
+from swarm.flags.spawn_settings import CALIBERS, SpawnSettings
+
+SECRET_FLAG = FLAG.removeprefix("--")  # never a setting: settings are shown and kept
+_LIST_FLAGS = ("num_demos", "list")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line, read.
+
+    Attributes:
+        settings: all flags but the secret one.
+        given: the keys of those that were named.
+        num_demos: as numbers.
+        wandb_api_key: from the command line; shown nowhere.
+    """
+
+    settings: SpawnSettings
+    given: frozenset[str]
+    num_demos: tuple[int, ...]
+    wandb_api_key: str | None
+
+    def __repr__(self) -> str:
+        return f"Command({self.settings!r})"
+
+
+class _SpawnVocabulary(Vocabulary):
+    """The flags of the spawner, which knows where the others belong."""
+
+    def unknown(self, name: str, *, shown: str) -> ConfigurationError:
+        from agents.algorithms import SCHEMA
+
+        if SCHEMA.vocabulary.key(name) is not None:
+            return ConfigurationError(
+                f"{brief(shown).capitalize()} is a setting of the runs.",
+                f"Write it into the YAML file of --config, as {name.replace('-', '_')}: VALUE.",
+            )
+        refusal = super().unknown(name, shown=shown)
+        remedy = refusal.remedy.replace("python main.py --help", "python spawner.py -h")
+        return ConfigurationError(refusal.problem, remedy.replace("all settings", "all flags"))
+
+
+def parse(argv: Sequence[str], *, wandb_api_key: str | None = None) -> Command:
+    """The command of arguments, without the program's name.
+
+    Args:
+        argv: the arguments.
+        wandb_api_key: that was among them and is taken out already.
+
+    Raises:
+        ConfigurationError: anything in them that cannot be used.
+    """
+    rest, key = split_key(argv)
+    key = _checked(wandb_api_key if key is None else key)
+    layer, config = read_flags(_lists_joined(rest), _SpawnVocabulary(_all().values()))
+    values = layer.values if config is None else {**layer.values, "config": config}
+    read = validated(
+        SpawnSettings,
+        values,
+        shown=lambda name: layer.shown.get(name, f"--{name}={values[name]}"),
+    )
+    _refuse_contradictions(read)
+    numbers = tuple(int(each) for each in re.findall(r"\d+", read.num_demos or ""))
+    return Command(read, frozenset(values), numbers, key)
+
+
+def _checked(key: str | None) -> str | None:
+    if key is not None and not re.fullmatch(r"(?!--)[!-~]+", key):
+        raise ConfigurationError(
+            f"--{SECRET_FLAG} has no value, or one with spaces in it.",
+            "Better leave it out: set WANDB_API_KEY in the environment, or use `wandb login`.",
+        )
+    return key
+
+
+def _all() -> Mapping[str, Setting]:
+    return settings_of(SpawnSettings)
+
+
+def _lists_joined(argv: Sequence[str]) -> list[str]:
+    """`--num_demos 1 4 16` as one argument, `--num_demos=1 4 16`."""
+    joined: list[str] = []
+    in_list = False
+    for argument in argv:
+        name, equals, value = argument.partition("=")
+        if name.lstrip("-").replace("-", "_") in _LIST_FLAGS and name.startswith("--"):
+            joined.append(f"--{_LIST_FLAGS[0]}{equals}{value}")
+            in_list = True
+        elif in_list and not argument.startswith("-"):
+            joined[-1] += f" {argument}" if "=" in joined[-1] else f"={argument}"
+        else:
+            joined.append(argument)
+            in_list = False
+    return joined
+
+
+def _refuse_contradictions(read: SpawnSettings) -> None:
+    """Flags that do not go together."""
+    is_slurm = read.deployment == "slurm"
+    rules = (
+        (
+            read.config is None,
+            "No --config: the runs have no settings.",
+            "Write --config tasks/train_mujoco_ppo.yaml, or a file of yours.",
+        ),
+        (
+            read.docker and read.docker_image is None,
+            "--docker without an image.",
+            "Add --docker_image=NAME, or --docker_image=PATH.sif on a cluster.",
+        ),
+        (
+            read.docker_image is not None and not read.docker,
+            f"--docker_image={read.docker_image} without --docker is not used.",
+            "Add --docker, or leave the image out.",
+        ),
+        (
+            read.array and not is_slurm,
+            f"--array is for Slurm, and --deployment is {read.deployment}.",
+            "Add --deployment slurm, or leave --array out.",
+        ),
+        (
+            is_slurm and read.max_parallel is not None and not read.array,
+            "--max_parallel on Slurm limits an array, and there is none.",
+            "Add --array, or leave --max_parallel out: Slurm has limits of its own.",
+        ),
+        (
+            read.launcher == "srun" and not is_slurm,
+            f"--launcher=srun is for Slurm, and --deployment is {read.deployment}.",
+            "Add --deployment slurm, or leave --launcher out.",
+        ),
+    )
+    for is_broken, problem, remedy in rules:
+        if is_broken:
+            raise ConfigurationError(problem, remedy)
+
+
+def help_text(width: int | None = None) -> str:
+    """The page of `python spawner.py -h`.
+
+    Args:
+        width: columns to wrap to, at most 110; those of the terminal if None.
+    """
+    columns = max(min(width or shutil.get_terminal_size().columns, 110), 40)
+    intro = (
+        "Many runs from one YAML file: environments x numbers of demonstrations x trials x seeds, "
+        "on tmux, Slurm or this machine. "
+        "The same command again starts only what is not waiting, running or done. docs/spawner.md explains."
+    )
+    lines = ["usage: python spawner.py --config FILE.yaml [--flag value ...]", ""]
+    lines += textwrap.wrap(intro, columns)
+    groups: dict[str, list[str]] = {}
+    for each in _all().values():
+        groups.setdefault(each.group, []).extend(_entry(each, columns))
+    secret = "your wandb key; kept in a file that only you can read. Better: WANDB_API_KEY"
+    groups["wandb"] += [f"  --{SECRET_FLAG} TEXT", *_indented(secret, columns)]
+    groups["spawning"] += ["  -h, --help", *_indented("this page", columns)]
+    for heading, entries in groups.items():
+        lines += ["", heading, *entries]
+    return "\n".join(lines) + "\n"
+
+
+def _entry(each: Setting, columns: int) -> list[str]:
+    negated = [f"no-{each.key}"] if each.kind == "bool" else []
+    flags = ", ".join(f"--{name}" for name in (each.key, *each.aliases, *negated))
+    if each.key == "caliber":
+        value = " {" + ",".join(CALIBERS) + "}"
+    elif each.choices:
+        value = " {" + ",".join(each.choices) + "}"
+    elif each.key == _LIST_FLAGS[0]:
+        value = " INTEGER ..."
+    else:
+        value = {"int": " INTEGER", "float": " NUMBER", "bool": "", "str": " TEXT"}[each.kind]
+    facts = "" if each.default is None else f" [default: {show(each.default)}]"
+    example = f" (as {each.example})" if each.kind == "str" and each.example else ""
+    return [f"  {flags}{value}", *_indented(f"{each.help_line}{example}{facts}", columns)]
+
+
+def _indented(text: str, columns: int) -> list[str]:
+    indent = " " * 6
+    return textwrap.wrap(
+        text,
+        columns,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,223 @@
+"""The flags of spawner.py, declared once, like the settings of a run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from helpers.config.settings import Settings, setting
+
+CALIBERS = (
+    "debug",
+    "veryveryshort",
+    "veryshort",
+    "short",
+    "long",
+    "daylong",
+    "verylong",
+    "veryverylong",
+    "veryveryverylong",
+)
+_NUMBERS = r"\d{1,9}([ ,]+\d{1,9})*"
+_IMAGE = r"[!-,.-~][!-~]*"
+
+
+class SpawnSettings(Settings):
+    """Every flag of the spawner but `--wandb_api_key`."""
+
+    # what is trained
+    config: str | None = setting(
+        None,
+        "YAML file with the settings of the runs",
+        group="what is trained",
+        example="tasks/train_mujoco_ppo.yaml",
+    )
+    env_bundle: str | None = setting(
+        None,
+        "environments, by the name of a bundle; unset is the file's own env_id",
+        group="what is trained",
+        example="debug, dmc/quad",
+    )
+    num_seeds: int = setting(
+        1,
+        "seeds of each experiment, counted up from the file's seed",
+        group="what is trained",
+        ge=1,
+        example="3",
+    )
+    num_demos: str | None = setting(
+        None,
+        "numbers of demonstrations; each gives runs of its own",
+        group="what is trained",
+        aliases=("list",),
+        form="whole numbers with spaces between",
+        pattern=_NUMBERS,
+        example="1 4 16",
+    )
+    demo_dir: str | None = setting(
+        None,
+        "folder of demonstrations: DIR/Hopper-v5 becomes the expert_path of Hopper-v5",
+        group="what is trained",
+        example="data/demos",
+    )
+    prefix: str | None = setting(
+        None,
+        "begins the names of the swarm and of its runs",
+        group="what is trained",
+        form="letters, digits and _ = + @ -, at most 40, not a dash first",
+        pattern=r"[A-Za-z0-9_=+@][A-Za-z0-9_=+@-]{0,39}",
+        example="first_try",
+    )
+
+    # search
+    sweep: bool = setting(
+        False,
+        "search: a list in the file is a set of choices",
+        group="search",
+    )
+    num_trials: int | None = setting(
+        None,
+        "combinations to try; grid and zip try all of them where it is not given",
+        group="search",
+        ge=1,
+        example="10",
+    )
+    sweep_mode: Literal["random", "grid", "zip"] = setting(
+        "random",
+        "draw; take all combinations in order; or the first of all lists, then the second, ...",
+        group="search",
+    )
+    sweep_seed: int = setting(0, "root of the random draws", group="search", ge=0)
+
+    # where and how
+    deployment: Literal["tmux", "slurm", "local"] = setting(
+        "tmux",
+        "a window a run on this machine, jobs of a cluster, or processes of this machine",
+        group="where and how",
+    )
+    num_workers: int = setting(2, "MPI workers of each run", group="where and how", ge=1)
+    caliber: str | None = setting(
+        None,
+        "how long one start of a run may take; on Slurm short if not given, else no limit",
+        group="where and how",
+        form=f"{', '.join(CALIBERS)}, or a name of your own file",
+        pattern=r"[\w.+-]+",
+        example="short",
+    )
+    cluster: str | None = setting(
+        None,
+        "whose calibers; not given: default_cluster of the calibers file",
+        group="where and how",
+        example="baobab",
+    )
+    gpu: bool = setting(False, "ask for a GPU, and its partition", group="where and how")
+    max_parallel: int | None = setting(
+        None,
+        "runs at a time; not given: all at once, with local as many as the processors hold",
+        group="where and how",
+        ge=1,
+        example="4",
+    )
+    array: bool = setting(
+        False,
+        "Slurm: one array in place of one job a run",
+        group="where and how",
+    )
+    max_restarts: int = setting(
+        50,
+        "how often a run that was preempted, killed or cut by its time limit is started again",
+        group="where and how",
+        ge=0,
+    )
+    launcher: Literal["mpiexec", "srun"] | None = setting(
+        None,
+        "what starts the workers; not given: srun for containers on Slurm, else mpiexec",
+        group="where and how",
+        example="srun",
+    )
+    mpi: str = setting(
+        "pmi2",
+        "srun --mpi=...: pmi2 for MPICH, pmix for Open MPI",
+        group="where and how",
+        form="a plugin of srun",
+        pattern=r"\w+",
+    )
+
+    # software of the runs
+    conda_env: str | None = setting(
+        None,
+        "conda environment to run in; not needed if it is the current one",
+        group="software of the runs",
+        form="a name or a path",
+        pattern=r"[^-\s].*",
+        example="pytorch",
+    )
+    docker: bool = setting(
+        False,
+        "run in a container: docker here, Apptainer (Singularity) on Slurm and for a .sif",
+        group="software of the runs",
+    )
+    docker_image: str | None = setting(
+        None,
+        "name of the image, or path of a .sif",
+        group="software of the runs",
+        form="a name without spaces, or the path of a .sif",
+        pattern=rf"{_IMAGE}|[^-].*\.sif",
+        example="docker_user/milozero:mujoco",
+    )
+    args_method: Literal["full", "yaml", "minimal"] = setting(
+        "full",
+        "a run gets every setting as a flag, a YAML file of its own, or what is not at its default",
+        group="software of the runs",
+    )
+
+    # wandb
+    wandb_project: str | None = setting(
+        None,
+        "project; not given: the file's, or milozero where another wandb flag is given",
+        group="wandb",
+        example="milozero",
+    )
+    wandb_entity: str | None = setting(None, "user or team", group="wandb", example="my_team")
+    wandb_base_url: str | None = setting(
+        None,
+        "address of a private wandb",
+        group="wandb",
+        form="an address without spaces",
+        pattern=r"[^\s-]\S*",
+        example="https://api.wandb.ai",
+    )
+    wandb_upgrade: bool = setting(
+        False,
+        "pip install --upgrade wandb, once and now; it leaves the version that is tested here",
+        group="wandb",
+    )
+
+    # spawning
+    deploy_now: bool = setting(
+        False,
+        "start the runs; else their files are written and the command to start them is shown",
+        group="spawning",
+    )
+    dry_run: bool = setting(
+        False,
+        "show the runs, their number and cost and one script; write and start nothing",
+        group="spawning",
+    )
+    clear: bool = setting(
+        False,
+        "remove the launch files once the runs are deployed; scripts and ledger stay with the runs",
+        group="spawning",
+    )
+    bundles_file: str | None = setting(
+        None,
+        "further bundles, over ~/.config/milozero/bundles.yaml and tasks/bundles.yaml",
+        group="spawning",
+        example="bundles.yaml",
+    )
+    calibers_file: str | None = setting(
+        None,
+        "further calibers, over ~/.config/milozero/calibers.yaml and tasks/calibers.yaml",
+        group="spawning",
+        example="calibers.yaml",
+    )
+    swarms_dir: str = setting("data/swarms", "where swarm folders are kept", group="spawning")

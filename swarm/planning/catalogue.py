@@ -1,0 +1,283 @@
+"""Bundles of environments and calibers of clusters: data in YAML, ours under the user's own.
+
+`tasks/bundles.yaml` and `tasks/calibers.yaml` are ours. Over them goes what
+`~/.config/milozero/bundles.yaml` and `calibers.yaml` say, and over these the file of
+`--bundles_file` or `--calibers_file`, entry by entry.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from helpers.config.command_line import brief
+from helpers.config.run import DURATION_PATTERN, seconds_of
+from helpers.config.settings import Settings, setting, settings_of
+from helpers.config.yaml_files import read_yaml
+from helpers.errors import ConfigurationError
+from swarm.flags.declared import validated
+from swarm.plan import Caliber
+
+Bundles = Mapping[str, Mapping[str, tuple[str, ...]]]  # environment ids by benchmark and bundle
+
+DEFAULT_CLUSTER = "default_cluster"
+FOR_ALL = "all"  # the entry of a cluster whose values hold for each of its calibers
+_BENCHMARK_OF_SUITE = {"mujoco": "mujoco", "dm_control": "dmc", "gymnasium": "classic"}
+_SLURM_WORD = r"""[!#-&(-\[\]-~]+"""  # printable, without spaces, quotes and backslashes
+
+
+class CaliberSettings(Settings):
+    """One caliber of a cluster, as `calibers.yaml` declares it."""
+
+    time: str | None = setting(
+        None,
+        "the longest time of one start of a run; unset is no limit",
+        group="caliber",
+        form="d-HH:MM:SS, HH:MM:SS, MM:SS or seconds, more than 0",
+        pattern=rf"(?=.*[1-9])({DURATION_PATTERN})",
+        example="0-06:00:00",
+    )
+    memory: str | None = setting(
+        None,
+        "memory of each node",
+        group="caliber",
+        form="a number and K, M, G or T",
+        pattern=r"\d+[KMGT]?",
+        example="16G",
+    )
+    cpu_partition: str | None = setting(
+        None,
+        "partitions to wait for, without --gpu",
+        group="caliber",
+        form="names between commas",
+        pattern=r"[\w.+,-]+",
+        example="shared-cpu",
+    )
+    gpu_partition: str | None = setting(
+        None,
+        "partitions to wait for, with --gpu",
+        group="caliber",
+        form="names between commas",
+        pattern=r"[\w.+,-]+",
+        example="shared-gpu",
+    )
+    cpu_constraint: str | None = setting(
+        None,
+        "features of a node, without --gpu",
+        group="caliber",
+        form="a constraint of Slurm, without spaces and quotes",
+        pattern=_SLURM_WORD,
+        example="V5|V6",
+    )
+    gpu_constraint: str | None = setting(
+        None,
+        "features of a node, with --gpu",
+        group="caliber",
+        form="a constraint of Slurm, without spaces and quotes",
+        pattern=_SLURM_WORD,
+        example="COMPUTE_CAPABILITY_8_0",
+    )
+    gpu_gres: str = setting(
+        "gpu:1",
+        "what --gpu asks for",
+        group="caliber",
+        form="a generic resource of Slurm",
+        pattern=r"[\w:.,-]+",
+    )
+    modules: str | None = setting(
+        None,
+        "modules to load, in this order",
+        group="caliber",
+        form="names between spaces",
+        pattern=r"[\w.+/:-]+( +[\w.+/:-]+)*",
+        example="GCC/13.3.0 OpenMPI/5.0.3",
+    )
+    options: str | None = setting(
+        None,
+        "further arguments of sbatch",
+        group="caliber",
+        form="options as in a shell, of printable characters: --account=lab --qos=normal",
+        pattern=r"-[!-~][ -~]*",
+        example="--account=lab",
+    )
+
+
+def user_file(name: str, environment: Mapping[str, str] = os.environ) -> Path:
+    """Where a user keeps bundles or calibers of their own."""
+    home = environment.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(home) / "milozero" / name
+
+
+def sources(name: str, given: str | None, *, shipped: Path) -> list[Path]:
+    """The files to read, later ones over earlier ones.
+
+    Args:
+        name: "bundles.yaml" or "calibers.yaml".
+        given: the file of the flag.
+        shipped: the folder of ours.
+    """
+    own = user_file(name)
+    return [
+        shipped / name,
+        *([own] if own.exists() else []),
+        *([Path(given).expanduser()] if given is not None else []),
+    ]
+
+
+def read_bundles(paths: Iterable[Path]) -> Bundles:
+    """All bundles of some files.
+
+    Raises:
+        ConfigurationError: a file cannot be read, or is not `benchmark: {bundle: [ids]}`.
+    """
+    bundles: dict[str, dict[str, tuple[str, ...]]] = {}
+    for path in paths:
+        for benchmark, entries in read_yaml(path).values.items():
+            for name, env_ids in _mapping(path, benchmark, entries).items():
+                if not _is_list_of_texts(env_ids):
+                    raise ConfigurationError(
+                        f"{path}: {brief(benchmark)}/{brief(name)} is no list of environments.",
+                        f"Write it as {name}: [Hopper-v5, Walker2d-v5].",
+                    )
+                bundles.setdefault(benchmark, {})[name] = tuple(env_ids)
+    return bundles
+
+
+def find_bundle(name: str, bundles: Bundles, *, suite: str) -> tuple[str, tuple[str, ...]]:
+    """("benchmark/bundle", environment ids) of what a user calls a bundle.
+
+    `dmc/debug` says all. A bare name is the bundle of the benchmark that the configured environment
+    belongs to; where that benchmark has none of the name, it is the only other one that has.
+
+    Args:
+        name: as in --env_bundle.
+        bundles: all there are.
+        suite: of the configured environment, as `environments.ids.suite_of` names it.
+
+    Raises:
+        ConfigurationError: there is no such bundle, or there are several.
+    """
+    benchmark, slash, bare = name.rpartition("/")
+    if slash:
+        found = [benchmark] if bare in bundles.get(benchmark, {}) else []
+    else:
+        having = [each for each in bundles if bare in bundles[each]]
+        own = _BENCHMARK_OF_SUITE.get(suite, suite)
+        found = [own] if own in having else having
+    if len(found) == 1:
+        return f"{found[0]}/{bare}", bundles[found[0]][bare]
+    if found:
+        choices = " or ".join(f"--env_bundle={each}/{bare}" for each in found)
+        raise ConfigurationError(
+            f"Several benchmarks have a bundle {brief(bare)}.",
+            f"Write {choices}.",
+        )
+    every = [f"{each}/{bundle}" for each in bundles for bundle in bundles[each]]
+    raise ConfigurationError(
+        f"There is no bundle {brief(name)}.",
+        f"{_near(name, every)}There are {', '.join(every)}; docs/spawner.md says how to add yours.",
+    )
+
+
+def find_caliber(name: str, paths: Iterable[Path], *, cluster: str | None, gpu: bool) -> Caliber:
+    """A caliber of a cluster.
+
+    Args:
+        name: as in --caliber.
+        paths: of the files to read, later ones over earlier ones.
+        cluster: whose calibers; the files' `default_cluster` if None.
+        gpu: whether a GPU is asked for.
+
+    Raises:
+        ConfigurationError: no such cluster or caliber, or a file that cannot be read.
+    """
+    clusters, default = _read_clusters(paths)
+    cluster = cluster or default
+    if cluster not in clusters:
+        raise ConfigurationError(
+            f"There is no cluster {brief(cluster)} among the calibers.",
+            f"Choose one of {', '.join(clusters)}; docs/cluster.md says how to add yours.",
+        )
+    entries = clusters[cluster]
+    names = [each for each in entries if each != FOR_ALL]
+    if name not in names:
+        raise ConfigurationError(
+            f"The cluster {brief(cluster)} has no caliber {brief(name)}.",
+            f"{_near(name, names)}Choose one of {', '.join(names)}.",
+        )
+    return _caliber(name, {**entries.get(FOR_ALL, {}), **entries[name]}, cluster, gpu=gpu)
+
+
+def _read_clusters(paths: Iterable[Path]) -> tuple[dict[str, dict[str, dict[str, Any]]], str]:
+    clusters: dict[str, dict[str, dict[str, Any]]] = {}
+    default = ""
+    for path in paths:
+        for cluster, entries in read_yaml(path).values.items():
+            if cluster == DEFAULT_CLUSTER:
+                default = str(entries)
+                continue
+            for name, values in _mapping(path, cluster, entries).items():
+                where = f"{cluster}: {name}"
+                for key in _mapping(path, where, values):
+                    _refuse_unknown(path, where, key)
+                known = clusters.setdefault(cluster, {})
+                known[name] = {**known.get(name, {}), **values}
+    return clusters, default
+
+
+def _refuse_unknown(path: Path, where: str, key: str) -> None:
+    known = settings_of(CaliberSettings)
+    if key not in known:
+        raise ConfigurationError(
+            f"{path}: {brief(where)} has the unknown key {brief(key)}.",
+            f"{_near(key, list(known))}Keys of a caliber: {', '.join(known)}.",
+        )
+
+
+def _caliber(name: str, values: Mapping[str, Any], cluster: str, *, gpu: bool) -> Caliber:
+    read = validated(
+        CaliberSettings,
+        values,
+        shown=lambda key: f"{key}: {values[key]} (caliber {name} of the cluster {cluster})",
+    )
+    try:
+        options = tuple(shlex.split(read.options or ""))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"options: {brief(str(read.options))} (caliber {name} of {cluster}) has an open quote.",
+            "Write it as in a shell: --account=lab --comment='two words'.",
+        ) from error
+    return Caliber(
+        name=name,
+        seconds=None if read.time is None else seconds_of(read.time),
+        partition=read.gpu_partition if gpu else read.cpu_partition,
+        memory=read.memory,
+        constraint=read.gpu_constraint if gpu else read.cpu_constraint,
+        gres=read.gpu_gres if gpu else None,
+        modules=tuple((read.modules or "").split()),
+        options=options,
+    )
+
+
+def _mapping(path: Path, key: str, value: object) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise ConfigurationError(
+        f"{path}: {brief(key)} is no mapping of names.",
+        "Write it as the files tasks/bundles.yaml and tasks/calibers.yaml are written.",
+    )
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    bare = {re.sub(r".*/", "", each): each for each in known}
+    near = difflib.get_close_matches(name, [*known, *bare], n=1)
+    return f"Did you mean {bare.get(near[0], near[0])}? " if near else ""
