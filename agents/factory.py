@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,10 @@ def make_agent(
     name = config.learner if is_imitation else config.algo
     learner, imitator = OWN_PARTS.get(config.algo, (CLASSES[name], "ImitationAgent"))
     module = config.algo if config.algo in OWN_PARTS else name
-    agent: Agent = getattr(import_module(f"agents.{MODULES[module]}"), learner)(**parts)
+    kind = getattr(import_module(f"agents.{MODULES[module]}"), learner)
+    if MODULES[module].startswith("off_policy."):
+        kind = partial(import_module("agents.off_policy.learner").OffPolicyLearner, kind)
+    agent: Agent = kind(**parts)
     if not is_imitation:
         return agent
     from agents.demonstrations.dataset import load_demonstrations

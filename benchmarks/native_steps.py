@@ -123,8 +123,8 @@ def replay(agent: Any) -> Take:
 
     def take(count: int) -> None:
         for _ in range(count):
-            agent.gradient_step()
-            agent.updates += 1
+            agent.algorithm.update(agent.trainer)
+            agent.trainer.updates += 1
 
     return take
 
@@ -139,8 +139,8 @@ def imitation(agent: Any) -> Take:
         for _ in range(count):
             agent.model.update(sample)
             learner.batch.draw(agent.reward, progress=0.0)
-            learner.gradient_step()
-            learner.updates += 1
+            learner.algorithm.update(learner.trainer)
+            learner.trainer.updates += 1
 
     return take
 

@@ -200,7 +200,7 @@ def test_losses_of_the_policy_are_over_its_own_updates():
     """Every 16th of the updates, one a step: one or two of them between writes 20 steps apart."""
     settings = SIZES | {"policy_delay": 16, "num_envs": 4, "warm_up": 0, "updates_per_step": 1.0}
     loop = make_loop(small_config("td3", **settings), Workers.solo(), recorder := Recorder())
-    policy = loop.agent._steps["policy"]
+    policy = loop.agent.trainer._steps["policy"]
     losses, made = [], policy.piece
 
     def watched(t):
@@ -251,7 +251,7 @@ def test_writes_are_where_the_interval_says(settings, due):
     for _ in range(12):
         loop.do_iteration()
     assert list(recorder.table) == due
-    assert ("tracked" in loop.agent.tensors) == bool(due)
+    assert ("tracked" in loop.agent.trainer.tensors) == bool(due)
 
 
 # What tracking leaves alone

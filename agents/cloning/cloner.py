@@ -101,9 +101,8 @@ class Cloner:
         )
         self._acting = Acting(
             f"{config.algo} policy",
-            lambda observations, noise, _: self.policy.act(observations, noise),
+            self.policy.act,
             parameters=self.parameters,
-            others={},
             native=native,
         )
         self._tensors = {

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agents.nn import losses
+from agents.nn import distributions
 from agents.nn.actors import linear, perceptron
 from agents.nn.critics import rectified
 
@@ -33,7 +33,7 @@ def squashed_log_likelihood(actions: Tensor, mean: Tensor, log_std: Tensor) -> T
     """
     unsquashed = torch.atanh(actions.clamp(-1.0 + EDGE, 1.0 - EDGE))
     noise = (unsquashed - mean) * torch.exp(-log_std)
-    return losses.squashed_log_prob(unsquashed, noise, log_std)
+    return distributions.squashed_log_prob(unsquashed, noise, log_std)
 
 
 class ClonedPolicy(Protocol):
@@ -96,7 +96,7 @@ class Likelihood(nn.Module):
 
     def loss(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Minus the mean log-density, in nats."""
-        log_prob = squashed_log_likelihood if self.squash else losses.gaussian_log_prob
+        log_prob = squashed_log_likelihood if self.squash else distributions.gaussian_log_prob
         return -log_prob(actions, *self.head(observations)).mean()
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from agents.compute.compiled_step import Step
 from agents.compute.flat_parameters import FlatParameters
 
-Choose = Callable[[Tensor, Tensor | None, Mapping[str, Tensor]], Tensor]
+Choose = Callable[[Tensor, Tensor | None], Tensor]
 
 
 class Acting:
@@ -22,9 +22,8 @@ class Acting:
 
     Args:
         name: for messages and the cache.
-        choose: actions (N, ...) for observations (N, obs_dim), noise (N, ...) or None, and `others`.
+        choose: actions (N, ...) for observations (N, obs_dim) and noise (N, ...) or None.
         parameters: of the networks that `choose` uses.
-        others: tensors that change between calls, by name.
         native: whether to compile.
     """
 
@@ -34,11 +33,10 @@ class Acting:
         choose: Choose,
         *,
         parameters: FlatParameters,
-        others: Mapping[str, Tensor],
         native: bool,
     ) -> None:
         self.name, self.choose, self.parameters = name, choose, parameters
-        self.others, self.native = dict(others), native
+        self.native = native
         self._step: Step | None = None
 
     def begin(self, observations: np.ndarray, noise: np.ndarray) -> None:
@@ -60,12 +58,12 @@ class Acting:
                 step(seen=seen, random=random)
                 return step.tensors["actions"].numpy().copy()
         with torch.inference_mode():
-            actions: np.ndarray = self.choose(seen, random, self.others).numpy()
+            actions: np.ndarray = self.choose(seen, random).numpy()
         return actions
 
     def _make_step(self, seen: Tensor, random: Tensor) -> Step:
         with torch.inference_mode():
-            form = self.choose(seen, random, self.others)
+            form = self.choose(seen, random)
         tensors = {
             "values": self.parameters.values,
             "seen": seen,
@@ -74,11 +72,11 @@ class Acting:
         }
 
         def act(t: Mapping[str, Tensor]) -> None:
-            others = {name: t[name] for name in self.others}
+            buffers = {name: t[name] for name in self.parameters.buffers}
             actions = self.parameters.call(
-                lambda: self.choose(t["seen"], t["random"], others),
-                self.parameters.views(t["values"]),
+                lambda: self.choose(t["seen"], t["random"]),
+                self.parameters.views(t["values"]) | buffers,
             )
             t["actions"].copy_(actions)
 
-        return Step(self.name, act, tensors | self.others, native=True)
+        return Step(self.name, act, tensors | self.parameters.buffers, native=True)

@@ -31,6 +31,7 @@ class FlatParameters:
         values: (P,) all parameters, zero in the gaps that alignment leaves.
         gradients: (P,) room for their gradient.
         segments: the slice of each module, by name; a parameter shared by two belongs to the first.
+        buffers: of the modules, by name.
     """
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
@@ -58,6 +59,11 @@ class FlatParameters:
             name: (slice(start, start + parameter.numel()), parameter.shape)
             for name, (parameter, start) in zip(self.named, places, strict=True)
         }
+        self.buffers: dict[str, Tensor] = {
+            f"{module_name}.{name}": buffer
+            for module_name, module in modules.items()
+            for name, buffer in module.named_buffers()
+        }
         self._caller = _Caller(modules)
 
     def views(self, flat: Tensor, *, start: int = 0) -> dict[str, Tensor]:
@@ -70,7 +76,7 @@ class FlatParameters:
         return found
 
     def call(self, function: Callable[..., Any], values: Mapping[str, Tensor]) -> Any:
-        """function() with `values`, by name, in place of the modules' own parameters."""
+        """function() with `values`, by name, in place of the modules' own parameters and buffers."""
         named = {f"modules_by_name.{name}": value for name, value in values.items()}
         # Modules that share parameters are the same objects: tying them once more would put back the
         # wrong ones afterwards.
@@ -82,6 +88,7 @@ class FlatParameters:
         values: Tensor,
         *,
         of: Sequence[str] | None = None,
+        buffers: Mapping[str, Tensor] | None = None,
     ) -> tuple[Tensor, Any]:
         """The gradient of a loss, and whatever else the function returns beside it.
 
@@ -89,6 +96,7 @@ class FlatParameters:
             function: gives (loss, extras) under the modules' parameters.
             values: (P,) parameters to evaluate it at.
             of: neighbouring segments, all if None; the others are constants.
+            buffers: in place of the modules' own.
 
         Returns:
             The gradient (their length,) and the extras.
@@ -102,7 +110,7 @@ class FlatParameters:
         ]
         for name in inside:
             parameters[name].requires_grad_()
-        loss, extras = self.call(function, parameters)
+        loss, extras = self.call(function, parameters | dict(buffers or {}))
         gradients = torch.autograd.grad(loss, [parameters[name] for name in inside])
         pieces, end = [], where.start
         for name, gradient in zip(inside, gradients, strict=True):

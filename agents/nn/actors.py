@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.compute.linear import Linear
-from agents.nn import losses
+from agents.nn import distributions
 from helpers.errors import ConfigurationError
 
 
@@ -86,8 +86,8 @@ class GaussianActor(nn.Module):
     def log_prob_and_entropy(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Log-density (B,) of actions (B, A), and the entropy, a scalar, in nats."""
         mean = self.head(self.features(observations))
-        log_prob = losses.gaussian_log_prob(actions, mean, self.log_std)
-        return log_prob, losses.gaussian_entropy(self.log_std)
+        log_prob = distributions.gaussian_log_prob(actions, mean, self.log_std)
+        return log_prob, distributions.gaussian_entropy(self.log_std)
 
 
 class CategoricalActor(nn.Module):
@@ -120,8 +120,8 @@ class CategoricalActor(nn.Module):
     def log_prob_and_entropy(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability (B,) of choices (B,), and the mean entropy, a scalar, in nats."""
         logits = self.head(self.features(observations))
-        log_prob = losses.categorical_log_prob(actions, logits)
-        return log_prob, losses.categorical_entropy(logits).mean()
+        log_prob = distributions.categorical_log_prob(actions, logits)
+        return log_prob, distributions.categorical_entropy(logits).mean()
 
 
 def make_actor(

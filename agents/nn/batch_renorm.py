@@ -17,6 +17,7 @@ from agents.compute.linear import Linear
 from agents.nn.critics import initialised
 
 LARGEST_RATIO, LARGEST_SHIFT, EPSILON = 3.0, 5.0, 1e-3
+MOMENTUM = 0.01  # how far the running statistics move towards those of a minibatch
 
 
 @dataclass
@@ -114,3 +115,52 @@ class NormalisedNet(nn.Module):
         for i, (norm, layer) in enumerate(zip(self.norms, self.layers, strict=True)):
             x = layer(norm(functional.relu(x) if i else x, statistics))
         return x
+
+
+class RunningStatistics(nn.Module):
+    """Running means and variances of a policy and its critics, and those of a minibatch.
+
+    Args:
+        nets: the policy's, then the critics'.
+        dtype: of the numbers.
+
+    Attributes:
+        statistics: (S,) the running ones; they begin as means 0 and variances 1.
+        critic_statistics, policy_statistics: (S,) of the minibatch that these have passed last.
+        renormalise: (1,) 1 to correct a minibatch's statistics towards the running ones, 0 not to.
+    """
+
+    statistics: Tensor
+    critic_statistics: Tensor
+    policy_statistics: Tensor
+    renormalise: Tensor
+
+    def __init__(self, nets: Sequence[NormalisedNet], dtype: torch.dtype) -> None:
+        super().__init__()
+        self.boundary = nets[0].size
+        running = torch.zeros(sum(net.size for net in nets), dtype=dtype)
+        for norm in (norm for net in nets for norm in net.norms if isinstance(norm, BatchRenorm)):
+            running[norm.place].chunk(2)[1].fill_(1.0)
+        self.register_buffer("statistics", running)
+        self.register_buffer("critic_statistics", torch.zeros_like(running))
+        self.register_buffer("policy_statistics", torch.zeros_like(running))
+        self.register_buffer("renormalise", torch.zeros(1, dtype=dtype))
+
+    def fixed(self) -> Statistics:
+        """To normalise by the running statistics, as acting does."""
+        return Statistics(self.statistics)
+
+    def of_groups(self, groups: tuple[int, int, int]) -> Statistics:
+        """To normalise a minibatch by its own statistics; `groups` as in `Statistics`."""
+        return Statistics(self.statistics, groups, self.renormalise)
+
+    def move_policy(self) -> None:
+        """Move the policy's running statistics towards those of its last minibatch."""
+        self._move(self.policy_statistics, slice(self.boundary))
+
+    def move_critics(self) -> None:
+        """Move the critics' running statistics towards those of their last minibatch."""
+        self._move(self.critic_statistics, slice(self.boundary, None))
+
+    def _move(self, found: Tensor, where: slice) -> None:
+        self.statistics[where].lerp_(found[where], MOMENTUM)

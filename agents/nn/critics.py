@@ -1,4 +1,4 @@
-"""Networks of the learners that replay: squashed and deterministic actors, twin critics, choices' values."""
+"""Networks of the off-policy algorithms: squashed and deterministic actors, critics, Q-networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.compute.linear import Linear, RectifiedLinear
-from agents.nn import losses
+from agents.nn import distributions
 
 
 def initialised(layer: nn.Linear, generator: torch.Generator) -> nn.Linear:
@@ -63,7 +63,7 @@ class SquashedGaussianActor(nn.Module):
         """Actions (B, A) from standard normal noise (B, A), and their log-densities (B,)."""
         mean, log_std = self.head(*inputs)
         unsquashed = mean + noise * log_std.exp()
-        return torch.tanh(unsquashed), losses.squashed_log_prob(unsquashed, noise, log_std)
+        return torch.tanh(unsquashed), distributions.squashed_log_prob(unsquashed, noise, log_std)
 
     def act(self, *inputs: Any, noise: Tensor | None) -> Tensor:
         """Actions (B, A): sampled, or the squashed mean."""
@@ -110,8 +110,8 @@ class Critics(nn.Module):
         return values
 
 
-class ChoiceValues(nn.Module):
-    """A value for each of K choices; duelling (arXiv:1511.06581, Eq. 9) with a second head."""
+class QNetwork(nn.Module):
+    """A value for each of K discrete actions; dueling (arXiv:1511.06581, Eq. 9) with a second head."""
 
     def __init__(self, features: nn.Module, head: nn.Module, baseline: nn.Module | None) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ from torch import Tensor
 from agents.base import RewardFunction, environment_reward
 from agents.nn.action_scale import ActionScale
 from agents.nn.noise import RandomBlocks
+from agents.off_policy.config import ReplayConfig
 from agents.replay.memory import ReplayMemory
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
@@ -37,7 +38,7 @@ class ReplayBatch:
         actions: ActionScale,
         observation_dim: int,
         noise_dim: int,
-        config: Any,
+        config: ReplayConfig,
         workers: Workers,
         streams: Streams,
         environments: Sequence[int],
@@ -97,8 +98,8 @@ class ReplayBatch:
             self._weigh(batch["probability"], progress)
         return batch["index"]
 
-    def learnt(self, index: np.ndarray) -> None:
-        """Let what lies in "error" be the priorities of these samples."""
+    def update_priorities(self, index: np.ndarray) -> None:
+        """Let the errors in "error" be the priorities of these samples."""
         if self.is_prioritised:
             self.memory.update_priorities(index, self._arrays["error"])
 

@@ -291,6 +291,68 @@ class CrossQConfig(SACConfig):
     )
 
 
+class REDQConfig(SACConfig):
+    """Randomised ensembled double Q-learning (docs/redq.md)."""
+
+    algo: Literal["redq"] = setting("redq", "what learns", group="run")  # type: ignore[assignment]
+    num_critics: int = setting(10, "critics of the ensemble", group="critic", ge=1, le=100)
+    target_critics: int = setting(
+        2,
+        "target critics, drawn at random, whose smallest value makes a target",
+        group="critic",
+        ge=1,
+        le=100,
+    )
+    updates_per_step: float = setting(
+        20.0,
+        "gradient steps per global environment step, whatever the number of environments",
+        group="optimisation",
+        gt=0,
+        le=100,
+    )
+    policy_delay: int = setting(
+        20,
+        "updates of the critics for each one of the policy and the temperature",
+        group="policy",
+        unit="updates",
+        ge=1,
+    )
+
+    @model_validator(mode="after")
+    def _check_ensemble(self) -> REDQConfig:
+        """A target's critics are of the ensemble."""
+        if self.target_critics > self.num_critics:
+            raise cross_field_error(
+                f"target_critics={self.target_critics} is more than num_critics={self.num_critics}.",
+                f"This works: --target_critics={self.num_critics}.",
+            )
+        return self
+
+
+class TQCConfig(SACConfig):
+    """Truncated quantile critics (docs/tqc.md)."""
+
+    algo: Literal["tqc"] = setting("tqc", "what learns", group="run")  # type: ignore[assignment]
+    num_critics: int = setting(5, "critics of the ensemble", group="critic", ge=1, le=100)
+    num_quantiles: int = setting(25, "quantiles of each critic", group="critic", ge=1, le=1000)
+    dropped_quantiles: int = setting(
+        2,
+        "largest quantiles for each critic that targets leave out",
+        group="critic",
+        ge=0,
+    )
+
+    @model_validator(mode="after")
+    def _check_quantiles(self) -> TQCConfig:
+        """Some quantiles remain."""
+        if self.dropped_quantiles >= self.num_quantiles:
+            raise cross_field_error(
+                f"dropped_quantiles={self.dropped_quantiles} leaves none of num_quantiles={self.num_quantiles}.",
+                f"This works: --dropped_quantiles={self.num_quantiles - 1}.",
+            )
+        return self
+
+
 class TD3Config(ReplayConfig):
     """Twin delayed deep deterministic policy gradient (docs/td3.md)."""
 

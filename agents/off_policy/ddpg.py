@@ -1,110 +1,74 @@
 """Deep deterministic policy gradient, arXiv:1509.02971, for continuous actions.
 
-One update, top to bottom: `DDPG.gradient_step`. How it differs from the paper, and what every metric
-means, is in docs/ddpg.md. Shapes: B the global minibatch, b this worker's part of it, A action dimensions.
+How it differs from the paper, and what every metric means, is in docs/ddpg.md. Shapes: b samples of this worker's
+minibatch, A action dimensions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from agents.common_settings import hidden_sizes
-from agents.compute.compiled_step import Piece
-from agents.compute.flat_parameters import FlatAdam
-from agents.nn import losses
+from agents.compute.trainer import Objective, Trainer
+from agents.metric_sums import Numbers
 from agents.nn.critics import Critics, DeterministicActor
-from agents.off_policy.learner import ReplayLearner
+from agents.off_policy import losses
+from agents.off_policy.algorithm import TD_ERROR, Batch, Exploration, Spec
+from agents.off_policy.config import DDPGConfig
 
-Tensors = Mapping[str, Tensor]
 
+class DDPG:
+    """A deterministic policy and a critic, with target networks of both."""
 
-class DDPG(ReplayLearner):
-    """A `Learner`: a deterministic policy and a critic, with slow copies of both."""
+    target_period = 0
 
-    METRICS = ("critic/loss", "critic/value_1", "critic/target", "policy/loss")
-    TRACKED = ("Loss / Critic loss", "Q-network / Q1", "Target / Target", "Loss / Policy loss")
-    ADDS_NOISE = True
+    def __init__(self, config: DDPGConfig, spec: Spec) -> None:
+        self.config = config
+        A, inputs = spec.action_dim, spec.observation_dim + spec.action_dim
+        self.actor = DeterministicActor(
+            spec.perceptron(spec.observation_dim, config.p_perception_stack, A),
+        )
+        self.critic = Critics([spec.perceptron(inputs, config.q_perception_stack, 1)])
+        self.target_actor, self.target_critic = copy.deepcopy((self.actor, self.critic))
+        self.networks = {"policy": self.actor, "critic": self.critic}
+        self.targets = {"policy": self.target_actor, "critic": self.target_critic}
+        self.exploration = Exploration("normal", A, std=config.exploration_std)
+        self.objectives = {
+            "critic": Objective(self.critic_loss, ("critic",)),
+            "policy": Objective(self.policy_loss, ("policy",)),
+        }
 
-    def make_modules(self) -> dict[str, nn.Module]:
-        """Actor and critic, each a segment."""
-        config = self.config
-        hidden = hidden_sizes(config.p_perception_stack)
-        net = self.perceptron(self.observation_dim, hidden, self.action_dim)
-        self.actor = DeterministicActor(net)
-        hidden = hidden_sizes(config.q_perception_stack)
-        inputs = self.observation_dim + self.action_dim
-        self.critic = Critics([self.perceptron(inputs, hidden, 1)])
-        return {"policy": self.actor, "critic": self.critic}
-
-    def make_optimizers(self) -> dict[str, FlatAdam]:
-        """One for the critic, one for the policy."""
-        return {name: self.adam(name) for name in ("critic", "policy")}
-
-    def make_kept(self) -> dict[str, Tensor]:
-        """The slow parameters, of both networks."""
-        return {"slow": self.parameters.values.clone()}
-
-    def choose(
-        self,
-        observations: Tensor,
-        noise: Tensor | None,
-        kept: Tensors,
-    ) -> Tensor:
+    def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
         """Actions (N, A) in [-1, 1], with noise where it is given."""
         added = None if noise is None else self.config.exploration_std * noise
         return self.actor.act(observations, noise=added)
 
-    # Learning
-
-    def gradients(self) -> dict[str, Piece]:
-        """Of the critic and of the policy."""
-        return {"critic": self._critic_gradient, "policy": self._policy_gradient}
-
-    def gradient_step(self) -> None:
-        """The critic, the policy, the slow networks; collective."""
+    def update(self, train: Trainer) -> None:
+        """The critic, the policy, the target networks."""
         config = self.config
-        self.descend("critic", {"critic": config.q_lr})
-        self.descend("policy", {"policy": config.p_lr})
-        self.kept["slow"].lerp_(self.parameters.values, config.polyak)
+        train.minimise("critic", critic=config.q_lr)
+        train.minimise("policy", policy=config.p_lr)
+        train.update_targets(config.polyak)
 
-    def _critic_gradient(self, t: Tensors) -> None:
-        """This worker's share of the critic's gradient."""
-        batch = self.samples_of(t)
+    def critic_loss(self, batch: Batch, _: Tensor) -> tuple[Tensor, Numbers]:
+        """Squared TD errors, Algorithm 1."""
+        with torch.no_grad():
+            action = self.target_actor(batch.next_policy_input)
+            next_value = self.target_critic(batch.next_critic_input, action)[0]
+            target = losses.td_target(batch.reward, batch.discount, next_value)
+        values = self.critic(batch.critic_input, batch.action)  # (1, b)
+        loss = losses.critics_loss(values, target, batch.weight)
+        return loss, {
+            "critic/loss": loss,
+            "critic/value": values,
+            "critic/target": target,
+            TD_ERROR: (values - target).abs().mean(0),
+        }
 
-        def next_value() -> Tensor:
-            action = self.actor(batch["next_policy_input"])
-            value: Tensor = self.critic(batch["next_critic_input"], action)[0]
-            return value
-
-        target = losses.temporal_difference_target(
-            batch["reward"],
-            batch["discount"],
-            self.parameters.call(next_value, self.parameters.views(t["slow"])).detach(),
-        )
-
-        def loss() -> tuple[Tensor, Tensor]:
-            values = self.critic(batch["critic_input"], batch["action"])
-            loss = losses.critics_loss(values, target, t["weight"])
-            t["error"].copy_((values - target).detach().abs().mean(0))
-            self.tally.spread(t, 1, values, target)
-            return loss, torch.stack([loss.detach(), values.detach().mean(), target.mean()])
-
-        gradient, metrics = self.parameters.gradient(loss, t["values"], of=["critic"])
-        t["critic.gradients"].copy_(gradient * self.local_share)
-        self.tally.add(t, 0, metrics)
-
-    def _policy_gradient(self, t: Tensors) -> None:
-        """This worker's share of the policy's gradient."""
-        batch = self.samples_of(t)
-
-        def loss() -> tuple[Tensor, Tensor]:
-            action = self.actor(batch["policy_input"])
-            loss = -self.critic(batch["critic_input"], action)[0].mean()
-            return loss, loss.detach().unsqueeze(0)
-
-        gradient, loss_ = self.parameters.gradient(loss, t["values"], of=["policy"])
-        t["policy.gradients"].copy_(gradient * self.local_share)
-        self.tally.add(t, 3, loss_)
+    def policy_loss(self, batch: Batch, _: Tensor) -> tuple[Tensor, Numbers]:
+        """Minus the critic's value of the policy's action, Eq. 6."""
+        action = self.actor(batch.policy_input)
+        loss = -self.critic(batch.critic_input, action)[0].mean()
+        return loss, {"policy/loss": loss}

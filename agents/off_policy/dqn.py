@@ -1,136 +1,81 @@
-"""Deep Q-learning with double targets, arXiv:1509.06461, for discrete actions; duelling if wanted.
+"""Deep Q-learning with double targets, arXiv:1509.06461, for discrete actions; dueling on request.
 
-One update, top to bottom: `DQN.gradient_step`. How it differs from the paper, and what every metric
-means, is in docs/dqn.md. Shapes: B the global minibatch, b this worker's part of it, K choices.
+How it differs from the paper, and what every metric means, is in docs/dqn.md. Shapes: b samples of this worker's
+minibatch, K discrete actions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.base import Metrics, RewardFunction, Transitions, environment_reward
 from agents.common_settings import hidden_sizes
-from agents.compute.compiled_step import Piece
-from agents.compute.flat_parameters import FlatAdam
-from agents.nn import losses
-from agents.nn.critics import ChoiceValues
-from agents.off_policy.learner import ReplayLearner
-from helpers.trackers.skrl_metrics import EPSILON
-
-Tensors = Mapping[str, Tensor]
+from agents.compute.trainer import Objective, Trainer
+from agents.metric_sums import Numbers
+from agents.nn.critics import QNetwork
+from agents.off_policy import losses
+from agents.off_policy.algorithm import TD_ERROR, Batch, Exploration, Spec
+from agents.off_policy.config import DQNConfig
 
 
-class DQN(ReplayLearner):
-    """A `Learner`: values of the choices, with a slow copy that is renewed now and then."""
+class DQN:
+    """A Q-network, and a target network that equals it every `slow_period` steps."""
 
-    METRICS = ("critic/loss", "critic/value", "critic/target")
-    TRACKED = ("Loss / Q-network loss", "", "Target / Target")
-    EXPLORATION = "uniform"
+    def __init__(self, config: DQNConfig, spec: Spec) -> None:
+        self.config, self.action_dim = config, spec.action_dim
+        self.critic = self._q_network(spec)
+        self.target_critic = copy.deepcopy(self.critic)
+        self.networks = {"critic": self.critic}
+        self.targets, self.target_period = {"critic": self.target_critic}, config.slow_period
+        self.exploration = Exploration("uniform", 2, epsilon=self.epsilon)
+        skrl_names = {"critic/loss": "Loss / Q-network loss"}
+        self.objectives = {
+            "critic": Objective(self.critic_loss, ("critic",), skrl_names=skrl_names),
+        }
 
-    def make_modules(self) -> dict[str, nn.Module]:
-        """The values, one segment."""
-        config, K = self.config, self.action_dim
-        *hidden, width = hidden_sizes(config.q_perception_stack)
-        features = nn.Sequential(self.perceptron(self.observation_dim, hidden, width), nn.ReLU())
-        head = self.perceptron(width, (), K)
-        baseline = self.perceptron(width, (), 1) if config.duelling else None
-        self.critic = ChoiceValues(features, head, baseline)
-        return {"critic": self.critic}
+    def _q_network(self, spec: Spec) -> QNetwork:
+        *hidden, width = hidden_sizes(self.config.q_perception_stack)
+        features = nn.Sequential(spec.rectified(spec.observation_dim, hidden, width), nn.ReLU())
+        head = spec.rectified(width, (), spec.action_dim)
+        baseline = spec.rectified(width, (), 1) if self.config.duelling else None
+        return QNetwork(features, head, baseline)
 
-    def make_optimizers(self) -> dict[str, FlatAdam]:
-        """One for the values."""
-        return {"critic": self.adam("critic")}
-
-    def make_kept(self) -> dict[str, Tensor]:
-        """The slow parameters."""
-        return {"slow": self.parameters.values.clone()}
-
-    # Acting
-
-    def exploration_dim(self) -> int:
-        """Whether to explore, and what."""
-        return 2
-
-    @property
-    def epsilon(self) -> float:
-        """How often a choice is random, falling linearly over the first part of the training."""
+    def epsilon(self, steps: int) -> float:
+        """The share of random actions after so many steps: it falls linearly over the first part of the training."""
         config = self.config
-        done = self.steps / (config.exploration_fraction * config.num_timesteps)
-        return float(
-            max(config.epsilon_end, 1.0 + done * (config.epsilon_end - 1.0)),
-        )
+        done = steps / (config.exploration_fraction * config.num_timesteps)
+        return float(max(config.epsilon_end, 1.0 + done * (config.epsilon_end - 1.0)))
 
-    def choose(
-        self,
-        observations: Tensor,
-        noise: Tensor | None,
-        kept: Tensors,
-    ) -> Tensor:
-        """Choices (N,) int64: the most valued, or where noise (N, 2) says so, any."""
+    def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
+        """Actions (N,) int64: those of highest value; where noise (N, 2) begins below 0, random ones."""
         best = self.critic(observations).argmax(-1)
         if noise is None:
             return best
         random = (noise[:, 1] * self.action_dim).long()
         return torch.where(noise[:, 0] < 0.0, random, best)
 
-    def exploration(self, noise: np.ndarray) -> np.ndarray:
-        """The first number negative where the choice is to be random."""
-        return noise - np.array([self.epsilon, 0.0], dtype=noise.dtype)
+    def update(self, train: Trainer) -> None:
+        """One step of the Q-network."""
+        train.minimise("critic", critic=self.config.q_lr)
 
-    # Learning
-
-    def update(
-        self,
-        rollout: Transitions,
-        reward: RewardFunction = environment_reward,
-    ) -> Metrics:
-        """Renew the slow copy where a multiple of its period is passed, then learn; collective."""
-        if self.steps >= self.config.warm_up:
-            self.track_data(EPSILON, self.epsilon)
-        period = self.config.slow_period
-        if (self.steps + self.config.rollout_len) // period > self.steps // period:
-            self.kept["slow"].copy_(self.parameters.values)
-        metrics = dict(super().update(rollout, reward))
-        return metrics | {"policy/epsilon": self.epsilon} if metrics else metrics
-
-    def gradients(self) -> dict[str, Piece]:
-        """Of the values."""
-        return {"critic": self._gradient}
-
-    def gradient_step(self) -> None:
-        """One step of the values; collective."""
-        self.descend("critic", {"critic": self.config.q_lr})
-
-    def _gradient(self, t: Tensors) -> None:
-        """This worker's share of the gradient: the quick net chooses, the slow one values."""
-        batch = self.samples_of(t)
-        following = batch["next_critic_input"]
-        quick = self.parameters.views(t["values"])
-        slow = self.parameters.views(t["slow"])
-        slow_values = self.parameters.call(lambda: self.critic(following), slow)
-        if self.config.double:
-            best = self.parameters.call(lambda: self.critic(following), quick).argmax(-1)
-            next_value = slow_values.gather(-1, best.unsqueeze(-1)).squeeze(-1)
-        else:
-            next_value = slow_values.amax(-1)
-        target = losses.temporal_difference_target(
-            batch["reward"],
-            batch["discount"],
-            next_value.detach(),
-        )
-
-        def loss() -> tuple[Tensor, Tensor]:
-            values = self.critic(batch["critic_input"])
-            value = values.gather(-1, batch["action"].unsqueeze(-1)).squeeze(-1)
-            loss = losses.huber_loss(value, target, t["weight"])
-            t["error"].copy_((value - target).detach().abs())
-            self.tally.spread(t, 2, target)
-            return loss, torch.stack([loss.detach(), value.detach().mean(), target.mean()])
-
-        gradient, metrics = self.parameters.gradient(loss, t["values"], of=["critic"])
-        t["critic.gradients"].copy_(gradient * self.local_share)
-        self.tally.add(t, 0, metrics)
+    def critic_loss(self, batch: Batch, _: Tensor) -> tuple[Tensor, Numbers]:
+        """Huber loss of TD errors: the Q-network chooses the next action, the target network values it."""
+        with torch.no_grad():
+            next_values = self.target_critic(batch.next_critic_input)
+            if self.config.double:
+                best = self.critic(batch.next_critic_input).argmax(-1)
+                next_value = next_values.gather(-1, best.unsqueeze(-1)).squeeze(-1)
+            else:
+                next_value = next_values.amax(-1)
+            target = losses.td_target(batch.reward, batch.discount, next_value)
+        values = self.critic(batch.critic_input)
+        value = values.gather(-1, batch.action.unsqueeze(-1)).squeeze(-1)
+        loss = losses.huber_loss(value, target, batch.weight)
+        return loss, {
+            "critic/loss": loss,
+            "critic/value": value,
+            "critic/target": target,
+            TD_ERROR: (value - target).abs(),
+        }

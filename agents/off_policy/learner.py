@@ -1,13 +1,14 @@
-"""What the learners that replay have in common: collecting, counting, saving; not what they learn.
+"""What the off-policy algorithms share: collecting, counting, acting, saving; not what they learn.
 
 Every count is of global environment steps. A minibatch takes equally many samples of each environment, by streams of
-its own: W workers, each with the memory of its environments, draw what one would. Shapes: N environments of this
-worker, B the global minibatch, b this worker's part of it, A action dimensions.
+its own: W workers, each with the replay buffer of its environments, draw what one would. Shapes: N environments of
+this worker, B the global minibatch, b this worker's part of it, A action dimensions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,31 +16,34 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from agents.base import Metrics, RewardFunction, Transitions, environment_reward
 from agents.compute.compiled_policy import Acting
-from agents.compute.compiled_step import Piece, Step
-from agents.compute.flat_parameters import FlatAdam, FlatParameters
-from agents.metric_sums import Tally
+from agents.compute.flat_parameters import FlatParameters
+from agents.compute.trainer import Objective, Trainer
+from agents.metric_sums import MetricSums, Numbers, Tensors
 from agents.nn.action_scale import ActionScale
-from agents.nn.critics import rectified
 from agents.nn.noise import RandomBlocks
 from agents.nn.normalizer import ObservationNormalizer
+from agents.off_policy.algorithm import TD_ERROR, Batch, MakesAlgorithm, Spec
 from agents.off_policy.batch import BLOCK, ReplayBatch
+from agents.off_policy.config import ReplayConfig
 from agents.replay.files import export_as_set, load_memories
 from agents.replay.memory import ReplayMemory
 from helpers.checkpoints.shards import Shard
-from helpers.errors import CheckpointError
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
-from helpers.trackers.skrl_metrics import NOISE, Tracking
+from helpers.trackers.skrl_metrics import EPSILON, NOISE, Tracking
+
+REMEDY = "give the --p_perception_stack, --q_perception_stack and --env_id it was made with"
 
 
-class ReplayLearner:
-    """A `Learner` with a replay memory; an algorithm says what stands under "To be said".
+class OffPolicyLearner:
+    """A `Learner` with a replay buffer, under an off-policy algorithm.
 
     Args:
+        algorithm: its class: networks and losses.
         observation_space: Box (obs_dim,).
         action_space: Box (A,) with bounds, or Discrete.
         config: the run's configuration.
@@ -50,22 +54,17 @@ class ReplayLearner:
     Attributes:
         rollout_len: steps of each environment between two bursts of updates.
         rollouts_per_iteration: such rollouts until metrics are reported.
-        steps, updates: global environment steps and gradient steps so far.
-        kept: tensors that a checkpoint holds beside parameters and moments.
-        tensors: all that a gradient step reads and changes, by name; what it adds up is in `tally`.
+        steps: global environment steps so far.
+        trainer: takes the gradient steps, and counts the updates.
     """
-
-    METRICS: tuple[str, ...]  # the columns of `tally`
-    TRACKED: tuple[str, ...]  # their names, and those of further columns, among skrl's metrics
-    EXPLORATION = "normal"  # the kind of random numbers that exploring takes
-    ADDS_NOISE = False  # whether these are added to actions, times `exploration_std`
 
     def __init__(
         self,
+        algorithm: MakesAlgorithm,
         *,
         observation_space: gymnasium.spaces.Box,
         action_space: gymnasium.Space,
-        config: Any,
+        config: ReplayConfig,
         workers: Workers,
         streams: Streams,
         environments: slice,
@@ -76,22 +75,68 @@ class ReplayLearner:
         self.environments = range(environments.start, environments.stop)
         self.rollout_len = config.rollout_len // config.num_envs
         self.rollouts_per_iteration = config.steps_per_iteration // config.rollout_len
-        self.local_share = len(self.environments) / config.num_envs  # b / B
-        self.samples = config.batch_size // config.num_envs  # of each environment
         self.dtype = np.dtype(config.precision)
-        self.torch_dtype = getattr(torch, config.precision)
         (self.observation_dim,) = observation_space.shape
         self.actions = ActionScale(action_space, self.dtype)
-        self.action_dim = self.actions.dim
-        self.generator = torch.Generator().manual_seed(streams.integer("initialisation"))
-        self.parameters = FlatParameters(self.make_modules())
-        workers.broadcast_(self.parameters.values)
-        is_eligible = self.torch_dtype == torch.float32 and config.task != "eval"
-        self._native = config.compile and is_eligible
-        self.optimizers = self.make_optimizers()
-        self.kept = self.make_kept()
+        spec = self._make_spec()
+        self.algorithm = algorithm(config, spec)
         self.observations = ObservationNormalizer(self.observation_dim, dtype=self.dtype)
-        self.memory = ReplayMemory(
+        self.memory = self._make_memory()
+        self.batch = ReplayBatch(
+            self.memory,
+            actions=self.actions,
+            observation_dim=self.observation_dim,
+            noise_dim=sum(each.noise for each in self.algorithm.objectives.values()),
+            config=config,
+            workers=workers,
+            streams=streams,
+            environments=self.environments,
+        )
+        self._offset = torch.zeros(self.observation_dim, dtype=spec.dtype)
+        self._scale = torch.ones(self.observation_dim, dtype=spec.dtype)
+        self.trainer = self._make_trainer(spec)
+        self._acting = Acting(
+            f"{config.algo} policy",
+            self.algorithm.act,
+            parameters=self.trainer.parameters,
+            native=self._is_compiled(spec),
+        )
+        self._make_noises()
+        self._may_import = bool(config.memory_import) and config.task == "train"
+        self.rollouts = self.steps = 0
+        self._recent: list[np.ndarray] = []  # observations that the normalizer has not seen
+
+    @property
+    def parameters(self) -> FlatParameters:
+        """Of the networks."""
+        return self.trainer.parameters
+
+    @property
+    def updates(self) -> int:
+        """Gradient steps so far."""
+        return self.trainer.updates
+
+    # Making
+
+    def _make_spec(self) -> Spec:
+        config = self.config
+        return Spec(
+            observation_dim=self.observation_dim,
+            action_dim=self.actions.dim,
+            layer_norm=config.layer_norm,
+            generator=torch.Generator().manual_seed(self.streams.integer("initialisation")),
+            dtype=getattr(torch, config.precision),
+            environments=len(self.environments),
+            samples=config.batch_size // config.num_envs,
+            share=len(self.environments) / config.num_envs,
+        )
+
+    def _is_compiled(self, spec: Spec) -> bool:
+        return self.config.compile and spec.dtype == torch.float32 and self.config.task != "eval"
+
+    def _make_memory(self) -> ReplayMemory:
+        config, rank = self.config, self.workers.rank
+        return ReplayMemory(
             rows=1 if config.task == "eval" else config.mem_size // config.num_envs,
             environments=len(self.environments),
             observation_shape=(self.observation_dim,),
@@ -103,89 +148,55 @@ class ReplayLearner:
             gamma=config.gamma,
             priority_exponent=config.priority_exponent,
             folder=Path(config.memory_folder) if config.memory_folder else None,
-            on_full=partial(export_as_set, config, workers.rank) if config.memory_export else None,
-            workers_here=workers.size,
+            on_full=partial(export_as_set, config, rank) if config.memory_export else None,
+            workers_here=self.workers.size,
         )
-        self._may_import = bool(config.memory_import) and config.task == "train"
-        self.batch = ReplayBatch(
-            self.memory,
-            actions=self.actions,
-            observation_dim=self.observation_dim,
-            noise_dim=self.update_dim(),
-            config=config,
-            workers=workers,
-            streams=streams,
-            environments=self.environments,
+
+    def _make_trainer(self, spec: Spec) -> Trainer:
+        algorithm, config = self.algorithm, self.config
+        objectives, start = {}, 0
+        for name, each in algorithm.objectives.items():
+            loss = partial(self._loss, each, slice(start, start + each.noise))
+            objectives[name] = replace(each, loss=loss)
+            start += each.noise
+        return Trainer(
+            config.algo,
+            algorithm.networks,
+            objectives,
+            inputs={"offset": self._offset, "scale": self._scale, **self.batch.tensors},
+            metrics=MetricSums(
+                environments=(len(self.environments), config.num_envs),
+                dtype=spec.dtype,
+                tracking=self.tracking,
+            ),
+            workers=self.workers,
+            share=spec.share,
+            compiled=self._is_compiled(spec),
+            targets=algorithm.targets,
+            clip_norm=config.clip_norm,
         )
-        self.tally = Tally.of(self)
-        self.tensors = self._make_tensors()
-        self._steps = {
-            name: Step(f"{config.algo} {name} gradient", piece, self.tensors, native=self._native)
-            for name, piece in self.gradients().items()
-        }
-        self._acting = Acting(
-            f"{config.algo} policy",
-            self.choose,
-            parameters=self.parameters,
-            others=self.kept,
-            native=self._native,
-        )
+
+    def _make_noises(self) -> None:
+        exploration = self.algorithm.exploration
         noise = partial(
             RandomBlocks,
-            streams=streams,
+            streams=self.streams,
             environments=self.environments,
             block_len=BLOCK,
             dtype=self.dtype,
         )
-        self._exploring = noise(self.EXPLORATION, purpose="exploration", dim=self.exploration_dim())
-        std = config.exploration_std if self.ADDS_NOISE else 1.0
-        self._noises = self.tracking.gather(NOISE, scale=std)
+        self._exploring = noise(exploration.kind, purpose="exploration", dim=exploration.dim)
+        self._noises = self.tracking.gather(NOISE, scale=exploration.std or 0.0)
         self._warming = noise("uniform", purpose="warm-up", dim=self.actions.random_dim)
-        self.rollouts = self.steps = self.updates = 0
-        self._recent: list[np.ndarray] = []  # observations that the moments have not seen
 
-    # To be said
-
-    def make_modules(self) -> dict[str, nn.Module]:
-        """The networks by segment, drawn from `generator`."""
-        raise NotImplementedError
-
-    def make_optimizers(self) -> dict[str, FlatAdam]:
-        """Adam for neighbouring segments, by name."""
-        raise NotImplementedError
-
-    def make_kept(self) -> dict[str, Tensor]:
-        """`kept`, as it begins."""
-        raise NotImplementedError
-
-    def gradients(self) -> dict[str, Piece]:
-        """What writes this worker's share of a gradient into `{name}.gradients`, by the optimizer's name."""
-        raise NotImplementedError
-
-    def choose(
-        self,
-        observations: Tensor,
-        noise: Tensor | None,
-        kept: Mapping[str, Tensor],
-    ) -> Tensor:
-        """Actions (N, A) in [-1, 1], or choices (N,), for observations as the policy takes them."""
-        raise NotImplementedError
-
-    def gradient_step(self) -> None:
-        """One update from what lies in `batch`; collective."""
-        raise NotImplementedError
-
-    def exploration_dim(self) -> int:
-        """Random numbers that exploring takes a step and environment."""
-        return self.action_dim
-
-    def exploration(self, noise: np.ndarray) -> np.ndarray:
-        """What `choose` is given, from the random numbers (N, exploration_dim)."""
-        return noise
-
-    def update_dim(self) -> int:
-        """Normal random numbers that a sample takes in an update."""
-        return 0
+    def begin(self) -> None:
+        """Start compiling what training needs, while the replay buffer warms up."""
+        self.trainer.begin()
+        seen, noise = (
+            np.zeros((len(self.environments), size), dtype=self.dtype)
+            for size in (self.observation_dim, self.algorithm.exploration.dim)
+        )
+        self._acting.begin(seen, noise)
 
     # Acting
 
@@ -198,13 +209,33 @@ class ReplayLearner:
         """Actions (N, A) or (N,) for raw observations (N, obs_dim): explored, or the best known."""
         if explore and self.steps < self.config.warm_up:
             return self.actions.random(self._warming.next()), {}
-        standard = np.asarray(observations, dtype=self.dtype)
-        if self.config.p_batch_norm:
-            standard = self.observations(standard)
-        noise = self.exploration(self._exploring.next()) if explore else None
-        if noise is not None and self.ADDS_NOISE:
+        noise = self._exploration_noise() if explore else None
+        actions = self._acting(self._policy_input(observations), noise)
+        return self.actions.to_environment(actions), {}
+
+    def _policy_input(self, observations: np.ndarray) -> np.ndarray:
+        given = np.asarray(observations, dtype=self.dtype)
+        return self.observations(given) if self.config.p_batch_norm else given
+
+    def _exploration_noise(self) -> np.ndarray:
+        exploration, noise = self.algorithm.exploration, self._exploring.next()
+        if exploration.std is not None:
             self._noises.add(noise)
-        return self.actions.to_environment(self._acting(standard, noise)), {}
+        if exploration.epsilon is not None:
+            return noise - np.array([exploration.epsilon(self.steps), 0.0], dtype=noise.dtype)
+        return noise
+
+    def log_prob(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Log-densities (B,) of actions (B, A) in raw observations (B, obs_dim); of stochastic policies.
+
+        Actions are as the environment takes them.
+        """
+        algorithm: Any = self.algorithm
+        scaled = self.actions.to_networks(torch.from_numpy(actions))
+        with torch.no_grad():
+            inputs = torch.from_numpy(self._policy_input(observations))
+            found: np.ndarray = algorithm.log_prob(inputs, scaled).numpy()
+        return found
 
     # Learning
 
@@ -213,24 +244,21 @@ class ReplayLearner:
         rollout: Transitions,
         reward: RewardFunction = environment_reward,
     ) -> Metrics:
-        """Remember a rollout and learn from the memory; collective.
+        """Store a rollout and learn from the replay buffer; collective.
 
         Metrics come with the last rollout of an iteration; the others give none.
         """
         config = self.config
         if self._may_import:
             self._import()
+        epsilon = self.algorithm.exploration.epsilon
+        if epsilon is not None and self.steps >= config.warm_up:
+            self.track_data(EPSILON, epsilon(self.steps))
         self.memory.add(rollout)
         if config.p_batch_norm or config.q_batch_norm:
             self._recent.append(rollout.observations)
-        self.steps += config.rollout_len
-        self.rollouts += 1
-        due = int(max(0, self.steps - config.warm_up) * config.updates_per_step)
-        while self.updates < due:
-            index = self.batch.draw(reward, progress=self.steps / config.num_timesteps)
-            self.gradient_step()
-            self.batch.learnt(index)
-            self.updates += 1
+        self._count_rollout()
+        self._learn(reward)
         self._seek()
         if self.rollouts % self.rollouts_per_iteration:
             return {}
@@ -238,103 +266,76 @@ class ReplayLearner:
             self.observations.update(np.concatenate(self._recent), workers=self.workers)
             self._recent.clear()
             self._show_moments()
-        filled = self.memory.filled / self.memory.rows
-        return {"memory/filled": filled} | self.tally.means(self.updates)
+        metrics = {"memory/filled": self.memory.filled / self.memory.rows}
+        metrics |= self.trainer.metrics.means(self.trainer.updates)
+        return metrics if epsilon is None else metrics | {"policy/epsilon": epsilon(self.steps)}
 
-    def samples_of(self, t: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The minibatch as networks take it: standardised observations, actions in [-1, 1]."""
-        limit = self.observations.CLIP
-        batch = {name: t[name] for name in ("reward", "discount")}
-        batch["action"] = self.actions.to_networks(t["action"])
-        for name, is_standardised in (
-            ("policy", self.config.p_batch_norm),
-            ("critic", self.config.q_batch_norm),
-        ):
-            for prefix in ("", "next_"):
-                raw = t[f"{prefix}observation"]
-                standard = ((raw - t["offset"]) * t["scale"]).clamp(-limit, limit)
-                batch[f"{prefix}{name}_input"] = standard if is_standardised else raw
-        return batch
+    def _count_rollout(self) -> None:
+        """Count its steps; copy to the target networks where a multiple of their period is passed."""
+        before, period = self.steps, self.algorithm.target_period
+        self.steps += self.config.rollout_len
+        self.rollouts += 1
+        if period and self.steps // period > before // period:
+            self.trainer.copy_to_targets()
 
-    def descend(
-        self,
-        name: str,
-        step_sizes: Mapping[str, float],
-        *,
-        sums: Sequence[str] = (),
-    ) -> None:
-        """An optimizer's step along its gradient, which all workers share; collective.
-
-        Args:
-            name: the optimizer's, one of `gradients`.
-            step_sizes: by segment, at the start of the training.
-            sums: further tensors that the workers sum.
-        """
-        self._steps[name]()
-        for each in (f"{name}.gradients", *sums):
-            self.workers.sum_(self.tensors[each])
-        sizes = {segment: size * self._step_scale for segment, size in step_sizes.items()}
-        self.optimizers[name].step_(sizes, clip_norm=self.config.clip_norm, want_norm=False)
-
-    @property
-    def _step_scale(self) -> float:
-        if self.config.lr_schedule == "constant":
-            return 1.0
-        return max(0.0, 1.0 - self.steps / self.config.num_timesteps)
-
-    # Making
-
-    def begin(self) -> None:
-        """Let be compiled what training needs, while the memory warms up."""
-        for step in self._steps.values():
-            step.begin()
-        seen, noise = (
-            np.zeros((len(self.environments), size), dtype=self.dtype)
-            for size in (self.observation_dim, self.exploration_dim())
+    def _learn(self, reward: RewardFunction) -> None:
+        """The updates that are due; collective."""
+        config, trainer = self.config, self.trainer
+        progress = self.steps / config.num_timesteps
+        trainer.learning_rate_scale = (
+            1.0 if config.lr_schedule == "constant" else max(0.0, 1.0 - progress)
         )
-        self._acting.begin(seen, self.exploration(noise))
+        due = int(max(0, self.steps - config.warm_up) * config.updates_per_step)
+        while trainer.updates < due:
+            index = self.batch.draw(reward, progress=progress)
+            self.algorithm.update(trainer)
+            self.batch.update_priorities(index)
+            trainer.updates += 1
 
-    def perceptron(self, inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
-        """A perceptron as configured, drawn from `generator`."""
-        form = {"layer_norm": self.config.layer_norm, "dtype": self.torch_dtype}
-        return rectified(inputs, hidden, outputs, generator=self.generator, **form)
+    def _loss(self, objective: Objective, noise: slice, t: Tensors) -> tuple[Tensor, Numbers]:
+        """An algorithm's loss of the minibatch in `t`; TD errors go to where priorities are made of them."""
+        batch = self._batch_of(t)
+        given = t["noise"][:, noise] if "noise" in t else batch.reward.new_empty(0)
+        loss, numbers = objective.loss(batch, given)
+        numbers = dict(numbers)
+        if TD_ERROR in numbers:
+            t["error"].copy_(numbers.pop(TD_ERROR).detach())
+        return loss, numbers
 
-    def adam(self, *segments: str, beta1: float = 0.9) -> FlatAdam:
-        """Adam for neighbouring segments."""
-        return FlatAdam(self.parameters, segments, beta1=beta1, epsilon=1e-8, native=self._native)
-
-    def _make_tensors(self) -> dict[str, Tensor]:
-        dtype = self.torch_dtype
-        tensors = {
-            "values": self.parameters.values,
-            "offset": torch.zeros(self.observation_dim, dtype=dtype),
-            "scale": torch.ones(self.observation_dim, dtype=dtype),
-        }
-        for name, optimizer in self.optimizers.items():
-            tensors[f"{name}.gradients"] = self.parameters.gradients[optimizer.where]
-        return tensors | self.tally.tensors | self.batch.tensors | self.kept
-
-    # Export and import
+    def _batch_of(self, t: Tensors) -> Batch:
+        """The minibatch as networks take it: standardised observations, actions in [-1, 1]."""
+        config, limit = self.config, self.observations.CLIP
+        inputs = {}
+        for prefix in ("", "next_"):
+            raw = t[f"{prefix}observation"]
+            standard = ((raw - t["offset"]) * t["scale"]).clamp(-limit, limit)
+            inputs[f"{prefix}policy_input"] = standard if config.p_batch_norm else raw
+            inputs[f"{prefix}critic_input"] = standard if config.q_batch_norm else raw
+        return Batch(
+            **inputs,
+            action=self.actions.to_networks(t["action"]),
+            reward=t["reward"],
+            discount=t["discount"],
+            weight=t["weight"],
+        )
 
     def _import(self) -> None:
-        """Begin with what was exported; a run that goes on has it in its checkpoint."""
-        self._may_import, mine = False, self.environments
-        columns = load_memories(self.config.memory_import, num_envs=self.config.num_envs)
+        """Start with what was exported; a resumed run has it in its checkpoint."""
+        self._may_import, mine, files = False, self.environments, self.config.memory_import
+        assert files is not None
+        columns = load_memories(files, num_envs=self.config.num_envs)
         self.memory.fill_from(columns, environments=slice(mine.start, mine.stop))
 
     # Saving
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the memory, the same on every worker."""
-        return {
-            "parameters": self.parameters.state_dict(),
-            "optimizers": {name: each.state_dict() for name, each in self.optimizers.items()},
-            "kept": {name: each.clone() for name, each in self.kept.items()},
+        """All but the replay buffer, the same on every worker."""
+        return self.trainer.state_dict() | {
             "observations": self.observations.state_dict(),
             "actions": self.actions.state_dict(),
             "rollouts": self.rollouts,
             "steps": self.steps,
-            "updates": self.updates,
+            "updates": self.trainer.updates,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -343,39 +344,29 @@ class ReplayLearner:
         Raises:
             CheckpointError: the state is of another architecture.
         """
-        try:
-            self.parameters.load_state_dict(state["parameters"])
-        except ValueError as error:
-            raise CheckpointError(
-                f"the checkpoint is of another architecture: {error}",
-                "give the --p_perception_stack, --q_perception_stack and --env_id it was made with",
-            ) from error
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        for name, kept in self.kept.items():
-            kept.copy_(state["kept"][name])
+        self.trainer.load_state_dict(state, remedy=REMEDY)
         self.observations.load_state_dict(state["observations"])
         self._show_moments()
         self.rollouts, self.steps = int(state["rollouts"]), int(state["steps"])
-        self.updates = self.tally.reported = int(state["updates"])
+        self.trainer.updates = self.trainer.metrics.logged = int(state["updates"])
         self._seek()
 
     def _show_moments(self) -> None:
-        self.tensors["offset"].copy_(torch.from_numpy(self.observations.offset))
-        self.tensors["scale"].copy_(torch.from_numpy(self.observations.scale))
+        self._offset.copy_(torch.from_numpy(self.observations.offset))
+        self._scale.copy_(torch.from_numpy(self.observations.scale))
 
     def _seek(self) -> None:
         """Let all random numbers follow from the counts."""
         for noise in (self._exploring, self._warming):
             noise.seek(self.rollouts * self.rollout_len)
-        self.batch.seek(self.updates)
+        self.batch.seek(self.trainer.updates)
 
     def local_state_dict(self) -> dict[str, Any]:
         """What this worker alone has, beside `shards`."""
         return {"memory": self.memory.state_dict()}
 
     def shards(self) -> Mapping[str, Shard]:
-        """This worker's memory."""
+        """This worker's replay buffer."""
         return self.memory.shards()
 
     def load_local_state_dict(
@@ -389,12 +380,7 @@ class ReplayLearner:
 
     def synchronised_arrays(self) -> dict[str, np.ndarray]:
         """What must be equal on every worker."""
-        arrays = {"parameters": self.parameters.values.numpy()}
-        for name, optimizer in self.optimizers.items():
-            arrays[f"{name}.moment1"] = optimizer.moment1.numpy()
-            arrays[f"{name}.moment2"] = optimizer.moment2.numpy()
-        arrays |= {f"kept.{name}": kept.numpy() for name, kept in self.kept.items()}
-        return arrays | {
+        return self.trainer.synchronised_arrays() | {
             "observations.mean": self.observations.mean,
             "observations.m2": self.observations.m2,
         }

@@ -1,147 +1,99 @@
 """Soft actor-critic with a learned temperature, arXiv:1812.05905, for continuous actions.
 
-One update, top to bottom: `SAC.gradient_step`. How it differs from the paper, and what every metric
-means, is in docs/sac.md. Shapes: B the global minibatch, b this worker's part of it, A action dimensions.
+How it differs from the paper, and what every metric means, is in docs/sac.md. Shapes: b samples of this worker's
+minibatch, A action dimensions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from agents.common_settings import hidden_sizes
-from agents.compute.compiled_step import Piece
-from agents.compute.flat_parameters import FlatAdam
-from agents.metric_sums import SOFT_METRICS, SOFT_TRACKED
-from agents.nn import losses
+from agents.compute.trainer import Objective, Trainer
+from agents.metric_sums import Numbers
 from agents.nn.critics import Critics, SquashedGaussianActor, Temperature
-from agents.off_policy.learner import ReplayLearner
+from agents.nn.distributions import squashed_log_prob
+from agents.off_policy import losses
+from agents.off_policy.algorithm import TD_ERROR, Batch, Exploration, Spec
+from agents.off_policy.config import SACConfig
 
-Tensors = Mapping[str, Tensor]
-INSIDE = 1.0 - 1e-5
+INSIDE = 1.0 - 1e-5  # actions at a bound, whose density is infinite, are moved to just inside
 
 
-class SAC(ReplayLearner):
-    """A `Learner`: two critics with slow copies, a squashed Gaussian policy, a temperature."""
+class SAC:
+    """Two critics with target networks, a squashed Gaussian policy, a temperature."""
 
-    METRICS, TRACKED = SOFT_METRICS, SOFT_TRACKED
+    target_period = 0
 
-    def make_modules(self) -> dict[str, nn.Module]:
-        """Actor, temperature and critics, each a segment."""
-        config, A = self.config, self.action_dim
-        hidden = hidden_sizes(config.p_perception_stack)
-        net = self.perceptron(self.observation_dim, hidden, 2 * A)
+    def __init__(self, config: SACConfig, spec: Spec) -> None:
+        self.config, self.action_dim = config, spec.action_dim
+        self.target_entropy = -config.target_entropy_scale * spec.action_dim
+        A, inputs = spec.action_dim, spec.observation_dim + spec.action_dim
+        net = spec.perceptron(spec.observation_dim, config.p_perception_stack, 2 * A)
         self.actor = SquashedGaussianActor(net)
-        self.temperature = Temperature(config.temperature_init, self.torch_dtype)
-        hidden = hidden_sizes(config.q_perception_stack)
-        inputs = self.observation_dim + A
-        self.critics = Critics([self.perceptron(inputs, hidden, 1) for _ in range(2)])
-        return {"policy": self.actor, "temperature": self.temperature, "critic": self.critics}
-
-    def make_optimizers(self) -> dict[str, FlatAdam]:
-        """One for the critics, one for policy and temperature."""
-        return {
-            "critic": self.adam("critic"),
-            "policy": self.adam("policy", "temperature"),
+        self.temperature = Temperature(config.temperature_init, spec.dtype)
+        self.critics = Critics(
+            [spec.perceptron(inputs, config.q_perception_stack, 1) for _ in range(2)],
+        )
+        self.target_critics = copy.deepcopy(self.critics)
+        self.networks = {
+            "policy": self.actor,
+            "temperature": self.temperature,
+            "critic": self.critics,
+        }
+        self.targets = {"critic": self.target_critics}
+        self.exploration = Exploration("normal", A)
+        self.objectives = {
+            "critic": Objective(self.critic_loss, ("critic",), noise=A),
+            "policy": Objective(self.policy_loss, ("policy", "temperature"), noise=A),
         }
 
-    def make_kept(self) -> dict[str, Tensor]:
-        """The slow critics' parameters."""
-        return {"slow": self.parameters.values[self.optimizers["critic"].where].clone()}
-
-    def update_dim(self) -> int:
-        """Noise of the next action and of this one."""
-        return 2 * self.action_dim
-
-    def choose(
-        self,
-        observations: Tensor,
-        noise: Tensor | None,
-        kept: Tensors,
-    ) -> Tensor:
+    def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
         """Actions (N, A) in (-1, 1): sampled, or the squashed mean."""
         return self.actor.act(observations, noise=noise)
 
-    def log_prob(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
-        """Log-densities (B,) of actions (B, A) in raw observations (B, obs_dim), both as in [-1, 1].
-
-        An action at a bound, of which a squashed policy has no density, counts as one just inside.
-        """
-        standard = np.asarray(observations, dtype=self.dtype)
-        if self.config.p_batch_norm:
-            standard = self.observations(standard)
-        inside = self.actions.to_networks(torch.from_numpy(actions)).clamp(-INSIDE, INSIDE)
-        with torch.no_grad():
-            mean, log_std = self.actor.head(torch.from_numpy(standard))
-            unsquashed = torch.atanh(inside.to(mean.dtype))
-            noise = (unsquashed - mean) * torch.exp(-log_std)
-            found: np.ndarray = losses.squashed_log_prob(unsquashed, noise, log_std).numpy()
-        return found
-
-    # Learning
-
-    def gradients(self) -> dict[str, Piece]:
-        """Of the critics, and of policy and temperature."""
-        return {"critic": self._critic_gradient, "policy": self._policy_gradient}
-
-    def gradient_step(self) -> None:
-        """Critics, then policy and temperature under these, then the slow critics; collective."""
+    def update(self, train: Trainer) -> None:
+        """Critics, then policy and temperature under these, then the target critics."""
         config = self.config
-        self.descend("critic", {"critic": config.q_lr})
-        step_sizes = {"policy": config.p_lr, "temperature": config.temperature_lr}
-        self.descend("policy", step_sizes)
-        fast = self.parameters.values[self.optimizers["critic"].where]
-        self.kept["slow"].lerp_(fast, config.polyak)
+        train.minimise("critic", critic=config.q_lr)
+        train.minimise("policy", policy=config.p_lr, temperature=config.temperature_lr)
+        train.update_targets(config.polyak)
 
-    def _critic_gradient(self, t: Tensors) -> None:
-        """This worker's share of the critics' gradient."""
-        batch, noise = self.samples_of(t), t["noise"][:, : self.action_dim]
-        now = self.parameters.views(t["values"])
-        slow = now | self.parameters.views(t["slow"], start=self.optimizers["critic"].where.start)
+    def critic_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Numbers]:
+        """Squared TD errors, Eq. 5 with the entropy of Eq. 3."""
+        with torch.no_grad():
+            action, log_prob = self.actor.sample(batch.next_policy_input, noise=noise)
+            values = self.target_critics(batch.next_critic_input, action).amin(0)
+            target = losses.td_target(
+                batch.reward,
+                batch.discount,
+                values - self.temperature() * log_prob,
+            )
+        values = self.critics(batch.critic_input, batch.action)
+        loss = losses.critics_loss(values, target, batch.weight)
+        return loss, {
+            "critic/loss": loss,
+            "critic/value": values,
+            "critic/target": target,
+            TD_ERROR: (values - target).abs().mean(0),
+        }
 
-        def next_value() -> Tensor:
-            action, log_prob = self.actor.sample(batch["next_policy_input"], noise=noise)
-            values = self.critics(batch["next_critic_input"], action).amin(0)
-            return values - self.temperature() * log_prob
-
-        target = losses.temporal_difference_target(
-            batch["reward"],
-            batch["discount"],
-            self.parameters.call(next_value, slow).detach(),
+    def policy_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Numbers]:
+        """Of the policy, Eq. 9, and of the temperature, Eq. 18."""
+        action, log_prob = self.actor.sample(batch.policy_input, noise=noise)
+        value = self.critics(batch.critic_input, action).amin(0)
+        return losses.soft_policy_losses(
+            log_prob,
+            value,
+            self.temperature(),
+            target_entropy=self.target_entropy,
         )
 
-        def loss() -> tuple[Tensor, Tensor]:
-            values = self.critics(batch["critic_input"], batch["action"])
-            loss = losses.critics_loss(values, target, t["weight"])
-            t["error"].copy_((values - target).detach().abs().mean(0))
-            self.tally.spread(t, 1, values, target)
-            return loss, torch.stack([loss.detach(), *values.detach().mean(-1), target.mean()])
-
-        gradient, metrics = self.parameters.gradient(loss, t["values"], of=["critic"])
-        t["critic.gradients"].copy_(gradient * self.local_share)
-        self.tally.add(t, 0, metrics)
-
-    def _policy_gradient(self, t: Tensors) -> None:
-        """This worker's share of the gradient of policy and temperature."""
-        batch, noise = self.samples_of(t), t["noise"][:, self.action_dim :]
-        goal = -self.config.target_entropy_scale * self.action_dim
-
-        def loss() -> tuple[Tensor, Tensor]:
-            action, log_prob = self.actor.sample(batch["policy_input"], noise=noise)
-            value = self.critics(batch["critic_input"], action).amin(0)
-            temperature = self.temperature()
-            policy_loss = losses.soft_policy_loss(log_prob, value, temperature.detach())
-            temperature_loss = losses.temperature_loss(temperature, log_prob.detach(), goal)
-            numbers = [policy_loss, -log_prob.mean(), temperature.squeeze(0), temperature_loss]
-            return policy_loss + temperature_loss, torch.stack(numbers).detach()
-
-        gradient, metrics = self.parameters.gradient(
-            loss,
-            t["values"],
-            of=["policy", "temperature"],
-        )
-        t["policy.gradients"].copy_(gradient * self.local_share)
-        self.tally.add(t, 4, metrics)
+    def log_prob(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Log-densities (B,) of actions (B, A) in [-1, 1], for inputs (B, obs_dim)."""
+        mean, log_std = self.actor.head(observations)
+        unsquashed = torch.atanh(actions.clamp(-INSIDE, INSIDE).to(mean.dtype))
+        noise = (unsquashed - mean) * torch.exp(-log_std)
+        return squashed_log_prob(unsquashed, noise, log_std)

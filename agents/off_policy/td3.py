@@ -1,129 +1,80 @@
 """Twin delayed deep deterministic policy gradient, arXiv:1802.09477, for continuous actions.
 
-One update, top to bottom: `TD3.gradient_step`. How it differs from the paper, and what every metric
-means, is in docs/td3.md. Shapes: B the global minibatch, b this worker's part of it, A action dimensions.
+How it differs from the paper, and what every metric means, is in docs/td3.md. Shapes: b samples of this worker's
+minibatch, A action dimensions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from agents.common_settings import hidden_sizes
-from agents.compute.compiled_step import Piece
-from agents.compute.flat_parameters import FlatAdam
-from agents.nn import losses
+from agents.compute.trainer import Objective, Trainer
+from agents.metric_sums import Numbers
 from agents.nn.critics import Critics, DeterministicActor
-from agents.off_policy.learner import ReplayLearner
+from agents.off_policy import losses
+from agents.off_policy.algorithm import TD_ERROR, Batch, Exploration, Spec
+from agents.off_policy.config import TD3Config
 
-Tensors = Mapping[str, Tensor]
 
+class TD3:
+    """A deterministic policy and two critics, with target networks of all three."""
 
-class TD3(ReplayLearner):
-    """A `Learner`: a deterministic policy and two critics, with slow copies of all three."""
+    target_period = 0
 
-    METRICS = (
-        "critic/loss",
-        "critic/value_1",
-        "critic/value_2",
-        "critic/target",
-        "policy/loss",
-    )
-    TRACKED = (
-        "Loss / Critic loss",
-        "Q-network / Q1",
-        "Q-network / Q2",
-        "Target / Target",
-        "Loss / Policy loss",
-    )
-    ADDS_NOISE = True
+    def __init__(self, config: TD3Config, spec: Spec) -> None:
+        self.config = config
+        A, inputs = spec.action_dim, spec.observation_dim + spec.action_dim
+        self.actor = DeterministicActor(
+            spec.perceptron(spec.observation_dim, config.p_perception_stack, A),
+        )
+        self.critics = Critics(
+            [spec.perceptron(inputs, config.q_perception_stack, 1) for _ in range(2)],
+        )
+        self.target_actor, self.target_critics = copy.deepcopy((self.actor, self.critics))
+        self.networks = {"policy": self.actor, "critic": self.critics}
+        self.targets = {"policy": self.target_actor, "critic": self.target_critics}
+        self.exploration = Exploration("normal", A, std=config.exploration_std)
+        self.objectives = {
+            "critic": Objective(self.critic_loss, ("critic",), noise=A),
+            "policy": Objective(self.policy_loss, ("policy",), every=config.policy_delay),
+        }
 
-    def make_modules(self) -> dict[str, nn.Module]:
-        """Actor and critics, each a segment."""
-        config = self.config
-        hidden = hidden_sizes(config.p_perception_stack)
-        net = self.perceptron(self.observation_dim, hidden, self.action_dim)
-        self.actor = DeterministicActor(net)
-        hidden = hidden_sizes(config.q_perception_stack)
-        inputs = self.observation_dim + self.action_dim
-        self.critics = Critics([self.perceptron(inputs, hidden, 1) for _ in range(2)])
-        return {"policy": self.actor, "critic": self.critics}
-
-    def make_optimizers(self) -> dict[str, FlatAdam]:
-        """One for the critics, one for the policy."""
-        return {name: self.adam(name) for name in ("critic", "policy")}
-
-    def make_kept(self) -> dict[str, Tensor]:
-        """The slow parameters, of all networks."""
-        return {"slow": self.parameters.values.clone()}
-
-    def update_dim(self) -> int:
-        """Noise of the next action."""
-        return self.action_dim
-
-    def choose(
-        self,
-        observations: Tensor,
-        noise: Tensor | None,
-        kept: Tensors,
-    ) -> Tensor:
+    def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
         """Actions (N, A) in [-1, 1], with noise where it is given."""
         added = None if noise is None else self.config.exploration_std * noise
         return self.actor.act(observations, noise=added)
 
-    # Learning
-
-    def gradients(self) -> dict[str, Piece]:
-        """Of the critics and of the policy."""
-        return {"critic": self._critic_gradient, "policy": self._policy_gradient}
-
-    def gradient_step(self) -> None:
-        """The critics; every `policy_delay` updates also the policy and all slow networks."""
+    def update(self, train: Trainer) -> None:
+        """The critics; every `policy_delay` updates also the policy and all target networks."""
         config = self.config
-        self.descend("critic", {"critic": config.q_lr})
-        if (self.updates + 1) % config.policy_delay == 0:
-            self.descend("policy", {"policy": config.p_lr})
-            self.kept["slow"].lerp_(self.parameters.values, config.polyak)
+        train.minimise("critic", critic=config.q_lr)
+        if train.is_due(config.policy_delay):
+            train.minimise("policy", policy=config.p_lr)
+            train.update_targets(config.polyak)
 
-    def _critic_gradient(self, t: Tensors) -> None:
-        """This worker's share of the critics' gradient."""
-        config, batch = self.config, self.samples_of(t)
+    def critic_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Numbers]:
+        """Squared TD errors, to targets of smoothed actions (Eq. 14) and the smaller value (Eq. 10)."""
+        config = self.config
         limit = config.target_noise_clip
-        noise = (config.target_noise_std * t["noise"]).clamp(-limit, limit)
+        with torch.no_grad():
+            smoothing = (config.target_noise_std * noise).clamp(-limit, limit)
+            action = self.target_actor.act(batch.next_policy_input, noise=smoothing)
+            next_value = self.target_critics(batch.next_critic_input, action).amin(0)
+            target = losses.td_target(batch.reward, batch.discount, next_value)
+        values = self.critics(batch.critic_input, batch.action)
+        loss = losses.critics_loss(values, target, batch.weight)
+        return loss, {
+            "critic/loss": loss,
+            "critic/value": values,
+            "critic/target": target,
+            TD_ERROR: (values - target).abs().mean(0),
+        }
 
-        def next_value() -> Tensor:
-            action = self.actor.act(batch["next_policy_input"], noise=noise)
-            value: Tensor = self.critics(batch["next_critic_input"], action).amin(0)
-            return value
-
-        target = losses.temporal_difference_target(
-            batch["reward"],
-            batch["discount"],
-            self.parameters.call(next_value, self.parameters.views(t["slow"])).detach(),
-        )
-
-        def loss() -> tuple[Tensor, Tensor]:
-            values = self.critics(batch["critic_input"], batch["action"])
-            loss = losses.critics_loss(values, target, t["weight"])
-            t["error"].copy_((values - target).detach().abs().mean(0))
-            self.tally.spread(t, 1, values, target)
-            return loss, torch.stack([loss.detach(), *values.detach().mean(-1), target.mean()])
-
-        gradient, metrics = self.parameters.gradient(loss, t["values"], of=["critic"])
-        t["critic.gradients"].copy_(gradient * self.local_share)
-        self.tally.add(t, 0, metrics)
-
-    def _policy_gradient(self, t: Tensors) -> None:
-        """This worker's share of the policy's gradient."""
-        batch = self.samples_of(t)
-
-        def loss() -> tuple[Tensor, Tensor]:
-            action = self.actor(batch["policy_input"])
-            loss = -self.critics.first(batch["critic_input"], action).mean()
-            return loss, loss.detach().unsqueeze(0)
-
-        gradient, loss_ = self.parameters.gradient(loss, t["values"], of=["policy"])
-        t["policy.gradients"].copy_(gradient * self.local_share)
-        self.tally.add(t, 4, loss_, steps=self.config.policy_delay)
+    def policy_loss(self, batch: Batch, _: Tensor) -> tuple[Tensor, Numbers]:
+        """Minus the first critic's value of the policy's action."""
+        action = self.actor(batch.policy_input)
+        loss = -self.critics.first(batch.critic_input, action).mean()
+        return loss, {"policy/loss": loss}

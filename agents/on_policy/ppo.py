@@ -16,10 +16,10 @@ from torch import Tensor
 
 from agents.base import Metrics, RewardFunction, Transitions, environment_reward
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
-from agents.nn import losses
 from agents.nn.actors import GaussianActor
 from agents.nn.noise import RandomBlocks
 from agents.nn.normalizer import ObservationNormalizer, ReturnNormalizer
+from agents.on_policy import losses
 from agents.on_policy.actor_critic import make_actor_critic
 from agents.on_policy.config import PPOConfig
 from agents.on_policy.guard import Trial, checked

@@ -13,9 +13,9 @@ from torch import Tensor
 from agents.compute.compiled_policy import Acting
 from agents.compute.compiled_step import Step
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
-from agents.nn import losses
 from agents.nn.actors import CategoricalActor, Critic, GaussianActor
 from agents.nn.normalizer import ObservationNormalizer
+from agents.on_policy import losses
 from helpers.parallel.workers import Workers
 
 COLUMNS = (
@@ -65,9 +65,8 @@ class TorchSteps:
         self._step: Step | None = None  # made with the first minibatch
         self._acting = Acting(
             "ppo policy",
-            lambda observations, noise, _: actor.act(observations, noise),
+            actor.act,
             parameters=parameters,
-            others={},
             native=self._native,
         )
 

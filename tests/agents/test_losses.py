@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
-from agents.nn import losses
+from agents.nn import distributions
+from agents.on_policy import losses
 
 SHAPE = (40, 5)
 
@@ -76,18 +77,20 @@ def test_gaussian_log_prob_and_entropy_are_those_of_torch():
     mean, log_std, actions = torch.randn(7, 3).double(), torch.randn(3).double(), torch.randn(7, 3)
     reference = torch.distributions.Normal(mean, log_std.exp())
     torch.testing.assert_close(
-        losses.gaussian_log_prob(actions.double(), mean, log_std),
+        distributions.gaussian_log_prob(actions.double(), mean, log_std),
         reference.log_prob(actions.double()).sum(-1),
     )
-    torch.testing.assert_close(losses.gaussian_entropy(log_std), reference.entropy()[0].sum())
+    torch.testing.assert_close(
+        distributions.gaussian_entropy(log_std), reference.entropy()[0].sum()
+    )
 
 
 def test_categorical_log_prob_and_entropy_are_those_of_torch():
     logits, actions = torch.randn(9, 4).double(), torch.randint(0, 4, (9,))
     reference = torch.distributions.Categorical(logits=logits)
-    log_prob = losses.categorical_log_prob(actions, logits)
+    log_prob = distributions.categorical_log_prob(actions, logits)
     torch.testing.assert_close(log_prob, reference.log_prob(actions))
-    torch.testing.assert_close(losses.categorical_entropy(logits), reference.entropy())
+    torch.testing.assert_close(distributions.categorical_entropy(logits), reference.entropy())
 
 
 def test_ppo_clip_loss_by_hand():

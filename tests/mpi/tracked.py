@@ -18,7 +18,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from agents.nn import losses
+from agents.off_policy import losses
 from helpers.parallel.workers import Workers
 from orchestrator import Orchestrator
 from tests.agents.builders import SPACES, small_agent, small_config

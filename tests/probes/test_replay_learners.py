@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.nn.batch_renorm import Statistics
+from agents.off_policy.algorithm import Batch
 from tests.agents.builders import small_agent, small_config, train_on
 from tests.probes import environments as probes
 
@@ -68,12 +68,12 @@ def value(agent: Any, observation: float) -> float:
     seen, chosen = torch.from_numpy(inputs), torch.from_numpy(action)
     with torch.no_grad():
         if agent.config.algo == "dqn":
-            return float(agent.critic(seen)[0, action[0]])
+            return float(agent.algorithm.critic(seen)[0, action[0]])
         chosen = agent.actions.to_networks(chosen)
+        algorithm = agent.algorithm
         if agent.config.algo == "crossq":
-            return float(agent.critics(seen, chosen, Statistics(agent.kept["statistics"])).mean())
-        critics = agent.critic if agent.config.algo == "ddpg" else agent.critics
-        return float(critics(seen, chosen).mean())
+            return float(algorithm.critics(seen, chosen, algorithm.running.fixed()).mean())
+        return float(algorithm.networks["critic"](seen, chosen).mean())
 
 
 def action(agent: Any, observation: float) -> float:
@@ -120,24 +120,24 @@ def the_action_for_each_observation(agent: Any) -> None:
 
 def spoil_samples(agent: Any, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
     """Let the networks see something else than what was sampled."""
-    sound = agent.samples_of
+    sound = agent._batch_of
 
-    def samples_of(t: Tensors) -> dict[str, torch.Tensor]:
-        batch = dict(sound(t))
+    def spoilt(t: Tensors) -> Batch:
+        batch = vars(sound(t)).copy()
         change(batch)
-        return batch
+        return Batch(**batch)
 
-    agent.samples_of = samples_of
+    agent._batch_of = spoilt
 
 
 def critics_that_never_step(agent: Any) -> None:
-    sound = agent.descend
+    sound = agent.trainer.minimise
 
-    def descend(name: str, *gradient: Any, **sums: Any) -> None:
+    def minimise(name: str, **given: Any) -> None:
         if name != "critic":
-            sound(name, *gradient, **sums)
+            sound(name, **given)
 
-    agent.descend = descend
+    agent.trainer.minimise = minimise
 
 
 def critics_that_see_nothing(agent: Any) -> None:
@@ -161,7 +161,7 @@ def a_policy_that_climbs_down(agent: Any) -> None:
     if agent.actions.is_discrete:
         spoil_samples(agent, lambda batch: batch.update(action=1 - batch["action"]))
         return
-    step = agent._steps["policy"]
+    step = agent.trainer._steps["policy"]
     gradient = step.piece
 
     def uphill(t: Tensors) -> None:

@@ -18,7 +18,7 @@ from agents.cloning.policies import (
     squashed_log_likelihood,
 )
 from agents.demonstrations.dataset import minibatch_rows
-from agents.nn import losses
+from agents.nn import distributions
 from helpers.errors import CheckpointError, ConfigurationError
 from helpers.parallel.workers import Workers
 from tests.agents.builders import (
@@ -200,7 +200,7 @@ def test_the_losses_of_policies_are_these_functions():
     squashed = Likelihood(net, squash=True, actions=3).loss(seen, made)
     assert torch.equal(squashed, -squashed_log_likelihood(made, mean, log_std).mean())
     plain = Likelihood(net, squash=False, actions=3).loss(seen, made)
-    assert torch.equal(plain, -losses.gaussian_log_prob(made, mean, log_std).mean())
+    assert torch.equal(plain, -distributions.gaussian_log_prob(made, mean, log_std).mean())
     head = nn.Linear(5, 3).double()
     by_error = Regression(head, squash=True, actions=3).loss(seen, made)
     assert torch.equal(by_error, (torch.tanh(head(seen)) - made).square().mean())

@@ -256,7 +256,7 @@ def test_log_probabilities_are_those_of_the_policy(learner: str) -> None:
         tolerance = 1e-6  # actions leave in float32
     else:
         noise = torch.from_numpy(rng.normal(size=(6, 3)))
-        sampled, expected = agent.actor.sample(torch.from_numpy(seen), noise=noise)
+        sampled, expected = agent.algorithm.actor.sample(torch.from_numpy(seen), noise=noise)
         actions, tolerance = sampled.detach().numpy(), 1e-6
     found = agent.log_prob(seen, actions)
     np.testing.assert_allclose(found, expected.detach().numpy(), rtol=tolerance, atol=tolerance)

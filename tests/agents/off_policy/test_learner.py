@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from agents.base import Transitions
-from agents.nn import losses
+from agents.nn import distributions
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
 
 CONTINUOUS = ("sac", "td3", "ddpg", "crossq")
@@ -23,7 +23,7 @@ def test_updates_a_step_do_not_depend_on_the_number_of_environments(algo, kind, 
         counts.append(metrics["update/count"])
     assert agent.steps == 192
     assert counts == [8, 32, 32]
-    assert agent.updates == 72 == agent.optimizers["critic"].steps
+    assert agent.updates == 72 == agent.trainer.optimizers["critic"].steps
 
 
 def looping(agent, *, terminated: bool, truncated: bool) -> Transitions:
@@ -79,8 +79,7 @@ def test_compiled_steps_are_torch_s(algo, kind):
         )
         for compile in (False, True)
     ]
-    for step in agents[1]._steps.values():
-        step.begin()  # side by side
+    agents[1].trainer.begin()  # side by side
     for i in range(2):
         rollout = random_rollout(agents[0], SPACES[kind], iteration=i)
         for agent in agents:
@@ -108,13 +107,15 @@ def test_the_squashed_density_is_that_of_the_change_of_variables():
     unsquashed = mean + noise * log_std.exp()
     base = torch.distributions.Normal(mean, log_std.exp())
     expected = base.log_prob(unsquashed) - torch.log(1 - torch.tanh(unsquashed) ** 2)
-    ours = losses.squashed_log_prob(unsquashed, noise, log_std)
+    ours = distributions.squashed_log_prob(unsquashed, noise, log_std)
     torch.testing.assert_close(ours, expected.sum(-1))
 
 
 def test_the_squashed_density_stays_finite_far_out():
     far = torch.tensor([[30.0], [-30.0]])
-    assert losses.squashed_log_prob(far, torch.zeros(2, 1), torch.zeros(2, 1)).isfinite().all()
+    assert (
+        distributions.squashed_log_prob(far, torch.zeros(2, 1), torch.zeros(2, 1)).isfinite().all()
+    )
 
 
 def test_warm_up_actions_fill_the_bounds_and_do_not_depend_on_the_policy():

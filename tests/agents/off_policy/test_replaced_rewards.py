@@ -134,13 +134,13 @@ def test_a_learner_learns_from_the_reward_of_that_moment(
     config = small_config(algo, n_step=3, gamma=GAMMA, priority_exponent=priority_exponent)
     agent = small_agent(config, space)
     reward, indices = Recorder(), []
-    sound = agent.batch.learnt
+    sound = agent.batch.update_priorities
 
-    def learnt(index: np.ndarray) -> None:
+    def noted(index: np.ndarray) -> None:
         indices.append(index.copy())
         sound(index)
 
-    agent.batch.learnt = learnt
+    agent.batch.update_priorities = noted
     for i in range(3):
         agent.update(random_rollout(agent, space, iteration=i), reward)
         expected = agent.memory.replaced_rewards(indices[-1], made_up).astype(np.float32)

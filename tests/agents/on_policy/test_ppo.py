@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.nn import losses
 from agents.nn.normalizer import ObservationNormalizer, RunningMoments
+from agents.on_policy import losses
 from agents.on_policy.minibatches import sample_orders
 from agents.on_policy.native_steps import NativeSteps
 from agents.on_policy.ppo import KL

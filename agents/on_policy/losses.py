@@ -1,18 +1,13 @@
-"""Losses and estimators: pure functions of arrays and tensors, each with its equation.
+"""Losses and estimators of PPO: pure functions of arrays and tensors, each with its equation.
 
-Shapes: T time, N environments, B batch, A action dimensions, K discrete choices.
+Shapes: T time, N environments, B batch.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
-
-HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
 
 
 def gae(
@@ -51,28 +46,6 @@ def gae(
         advantage += differences[t]
         advantages[t] = advantage
     return advantages
-
-
-def gaussian_log_prob(actions: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    """Log-density (B,) of unclipped actions (B, A) under a diagonal Gaussian."""
-    z = (actions - mean) * torch.exp(-log_std)
-    return -(0.5 * z * z + log_std + HALF_LOG_TAU).sum(-1)
-
-
-def gaussian_entropy(log_std: Tensor) -> Tensor:
-    """Entropy in nats of a diagonal Gaussian with log_std (..., A)."""
-    return (log_std + 0.5 + HALF_LOG_TAU).sum(-1)
-
-
-def categorical_log_prob(actions: Tensor, logits: Tensor) -> Tensor:
-    """Log-probability (B,) of chosen indices (B,) under logits (B, K)."""
-    return torch.log_softmax(logits, -1).gather(-1, actions.unsqueeze(-1)).squeeze(-1)
-
-
-def categorical_entropy(logits: Tensor) -> Tensor:
-    """Entropy (B,) in nats of logits (B, K)."""
-    log_probs = torch.log_softmax(logits, -1)
-    return -(log_probs.exp() * log_probs).sum(-1)
 
 
 def ppo_clip_loss(
@@ -117,41 +90,3 @@ def value_loss(
         near = old_value + (value - old_value).clamp(-value_clip, value_clip)
         error = torch.maximum(error, (near - target).square())
     return error.mean()
-
-
-def squashed_log_prob(unsquashed: Tensor, noise: Tensor, log_std: Tensor) -> Tensor:
-    """Log-density (B,) of tanh(u) for u = mean + noise * std (B, A), arXiv:1812.05905, Eq. 26.
-
-    log(1 - tanh(u)^2) is written 2 (log 2 - u - softplus(-2 u)), which does not cancel.
-    """
-    gaussian = -(0.5 * noise * noise + log_std + HALF_LOG_TAU)
-    squash = 2.0 * (math.log(2.0) - unsquashed - functional.softplus(-2.0 * unsquashed))
-    return (gaussian - squash).sum(-1)
-
-
-def temporal_difference_target(reward: Tensor, discount: Tensor, next_value: Tensor) -> Tensor:
-    """r + discount * V(s') (B,); `discount` is 0 where the task has ended, not where a limit cut."""
-    return reward + discount * next_value
-
-
-def critics_loss(values: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Squared errors of critics (C, B) against one target (B,), summed over critics, mean over B.
-
-    `weight` (B,) corrects for samples that were not drawn uniformly (arXiv:1511.05952, 3.4).
-    """
-    return ((values - target).square() * weight).mean(-1).sum()
-
-
-def soft_policy_loss(log_prob: Tensor, value: Tensor, temperature: Tensor) -> Tensor:
-    """Mean of temperature * log pi - Q, arXiv:1812.05905, Eq. 9."""
-    return (temperature * log_prob - value).mean()
-
-
-def temperature_loss(temperature: Tensor, log_prob: Tensor, target_entropy: float) -> Tensor:
-    """Raises the temperature where the entropy is below its target, arXiv:1812.05905, Eq. 18."""
-    return -(temperature * (log_prob + target_entropy)).mean()
-
-
-def huber_loss(value: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean of half the squared error (B,) up to 1, and of the error less a half beyond, weighted."""
-    return (functional.smooth_l1_loss(value, target, reduction="none") * weight).mean()

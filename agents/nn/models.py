@@ -1,0 +1,215 @@
+"""Networks as they leave a run: raw observations in, the environment's units out.
+
+    policy = agent.models()["policy"]                # standardise -> network -> squash
+    actions = policy(torch.as_tensor(observations))  # (B, A), or discrete actions (B,)
+    torch.save(policy.state_dict(), "policy.pt")
+
+The parameters are the agent's own, and a `state_dict` names them by their order, however the networks are composed:
+
+    layers.K.weight, layers.K.bias     linear layers, from the input on; the last is the head
+    norms.K.weight, norms.K.bias       where layers are normalised; CrossQ's running numbers are `statistics`
+    baseline.weight, baseline.bias     a dueling Q-network's second head
+    log_std                            a Gaussian policy's
+
+Shapes: B observations, A action dimensions, K discrete actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from agents.nn.action_scale import ActionScale
+from agents.nn.batch_renorm import NormalisedNet
+from agents.nn.normalizer import ObservationNormalizer, ReturnNormalizer
+from helpers.checkpoints.policy_files import read_state
+from helpers.errors import CheckpointError
+
+VARIANCE_EPSILON = 1e-8
+
+
+class Model(nn.Module):
+    """A network behind a standardisation of observations.
+
+    Args:
+        net: the network; its parameters stay where they are.
+        normalizer: standardises the observations, as it stands; None where they are taken raw.
+    """
+
+    observation_mean: Tensor
+    observation_variance: Tensor
+
+    def __init__(self, net: nn.Module, *, normalizer: ObservationNormalizer | None) -> None:
+        super().__init__()
+        self.net, self.standardised = net, normalizer is not None
+        self.dtype = next(net.parameters()).dtype
+        if normalizer is not None:
+            variance = np.array(normalizer.variance, dtype=np.float64)
+            count = torch.tensor(float(normalizer.count), dtype=torch.float64)
+            self.register_buffer("observation_mean", torch.from_numpy(normalizer.mean.copy()))
+            self.register_buffer("observation_variance", torch.from_numpy(variance))
+            self.register_buffer("observation_count", count)
+
+    def standardise(self, observations: Tensor) -> Tensor:
+        """What the first layer is given (B, obs_dim) for raw observations (B, obs_dim)."""
+        observations = observations.to(self.dtype)
+        if not self.standardised:
+            return observations
+        deviation = torch.sqrt(self.observation_variance + VARIANCE_EPSILON)
+        offset, scale = self.observation_mean.to(self.dtype), (1.0 / deviation).to(self.dtype)
+        limit = ObservationNormalizer.CLIP
+        return ((observations - offset) * scale).clamp(-limit, limit)
+
+    def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:
+        """The tensors by name; those of the network are the agent's own."""
+        buffers = {name: each for name, each in self.named_buffers() if "." not in name}
+        return _named(self.net) | buffers
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *_: Any, **__: Any) -> Any:
+        """Copy tensors in by name.
+
+        Raises:
+            CheckpointError: they are of another architecture.
+        """
+        return self.take(state_dict, source="the state_dict")
+
+    def load(self, path: str | Path) -> Self:
+        """Copy in a file that `torch.save(model.state_dict(), path)` wrote.
+
+        Raises:
+            CheckpointError: it cannot be read, or is of another architecture.
+        """
+        return self.take(read_state(Path(path)), source=str(path))
+
+    def take(self, state: Mapping[str, Tensor], *, source: str) -> Self:
+        """Copy tensors in by name; `source` says in errors whose they are.
+
+        Raises:
+            CheckpointError: they are of another architecture.
+        """
+        own = self.state_dict()
+        here, there = (
+            {name: tuple(tensor.shape) for name, tensor in each.items()} for each in (own, state)
+        )
+        for name in [*here, *there]:
+            if here.get(name) != there.get(name):
+                raise CheckpointError(
+                    f"{source} is of another architecture: {name} is {there.get(name, 'missing')} "
+                    f"there and {here.get(name, 'missing')} here.",
+                    "Load the models of its own run, or make them with the sizes and switches of that run.",
+                )
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(state[name])
+        return self
+
+
+class PolicyModel(Model):
+    """A policy without its exploration: its mean, its most probable action, or that of highest value.
+
+    Args:
+        net: the actor, with `outputs` and `act`.
+        normalizer: as in `Model`.
+        scale: stretches actions from [-1, 1] to the environment's bounds; None: they are as the network gives them.
+    """
+
+    action_center: Tensor
+    action_half: Tensor
+
+    def __init__(
+        self,
+        net: Any,
+        *,
+        normalizer: ObservationNormalizer | None,
+        scale: ActionScale | None = None,
+    ) -> None:
+        super().__init__(net, normalizer=normalizer)
+        self.is_squashed = scale is not None and not scale.is_discrete
+        _register_scale(self, scale)
+
+    def outputs(self, observations: Tensor) -> Tensor:
+        """Means (B, A) before any squashing, logits (B, K), or values (B, K), of raw observations (B, obs_dim)."""
+        outputs: Tensor = self.net.outputs(self.standardise(observations))
+        return outputs
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Actions (B, A) as the environment takes them, or discrete (B,), for raw observations (B, obs_dim).
+
+        PPO's are not clipped to the environment's bounds: environments do that.
+        """
+        actions: Tensor = self.net.act(self.standardise(observations), noise=None)
+        if self.is_squashed:
+            return (self.action_center + self.action_half * actions).float()
+        return actions
+
+
+class CriticModel(Model):
+    """A critic: the value of observations, or of observations and actions, in units of reward.
+
+    Args:
+        net: maps (B, obs_dim [+ A]) to values (B,), (B, 1), or quantiles (B, M), whose mean is the value.
+        normalizer: as in `Model`.
+        scale: of the actions that it takes; None for a critic of observations alone.
+        returns: turns its values into units of reward.
+    """
+
+    action_center: Tensor
+    action_half: Tensor
+    value_center: Tensor
+    value_sd: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        normalizer: ObservationNormalizer | None,
+        scale: ActionScale | None = None,
+        returns: ReturnNormalizer | None = None,
+    ) -> None:
+        super().__init__(net, normalizer=normalizer)
+        _register_scale(self, scale)
+        self.is_scaled = returns is not None
+        if returns is not None:
+            for name, number in (("value_center", returns.center), ("value_sd", returns.sd)):
+                self.register_buffer(name, torch.tensor(number, dtype=torch.float64))
+
+    def forward(self, observations: Tensor, actions: Tensor | None = None) -> Tensor:
+        """Values (B,) of raw observations (B, obs_dim) and actions (B, A) as the environment takes them."""
+        x = self.standardise(observations)
+        if actions is not None:
+            scaled = (actions.to(self.dtype) - self.action_center) / self.action_half
+            x = torch.cat([x, scaled], -1)
+        values: Tensor = self.net(x)
+        values = values.mean(-1) if values.dim() > 1 else values
+        return values * self.value_sd + self.value_center if self.is_scaled else values
+
+
+def _register_scale(model: nn.Module, scale: ActionScale | None) -> None:
+    if scale is not None and not scale.is_discrete:
+        model.register_buffer("action_center", torch.from_numpy(scale.center.copy()))
+        model.register_buffer("action_half", torch.from_numpy(scale.half.copy()))
+
+
+def _named(net: nn.Module) -> dict[str, Tensor]:
+    """A network's tensors, named by their order from its input to its output."""
+    found: dict[str, Tensor] = {}
+    counts = {"layers": 0, "norms": 0}
+    place = ""
+    for name, tensor in net.named_parameters():
+        path, _, kind = name.rpartition(".")
+        if kind == "weight" and "baseline" in path.split("."):
+            place = "baseline"
+        elif kind == "weight":
+            series = "layers" if tensor.dim() == 2 else "norms"
+            place = f"{series}.{counts[series]}"
+            counts[series] += 1
+        found[f"{place}.{kind}" if path else kind] = tensor.detach()
+    for module in net.modules():
+        if isinstance(module, NormalisedNet):
+            found["statistics"] = module.running_statistics()
+    return found

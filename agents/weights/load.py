@@ -1,0 +1,150 @@
+"""A run's agent and its networks, without environment and simulator.
+
+agent = load_agent("data/runs/NAME")                   # its best checkpoint
+actions, _ = agent.predict(observations, explore=False)
+
+policy = agent.models()["policy"]                      # a torch module, see agents/nn/models.py
+policy.load("data/runs/NAME/checkpoints/100000_policy.pt")
+
+agent = make_agent_of("sac", observations=17, bounds=(low, high), p_perception_stack="mlp_256")
+agent.models()["policy"].load("100000_policy.pt")      # a file that somebody has sent
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from agents.algorithms import SCHEMA
+from agents.base import Agent
+from agents.factory import make_agent
+from helpers.checkpoints.policy_files import read_state
+from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
+from helpers.errors import ConfigurationError
+from helpers.parallel.workers import Workers
+from helpers.seeding import Streams
+
+Bounds = tuple[np.ndarray, np.ndarray]
+
+
+def load_agent(
+    run: str | Path,
+    *,
+    iter_num: str = "best",
+    bounds: Bounds | None = None,
+    action_space: gymnasium.Space | None = None,
+) -> Agent:
+    """The agent of a run folder, as a checkpoint has it.
+
+    Args:
+        run: the run folder.
+        iter_num: best, latest or an iteration, as --iter_num.
+        bounds: (low, high) of the actions; unset: as the run has them.
+        action_space: of the environment, where the checkpoint does not tell it (bc, dagger).
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it cannot be trusted.
+        ConfigurationError: the run is damaged, or its bounds of actions are not known.
+    """
+    folder = Path(run)
+    config: Any = SCHEMA.load_config(folder / "config.yaml")
+    _, shared, _ = read_shared(resolve_checkpoint(folder, iter_num))
+    state = shared["agent"]
+    learner = state.get("learner", state)
+    space = action_space or _action_space(learner, folder, bounds)
+    agent = _make(config, len(learner["observations"]["mean"]), space)
+    agent.load_state_dict(state)
+    return agent
+
+
+def make_agent_of(
+    algo: str,
+    *,
+    observations: int,
+    bounds: Bounds | None = None,
+    actions: int | None = None,
+    choices: int | None = None,
+    **settings: Any,
+) -> Agent:
+    """An untrained agent for a file of weights.
+
+    Args:
+        algo: the algorithm.
+        observations: length of an observation.
+        bounds: (low, high) of the actions; or
+        actions: length of an action without bounds (ppo); or
+        choices: number of discrete actions.
+        settings: others than the defaults, by their names.
+
+    Raises:
+        ConfigurationError: a setting is unknown or wrong, or the actions are not said.
+    """
+    if bounds is not None:
+        space = _box(*bounds)
+    elif choices is not None:
+        space = gymnasium.spaces.Discrete(choices)
+    elif actions is not None:
+        space = gymnasium.spaces.Box(-np.inf, np.inf, (actions,), np.float32)
+    else:
+        raise ConfigurationError(
+            "the actions are not said.",
+            "Give bounds=(low, high), actions=LENGTH or choices=NUMBER.",
+        )
+    config = SCHEMA.resolve(SCHEMA.layer_of({"algo": algo, **settings})).config
+    return _make(config, observations, space)
+
+
+def _make(config: Any, observations: int, action_space: gymnasium.Space) -> Agent:
+    config = config.model_copy(update={"task": "eval"})
+    return make_agent(
+        config,
+        observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (observations,)),
+        action_space=action_space,
+        workers=Workers.solo(),
+        streams=Streams(config.seed),
+        environments=slice(0, 1),
+    )
+
+
+def _action_space(
+    state: Mapping[str, Any],
+    folder: Path,
+    bounds: Bounds | None,
+) -> gymnasium.Space:
+    """What a checkpoint tells of the actions."""
+    parameters = state["parameters"]
+    if bounds is not None:
+        return _box(*bounds)
+    if state.get("actions"):
+        return _stretched(state["actions"]["center"], state["actions"]["half"])
+    if "policy.log_std" in parameters:
+        return gymnasium.spaces.Box(-np.inf, np.inf, parameters["policy.log_std"].shape)
+    if "actions" in state or "returns" in state:  # discrete actions
+        acts = "policy." if "policy.head.weight" in parameters else "critic."
+        rows = [
+            len(each)
+            for name, each in parameters.items()
+            if name.startswith(acts) and each.dim() == 2 and "baseline" not in name
+        ]
+        return gymnasium.spaces.Discrete(rows[-1])
+    for path in sorted((folder / "checkpoints").glob("*_policy.pt")):
+        file = read_state(path)
+        if "action_center" in file:
+            return _stretched(file["action_center"].numpy(), file["action_half"].numpy())
+    raise ConfigurationError(
+        f"{folder} does not tell the bounds of its actions.",
+        "Give them: bounds=(env.action_space.low, env.action_space.high), or action_space=env.action_space.",
+    )
+
+
+def _stretched(center: np.ndarray, half: np.ndarray) -> gymnasium.spaces.Box:
+    return _box(center - half, center + half)
+
+
+def _box(low: Any, high: Any) -> gymnasium.spaces.Box:
+    low, high = (np.asarray(each, dtype=np.float32) for each in (low, high))
+    return gymnasium.spaces.Box(low, high, dtype=np.float32)
