@@ -199,9 +199,7 @@ def note_references(config: Any, folder: Path, workers: Workers) -> list[str]:
 
 def policy_files(config: Any, checkpoints: Checkpoints, workers: Workers) -> PolicyFiles:
     """What writes a run's models for sharing, beside its checkpoints."""
-    from agents.weights.states import models_of
-
-    return PolicyFiles(checkpoints.folder, config=config, workers=workers, states=models_of)
+    return PolicyFiles(checkpoints.folder, config=config, workers=workers)
 
 
 def check_start(config: Any, workers: Workers) -> None:

@@ -76,6 +76,9 @@ class Agent(Protocol):
     def update(self, rollout: Transitions) -> Metrics:
         """Learn from a rollout. Collective: every worker calls it, equally often."""
 
+    def models(self) -> Mapping[str, Any]:
+        """Networks as they leave a run, torch modules by name, the policy first (agents/nn/models.py)."""
+
     def state_dict(self) -> State:
         """All that `load_state_dict` needs for bitwise the same next update."""
 

@@ -38,7 +38,7 @@ IMPORTED = (  # nothing that reads the environment as it is imported, and no MPI
     "agents.factory",
     "agents.imitation.agent",
     "agents.weights.migration.task",
-    "agents.weights.states",
+    "agents.weights.load",
     "agents.on_policy.ppo",
     "agents.off_policy.learner",
     "environments.factory",

@@ -1,12 +1,13 @@
 """Files for sharing: when they are written, what they hold, and that an interrupted run leaves the same ones."""
 
+from types import SimpleNamespace
+
 import gymnasium
 import numpy as np
 import pytest
 import torch
 
-from agents.weights.critic import CriticModel
-from agents.weights.policy import PolicyModel
+from agents.weights.load import load_agent
 from helpers.checkpoints.policy_files import PolicyFiles, interval_of
 from helpers.checkpoints.resolve import read_shared
 from helpers.errors import ConfigurationError, StorageError
@@ -57,14 +58,18 @@ class Recorder:
     def __init__(self, folder, config, *, is_root=True):
         workers = Workers.solo()
         workers.rank = 0 if is_root else 1
-        self.files = PolicyFiles(folder, config=config, workers=workers, states=lambda agent: agent)
+        self.files = PolicyFiles(folder, config=config, workers=workers)
         self.folder = folder
 
     def run(self, count, end):
         """Steps at which files are written, in calls of `count` steps."""
-        state = {"policy": {"x": torch.zeros(1)}, "critic": {"x": torch.ones(1)}}
+        models = {
+            name: SimpleNamespace(state_dict=lambda: {"x": torch.zeros(1)})
+            for name in ("policy", "critic")
+        }
+        agent = SimpleNamespace(models=lambda: models)
         for step in range(count, end + 1, count):
-            self.files.write_if_due(step, state, since=count, is_last=step == end)
+            self.files.write_if_due(step, agent, since=count, is_last=step == end)
         return sorted(int(path.name.split("_")[0]) for path in self.folder.glob("*_policy.pt"))
 
 
@@ -151,21 +156,15 @@ def test_ppos_files_and_its_resumable_checkpoints_leave_each_other_alone(tmp_pat
         "iter_000004",
         "iter_000005",
     ]
-    latest = PolicyModel.of_run(run, iter_num="latest")
-    observations = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
-    last = latest.predict(observations)
-    latest.load(run / "checkpoints" / "128_policy.pt")
-    assert not np.array_equal(latest.predict(observations), last)
-    latest.load(run / "checkpoints" / "320_policy.pt")
-    np.testing.assert_array_equal(latest.predict(observations), last)
-    value = CriticModel.of_run(run, "value", iter_num="latest")
-    before = value(torch.from_numpy(observations))
-    value.load(run / "checkpoints" / "320_value.pt")
-    assert torch.equal(value(torch.from_numpy(observations)), before)
+    observations = torch.randn(9, 3, generator=torch.Generator().manual_seed(0))
+    for name, model in load_agent(run, iter_num="latest").models().items():
+        last = model(observations)
+        model.load(run / "checkpoints" / f"128_{name}.pt")
+        assert not torch.equal(model(observations), last)
+        model.load(run / "checkpoints" / f"320_{name}.pt")
+        assert torch.equal(model(observations), last)
     verified = launch.run(["--task=verify_resume", f"--model_path={run}"])
     assert verified.returncode == 0, verified.stdout + verified.stderr
-    with pytest.raises(ConfigurationError, match="ppo has no critic 'critic_1'"):
-        CriticModel.of_run(run, "critic_1", iter_num="latest")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -186,7 +185,7 @@ def test_a_run_that_was_killed_again_and_again_leaves_the_files_of_one_that_was_
     resumed, done = train(tmp_path, "killed", flags, workers=workers)
     assert "goes on after iteration" in done.stdout
     assert files(resumed) == files(whole)
-    model = PolicyModel.of_run(resumed, iter_num="latest")
+    model = load_agent(resumed, iter_num="latest").models()["policy"]
     assert torch.equal(model.action_half, torch.tensor([2.0]))
 
 
@@ -205,7 +204,7 @@ def test_a_run_folder_gives_the_policy_of_its_agent(algo, tmp_path):
         algo,
         [*flags, "--batch_norm_all", "--num_timesteps=160", "--checkpoint_interval=auto"],
     )
-    model = PolicyModel.of_run(run, iter_num="latest")
+    loaded = load_agent(run, iter_num="latest")
     from agents.algorithms import SCHEMA
 
     config = SCHEMA.load_config(run / "config.yaml")
@@ -222,15 +221,18 @@ def test_a_run_folder_gives_the_policy_of_its_agent(algo, tmp_path):
     assert isinstance(space, gymnasium.spaces.Box)
     observations = np.random.default_rng(0).normal(0.0, 2.0, (40, *space.shape)).astype(np.float32)
     theirs, _ = agent.predict(observations, explore=False)
-    np.testing.assert_array_equal(model.predict(observations), theirs)
+    np.testing.assert_array_equal(loaded.predict(observations, explore=False)[0], theirs)
     last = max((run / "checkpoints").glob("*.pt"), key=lambda path: int(path.name.split("_")[0]))
-    np.testing.assert_array_equal(model.load(last).predict(observations), theirs)
+    model = next(iter(loaded.models().values())).load(last)
+    with torch.no_grad():
+        ours = model(torch.from_numpy(observations)).numpy()
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_bounds_lie_in_a_checkpoint_and_those_that_are_nowhere_are_asked_for(tmp_path, monkeypatch):
     run, _ = train(tmp_path, "sac", [*SAC, "--num_timesteps=40"])
     assert not files(run)
-    found = PolicyModel.of_run(run, iter_num="latest")
+    found = load_agent(run, iter_num="latest").models()["policy"]
     assert (found.action_center.tolist(), found.action_half.tolist()) == ([0.0], [2.0])
 
     def as_an_older_version_wrote_it(path):
@@ -238,8 +240,8 @@ def test_bounds_lie_in_a_checkpoint_and_those_that_are_nowhere_are_asked_for(tmp
         del shared["agent"]["actions"]
         return number, shared, manifest
 
-    monkeypatch.setattr("agents.weights.saved_model.read_shared", as_an_older_version_wrote_it)
-    with pytest.raises(ConfigurationError, match="does not say the bounds"):
-        PolicyModel.of_run(run, iter_num="latest")
-    model = PolicyModel.of_run(run, iter_num="latest", bounds=([-2.0], [2.0]))
+    monkeypatch.setattr("agents.weights.load.read_shared", as_an_older_version_wrote_it)
+    with pytest.raises(ConfigurationError, match="does not tell the bounds"):
+        load_agent(run, iter_num="latest")
+    model = load_agent(run, iter_num="latest", bounds=([-2.0], [2.0])).models()["policy"]
     assert model(torch.zeros(1, 3)).shape == (1, 1)

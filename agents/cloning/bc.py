@@ -18,6 +18,7 @@ from agents.cloning.cloner import Cloner, check_finite, track_loss
 from agents.cloning.config import BCConfig
 from agents.cloning.expert import demonstrations_of
 from agents.demonstrations.dataset import check_same, minibatch_rows
+from agents.nn.models import Model
 from helpers.checkpoints.shards import Shard
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
@@ -149,6 +150,10 @@ class BC:
         self.is_done = 0 < self.config.patience <= self.waited
 
     # Saving
+
+    def models(self) -> dict[str, Model]:
+        """The policy."""
+        return self.cloner.models()
 
     def state_dict(self) -> dict[str, Any]:
         """All there is. Minibatches follow from the count of updates."""

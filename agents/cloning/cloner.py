@@ -22,10 +22,11 @@ from agents.compute.compiled_policy import Acting
 from agents.compute.compiled_step import Step
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.nn.action_scale import ActionScale
+from agents.nn.models import Model, PolicyModel
 from agents.nn.noise import RandomBlocks
 from agents.nn.normalizer import ObservationNormalizer
 from helpers.episodes import clipped
-from helpers.errors import CheckpointError, NumericalError
+from helpers.errors import NumericalError
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
 
@@ -242,6 +243,11 @@ class Cloner:
 
     # Saving
 
+    def models(self) -> dict[str, Model]:
+        """The policy that acts."""
+        normalizer = self.observations if self.config.p_batch_norm else None
+        return {"policy": PolicyModel(self.policy, normalizer=normalizer, scale=self.actions)}
+
     def state_dict(self) -> dict[str, Any]:
         """Both sets of parameters, the optimizer's moments, those of observations, the count."""
         moments = self.observations.state_dict()
@@ -260,14 +266,9 @@ class Cloner:
         Raises:
             CheckpointError: the state is of another architecture.
         """
-        try:
-            self.parameters.load_state_dict(state["parameters"])
-            self.learning.load_state_dict(state["learning"])
-        except ValueError as error:
-            raise CheckpointError(
-                f"the checkpoint is of another architecture: {error}",
-                "give the --p_perception_stack, --cloning_loss and --env_id it was made with",
-            ) from error
+        remedy = "give the --p_perception_stack, --cloning_loss and --env_id it was made with"
+        self.parameters.load_checkpoint(state["parameters"], remedy=remedy)
+        self.learning.load_checkpoint(state["learning"], remedy=remedy)
         self.optimizer.load_state_dict(state["optimizer"])
         self.observations.load_state_dict(state["observations"])
         self._show_moments()

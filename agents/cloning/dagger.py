@@ -20,6 +20,7 @@ from agents.cloning.cloner import Cloner, track_loss
 from agents.cloning.config import DaggerConfig
 from agents.cloning.expert import Expert, demonstrations_of
 from agents.demonstrations.dataset import check_same, minibatch_rows
+from agents.nn.models import Model
 from agents.nn.noise import RandomBlocks
 from helpers.checkpoints.shards import Shard
 from helpers.parallel.workers import Workers
@@ -171,6 +172,10 @@ class Dagger:
         return self.cloner.to_learn(observations, actions)
 
     # Saving
+
+    def models(self) -> dict[str, Model]:
+        """The policy."""
+        return self.cloner.models()
 
     def state_dict(self) -> dict[str, Any]:
         """All but what was visited, the same on every worker."""

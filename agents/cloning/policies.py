@@ -50,6 +50,9 @@ class ClonedPolicy(Protocol):
     def loss(self, observations: Tensor, actions: Tensor) -> Tensor:
         """What is minimised, a mean over the batch; a scalar."""
 
+    def outputs(self, observations: Tensor) -> Tensor:
+        """Means (B, A) before any squashing, or logits (B, K)."""
+
     def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
         """Actions (B, A) or choices (B,): sampled by the noise, or the mode without."""
 
@@ -63,9 +66,14 @@ class Regression(nn.Module):
         super().__init__()
         self.net, self.squash, self.noise_dim = net, squash, actions
 
+    def outputs(self, observations: Tensor) -> Tensor:
+        """Means (B, A) before any squashing."""
+        mean: Tensor = self.net(observations)
+        return mean
+
     def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
         """The mean, whatever the noise."""
-        mean: Tensor = self.net(observations)
+        mean = self.outputs(observations)
         return torch.tanh(mean) if self.squash else mean
 
     def loss(self, observations: Tensor, actions: Tensor) -> Tensor:
@@ -88,6 +96,10 @@ class Likelihood(nn.Module):
         low, high = LOG_STD
         return mean, low + 0.5 * (high - low) * (torch.tanh(raw) + 1.0)
 
+    def outputs(self, observations: Tensor) -> Tensor:
+        """Means (B, A) before any squashing."""
+        return self.head(observations)[0]
+
     def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
         """A sample, or the squashed mean."""
         mean, log_std = self.head(observations)
@@ -109,9 +121,14 @@ class Choice(nn.Module):
         super().__init__()
         self.net, self.noise_dim = net, choices
 
+    def outputs(self, observations: Tensor) -> Tensor:
+        """Logits (B, K)."""
+        logits: Tensor = self.net(observations)
+        return logits
+
     def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
         """A sample (B,) by the Gumbel-max trick, or the most probable choice."""
-        logits = self.net(observations)
+        logits = self.outputs(observations)
         chosen: Tensor = (logits if noise is None else logits + noise).argmax(-1)
         return chosen
 

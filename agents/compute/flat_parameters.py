@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from helpers.errors import CheckpointError
 from helpers.machine.native import build
 
 _log = logging.getLogger(__name__)
@@ -133,6 +134,18 @@ class FlatParameters:
     def state_dict(self) -> dict[str, Tensor]:
         """Each parameter by name, a copy."""
         return {name: parameter.detach().clone() for name, parameter in self.named.items()}
+
+    def load_checkpoint(self, state: Mapping[str, Tensor], *, remedy: str) -> None:
+        """`load_state_dict` of a checkpoint.
+
+        Raises:
+            CheckpointError: names or shapes differ; with this remedy.
+        """
+        try:
+            self.load_state_dict(state)
+        except ValueError as error:
+            problem = f"the checkpoint is of another architecture: {error}"
+            raise CheckpointError(problem, remedy) from error
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Copy values in by name.

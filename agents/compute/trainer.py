@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from agents.compute.compiled_step import Step
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.metric_sums import MetricSums, Numbers, Tensors
-from helpers.errors import CheckpointError
 from helpers.parallel.workers import Workers
 
 TARGETS = "slow"  # the parameters of target networks in a checkpoint
@@ -229,11 +228,7 @@ class Trainer:
         Raises:
             CheckpointError: the state is of another architecture.
         """
-        try:
-            self.parameters.load_state_dict(state["parameters"])
-        except ValueError as error:
-            problem = f"the checkpoint is of another architecture: {error}"
-            raise CheckpointError(problem, remedy) from error
+        self.parameters.load_checkpoint(state["parameters"], remedy=remedy)
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         for name, kept in self.kept.items():

@@ -20,6 +20,7 @@ from agents.imitation.adversarial import AdversarialReward, RewardModel
 from agents.imitation.inputs import Moments, RowMaker
 from agents.imitation.red import DistilledReward
 from agents.imitation.scorer import flattened
+from agents.nn.models import Model
 from helpers.checkpoints.shards import Shard
 from helpers.errors import CheckpointError
 from helpers.parallel.workers import Workers
@@ -180,6 +181,11 @@ class ImitationAgent:
         return {"reward/mean": float(mean), "reward/sd": sd}
 
     # Saving
+
+    def models(self) -> Mapping[str, Model]:
+        """The learner's."""
+        models: Mapping[str, Model] = self.learner.models()
+        return models
 
     def state_dict(self) -> dict[str, Any]:
         """The learner's, the reward model's, the moments', and the count."""

@@ -39,8 +39,6 @@ class GuidedPPO(PPO):
             probabilities (T * N, K); for the next update.
     """
 
-    METRICS = (*PPO.METRICS[:-1], "policy/guide_loss", PPO.METRICS[-1])
-
     def __init__(
         self,
         *,
@@ -69,7 +67,6 @@ class GuidedPPO(PPO):
             loss=self.loss,
             share=self.local_share,
             columns=(*COLUMNS, *GUIDES),
-            metrics=len(self.METRICS),
             **parts,
         )
 
@@ -79,17 +76,17 @@ class GuidedPPO(PPO):
         inputs = torch.from_numpy(self._policy_input(states))
         return dict(zip(GUIDES, (inputs, actions), strict=True))
 
-    def loss(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """PPO's, and `guide_scale` times the distance; the step's metrics (6,)."""
+    def loss(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """PPO's, and `guide_scale` times the distance."""
         loss, metrics = super().loss(batch)
-        outputs = self.actor.head(self.actor.features(batch["guide_input"]))
+        outputs = self.actor.outputs(batch["guide_input"])
         if self.rows.is_discrete:
             distance = functional.cross_entropy(outputs, batch["guide_action"])
         else:
             gap = self.rows.unbounded_action(outputs) - batch["guide_action"]
             distance = gap.square().mean()
         loss = loss + self.config.guide_scale * distance  # type: ignore[attr-defined]
-        return loss, torch.cat([metrics, distance.detach().reshape(1)])
+        return loss, metrics | {"policy/guide_loss": distance}
 
 
 class MAAD(ImitationAgent):

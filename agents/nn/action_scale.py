@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import gymnasium
 import numpy as np
 import torch
@@ -46,8 +48,13 @@ class ActionScale:
         self.center, self.half = (low + high) / 2, (high - low) / 2
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """For who reads a checkpoint without the environment; nothing of it has to be loaded."""
+        """The bounds, for loading a checkpoint without the environment."""
         return {} if self.is_discrete else {"center": self.center, "half": self.half}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take over the bounds of a checkpoint, where it has some."""
+        for name, bound in state.items():
+            getattr(self, name)[:] = bound
 
     def to_environment(self, actions: np.ndarray) -> np.ndarray:
         """Actions (N, A) in the environment's bounds; choices (N,) as they are."""

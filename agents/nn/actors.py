@@ -75,9 +75,14 @@ class GaussianActor(nn.Module):
         self.log_std = nn.Parameter(torch.full((actions,), math.log(std_init), dtype=dtype))
         self.noise_dim = actions
 
+    def outputs(self, observations: Tensor) -> Tensor:
+        """Means (B, A) for observations (B, obs_dim)."""
+        means: Tensor = self.head(self.features(observations))
+        return means
+
     def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
         """Actions (B, A) for observations (B, obs_dim)."""
-        return self.choose(self.head(self.features(observations)), noise)
+        return self.choose(self.outputs(observations), noise)
 
     def choose(self, mean: Tensor, noise: Tensor | None) -> Tensor:
         """Actions (B, A): the mean, plus standard normal noise (B, A) times the deviation."""
@@ -85,7 +90,7 @@ class GaussianActor(nn.Module):
 
     def log_prob_and_entropy(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Log-density (B,) of actions (B, A), and the entropy, a scalar, in nats."""
-        mean = self.head(self.features(observations))
+        mean = self.outputs(observations)
         log_prob = distributions.gaussian_log_prob(actions, mean, self.log_std)
         return log_prob, distributions.gaussian_entropy(self.log_std)
 
@@ -109,9 +114,14 @@ class CategoricalActor(nn.Module):
         self.head = linear(width, actions, gain=0.01, generator=generator, dtype=dtype)
         self.noise_dim = actions
 
+    def outputs(self, observations: Tensor) -> Tensor:
+        """Logits (B, K) for observations (B, obs_dim)."""
+        logits: Tensor = self.head(self.features(observations))
+        return logits
+
     def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
         """Choices (B,) for observations (B, obs_dim)."""
-        return self.choose(self.head(self.features(observations)), noise)
+        return self.choose(self.outputs(observations), noise)
 
     def choose(self, logits: Tensor, noise: Tensor | None) -> Tensor:
         """Choices (B,) int64: the most probable, or with Gumbel noise (B, K) a sample."""
@@ -119,7 +129,7 @@ class CategoricalActor(nn.Module):
 
     def log_prob_and_entropy(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability (B,) of choices (B,), and the mean entropy, a scalar, in nats."""
-        logits = self.head(self.features(observations))
+        logits = self.outputs(observations)
         log_prob = distributions.categorical_log_prob(actions, logits)
         return log_prob, distributions.categorical_entropy(logits).mean()
 

@@ -6,7 +6,7 @@ however many workers hold the environments, and no worker waits for another with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -81,7 +81,10 @@ class NormalisedNet(nn.Module):
 
     Attributes:
         size: how many running statistics it has, from `start` on.
+        fixed: gives the running statistics; set by `RunningStatistics`.
     """
+
+    fixed: Callable[[], Statistics]
 
     def __init__(
         self,
@@ -96,7 +99,7 @@ class NormalisedNet(nn.Module):
         super().__init__()
         widths = [inputs, *hidden]
         starts = [start + 2 * sum(widths[:i]) for i in range(len(widths))]
-        self.size = 2 * sum(widths)
+        self.start, self.size = start, 2 * sum(widths)
         self.norms = nn.ModuleList(
             [
                 BatchRenorm(width, start=first, dtype=dtype)
@@ -110,8 +113,13 @@ class NormalisedNet(nn.Module):
             ],
         )
 
-    def forward(self, x: Tensor, statistics: Statistics) -> Tensor:
-        """(B, outputs) of (B, inputs)."""
+    def running_statistics(self) -> Tensor:
+        """Its own part (size,) of the running statistics, a view."""
+        return self.fixed().running[self.start : self.start + self.size]
+
+    def forward(self, x: Tensor, statistics: Statistics | None = None) -> Tensor:
+        """(B, outputs) of (B, inputs); normalised by the running statistics where no others are given."""
+        statistics = statistics or self.fixed()
         for i, (norm, layer) in enumerate(zip(self.norms, self.layers, strict=True)):
             x = layer(norm(functional.relu(x) if i else x, statistics))
         return x
@@ -138,6 +146,8 @@ class RunningStatistics(nn.Module):
     def __init__(self, nets: Sequence[NormalisedNet], dtype: torch.dtype) -> None:
         super().__init__()
         self.boundary = nets[0].size
+        for net in nets:
+            net.fixed = self.fixed
         running = torch.zeros(sum(net.size for net in nets), dtype=dtype)
         for norm in (norm for net in nets for norm in net.norms if isinstance(norm, BatchRenorm)):
             running[norm.place].chunk(2)[1].fill_(1.0)

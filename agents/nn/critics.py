@@ -59,6 +59,10 @@ class SquashedGaussianActor(nn.Module):
         low, high = self.LOG_STD
         return mean, low + 0.5 * (high - low) * (torch.tanh(raw) + 1.0)
 
+    def outputs(self, *inputs: Any) -> Tensor:
+        """Means (B, A) before squashing."""
+        return self.head(*inputs)[0]
+
     def sample(self, *inputs: Any, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Actions (B, A) from standard normal noise (B, A), and their log-densities (B,)."""
         mean, log_std = self.head(*inputs)
@@ -77,6 +81,11 @@ class DeterministicActor(nn.Module):
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
+
+    def outputs(self, observations: Tensor) -> Tensor:
+        """Actions (B, A) before squashing."""
+        outputs: Tensor = self.net(observations)
+        return outputs
 
     def forward(self, observations: Tensor) -> Tensor:
         """Actions (B, A)."""
@@ -124,6 +133,15 @@ class QNetwork(nn.Module):
         if self.baseline is None:
             return values
         return self.baseline(features) + values - values.mean(-1, keepdim=True)
+
+    def outputs(self, observations: Tensor) -> Tensor:
+        """Values (B, K)."""
+        values: Tensor = self(observations)
+        return values
+
+    def act(self, observations: Tensor, *, noise: Tensor | None) -> Tensor:
+        """The actions (B,) of highest value; exploring is the caller's."""
+        return self.outputs(observations).argmax(-1)
 
 
 class Temperature(nn.Module):

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from agents.nn.action_scale import ActionScale
 from agents.nn.batch_renorm import NormalisedNet
+from agents.nn.critics import Critics, QNetwork
 from agents.nn.normalizer import ObservationNormalizer, ReturnNormalizer
 from helpers.checkpoints.policy_files import read_state
 from helpers.errors import CheckpointError
@@ -46,7 +47,8 @@ class Model(nn.Module):
 
     def __init__(self, net: nn.Module, *, normalizer: ObservationNormalizer | None) -> None:
         super().__init__()
-        self.net, self.standardised = net, normalizer is not None
+        self.net: Any = net
+        self.standardised = normalizer is not None
         self.dtype = next(net.parameters()).dtype
         if normalizer is not None:
             variance = np.array(normalizer.variance, dtype=np.float64)
@@ -65,7 +67,7 @@ class Model(nn.Module):
         limit = ObservationNormalizer.CLIP
         return ((observations - offset) * scale).clamp(-limit, limit)
 
-    def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:
+    def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:  # type: ignore[override]
         """The tensors by name; those of the network are the agent's own."""
         buffers = {name: each for name, each in self.named_buffers() if "." not in name}
         return _named(self.net) | buffers
@@ -187,6 +189,33 @@ class CriticModel(Model):
         values: Tensor = self.net(x)
         values = values.mean(-1) if values.dim() > 1 else values
         return values * self.value_sd + self.value_center if self.is_scaled else values
+
+
+def models_of(
+    networks: Mapping[str, nn.Module],
+    normalizers: Mapping[str, ObservationNormalizer | None],
+    *,
+    scale: ActionScale,
+) -> dict[str, Model]:
+    """The models of an off-policy algorithm: "policy", "critic" or "critic_1" and so on, or "q_network".
+
+    Args:
+        networks: by segment, "policy" and "critic"; others have no models.
+        normalizers: of the observations that these take.
+        scale: of the actions.
+    """
+    found: dict[str, Model] = {}
+    for name, normalizer in normalizers.items():
+        net = networks.get(name)
+        if isinstance(net, Critics):
+            count = len(net.nets)
+            names = [f"{name}_{i}" for i in range(1, count + 1)] if count > 1 else [name]
+            for each, critic in zip(names, net.nets, strict=True):
+                found[each] = CriticModel(critic, normalizer=normalizer, scale=scale)
+        elif net is not None:
+            name = "q_network" if isinstance(net, QNetwork) else name
+            found[name] = PolicyModel(net, normalizer=normalizer, scale=scale)
+    return found
 
 
 def _register_scale(model: nn.Module, scale: ActionScale | None) -> None:

@@ -417,6 +417,17 @@ class DQNConfig(ReplayConfig):
         gt=0,
         le=1,
     )
+
+    @model_validator(mode="after")
+    def _check_inputs(self) -> DQNConfig:
+        """The network that acts is the one that learns: it takes one kind of observations."""
+        if self.p_batch_norm != self.q_batch_norm and self.task != "eval":
+            raise cross_field_error(
+                f"p_batch_norm={self.p_batch_norm} and q_batch_norm={self.q_batch_norm}, but dqn acts by its critic.",
+                f"Give both alike: --batch_norm_all={str(self.q_batch_norm).lower()}.",
+            )
+        return self
+
     slow_period: int = setting(
         1000,
         "global environment steps between two renewals of the slow network",

@@ -69,7 +69,7 @@ class CrossQ:
 
     def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
         """Actions (N, A) in (-1, 1): sampled, or the squashed mean."""
-        return self.actor.act(observations, self.running.fixed(), noise=noise)
+        return self.actor.act(observations, noise=noise)
 
     def update(self, train: Trainer) -> None:
         """The critics; every `policy_delay` updates also policy and temperature."""
@@ -89,11 +89,7 @@ class CrossQ:
     def critic_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Numbers]:
         """Squared TD errors; this and the next action pass the critics together, Fig. 1."""
         with torch.no_grad():
-            action, log_prob = self.actor.sample(
-                batch.next_policy_input,
-                self.running.fixed(),
-                noise=noise,
-            )
+            action, log_prob = self.actor.sample(batch.next_policy_input, noise=noise)
             temperature = self.temperature()
         statistics, count = self._of_minibatch(parts=2), len(batch.reward)
         both = self.critics(
@@ -120,7 +116,7 @@ class CrossQ:
         """That of SAC, of the policy and of the temperature."""
         statistics = self._of_minibatch(parts=1)
         action, log_prob = self.actor.sample(batch.policy_input, statistics, noise=noise)
-        value = self.critics(batch.critic_input, action, self.running.fixed()).amin(0)
+        value = self.critics(batch.critic_input, action).amin(0)
         self.running.policy_statistics.copy_(statistics.sums(self.spec.share))
         return losses.soft_policy_losses(
             log_prob,

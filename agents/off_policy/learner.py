@@ -24,6 +24,7 @@ from agents.compute.flat_parameters import FlatParameters
 from agents.compute.trainer import Objective, Trainer
 from agents.metric_sums import MetricSums, Numbers, Tensors
 from agents.nn.action_scale import ActionScale
+from agents.nn.models import Model, models_of
 from agents.nn.noise import RandomBlocks
 from agents.nn.normalizer import ObservationNormalizer
 from agents.off_policy.algorithm import TD_ERROR, Batch, MakesAlgorithm, Spec
@@ -328,6 +329,16 @@ class OffPolicyLearner:
 
     # Saving
 
+    def models(self) -> dict[str, Model]:
+        """The policy, critics and target networks, by name."""
+        normalizers = {
+            "policy": self.observations if self.config.p_batch_norm else None,
+            "critic": self.observations if self.config.q_batch_norm else None,
+        }
+        found = models_of(self.algorithm.networks, normalizers, scale=self.actions)
+        targets = models_of(self.algorithm.targets, normalizers, scale=self.actions)
+        return found | {f"target_{name}": each for name, each in targets.items()}
+
     def state_dict(self) -> dict[str, Any]:
         """All but the replay buffer, the same on every worker."""
         return self.trainer.state_dict() | {
@@ -347,6 +358,7 @@ class OffPolicyLearner:
         self.trainer.load_state_dict(state, remedy=REMEDY)
         self.observations.load_state_dict(state["observations"])
         self._show_moments()
+        self.actions.load_state_dict(state.get("actions", {}))
         self.rollouts, self.steps = int(state["rollouts"]), int(state["steps"])
         self.trainer.updates = self.trainer.metrics.logged = int(state["updates"])
         self._seek()

@@ -1,8 +1,7 @@
 """Whether PPO's C kernel computes what the code in torch says, and is the faster one; asked before its first step.
 
-Who changes PPO changes it in torch (agents/on_policy/ppo.py, agents/nn, agents/compute), of which the kernel
-knows nothing.
-So the kernel is compared with torch before it takes a step, and left out where they differ.
+PPO is changed in torch (agents/on_policy/ppo.py, losses.py, agents/nn), of which the kernel knows nothing. So the
+kernel is compared with torch before it takes a step, and left out where they differ.
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ ENDS, SEEN = (
     64,
 )  # share of the steps that end an episode, of either kind; observations acted on
 STEP_SIZES = {"policy": TRIAL_RATE, "value": TRIAL_RATE}
-METRICS = ("policy loss", "value loss", "entropy", "approximate KL", "clip fraction")
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,9 @@ def _pairs(
     yield "log-probabilities", native.log_probs(data, rows), eager.log_probs(data, rows)
     gradient, metrics = native.gradient(data, index)
     its_gradient, its_metrics = eager.gradient(data, index)
-    for name, ours, theirs in zip(METRICS, metrics, its_metrics, strict=False):
+    names = torch.tensor(eager.names == native.names), torch.tensor(True)
+    yield "metrics (PPO.loss)", *names
+    for name, ours, theirs in zip(native.names[:-1], metrics, its_metrics, strict=False):
         yield f"{name} (PPO.loss)", ours, theirs
     views = eager.parameters.views
     for name, ours in views(gradient).items():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.nn.actors import Critic, GaussianActor
 from agents.nn.normalizer import ObservationNormalizer
-from agents.on_policy.torch_steps import TorchSteps
+from agents.on_policy.torch_steps import KL, NORM, TorchSteps
 from helpers.machine.native import aligned, build
 from helpers.parallel.workers import Workers
 
@@ -103,9 +103,19 @@ class NativeSteps:
     """Epochs of gradient steps, values, advantages and the acting policy, in C.
 
     Attributes:
-        in_torch: the same in torch, by which this is checked (ppo_guard.py).
+        names: of a step's metrics.
+        in_torch: the same in torch, by which this is checked (guard.py).
         is_checked: whether it was.
     """
+
+    names = (
+        "policy/loss",
+        "value/loss",
+        "policy/entropy",
+        KL,
+        "policy/clip_fraction",
+        NORM,
+    )
 
     def __init__(
         self,

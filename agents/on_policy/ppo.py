@@ -17,6 +17,7 @@ from torch import Tensor
 from agents.base import Metrics, RewardFunction, Transitions, environment_reward
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.nn.actors import GaussianActor
+from agents.nn.models import CriticModel, Model, PolicyModel
 from agents.nn.noise import RandomBlocks
 from agents.nn.normalizer import ObservationNormalizer, ReturnNormalizer
 from agents.on_policy import losses
@@ -26,9 +27,9 @@ from agents.on_policy.guard import Trial, checked
 from agents.on_policy.learning_rates import StepSizes
 from agents.on_policy.minibatches import Batch, sample_orders, standardised
 from agents.on_policy.native_steps import NativeSteps, native_steps
-from agents.on_policy.torch_steps import TorchSteps
+from agents.on_policy.torch_steps import KL, TorchSteps
 from helpers.checkpoints.shards import Shard
-from helpers.errors import CheckpointError, NumericalError
+from helpers.errors import NumericalError
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
 from helpers.trackers.skrl_metrics import Tracking
@@ -45,15 +46,6 @@ class PPO:
         streams: the run's random streams.
         environments: which of the run's environments this worker steps, a slice of global indices.
     """
-
-    METRICS: tuple[str, ...] = (  # of a gradient step; the first five are those of `loss`
-        "policy/loss",
-        "value/loss",
-        "policy/entropy",
-        "policy/approx_kl",
-        "policy/clip_fraction",
-        "update/gradient_norm",
-    )
 
     def __init__(
         self,
@@ -203,7 +195,7 @@ class PPO:
             epoch_metrics = self.steps.epoch(data, order, step_sizes)
             step_metrics.append(epoch_metrics)
             if config.target_kl > 0.0 or config.lr_schedule == "adaptive":
-                kl = self._mean_over_workers(epoch_metrics)[KL]
+                kl = self._mean_over_workers(epoch_metrics)[self.steps.names.index(KL)]
                 step_sizes = self.step_sizes.adapt(kl)
                 if 0.0 < config.target_kl < kl:
                     break
@@ -267,8 +259,8 @@ class PPO:
             workers=self.workers,
         )
 
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Policy, value and entropy terms of a minibatch: the loss, and the step's metrics (5,)."""
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Policy, value and entropy terms of a minibatch: the loss, and scalars by name for metrics."""
         config = self.config
         log_prob, entropy = self.actor.log_prob_and_entropy(batch["policy_input"], batch["action"])
         policy_loss, policy_metrics = losses.ppo_clip_loss(
@@ -284,14 +276,18 @@ class PPO:
             value_clip=config.value_clip,
         )
         loss = policy_loss + config.baseline_scale * value_loss - config.p_ent_reg_scale * entropy
-        terms = [policy_loss.detach(), value_loss.detach(), entropy.detach()]
-        metrics = [*terms, policy_metrics["approx_kl"], policy_metrics["clip_fraction"]]
-        return loss, torch.stack(metrics)
+        return loss, {
+            "policy/loss": policy_loss,
+            "value/loss": value_loss,
+            "policy/entropy": entropy,
+            KL: policy_metrics["approx_kl"],
+            "policy/clip_fraction": policy_metrics["clip_fraction"],
+        }
 
     # Reporting
 
     def _mean_over_workers(self, step_metrics: Tensor) -> np.ndarray:
-        """Global means (6,) of per-step metrics (steps, 6)."""
+        """Global means (names,) of per-step metrics (steps, names)."""
         mean = step_metrics.double().mean(0).numpy()
         self.workers.sum_(mean)
         return mean
@@ -309,7 +305,7 @@ class PPO:
             NumericalError: on every worker alike, since the numbers are all-reduced.
         """
         means = self._mean_over_workers(step_metrics)
-        for name, value in zip(self.METRICS, means, strict=True):
+        for name, value in zip(self.steps.names, means, strict=True):
             if not np.isfinite(value):
                 raise NumericalError(
                     f"{name} became {value} in iteration {self.iteration + 1}",
@@ -319,7 +315,7 @@ class PPO:
         target, target_square, error, error_square = fit / self.config.rollout_len
         variance = target_square - target * target
         unexplained = error_square - error * error
-        metrics = dict(zip(self.METRICS, map(float, means), strict=True))
+        metrics = dict(zip(self.steps.names, map(float, means), strict=True))
         metrics["value/explained_variance"] = float(1.0 - unexplained / max(variance, 1e-12))
         if isinstance(self.actor, GaussianActor):
             metrics["policy/std"] = float(self.actor.log_std.detach().exp().mean())
@@ -338,6 +334,12 @@ class PPO:
 
     # Saving
 
+    def models(self) -> dict[str, Model]:
+        """The policy, and the value in units of reward."""
+        of_value = self.observations if self.config.v_batch_norm else None
+        value = CriticModel(self.critic, normalizer=of_value, returns=self.returns)
+        return {"policy": PolicyModel(self.actor, normalizer=self._of_policy), "value": value}
+
     def state_dict(self) -> dict[str, Any]:
         """Parameters, moments, normalisers, counters. Random streams follow from the iteration."""
         return {
@@ -355,13 +357,10 @@ class PPO:
         Raises:
             CheckpointError: the state is of another architecture.
         """
-        try:
-            self.parameters.load_state_dict(state["parameters"])
-        except ValueError as error:
-            raise CheckpointError(
-                f"the checkpoint is of another architecture: {error}",
-                "give the --p_perception_stack, --v_perception_stack and --env_id it was made with",
-            ) from error
+        self.parameters.load_checkpoint(
+            state["parameters"],
+            remedy="give the --p_perception_stack, --v_perception_stack and --env_id it was made with",
+        )
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps.forget()
         self.observations.load_state_dict(state["observations"])
@@ -395,6 +394,3 @@ class PPO:
             "observations.m2": self.observations.m2,
             "returns.m2": self.returns.m2,
         }
-
-
-KL = PPO.METRICS.index("policy/approx_kl")

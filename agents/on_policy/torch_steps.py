@@ -27,7 +27,7 @@ COLUMNS = (
     "target",
     "old_value",
 )
-METRICS = 6  # those of `PPO.loss`, and last the gradient's norm
+KL, NORM = "policy/approx_kl", "update/gradient_norm"
 
 
 class TorchSteps:
@@ -35,11 +35,13 @@ class TorchSteps:
 
     Args:
         actor, critic: the networks.
-        loss: of a minibatch: (loss, metrics (5,)).
+        loss: of a minibatch: (loss, scalars by name for metrics).
         share: this worker's part of each minibatch.
         columns: what a minibatch has.
-        metrics: numbers of a step, the gradient's norm the last.
         parameters, optimizer, config, workers: the agent's.
+
+    Attributes:
+        names: of a step's metrics, the gradient's norm the last; known once the loss has run.
     """
 
     def __init__(
@@ -47,17 +49,17 @@ class TorchSteps:
         actor: GaussianActor | CategoricalActor,
         critic: Critic,
         *,
-        loss: Callable[[Mapping[str, Tensor]], tuple[Tensor, Tensor]],
+        loss: Callable[[Mapping[str, Tensor]], tuple[Tensor, Mapping[str, Tensor]]],
         share: float,
         parameters: FlatParameters,
         optimizer: FlatAdam,
         config: Any,
         workers: Workers,
         columns: Sequence[str] = COLUMNS,
-        metrics: int = METRICS,
     ) -> None:
         self.actor, self.critic, self.loss, self.share = actor, critic, loss, share
-        self.columns, self.metrics = tuple(columns), metrics
+        self.columns = tuple(columns)
+        self.names: tuple[str, ...] = ()
         self.parameters, self.optimizer = parameters, optimizer
         self.config, self.workers = config, workers
         is_eligible = parameters.values.dtype == torch.float32 and config.task != "eval"
@@ -143,7 +145,7 @@ class TorchSteps:
         order: Tensor,
         step_sizes: Mapping[str, float],
     ) -> Tensor:
-        """A step on each minibatch of `order` (M, b); this worker's share of the metrics (M, `metrics`)."""
+        """A step on each minibatch of `order` (M, b); this worker's share of the metrics (M, names)."""
         columns = {name: data[name] for name in self.columns}
         if self._step is None:
             self._step = self._make_step(columns, order[0])
@@ -173,10 +175,13 @@ class TorchSteps:
 
     def _tensors(self, columns: Mapping[str, Tensor], index: Tensor) -> dict[str, Tensor]:
         values = self.parameters.values
+        with torch.no_grad():
+            _, metrics = self.loss({name: column[index] for name, column in columns.items()})
+        self.names = (*metrics, NORM)
         return {
             "values": values,
             "gradients": self.parameters.gradients,
-            "metrics": torch.zeros(self.metrics, dtype=values.dtype),
+            "metrics": torch.zeros(len(self.names), dtype=values.dtype),
             "index": index,
             **columns,
         }
@@ -189,4 +194,5 @@ class TorchSteps:
             tensors["values"],
         )
         tensors["gradients"].copy_(gradients * self.share)
-        tensors["metrics"][:-1].copy_(metrics * self.share)
+        stacked = torch.stack([each.detach() for each in metrics.values()])
+        tensors["metrics"][:-1].copy_(stacked * self.share)

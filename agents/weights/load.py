@@ -83,6 +83,7 @@ def make_agent_of(
     Raises:
         ConfigurationError: a setting is unknown or wrong, or the actions are not said.
     """
+    space: gymnasium.Space
     if bounds is not None:
         space = _box(*bounds)
     elif choices is not None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import io
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 POLICIES = ("policy", "q_network")  # the models that choose actions
 AUTO_FILES = 10  # a run, with checkpoint_interval=auto
-States = Mapping[str, Mapping[str, "Tensor"]]
 
 
 def interval_of(config: RunConfig) -> int:
@@ -49,7 +48,6 @@ class PolicyFiles:
     Args:
         folder: the run's checkpoints folder.
         config: the run's configuration.
-        states: the models of an agent by name, each a state_dict.
         workers: of the run; the root writes.
     """
 
@@ -58,10 +56,9 @@ class PolicyFiles:
         folder: Path,
         *,
         config: RunConfig,
-        states: Callable[[Any], States],
         workers: Workers,
     ) -> None:
-        self.folder, self.states, self.stopwatch = folder, states, workers.stopwatch
+        self.folder, self.stopwatch = folder, workers.stopwatch
         self.interval = interval_of(config) if workers.is_root else 0
         self.policy_only = config.checkpoint_policy_only
         self._written: list[Path] = []  # since the last `sync`
@@ -88,10 +85,10 @@ class PolicyFiles:
     def write(self, step: int, agent: Any) -> list[Path]:
         """Write the models as they are; the files."""
         written = []
-        for name, state in self.states(agent).items():
+        for name, model in agent.models().items():
             if name in POLICIES or not self.policy_only:
                 written.append(self.folder / f"{step}_{name}.pt")
-                write_state(written[-1], state)
+                write_state(written[-1], model.state_dict())
         self._written += written
         return written
 

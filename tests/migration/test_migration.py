@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from agents.on_policy.config import PPOConfig
-from agents.weights.critic import CriticModel
+from agents.weights.load import load_agent
 from agents.weights.migration.check import Rebuilt, compare
 from agents.weights.migration.foreign_files import read_foreign
 from agents.weights.migration.task import fill
-from agents.weights.policy import PolicyModel
 from helpers.checkpoints.manifests import listed
 from helpers.errors import CheckpointError, ConfigurationError, UserError
 from tests import launch
@@ -28,15 +27,14 @@ def algorithm(name):
     return name.split("_")[0]
 
 
-def models(run):
-    """The policy as its shared file has it, which must be what the checkpoint has."""
-    bounds = (np.array([-2.0], np.float32), np.array([2.0], np.float32))
-    model = PolicyModel.of_run(run, bounds=bounds)
-    name = "q_network" if model.algo == "dqn" else "policy"
+def loaded(run):
+    """The agent, whose policy in the checkpoint must be the one in its shared file."""
+    agent = load_agent(run)
+    name, model = next(iter(agent.models().items()))
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     model.load(run / "checkpoints" / f"0_{name}.pt")
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
-    return model
+    return agent
 
 
 @pytest.mark.parametrize(
@@ -49,22 +47,24 @@ def test_the_outputs_are_those_of_stable_baselines3(name, tmp_path, capsys):
     flags = [f"--migrate_moments={moments}"] if moments.exists() else []
     env = ENVIRONMENTS.get(name, "Pendulum-v1")
     run = migrate(FOLDER / f"{name}.zip", algo, tmp_path, *flags, env=env)
-    policy, observations = models(run), torch.from_numpy(theirs["observations"])
-    ours = policy.predict(theirs["observations"])
-    if policy.discrete:
+    agent, observations = loaded(run), torch.from_numpy(theirs["observations"])
+    models = agent.models()
+    policy = next(iter(models.values()))
+    ours, _ = agent.predict(theirs["observations"], explore=False)
+    if ours.dtype == np.int64:
         np.testing.assert_array_equal(ours, theirs["predicted"])
     else:
         np.testing.assert_allclose(ours, theirs.get("unclipped", theirs["predicted"]), **CLOSE)
     if "log_std" in theirs:
-        np.testing.assert_array_equal(policy.log_std.detach().numpy(), theirs["log_std"])
+        np.testing.assert_array_equal(policy.net.log_std.detach().numpy(), theirs["log_std"])
     with torch.no_grad():
         if algo == "dqn":
-            np.testing.assert_allclose(policy.head(observations), theirs["q_network"], **CLOSE)
+            np.testing.assert_allclose(policy.outputs(observations), theirs["q_network"], **CLOSE)
         critics = [key for key in theirs if key == "value" or "critic" in key]
         assert len(critics) == {"ppo": 1, "sac": 4, "td3": 4, "ddpg": 2, "dqn": 0}[algo]
         for key in critics:
             mine = key.replace("critic_1", "critic") if algo == "ddpg" else key
-            critic = CriticModel.of_run(run, mine, bounds=([-2.0], [2.0]))
+            critic = models[mine]
             inputs = [observations]
             if key != "value":
                 inputs.append(torch.from_numpy(theirs["actions"]))
@@ -84,19 +84,20 @@ def test_a_checkpoint_of_rl_games(separate, discrete, normalised, tmp_path, caps
     file = theirs.save(tmp_path / "last.pth")
     run = migrate(file, "ppo", tmp_path, "--migrate_activation=tanh", env=env)
     observations = torch.randn(64, sizes[0], generator=torch.Generator().manual_seed(5))
-    policy = PolicyModel.of_run(run)
+    models = load_agent(run).models()
+    policy = models["policy"]
     with torch.no_grad():
         outputs, values = theirs(observations)
         scale = 1.0 if discrete else 2.0  # they stretch to Pendulum's bounds, ours come stretched
-        np.testing.assert_allclose(policy.head(observations), scale * outputs, **CLOSE)
-        ours = CriticModel.of_run(run, "value")(observations)
+        np.testing.assert_allclose(policy.outputs(observations), scale * outputs, **CLOSE)
+        ours = models["value"](observations)
         np.testing.assert_allclose(ours, values, **CLOSE)
     printed = capsys.readouterr().out
     assert "activation is as you say" in printed
     assert ("beyond 5 deviations" in printed) == normalised
     if not discrete:
         deviation = theirs.state_dict()["a2c_network.sigma"].exp() * 2.0
-        np.testing.assert_allclose(policy.log_std.detach().exp(), deviation, rtol=1e-6)
+        np.testing.assert_allclose(policy.net.log_std.detach().exp(), deviation, rtol=1e-6)
 
 
 def test_a_migrated_run_is_evaluated_and_trained_on_from_there(tmp_path):
@@ -113,7 +114,7 @@ def test_a_migrated_run_is_evaluated_and_trained_on_from_there(tmp_path):
     run = tmp_path / "moved.seed00"
     evaluated = launch.run(["--task=eval", f"--model_path={run}", "--num_trajs=2"])
     assert evaluated.returncode == 0, evaluated.stderr
-    before = PolicyModel.of_run(run, iter_num="0", bounds=([-2.0], [2.0]))
+    before = load_agent(run, iter_num="0").models()["policy"]
     command = [line for line in made.stdout.splitlines() if "--uuid" in line][-1].split("main.py ")[
         1
     ]
@@ -129,12 +130,10 @@ def test_a_migrated_run_is_evaluated_and_trained_on_from_there(tmp_path):
     assert trained.returncode == 0, trained.stderr
     assert "goes on after iteration 0" in trained.stdout
     assert [iteration for iteration, _ in listed(run / "checkpoints")] == [2, 1, 0]
-    warm = PolicyModel.of_run(
-        run,
-        iter_num="1",
-    )  # no update yet: what was brought in is still there
+    # no update yet: what was brought in is still there
+    warm = load_agent(run, iter_num="1").models()["policy"]
     assert all(torch.equal(t, before.state_dict()[key]) for key, t in warm.state_dict().items())
-    after = PolicyModel.of_run(run, iter_num="2").state_dict()["layers.0.weight"]
+    after = load_agent(run, iter_num="2").models()["policy"].state_dict()["layers.0.weight"]
     assert not torch.equal(after, before.state_dict()["layers.0.weight"])
     names = sorted(int(path.name.split("_")[0]) for path in (run / "checkpoints").glob("*.pt"))
     assert names == [0, 100, 200, 300, 400]
@@ -156,8 +155,9 @@ def test_a_class_of_the_users_own_needs_the_activation(tmp_path):
     with pytest.raises(ConfigurationError, match="does not say what lies between"):
         migrate(file, "ppo", tmp_path)
     theirs = stored("ppo_own")
-    ours = models(migrate(file, "ppo", tmp_path, "--migrate_activation=tanh"))
-    np.testing.assert_allclose(ours.predict(theirs["observations"]), theirs["unclipped"], **CLOSE)
+    agent = loaded(migrate(file, "ppo", tmp_path, "--migrate_activation=tanh"))
+    ours, _ = agent.predict(theirs["observations"], explore=False)
+    np.testing.assert_allclose(ours, theirs["unclipped"], **CLOSE)
 
 
 REFUSED = {
@@ -292,7 +292,7 @@ def test_ambiguous_weights_are_refused_with_their_names_and_named_by_hand(tmp_pa
     policy = ",".join(pair for pair in pairs.split(",") if pair.startswith("policy."))
     run = migrate(path, "ppo", tmp_path, *stacks, f"{some},{policy}")
     known = stored("ppo")
-    ours = models(run).predict(known["observations"])
+    ours, _ = loaded(run).predict(known["observations"], explore=False)
     np.testing.assert_allclose(ours, known["unclipped"], **CLOSE)
 
 

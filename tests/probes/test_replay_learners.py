@@ -70,10 +70,7 @@ def value(agent: Any, observation: float) -> float:
         if agent.config.algo == "dqn":
             return float(agent.algorithm.critic(seen)[0, action[0]])
         chosen = agent.actions.to_networks(chosen)
-        algorithm = agent.algorithm
-        if agent.config.algo == "crossq":
-            return float(algorithm.critics(seen, chosen, algorithm.running.fixed()).mean())
-        return float(algorithm.networks["critic"](seen, chosen).mean())
+        return float(agent.algorithm.networks["critic"](seen, chosen).mean())
 
 
 def action(agent: Any, observation: float) -> float:

@@ -15,11 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.nn.critics import SquashedGaussianActor
-from agents.weights.critic import CriticModel
 from agents.weights.migration.foreign_files import Foreign, Moments
-from agents.weights.policy import PolicyModel
-from agents.weights.states import SQUASHED, models_of
+from agents.weights.migration.names import SQUASHED
 from helpers.errors import CheckpointError
 
 LIMIT = 1e-5  # of a difference, of outputs of 1 and less; of larger ones, relative to the largest
@@ -154,7 +151,7 @@ def compare(
         CheckpointError: one is more than rounding.
     """
     observations = random_observations(rebuilt.foreign.observations, observation_dim)
-    models = models_of(agent)
+    models = agent.models()
     theirs = rebuilt.policy(observations)
     chosen, _ = agent.predict(observations, explore=False)
     if isinstance(action_space, gymnasium.spaces.Box):
@@ -164,25 +161,23 @@ def compare(
             actions = rebuilt.scale[0] + rebuilt.scale[1] * actions
     else:
         name = "q_network" if "q_network" in models else "policy"
-        policy = PolicyModel.of_state(agent.config, models[name])
         with torch.no_grad():
-            found = [_difference(name, theirs, policy.head(torch.from_numpy(observations)))]
+            ours = models[name].outputs(torch.from_numpy(observations))
+        found = [_difference(name, theirs, ours)]
         others = theirs.gather(-1, torch.from_numpy(chosen).unsqueeze(-1)).squeeze(-1)
         found.append(_difference("its choices", theirs.amax(-1), others))
         actions = np.zeros((COUNT, 0))
     actions = actions.astype(np.float32)
-    for name in models:
+    for name, model in models.items():
         quick = name if f"{name}.0.weight" in rebuilt.names else name.removeprefix("target_")
         if name in ("target_policy", "target_q_network"):
-            policy = PolicyModel.of_state(agent.config, models[name])
             with torch.no_grad():
-                values = policy.head(torch.from_numpy(observations))
+                values = model.outputs(torch.from_numpy(observations))
             found.append(_difference(name, rebuilt.head(quick, observations), values))
         elif name == "value" or "critic" in name:
-            ours = CriticModel.of_state(agent.config, models[name])
             inputs = [observations] if name == "value" else [observations, actions]
             with torch.no_grad():
-                values = ours(*map(torch.from_numpy, inputs))
+                values = model(*map(torch.from_numpy, inputs))
             found.append(_difference(name, rebuilt.critic(quick, observations, actions), values))
     wrong = [each for each in found if not each.is_rounding]
     if wrong:
@@ -201,10 +196,8 @@ def _difference(model: str, theirs: Tensor, ours: Tensor) -> Difference:
 def deviations_apart(rebuilt: Rebuilt, agent: Any, observation_dim: int) -> tuple[float, float]:
     """Smallest and largest ratio of our SAC's deviations to theirs, over random observations."""
     observations = random_observations(rebuilt.foreign.observations, observation_dim)
-    policy = PolicyModel.of_state(agent.config, models_of(agent)["policy"])
+    policy = agent.models()["policy"]
     with torch.no_grad():
-        raw = policy.outputs(policy.standardise(torch.from_numpy(observations))).chunk(2, -1)[1]
-    low, high = SquashedGaussianActor.LOG_STD
-    ours = low + 0.5 * (high - low) * (torch.tanh(raw.double()) + 1.0)
-    ratio = (ours - rebuilt.log_std(observations)).exp()
+        _, ours = policy.net.head(policy.standardise(torch.from_numpy(observations)))
+    ratio = (ours.double() - rebuilt.log_std(observations)).exp()
     return float(ratio.min()), float(ratio.max())

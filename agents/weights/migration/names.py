@@ -14,7 +14,6 @@ from typing import Any
 from torch import Tensor
 
 from agents.weights.migration.foreign_files import Foreign
-from agents.weights.states import State
 from helpers.errors import ConfigurationError
 
 # The layers of each model, input first; "*" stands for numbered ones in their order.
@@ -57,6 +56,8 @@ _LAYERS: Mapping[tuple[str, str], Mapping[str, Sequence[str]]] = {
     },
 }
 _PARTS = ("weight", "bias")
+SQUASHED = ("sac", "td3", "ddpg")  # their actions are in [-1, 1], stretched to the bounds
+State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _numbered(weights: Mapping[str, Tensor], pattern: str) -> list[str]:
 
 
 def slots_of(algo: str, models: Mapping[str, State]) -> dict[str, Tensor]:
-    """What is to be filled, by our names: views of an agent's state (see `agents.weights.states`)."""
+    """What is to be filled, by our names: views of an agent's state (see agents/nn/models.py)."""
     slots: dict[str, Tensor] = {}
     for model, state in models.items():
         for name, tensor in state.items():

@@ -22,9 +22,17 @@ from torch import Tensor
 from agents.nn.critics import SquashedGaussianActor
 from agents.weights.migration.check import Rebuilt, compare
 from agents.weights.migration.foreign_files import Foreign, read_foreign, read_moments
-from agents.weights.migration.names import Mapped, few, layers_of, mapped, slots_of, stacks_of
+from agents.weights.migration.names import (
+    SQUASHED,
+    Mapped,
+    State,
+    few,
+    layers_of,
+    mapped,
+    slots_of,
+    stacks_of,
+)
 from agents.weights.migration.notes import farewell, notes
-from agents.weights.states import SQUASHED, State, model_states
 from helpers.checkpoints.store import Checkpoints
 from helpers.config.run import RunConfig
 from helpers.config.schema import Parsed, Schema, defaults_of, identity_of
@@ -252,8 +260,8 @@ def fill(
     Raises:
         ConfigurationError: the architectures differ, or the names are ambiguous.
     """
-    config, state = agent.config, agent.state_dict()
-    models = model_states(config, state, bounds=None)
+    config = agent.config
+    models = {name: model.state_dict() for name, model in agent.models().items()}
     slots = slots_of(config.algo, models)
     found = mapped(foreign, config.algo, slots, given=asked.migrate_names, auto=asked.migrate_auto)
     for ours, theirs in found.names.items():
@@ -263,11 +271,12 @@ def fill(
     scale = _scale(config.algo, foreign, space)
     if config.algo == "sac":
         _translate_deviations(slots)
-        if foreign.temperature is not None:
-            log = math.log(max(foreign.temperature, 1e-8))
-            state["parameters"]["temperature.log_value"].fill_(log)
     if config.algo == "ppo" and scale is not None:
         _stretch(models["policy"], scale)
+    state = agent.state_dict()
+    if config.algo == "sac" and foreign.temperature is not None:
+        log = math.log(max(foreign.temperature, 1e-8))
+        state["parameters"]["temperature.log_value"].fill_(log)
     if foreign.observations is not None:
         _check_length(foreign, slots)
         state["observations"] = foreign.observations.state()

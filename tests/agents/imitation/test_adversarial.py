@@ -13,7 +13,7 @@ from agents.demonstrations.dataset import LOOP, load_demonstrations
 from agents.imitation.adversarial import AdversarialReward
 from agents.imitation.inputs import SMALLEST_SD, Moments, RowMaker, expert_weights
 from agents.imitation.networks import ShapedReward
-from agents.nn.losses import gaussian_log_prob
+from agents.nn.distributions import gaussian_log_prob
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
 from helpers.trackers.skrl_metrics import Tracking

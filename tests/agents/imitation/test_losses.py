@@ -11,7 +11,7 @@ from torch import Tensor
 
 from agents.imitation import losses
 from agents.imitation.networks import Discriminator, Perceptron, ShapedReward
-from agents.nn.losses import gae
+from agents.on_policy.losses import gae
 
 DOUBLE = torch.float64
 

@@ -86,7 +86,7 @@ def test_the_guide_s_term_is_the_squared_distance_of_means() -> None:
     loss, metrics = learner.loss(given)
     mean = learner.actor.act(given["guide_input"], None).detach().numpy()
     distance = np.mean((mean - batch["guide_action"]) ** 2)  # bounds are -1 and 1
-    assert metrics[5].item() == pytest.approx(distance)
+    assert metrics["policy/guide_loss"].item() == pytest.approx(distance)
     assert loss.item() - plain.loss(given)[0].item() == pytest.approx(0.7 * distance)
     (gradient,) = torch.autograd.grad(loss, [learner.actor.log_std], retain_graph=True)
     (without,) = torch.autograd.grad(plain.loss(given)[0], [plain.actor.log_std])

@@ -8,7 +8,7 @@ import torch
 
 from agents.compute import flat_parameters as flat
 from agents.nn import actors as networks
-from agents.nn import losses
+from agents.on_policy import losses
 from agents.on_policy import guard as ppo_guard
 from agents.on_policy import ppo
 from agents.on_policy.native_steps import NativeSteps
@@ -76,8 +76,8 @@ def test_whoever_changes_a_loss_gets_it_or_a_line(kind, name, monkeypatch, caplo
 
 
 CHANGED = {
-    "the clip": ("agents.nn.losses", "ppo_clip_loss", "clip_ratio"),
-    "the value clip": ("agents.nn.losses", "value_loss", "value_clip"),
+    "the clip": ("agents.on_policy.losses", "ppo_clip_loss", "clip_ratio"),
+    "the value clip": ("agents.on_policy.losses", "value_loss", "value_clip"),
 }
 
 

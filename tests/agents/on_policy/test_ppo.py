@@ -8,7 +8,7 @@ from agents.nn.normalizer import ObservationNormalizer, RunningMoments
 from agents.on_policy import losses
 from agents.on_policy.minibatches import sample_orders
 from agents.on_policy.native_steps import NativeSteps
-from agents.on_policy.ppo import KL
+from agents.on_policy.torch_steps import KL
 from helpers.errors import CheckpointError, NumericalError
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
@@ -85,7 +85,7 @@ def test_first_ratio_is_exactly_one_also_beyond_the_bounds(kind, compile, monkey
 
     def spy_epoch(*arguments):
         metrics = epoch(*arguments)
-        divergences.append(metrics[:, KL])
+        divergences.append(metrics[:, agent.steps.names.index(KL)])
         return metrics
 
     def spy_surrogate(log_prob, old_log_prob, **settings):

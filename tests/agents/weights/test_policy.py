@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.weights.critic import CriticModel
-from agents.weights.policy import PolicyModel
-from agents.weights.states import models_of
+from agents.on_policy.native_steps import NativeSteps
+from agents.weights.load import make_agent_of
 from helpers.checkpoints.policy_files import write_state
 from helpers.errors import CheckpointError
 from tests.agents.builders import OBSERVATION_DIM, random_rollout, small_agent, small_config
@@ -61,47 +60,32 @@ def trained(algo, space, settings):
     return agent
 
 
-def by_hand(model, algo):
-    """The same architecture from its sizes and switches alone."""
-    stack = "_".join(["mlp", *(str(layer.out_features) for layer in model.layers[:-1])])
-    return PolicyModel(
-        algo,
-        observations=model.observations,
-        actions=model.actions,
-        perception_stack=stack,
-        discrete=model.discrete,
-        standardised=model.standardised,
-        layer_norm=model.layer_norm,
-        duelling=model.baseline is not None,
-        precision=str(model.dtype).removeprefix("torch."),
-    )
+def by_hand(algo, space, settings):
+    """An untrained agent of the same architecture, from its sizes and switches alone."""
+    small = {"p_perception_stack": "mlp_8"}
+    small |= {"v_perception_stack" if algo == "ppo" else "q_perception_stack": "mlp_8"}
+    actions = {"choices": 4} if space is CHOICES else {"bounds": (space.low, space.high)}
+    return make_agent_of(algo, observations=OBSERVATION_DIM, **actions, **small | settings)
 
 
 @pytest.mark.parametrize(("algo", "space", "settings"), CASES, ids=str)
 def test_the_actions_of_a_file_are_the_agents_to_the_last_bit(algo, space, settings, tmp_path):
     agent = trained(algo, space, settings)
-    states = models_of(agent)
-    assert list(states) == MODELS[algo]
+    models = agent.models()
+    assert list(models) == MODELS[algo]
     name = MODELS[algo][0]
-    write_state(tmp_path / f"1_{name}.pt", states[name])
-    model = PolicyModel.of_state(agent.config, states[name])
-    with torch.no_grad():
-        for tensor in model.state_dict().values():
-            tensor.zero_()
+    write_state(tmp_path / f"1_{name}.pt", models[name].state_dict())
     observations = np.random.default_rng(0).normal(1.0, 3.0, (257, OBSERVATION_DIM))
     theirs, _ = agent.predict(observations, explore=False)
-    for fresh in (model, by_hand(model, algo)):
-        fresh.native &= model.native
-        fresh.load(tmp_path / f"1_{name}.pt")
-        ours = fresh.predict(observations)
-        assert ours.dtype == theirs.dtype
-        np.testing.assert_array_equal(ours, theirs)
+    fresh = by_hand(algo, space, settings).models()[name].load(tmp_path / f"1_{name}.pt")
+    for model in (models[name], fresh):
         with torch.no_grad():
-            plain = fresh(torch.from_numpy(observations)).numpy()
-        if fresh.native:  # PPO's kernel has a tanh of its own, right to 4e-7
-            np.testing.assert_allclose(plain, theirs, rtol=1e-5, atol=1e-6)
+            ours = model(torch.from_numpy(observations)).numpy()
+        assert ours.dtype == theirs.dtype
+        if algo == "ppo" and isinstance(agent.steps, NativeSteps):  # its tanh is right to 4e-7
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
         else:
-            np.testing.assert_array_equal(plain, theirs)
+            np.testing.assert_array_equal(ours, theirs)
     if agent.config.p_batch_norm:
         assert not np.array_equal(agent.observations.mean, 0.0 * agent.observations.mean)
         np.testing.assert_array_equal(fresh.observation_mean, agent.observations.mean)
@@ -114,7 +98,7 @@ def test_ppos_value_is_in_rewards(settings):
     observations = (
         np.random.default_rng(0).normal(1.0, 3.0, (50, OBSERVATION_DIM)).astype(np.float32)
     )
-    critic = CriticModel.of_state(agent.config, models_of(agent)["value"])
+    critic = agent.models()["value"]
     inputs = torch.from_numpy(agent._value_input(observations))
     theirs = agent.returns.in_rewards(agent.steps.values(inputs).numpy())
     with torch.no_grad():
@@ -127,64 +111,55 @@ def test_ppos_value_is_in_rewards(settings):
 
 
 @pytest.mark.parametrize("algo", ["sac", "td3", "ddpg"])
-def test_critics_value_actions_of_the_environment_and_slow_ones_are_others(algo):
+def test_critics_value_actions_of_the_environment_and_target_networks_are_others(algo):
     agent = trained(algo, BOUNDED, NORMS)
     rng = np.random.default_rng(0)
     observations = rng.normal(1.0, 3.0, (50, OBSERVATION_DIM)).astype(np.float32)
     actions = rng.uniform(BOUNDED.low, BOUNDED.high, (50, 3)).astype(np.float32)
-    states = models_of(agent)
-    critics = agent.critic if algo == "ddpg" else agent.critics
+    models, algorithm = agent.models(), agent.algorithm
     scaled = agent.actions.to_networks(torch.from_numpy(actions))
     standard = torch.from_numpy(agent.observations(observations))
     given = torch.from_numpy(observations), torch.from_numpy(actions)
-    names = [name for name in states if name.startswith("critic")]
-    start = agent.optimizers["critic"].where.start if algo == "sac" else 0
-    slow = agent.parameters.views(agent.kept["slow"], start=start)
-    everything = agent.parameters.views(agent.parameters.values) | slow
     with torch.no_grad():
-        quick_values = critics(standard, scaled)
-        slow_values = agent.parameters.call(lambda: critics(standard, scaled), everything)
-        for i, name in enumerate(names):
-            ours = CriticModel.of_state(agent.config, states[name])(*given)
-            torch.testing.assert_close(ours, quick_values[i], rtol=1e-6, atol=1e-6)
-            ours = CriticModel.of_state(agent.config, states[f"target_{name}"])(*given)
-            torch.testing.assert_close(ours, slow_values[i], rtol=1e-6, atol=1e-6)
-    assert (quick_values - slow_values).abs().max() > 1e-4
+        values = algorithm.networks["critic"](standard, scaled)
+        target_values = algorithm.targets["critic"](standard, scaled)
+        for i, name in enumerate(name for name in models if name.startswith("critic")):
+            torch.testing.assert_close(models[name](*given), values[i], rtol=1e-6, atol=1e-6)
+            ours = models[f"target_{name}"](*given)
+            torch.testing.assert_close(ours, target_values[i], rtol=1e-6, atol=1e-6)
+    assert (values - target_values).abs().max() > 1e-4
 
 
 def test_crossqs_critics_take_their_own_statistics():
-    from agents.nn.batch_renorm import Statistics
-
     agent = trained("crossq", BOUNDED, {})
     rng = np.random.default_rng(0)
     observations = torch.from_numpy(rng.normal(1.0, 3.0, (50, OBSERVATION_DIM)).astype(np.float32))
     actions = torch.from_numpy(rng.uniform(BOUNDED.low, BOUNDED.high, (50, 3)).astype(np.float32))
-    states = models_of(agent)
+    models, running = agent.models(), agent.algorithm.running
     with torch.no_grad():
         scaled = agent.actions.to_networks(actions)
-        values = agent.critics(observations, scaled, Statistics(agent.kept["statistics"]))
+        values = agent.algorithm.critics(observations, scaled, running.fixed())
         for i in range(2):
-            ours = CriticModel.of_state(agent.config, states[f"critic_{i + 1}"])(
-                observations,
-                actions,
-            )
+            ours = models[f"critic_{i + 1}"](observations, actions)
             torch.testing.assert_close(ours, values[i], rtol=1e-6, atol=1e-6)
+    parts = [models[name].state_dict()["statistics"] for name in MODELS["crossq"]]
+    assert torch.equal(torch.cat(parts), running.statistics)
 
 
 def test_a_shared_policy_can_be_learnt_from():
     """It is plain torch: gradients reach its parameters and its observations."""
     agent = trained("sac", BOUNDED, {})
-    model = PolicyModel.of_state(agent.config, models_of(agent)["policy"])
+    model = agent.models()["policy"]
     observations = torch.randn(7, OBSERVATION_DIM, requires_grad=True)
     model(observations).square().sum().backward()
     assert observations.grad is not None and observations.grad.abs().max() > 0.0
-    assert all(parameter.grad is not None for parameter in model.layers.parameters())
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 def test_what_does_not_fit_is_refused_in_two_lines(tmp_path):
     agent = trained("td3", BOUNDED, {})
-    states = models_of(agent)
-    model = PolicyModel.of_state(agent.config, states["policy"])
+    model = agent.models()["policy"]
+    states = {"policy": {n: each.clone() for n, each in model.state_dict().items()}}
     wide, good = tmp_path / "wide.pt", tmp_path / "good.pt"
     write_state(good, states["policy"])
     write_state(wide, states["policy"] | {"layers.0.weight": torch.zeros(9, OBSERVATION_DIM)})
@@ -211,10 +186,3 @@ def test_what_does_not_fit_is_refused_in_two_lines(tmp_path):
             model.load(tmp_path / path)
         assert len(str(caught.value).splitlines()) == 2
     model.load(good)
-
-
-def test_a_policy_of_maad_acts_by_torch_as_its_run_did() -> None:
-    agent = small_agent(small_config("maad", compile=True), BOUNDED)
-    assert not PolicyModel.of_state(agent.config, models_of(agent)["policy"]).native
-    plain = small_agent(small_config("gail", compile=True), BOUNDED)
-    assert PolicyModel.of_state(plain.config, models_of(plain)["policy"]).native
