@@ -1,6 +1,6 @@
 """Batched MuJoCo against Gymnasium: every number of every step, bit for bit.
 
-`python benchmarks/bit_identity.py` steps each of the eleven tasks beside as many environments from
+`python -m benchmarks.bit_identity` steps each of the eleven tasks beside as many environments from
 `gymnasium.make`, with random and with saturated actions, and writes docs/results/bit_identity.md.
 `tests/environments/test_batched_mujoco.py` does the same, shorter.
 """
@@ -20,7 +20,6 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
 KINDS = ("random", "saturated")
 HELD = 5  # steps for which a saturated action stays
@@ -155,7 +154,7 @@ def main() -> int:
     lines = [
         "# Bit-identity",
         "",
-        f"Made by `python benchmarks/bit_identity.py --steps {options.steps} --num_envs {options.num_envs} "
+        f"Made by `python -m benchmarks.bit_identity --steps {options.steps} --num_envs {options.num_envs} "
         f"--seeds {options.seeds}`: batched MuJoCo beside as many environments from `gymnasium.make`, from the same "
         "seeds, with the same actions. Compared are observations, rewards, `terminated`, `truncated`, `final_obs` "
         "and every term of `infos`, in value, type and shape. Random actions are uniform within the bounds; saturated "

@@ -1,6 +1,6 @@
 """Stepping MuJoCo tasks: batched MuJoCo beside Gymnasium's SyncVectorEnv and the physics alone.
 
-`python benchmarks/environments.py` writes docs/results/environments.md. One thread, 16 environments, random
+`python -m benchmarks.environments` writes docs/results/environments.md. One thread, 16 environments, random
 actions. In each round all start from the same seeds and take the same actions, so they do the same physics.
 """
 
@@ -24,7 +24,6 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
 PHYSICS = mujoco.mjtState.mjSTATE_INTEGRATION
 LIMIT_BARS = dict.fromkeys(("Hopper", "Walker2d", "HalfCheetah", "Ant", "Humanoid"), 0.93)
@@ -132,7 +131,7 @@ def main() -> int:
     lines = [
         "# Stepping environments",
         "",
-        f"Made by `python benchmarks/environments.py --rounds {options.rounds} --steps {options.steps} "
+        f"Made by `python -m benchmarks.environments --rounds {options.rounds} --steps {options.steps} "
         f"--num_envs {options.num_envs}`: one thread, random actions; in each round all three do the same physics, "
         "one after the other. The limit is a bare loop of `mj_step` in one `MjData`, episode after episode, in which "
         "beginning an episode is not timed; in the other two it is. Medians over rounds (lowest to highest) of "

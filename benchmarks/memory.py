@@ -1,6 +1,6 @@
 """A replay memory of 1e6 HalfCheetah transitions: adding, sampling, saving, restoring, exporting, importing.
 
-`python benchmarks/memory.py` writes docs/results/memory.md: seconds, bytes and peak memory of each, one after
+`python -m benchmarks.memory` writes docs/results/memory.md: seconds, bytes and peak memory of each, one after
 the other in one process. What comes back is compared with what went in. 1 where a bar is missed.
 """
 
@@ -21,17 +21,15 @@ from typing import Any
 
 import numpy as np
 
+from agents.base import Transitions
+from agents.replay.files import export_memory, load_memories, memory_id
+from agents.replay.memory import ReplayMemory
+from helpers.checkpoints.manifests import read_manifest
+from helpers.checkpoints.store import Checkpoints
+from helpers.free_space import shown
+from helpers.parallel.workers import Workers
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from agents.base import Transitions  # noqa: E402
-from agents.replay.files import export_memory, load_memories, memory_id  # noqa: E402
-from agents.replay.memory import ReplayMemory  # noqa: E402
-from helpers.checkpoints.manifests import read_manifest  # noqa: E402
-from helpers.checkpoints.store import Checkpoints  # noqa: E402
-from helpers.free_space import shown  # noqa: E402
-from helpers.parallel.workers import Workers  # noqa: E402
-
 OBSERVATION, ACTION = 17, 6
 INCREMENTAL_BAR = 0.10  # of the bytes of a full save, after 1 % of new rows
 SAMPLE_BAR = 40.0  # microseconds, uniform, one step, batch 256
@@ -241,7 +239,7 @@ def main() -> int:
     text = [
         "# The replay memory",
         "",
-        f"Made by `python benchmarks/memory.py --transitions {options.transitions} --num_envs "
+        f"Made by `python -m benchmarks.memory --transitions {options.transitions} --num_envs "
         f"{options.num_envs}`: HalfCheetah's transitions, {shown(size)} of them, batches of {BATCH}. Peak memory is "
         "of the whole process during the step, before it what the process held already. Saves and exports are "
         "written through to the disk. What came back was compared bit by bit. "

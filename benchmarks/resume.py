@@ -1,6 +1,6 @@
 """Every environment x workers x kind of interruption, against a run that nobody disturbed: sha256 by sha256.
 
-`python benchmarks/resume.py --rounds 1` interrupts 41 runs at random iterations, continues them, and writes
+`python -m benchmarks.resume --rounds 1` interrupts 41 runs at random iterations, continues them, and writes
 docs/results/resume.md. The test suite does eighteen of them and twenty random kills.
 """
 
@@ -11,23 +11,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from tests import test_resume_imitation as imitation  # noqa: E402
-from tests.helpers.demos.cases import write_demos  # noqa: E402
-from tests.test_resume import (  # noqa: E402
-    ALGORITHMS,
+from tests.helpers.demos.cases import write_demos
+from tests.resume_cases import (
+    IMITATION_CASES,
+    IMITATIONS,
     ITERATIONS,
     REPLAY_CASES,
     SLOW_ITERATIONS,
     check_interrupted_run,
 )
 
+ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ("Hopper-v5", "CartPole-v1", "Cheetah-Run-Feat-v0")
 KINDS = ("USR1", "kill all", "kill one")
-
-
 CASES = [
     ("ppo", env_id, workers, how)
     for env_id in ENVIRONMENTS
@@ -45,7 +41,7 @@ def main() -> int:
     lines = [
         "# Resume",
         "",
-        f"Made by `python benchmarks/resume.py --rounds {options.rounds}`. Runs of {ITERATIONS} "
+        f"Made by `python -m benchmarks.resume --rounds {options.rounds}`. Runs of {ITERATIONS} "
         f"iterations, of {SLOW_ITERATIONS} where a memory is learnt from, are stopped by SIGUSR1, by "
         "SIGKILL of all their processes, or by SIGKILL of one "
         "worker, at a random iteration, and continued by the same command. Compared with an "
@@ -57,8 +53,7 @@ def main() -> int:
         "|---|---|---|---|---|---|",
     ]
     failures = 0
-    imitating = [(algo, "Hopper-v5", workers, how) for algo, workers, how in imitation.CASES]
-    for case in [*CASES, *REPLAY_CASES, *imitating]:
+    for case in [*CASES, *REPLAY_CASES, *IMITATION_CASES]:
         at, is_equal = interrupted(*case, rounds=options.rounds)
         failures += not is_equal
         stops = ", ".join(map(str, at))
@@ -83,10 +78,8 @@ def interrupted(
     """After how many iterations the runs were interrupted, and whether all came out the same."""
     at, is_equal = [], True
     with tempfile.TemporaryDirectory() as folder:
-        if algo in imitation.SETTINGS:
-            demos = Path(folder) / "demos"
-            write_demos(demos)
-            ALGORITHMS[algo] = imitation.settings_of(algo, demos)
+        if algo in IMITATIONS:
+            write_demos(Path(folder) / "demos")
         for seed in range(rounds):
             try:
                 kind = {"algo": algo, "seed": seed}

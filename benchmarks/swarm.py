@@ -1,4 +1,4 @@
-"""What a swarm survives, shown on real tmux and a real Slurm with real training: `python benchmarks/swarm.py WHAT`.
+"""What a swarm survives, shown on real tmux and a real Slurm with real training: `python -m benchmarks.swarm WHAT`.
 
 kills    50 spawners killed at random instants, and two spawners at once: every run starts exactly once
 disturb  6 runs of 2 workers over 2 nodes meet a time limit, an scancel --signal=USR1, a scontrol requeue and
@@ -28,14 +28,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from swarm.control import find_swarm
+from swarm.plan import Plan
+from swarm.status import Standing, last_row, standings
+from tests.slurm.cluster import PrivateSlurm, ensure_installed
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from swarm.control import find_swarm  # noqa: E402
-from swarm.plan import Plan  # noqa: E402
-from swarm.status import Standing, last_row, standings  # noqa: E402
-from tests.slurm.cluster import PrivateSlurm, ensure_installed  # noqa: E402
-
 YAML = """algo: ppo
 env_id: CartPole-v1
 num_timesteps: {steps}

@@ -13,6 +13,7 @@ from tests.patience import patience
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+pytest.register_assert_rewrite("tests.resume_cases")  # it says what differs
 hold_libraries()  # where MILOZERO_MARCH says for which instruction set to test
 
 

@@ -128,6 +128,17 @@ def test_algorithms_do_not_import_one_another() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_benchmarks_import_no_tests() -> None:
+    """Parts of tests they may: tests/resume_cases.py, a Slurm of tests/slurm."""
+    wrong = [
+        f"{shown(path)}:{line}: imports {module}"
+        for path in (ROOT / "benchmarks").rglob("*.py")
+        for line, module in imports_of(path)
+        if re.match(r"tests\.(.*\.)?test_", module)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_what_must_answer_at_once_brings_nothing_heavy() -> None:
     light = [
         module_of(path)

@@ -18,8 +18,8 @@ from tests import launch
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
 from tests.mpi.start import run as run_workers
 from tests.mpi.tracked import ITERATIONS, SIZES, Recorder, make_loop
-from tests.test_resume import iterations_of
-from tests.test_resume import settings as resume_settings
+from tests.resume_cases import iterations_of
+from tests.resume_cases import settings as resume_settings
 
 ALGORITHMS = ["sac", "td3", "ddpg", "crossq", "dqn", "ppo"]
 
