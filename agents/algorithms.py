@@ -14,7 +14,15 @@ from agents.cloning.config import BCConfig, DaggerConfig
 from agents.demonstrations.config import DemosConfig
 from agents.imitation.config import ImitationSettings
 from agents.imitation.variants import families
-from agents.off_policy.config import CrossQConfig, DDPGConfig, DQNConfig, SACConfig, TD3Config
+from agents.off_policy.config import (
+    CrossQConfig,
+    DDPGConfig,
+    DQNConfig,
+    REDQConfig,
+    SACConfig,
+    TD3Config,
+    TQCConfig,
+)
 from agents.on_policy.config import PPOConfig
 from helpers.config.json_schema import json_schema_text
 from helpers.config.run import RunConfig
@@ -28,6 +36,8 @@ ALGORITHMS: Mapping[str, type[RunConfig]] = {
     "ddpg": DDPGConfig,
     "crossq": CrossQConfig,
     "dqn": DQNConfig,
+    "redq": REDQConfig,
+    "tqc": TQCConfig,
     "bc": BCConfig,
     "dagger": DaggerConfig,
     **families({"ppo": PPOConfig, "sac": SACConfig, "td3": TD3Config}),

@@ -25,12 +25,17 @@ CLASSES = {
     "ddpg": "DDPG",
     "dqn": "DQN",
     "crossq": "CrossQ",
+    "redq": "REDQ",
+    "tqc": "TQC",
     "bc": "BC",
     "dagger": "Dagger",
 }
 MODULES = {
     "ppo": "on_policy.ppo",
-    **{name: f"off_policy.{name}" for name in ("sac", "td3", "ddpg", "dqn", "crossq")},
+    **{
+        name: f"off_policy.{name}"
+        for name in ("sac", "td3", "ddpg", "dqn", "crossq", "redq", "tqc")
+    },
     **{name: f"cloning.{name}" for name in ("bc", "dagger")},
     "imitation": "imitation.agent",
     "maad": "imitation.maad",

@@ -29,7 +29,7 @@ from agents.nn.noise import RandomBlocks
 from agents.nn.normalizer import ObservationNormalizer
 from agents.off_policy.algorithm import TD_ERROR, Batch, MakesAlgorithm, Spec
 from agents.off_policy.batch import BLOCK, ReplayBatch
-from agents.off_policy.config import ReplayConfig
+from agents.off_policy.replay_config import ReplayConfig
 from agents.replay.files import export_as_set, load_memories
 from agents.replay.memory import ReplayMemory
 from helpers.checkpoints.shards import Shard

@@ -47,6 +47,9 @@ class Recorder:
         self.steps, self.calls = steps, {}
 
     def __getattr__(self, name):
+        if not callable(getattr(self.steps, name)):
+            return getattr(self.steps, name)
+
         def call(*arguments, **named):
             kept = [self._copy(each) for each in (*arguments, *named.values())]
             result = getattr(self.steps, name)(*arguments, **named)

@@ -8,9 +8,9 @@ import torch
 
 from agents.compute import flat_parameters as flat
 from agents.nn import actors as networks
-from agents.on_policy import losses
+from agents.nn import distributions
 from agents.on_policy import guard as ppo_guard
-from agents.on_policy import ppo
+from agents.on_policy import losses, ppo
 from agents.on_policy.native_steps import NativeSteps
 from agents.on_policy.torch_steps import TorchSteps
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
@@ -69,7 +69,8 @@ LOSSES = {
     [(kind, name) for kind, names in LOSSES.items() for name in names],
 )
 def test_whoever_changes_a_loss_gets_it_or_a_line(kind, name, monkeypatch, caplog):
-    monkeypatch.setattr(losses, name, scaled(getattr(losses, name)))
+    home = losses if hasattr(losses, name) else distributions
+    monkeypatch.setattr(home, name, scaled(getattr(home, name)))
     agent = first_update(kind)
     assert isinstance(agent.steps, TorchSteps)
     assert len(re.findall("PPO's steps in C differ", caplog.text)) == 1

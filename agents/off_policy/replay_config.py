@@ -1,0 +1,232 @@
+"""The settings that every off-policy algorithm has."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import model_validator
+
+from agents.common_settings import (
+    LARGEST_BATCH,
+    STACK_FORM,
+    STACK_PATTERN,
+    ActionKind,
+    ObservationSettings,
+    clip_norm_setting,
+    compile_setting,
+    layer_norm_setting,
+)
+from helpers.config.run import RunConfig, cross_field_error
+from helpers.config.settings import setting
+
+
+class ReplayConfig(ObservationSettings, RunConfig):
+    """What every learner with a replay memory has."""
+
+    ACTIONS: ClassVar[ActionKind] = "continuous"
+
+    num_envs: int = setting(
+        2,
+        "environments over all workers together",
+        group="environment",
+        ge=1,
+    )
+
+    # observations
+    p_batch_norm: bool = setting(
+        False,
+        "running standardisation of the policy's observations",
+        group="observations",
+    )
+    q_batch_norm: bool = setting(
+        False,
+        "running standardisation of the critics' observations",
+        group="observations",
+    )
+
+    # memory
+    mem_size: int = setting(
+        1_000_000,
+        "transitions that are remembered, over all workers",
+        group="memory",
+        unit="transitions",
+        aliases=("memory_size",),
+        ge=1,
+        le=LARGEST_BATCH,
+    )
+    n_step: int = setting(
+        1,
+        "rewards that a target sums before it asks the critic",
+        group="memory",
+        unit="environment steps",
+        ge=1,
+        le=100,
+    )
+    priority_exponent: float = setting(
+        0.0,
+        "how strongly samples with large errors are preferred; 0 draws uniformly",
+        group="memory",
+        ge=0,
+        le=1,
+    )
+
+    memory_folder: str | None = setting(
+        None,
+        "keeps the memory in a file there, mapped; unset is in RAM",
+        group="memory",
+        identity=False,
+        example="/scratch",
+    )
+    memory_export: bool = setting(
+        False,
+        "write the memory to a file each time that it is full, before it is overwritten",
+        group="memory",
+        identity=False,
+    )
+    memory_export_format: Literal["pt", "np", "npz", "csv"] = setting(
+        "pt",
+        "tensors of torch, arrays of NumPy (np and npz are the same), or text",
+        group="memory",
+        identity=False,
+    )
+    memory_export_directory: str = setting(
+        "memory",
+        "where --memory_export writes: its subfolder memories/",
+        group="memory",
+        identity=False,
+    )
+    memory_import: str | None = setting(
+        None,
+        "a new run starts with what these exported files hold, as a glob",
+        group="memory",
+        example="'memory/memories/*.pt'",
+    )
+    priority_correction: float = setting(
+        0.4,
+        "how far the preference is made up for at the start, rising to 1 at num_timesteps",
+        group="memory",
+        ge=0,
+        le=1,
+    )
+
+    # policy and critics
+    p_perception_stack: str = setting(
+        "mlp_256",
+        "hidden layers of the policy",
+        group="policy",
+        form=STACK_FORM,
+        pattern=STACK_PATTERN,
+    )
+    p_lr: float = setting(3e-4, "Adam step size of the policy", group="policy", gt=0)
+    q_perception_stack: str = setting(
+        "mlp_256",
+        "hidden layers of each critic",
+        group="critic",
+        form=STACK_FORM,
+        pattern=STACK_PATTERN,
+    )
+    q_lr: float = setting(1e-3, "Adam step size of the critics", group="critic", gt=0)
+    gamma: float = setting(0.99, "discount of a step", group="critic", ge=0, le=1)
+    polyak: float = setting(
+        0.005,
+        "how far the slow networks move towards the quick ones at an update",
+        group="critic",
+        gt=0,
+        le=1,
+    )
+
+    # optimisation
+    steps_per_iteration: int = setting(
+        1000,
+        "global environment steps per iteration, that is, per row of metrics",
+        group="optimisation",
+        unit="environment steps",
+        ge=1,
+        le=LARGEST_BATCH,
+    )
+    rollout_len: int = setting(
+        2,
+        "global environment steps between two bursts of updates; a multiple of num_envs",
+        group="optimisation",
+        unit="environment steps",
+        ge=1,
+        le=LARGEST_BATCH,
+    )
+    updates_per_step: float = setting(
+        1.0,
+        "gradient steps per global environment step, whatever the number of environments",
+        group="optimisation",
+        gt=0,
+        le=100,
+    )
+    warm_up: int = setting(
+        5_000,
+        "global environment steps of random actions before the first update",
+        group="optimisation",
+        unit="environment steps",
+        ge=0,
+    )
+    batch_size: int = setting(
+        256,
+        "global minibatch, shared by the workers; a multiple of num_envs",
+        group="optimisation",
+        unit="transitions",
+        ge=1,
+        le=LARGEST_BATCH,
+    )
+    lr_schedule: Literal["constant", "linear"] = setting(
+        "constant",
+        "step sizes stay, or fall to 0 at num_timesteps",
+        group="optimisation",
+    )
+    clip_norm: float = clip_norm_setting(0.0)
+    compile: bool = compile_setting()
+    layer_norm: bool = layer_norm_setting()
+
+    def doubts(self) -> tuple[str, ...]:
+        """A run that ends before its first update."""
+        if self.num_timesteps > self.warm_up:
+            return super().doubts()
+        line = (
+            f"num_timesteps={self.num_timesteps} ends within warm_up={self.warm_up}: all actions are random and "
+            f"nothing is learnt; a run this short learns with --warm_up={self.num_timesteps // 4}."
+        )
+        return (*super().doubts(), line)
+
+    @model_validator(mode="after")
+    def _check_multiples(self) -> ReplayConfig:
+        """Every environment gives equally many steps to a rollout and to a minibatch."""
+        if self.task == "eval":
+            return self
+        for name, value, divisor_name, divisor in (
+            ("rollout_len", self.rollout_len, "num_envs", self.num_envs),
+            ("batch_size", self.batch_size, "num_envs", self.num_envs),
+            ("mem_size", self.mem_size, "num_envs", self.num_envs),
+            ("steps_per_iteration", self.steps_per_iteration, "rollout_len", self.rollout_len),
+        ):
+            if value % divisor:
+                nearest = max(1, round(value / divisor)) * divisor
+                raise cross_field_error(
+                    f"{name}={value} is not a multiple of {divisor_name}={divisor}.",
+                    f"This works: --{name}={nearest}.",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _check_memory(self) -> ReplayConfig:
+        """The memory holds a minibatch, and the steps that a target sums."""
+        rows = self.mem_size // self.num_envs
+        if self.task == "eval":
+            return self
+        if self.mem_size < self.batch_size:
+            raise cross_field_error(
+                f"mem_size={self.mem_size} is less than batch_size={self.batch_size}.",
+                f"This works: --mem_size={self.batch_size}.",
+            )
+        if self.n_step > rows:
+            raise cross_field_error(
+                f"n_step={self.n_step} is more than the {rows} steps of each environment that "
+                f"mem_size={self.mem_size} holds for num_envs={self.num_envs}.",
+                f"This works: --n_step={rows}, or --mem_size={self.n_step * self.num_envs}.",
+            )
+        return self
