@@ -79,7 +79,7 @@ class MetricSums:
         self.logged = 0
 
     def declare(self, losses: Mapping[str, tuple[Numbers, Mapping[str, str]]]) -> None:
-        """Make room for the numbers of losses: each loss's by its name, with skrl's names where they are not the usual."""
+        """Make room for the numbers of each loss, by its name; with skrl's names, where they are not the usual ones."""
         for loss, (numbers, skrl_names) in losses.items():
             in_rows = {n: value for n, value in numbers.items() if not _is_of_skrl(n)}
             ordered = in_rows | dict(numbers)

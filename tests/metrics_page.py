@@ -14,4 +14,11 @@ def read_page() -> list[tuple[str, str, str]]:
 
 def listed_metrics() -> set[str]:
     """The names that a row of metrics.jsonl may have: `set(row) <= listed_metrics()`."""
-    return {name for name, _, _ in read_page()}
+    names = (name for name, _, _ in read_page())
+    return {each for name in names for each in _numbered(name)}
+
+
+def _numbered(name: str) -> list[str]:
+    """`critic/value_N` stands for `critic/value_1` and so on."""
+    stem, is_numbered, _ = name.partition("_N")
+    return [f"{stem}_{i}" for i in range(1, 11)] if is_numbered else [name]

@@ -12,7 +12,7 @@ from helpers.errors import ConfigurationError
 from helpers.parallel.workers import Workers
 from tests.agents.builders import OBSERVATION_DIM, SPACES, small_agent, small_config
 
-REPLAYING = ("sac", "td3", "ddpg", "crossq", "dqn")
+REPLAYING = ("sac", "td3", "ddpg", "crossq", "redq", "tqc", "dqn")
 OBSERVATIONS = gymnasium.spaces.Box(-np.inf, np.inf, (OBSERVATION_DIM,))
 
 

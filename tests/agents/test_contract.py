@@ -23,6 +23,8 @@ CASES = [
     ("td3", "continuous"),
     ("ddpg", "continuous"),
     ("crossq", "continuous"),
+    ("redq", "continuous"),
+    ("tqc", "continuous"),
     ("dqn", "discrete"),
     ("bc", "continuous"),
     ("bc", "discrete"),

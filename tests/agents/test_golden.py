@@ -19,6 +19,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "td3-continuous": ("continuous", {"algo": "td3", "n_step": 3}),
     "ddpg-continuous": ("continuous", {"algo": "ddpg", "batch_norm_all": True}),
     "crossq-continuous": ("continuous", {"algo": "crossq", "renorm_warm_up": 20}),
+    "redq-continuous": ("continuous", {"algo": "redq", "num_critics": 3, "policy_delay": 2}),
+    "tqc-continuous": ("continuous", {"algo": "tqc", "num_critics": 3, "num_quantiles": 7}),
     "dqn-discrete": ("discrete", {"algo": "dqn", "duelling": True, "priority_exponent": 0.6}),
     "ppo-continuous": ("continuous", {}),
     "ppo-discrete": ("discrete", {"p_ent_reg_scale": 0.01}),

@@ -81,7 +81,8 @@ def test_gaussian_log_prob_and_entropy_are_those_of_torch():
         reference.log_prob(actions.double()).sum(-1),
     )
     torch.testing.assert_close(
-        distributions.gaussian_entropy(log_std), reference.entropy()[0].sum()
+        distributions.gaussian_entropy(log_std),
+        reference.entropy()[0].sum(),
     )
 
 

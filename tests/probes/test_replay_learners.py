@@ -14,7 +14,7 @@ from tests.agents.builders import small_agent, small_config, train_on
 from tests.probes import environments as probes
 
 GAMMA = 0.8
-ALL = ("sac", "td3", "ddpg", "crossq", "dqn")
+ALL = ("sac", "td3", "ddpg", "crossq", "redq", "tqc", "dqn")
 
 # Quick to learn, and without entropy in the values, so that they are those of the closed forms.
 SETTINGS: dict[str, Any] = {
@@ -32,6 +32,8 @@ SETTINGS: dict[str, Any] = {
 NO_ENTROPY = {"temperature_init": 1e-6, "temperature_lr": 1e-9}
 OWN: dict[str, dict[str, Any]] = {
     "sac": {"polyak": 0.1, **NO_ENTROPY},
+    "redq": {"polyak": 0.1, "num_critics": 4, "policy_delay": 2, **NO_ENTROPY},
+    "tqc": {"polyak": 0.1, "num_critics": 2, "dropped_quantiles": 0, **NO_ENTROPY},
     "td3": {"polyak": 0.1, "exploration_std": 0.3},
     "ddpg": {"polyak": 0.1, "exploration_std": 0.3},
     # its critics act by running statistics, which follow the minibatches' by a hundredth an update

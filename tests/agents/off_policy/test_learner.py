@@ -8,7 +8,7 @@ from agents.base import Transitions
 from agents.nn import distributions
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
 
-CONTINUOUS = ("sac", "td3", "ddpg", "crossq")
+CONTINUOUS = ("sac", "td3", "ddpg", "crossq", "redq", "tqc")
 ALL = [(algo, "continuous") for algo in CONTINUOUS] + [("dqn", "discrete")]
 
 
@@ -55,7 +55,7 @@ def looping(agent, *, terminated: bool, truncated: bool) -> Transitions:
 def test_a_limit_is_no_death(algo, kind, terminated, truncated, value):
     """With gamma 0.5 the value is 1 / (1 - 0.5); only an end by the task leaves the reward alone."""
     settings = {"gamma": 0.5, "q_lr": 0.01, "updates_per_step": 4.0, "warm_up": 0}
-    if algo in ("sac", "crossq"):
+    if algo in ("sac", "crossq", "redq", "tqc"):
         settings |= {"temperature_init": 1e-6, "temperature_lr": 1e-9}
     if algo != "dqn" and algo != "crossq":
         settings["polyak"] = 0.1
@@ -71,10 +71,13 @@ def test_a_limit_is_no_death(algo, kind, terminated, truncated, value):
 @pytest.mark.timeout(900)  # compiles, on a machine that may do much else
 @pytest.mark.parametrize(("algo", "kind"), ALL)
 def test_compiled_steps_are_torch_s(algo, kind):
-    has_delay = algo in ("td3", "crossq")  # one form is compiled, not two
+    has_delay = algo in ("td3", "crossq", "redq")  # one form is compiled, not two
+    few = {"num_critics": 3} if algo in ("redq", "tqc") else {}
     agents = [
         small_agent(
-            small_config(algo, compile=compile, **({"policy_delay": 1} if has_delay else {})),
+            small_config(
+                algo, compile=compile, **({"policy_delay": 1} if has_delay else {}), **few
+            ),
             SPACES[kind],
         )
         for compile in (False, True)

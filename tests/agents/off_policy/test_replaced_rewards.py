@@ -123,7 +123,7 @@ class Recorder:
         return made_up(seen).astype(np.float32) * self.calls
 
 
-@pytest.mark.parametrize("algo", ["sac", "td3", "ddpg", "crossq", "dqn"])
+@pytest.mark.parametrize("algo", ["sac", "td3", "ddpg", "crossq", "redq", "tqc", "dqn"])
 @pytest.mark.parametrize("priority_exponent", [0.0, 0.6])
 def test_a_learner_learns_from_the_reward_of_that_moment(
     algo: str,

@@ -27,7 +27,7 @@ CASES = [
     ("ppo", BOUNDED, {"precision": "float64"}),
     *[
         (algo, BOUNDED, more)
-        for algo in ("sac", "td3", "ddpg", "crossq")
+        for algo in ("sac", "td3", "ddpg", "crossq", "tqc")
         for more in (NORMS, WIDE_CRITIC, {"layer_norm": True}, NORMS | {"precision": "float64"})
     ],
     *[
@@ -48,6 +48,7 @@ MODELS = {
     ],
     "ddpg": ["policy", "critic", "target_policy", "target_critic"],
     "crossq": ["policy", "critic_1", "critic_2"],
+    "tqc": ["policy"] + [f"{prefix}critic_{i}" for prefix in ("", "target_") for i in range(1, 6)],
     "dqn": ["q_network", "target_q_network"],
 }
 
