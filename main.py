@@ -21,7 +21,6 @@ from helpers.checkpoints.policy_files import PolicyFiles
 from helpers.checkpoints.store import Checkpoints
 from helpers.config import command_line
 from helpers.config.schema import Parsed, defaults_of, identity_of
-from helpers.config.settings import settings_of
 from helpers.display.progress import Progress
 from helpers.display.terminal import outlast_readers
 from helpers.machine import choices
@@ -145,7 +144,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     tracker.close(code)
     if workers.is_root:
         run_lock.release(folder)
-        unit = settings_of(type(config))["num_timesteps"].unit
+        unit = config.settings["num_timesteps"].unit
         farewell(
             folder,
             reason,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from agents.cloning.config import BCConfig, DaggerConfig
 from agents.demonstrations.config import DemosConfig
+from agents.imitation import variants
 from agents.imitation.config import ImitationSettings
-from agents.imitation.variants import families
 from agents.off_policy.config import CrossQConfig, DDPGConfig, DQNConfig, SACConfig, TD3Config
 from agents.on_policy.config import PPOConfig
 from helpers.config.json_schema import json_schema_text
@@ -30,7 +30,12 @@ ALGORITHMS: Mapping[str, type[RunConfig]] = {
     "dqn": DQNConfig,
     "bc": BCConfig,
     "dagger": DaggerConfig,
-    **families({"ppo": PPOConfig, "sac": SACConfig, "td3": TD3Config}),
+    "gail": variants.GAILConfig,
+    "airl": variants.AIRLConfig,
+    "sam": variants.SAMConfig,
+    "dac": variants.DACConfig,
+    "red": variants.REDConfig,
+    "maad": variants.MAADConfig,
 }
 OTHER_OWNERS: Mapping[str, type[Settings]] = {"the imitation algorithms": ImitationSettings}
 TASKS: Mapping[str, type[RunConfig]] = {"demos": DemosConfig}

@@ -16,7 +16,7 @@ from agents.algorithms import SCHEMA
 from agents.cloning.config import BCConfig, CloningConfig, DaggerConfig
 from agents.cloning.expert import MORE_DEMOS, find_expert, without_actions
 from agents.demonstrations.dataset import check_batch
-from agents.imitation.config import Imitation
+from agents.imitation.config import ImitationConfig
 from agents.off_policy.config import ReplayConfig
 from agents.replay.files import load_memories
 from agents.replay.record_layout import fitting, record_dtype, require_room
@@ -64,7 +64,7 @@ def check_run(
             if isinstance(config, CloningConfig):
                 expected = expected_of(config.env_id) if expected_of else None
                 check_cloning(config, expected, spaces, workers)
-            if issubclass(type(config), Imitation):
+            if isinstance(config, ImitationConfig):
                 check_imitation(config, expected_of(config.env_id) if expected_of else None)
         except UserError as error:
             refusal = [type(error).__name__, error.problem, error.remedy]
@@ -81,16 +81,17 @@ def check_actions(config: Any, space: gymnasium.Space) -> None:
         ConfigurationError: choices for one that takes vectors, or the other way round.
     """
     is_choice = isinstance(space, gymnasium.spaces.Discrete)
-    is_imitation = issubclass(type(config), Imitation)
-    if isinstance(space, gymnasium.spaces.Discrete) and config.ACTIONS == "continuous":
+    is_imitation = isinstance(config, ImitationConfig)
+    learner = config.learner_config if is_imitation else config
+    if isinstance(space, gymnasium.spaces.Discrete) and learner.ACTIONS == "continuous":
         others = "--learner=ppo" if is_imitation else "--algo=dqn or --algo=ppo"
-        learns = f"learner={config.learner}" if is_imitation else f"algo={config.algo}"
+        learns = f"{'learner' if is_imitation else 'algo'}={learner.algo}"
         raise ConfigurationError(
             f"{learns} takes continuous actions, but those of env_id={config.env_id} are "
             f"{space.n} choices.",
             f"Use {others}, or an environment such as --env_id=Pendulum-v1.",
         )
-    if config.ACTIONS == "discrete" and not is_choice:
+    if learner.ACTIONS == "discrete" and not is_choice:
         raise ConfigurationError(
             f"algo={config.algo} takes discrete actions, but those of env_id={config.env_id} are "
             f"vectors of {space.shape[0] if space.shape else 0} numbers.",
@@ -137,6 +138,7 @@ def check_imitation(config: Any, expected: Expected | None) -> None:
 def _check(config: Any, spaces: Spaces | None, *, workers: Workers, is_new: bool) -> None:
     if spaces is not None:
         check_actions(config, spaces[1])
+    config = config.learner_config if isinstance(config, ImitationConfig) else config
     if not isinstance(config, ReplayConfig):
         return
     rows = config.mem_size // config.num_envs

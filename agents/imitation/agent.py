@@ -17,9 +17,11 @@ import numpy as np
 from agents.base import Metrics, State, Transitions
 from agents.demonstrations.dataset import LOOP, Demonstrations, check_same, taken
 from agents.imitation.adversarial import AdversarialReward, RewardModel
+from agents.imitation.config import ImitationConfig
 from agents.imitation.inputs import Moments, RowMaker
 from agents.imitation.red import DistilledReward
 from agents.imitation.scorer import flattened
+from agents.on_policy.config import PPOConfig
 from helpers.checkpoints.shards import Shard
 from helpers.errors import CheckpointError
 from helpers.parallel.workers import Workers
@@ -49,7 +51,7 @@ class ImitationAgent:
         *,
         observation_space: gymnasium.spaces.Box,
         action_space: gymnasium.Space,
-        config: Any,
+        config: ImitationConfig,
         workers: Workers,
         streams: Streams,
         environments: slice,
@@ -100,8 +102,9 @@ class ImitationAgent:
         learner = self.learner
         learner.begin()
         count = learner.rollout_len * len(self.environments)
-        if hasattr(learner, "memory"):  # rewards are asked for each of a minibatch's n steps
-            count = len(learner.batch.tensors["reward"]) * self.config.n_step
+        config = self.config.learner_config
+        if not isinstance(config, PPOConfig):  # rewards are asked for each of a minibatch's n steps
+            count = len(learner.batch.tensors["reward"]) * config.n_step
         self.model.begin(count)
 
     # Acting
@@ -145,13 +148,13 @@ class ImitationAgent:
 
     def _due(self) -> int:
         """Steps that the reward model has taken once this rollout is learnt from."""
-        config = self.config
+        config, learner = self.config, self.config.learner_config
         if not config.LEARNS_ADVERSARIALLY:
             return 0
         updates = self.rollouts  # of the learner
-        if hasattr(self.learner, "memory"):
-            steps = max(0, self.rollouts * config.rollout_len - config.warm_up)
-            updates = int(steps * config.updates_per_step)
+        if not isinstance(learner, PPOConfig):
+            steps = max(0, self.rollouts * learner.rollout_len - learner.warm_up)
+            updates = int(steps * learner.updates_per_step)
         return -(-updates // config.g_steps) * int(config.d_steps)
 
     def _samples_of(self, rollout: Transitions) -> _FromMemory | FromRollout:
