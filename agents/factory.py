@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agents.base import Agent
-from agents.checks import check_actions
+from agents.checks import check_actions, check_demos
+from agents.cloning.config import CloningConfig
+from agents.demonstrations.dataset import flatten_demos
+from agents.imitation.config import ImitationConfig
+from helpers.demos.load import Demos, read_demos
 
 if TYPE_CHECKING:
     import gymnasium
@@ -47,6 +51,7 @@ def make_agent(
     streams: Streams,
     environments: slice,
     expected: Expected | None = None,
+    demos: Demos | None = None,
 ) -> Agent:
     """The agent that `config.algo` names, on this worker's `environments` (global indices).
 
@@ -57,6 +62,7 @@ def make_agent(
         streams: the run's random streams.
         environments: this worker's.
         expected: what the environment asks of demonstrations; None compares them with one another.
+        demos: what the run learns from, read and checked already; None lets this worker read them.
 
     Raises:
         ConfigurationError: the algorithm does not take such actions, or such demonstrations.
@@ -76,20 +82,20 @@ def make_agent(
     name = config.learner if is_imitation else config.algo
     learner, imitator = OWN_PARTS.get(config.algo, (CLASSES[name], "ImitationAgent"))
     module = config.algo if config.algo in OWN_PARTS else name
-    agent: Agent = getattr(import_module(f"agents.{MODULES[module]}"), learner)(**parts)
+    make: Any = getattr(import_module(f"agents.{MODULES[module]}"), learner)
+    if not isinstance(config, CloningConfig | ImitationConfig):
+        return cast(Agent, make(**parts))
+    if config.task == "eval":
+        demos = Demos((), ())
+    elif demos is None:
+        demos = read_demos(config, expected)
+        check_demos(config, demos)
+    dataset = flatten_demos(demos, config, **spaces)
     if not is_imitation:
-        return agent
-    from agents.demonstrations.dataset import load_demonstrations
-
-    shown = config if config.task != "eval" else config.model_copy(update={"num_demos": 0})
-    demos = load_demonstrations(shown, expected, **spaces)
+        return cast(Agent, make(demos=dataset, **parts))
     module = config.algo if config.algo in OWN_PARTS else "imitation"
-    imitation: Agent = getattr(import_module(f"agents.{MODULES[module]}"), imitator)(
-        agent,
-        demos,
-        **parts,
-    )
-    return imitation
+    imitate: Any = getattr(import_module(f"agents.{MODULES[module]}"), imitator)
+    return cast(Agent, imitate(make(**parts), dataset, **parts))
 
 
 def load_expert(config: Any, **spaces: Any) -> Expert:

@@ -6,8 +6,6 @@ SAM or DAC, with a distilled reward RED. The pages docs/gail.md, docs/airl.md an
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,7 +61,6 @@ class ImitationAgent:
         self.track_data, self.writer = self.tracking.track_data, self.tracking.writer
         self.environments = range(environments.start, environments.stop)
         self.rollouts = 0
-        self.fingerprint = fingerprint_of(demos)
         (size,) = observation_space.shape
         rows = RowMaker(size, action_space, config)
         self.moments = Moments(size, demos, config)
@@ -190,7 +187,7 @@ class ImitationAgent:
             "learner": self.learner.state_dict(),
             "reward_model": self.model.state_dict(),
             "moments": self.moments.state_dict(),
-            "demonstrations": self.fingerprint,
+            "demonstrations": self.demos.fingerprint,
             "rollouts": self.rollouts,
         }
 
@@ -200,7 +197,7 @@ class ImitationAgent:
         Raises:
             CheckpointError: the state is of another architecture, or of other demonstrations.
         """
-        check_same("the demonstrations", state["demonstrations"], self.fingerprint)
+        check_same("the demonstrations", state["demonstrations"], self.demos.fingerprint)
         self.learner.load_state_dict(state["learner"])
         try:
             self.model.load_state_dict(state["reward_model"])
@@ -236,12 +233,6 @@ class ImitationAgent:
             f"{MODEL}mean": self.moments.policy.mean,
             f"{MODEL}m2": self.moments.policy.m2,
         }
-
-
-def fingerprint_of(demos: Demonstrations) -> str:
-    """A sha256 over all episodes and their steps that are used; empty of none."""
-    used = [[each["sha256"], each["steps"]] for each in demos.record]
-    return hashlib.sha256(json.dumps(used).encode()).hexdigest() if used else ""
 
 
 class _FromMemory:
