@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agents.algorithms import SCHEMA
 from environments.ids import resolve_env_id
@@ -21,7 +21,6 @@ from helpers.checkpoints.policy_files import PolicyFiles
 from helpers.checkpoints.store import Checkpoints
 from helpers.config import command_line
 from helpers.config.schema import Parsed, defaults_of, identity_of
-from helpers.config.settings import settings_of
 from helpers.display.progress import Progress
 from helpers.display.terminal import outlast_readers
 from helpers.machine import choices
@@ -36,6 +35,9 @@ from helpers.run_folder import run_lock
 from helpers.run_folder.experiment import CONFIG_FILE, ExperimentInitializer, run_name
 from helpers.seeding import Streams
 from helpers.trackers.base import make_trackers
+
+if TYPE_CHECKING:
+    from helpers.demos.load import Demos
 
 STARTED = time.time()
 
@@ -79,7 +81,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     """Train to the end, or until something asks to stop; the same command goes on."""
     config = parsed.config
     config = config.model_copy(update={"env_id": resolve_env_id(config.env_id)})
-    check_start(config, workers)
+    demos = check_start(config, workers)
     experiment = ExperimentInitializer(config, workers, argv=argv)
     config, folder = experiment.config, experiment.folder
     install_crash_handler(workers, folder)
@@ -106,9 +108,10 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     )
     progress.hear("agents", "helpers.machine.native")
     lines = [*parsed.warnings, *experiment.warnings, *(checkpoint.warnings if checkpoint else ())]
+    lines += demos.warnings if demos else ()
     for line in [*lines, f"run folder: {folder}"]:
         progress.message(line)
-    for line in note_references(config, folder, workers):
+    for line in note_references(config, folder, demos):
         progress.message(line)
     tracker = make_trackers(
         config,
@@ -127,9 +130,11 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         progress=progress,
         deadline=deadline,
         elapsed=tracker.elapsed,
+        demos=demos,
         policies=policy_files(config, checkpoints, workers),
         before_save=lambda: experiment.keep_choices(choices.made()),
     )
+    del demos  # the agent has kept what it learns from
     progress.message(f"environment: {config.env_id} by {orchestrator.environment.backend}")
     if checkpoint:
         orchestrator.load(checkpoint)
@@ -145,7 +150,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     tracker.close(code)
     if workers.is_root:
         run_lock.release(folder)
-        unit = settings_of(type(config))["num_timesteps"].unit
+        unit = config.settings["num_timesteps"].unit
         farewell(
             folder,
             reason,
@@ -175,19 +180,18 @@ def train_or_stop(orchestrator: Any, progress: Progress, folder: Path) -> str | 
     return reason
 
 
-def note_references(config: Any, folder: Path, workers: Workers) -> list[str]:
-    """Once a run that imitates: what its returns are compared with, and lines that tell it; of the root."""
+def note_references(config: Any, folder: Path, demos: Demos | None) -> list[str]:
+    """Once a run that imitates: what its returns are compared with, and lines that tell it; where `demos` are."""
     from helpers.run_folder import references
 
-    if not hasattr(config, "expert_path") or not workers.is_root:
+    if demos is None:
         return []
     if not (folder / references.FILE).exists():
-        from environments.expected import expected_of
         from environments.factory import make_vector_env
         from helpers.demos.expert_reference import expert_figures
         from helpers.episodes import random_figures
 
-        expert = expert_figures(config, expected_of(config.env_id))
+        expert = expert_figures(config, demos)
         streams = Streams(config.seed)
         seeds = [streams.integer("random policy", i) for i in range(references.RANDOM_EPISODES)]
         chance = random_figures(make_vector_env(config.env_id, seeds=seeds), seeds=seeds)
@@ -202,8 +206,12 @@ def policy_files(config: Any, checkpoints: Checkpoints, workers: Workers) -> Pol
     return PolicyFiles(checkpoints.folder, config=config, workers=workers)
 
 
-def check_start(config: Any, workers: Workers) -> None:
-    """Refuse what cannot work before a simulator is started or a folder is made; collective."""
+def check_start(config: Any, workers: Workers) -> Demos | None:
+    """Refuse what cannot work before a simulator is started or a folder is made; collective.
+
+    Returns:
+        The demonstrations that the run learns from, on the root; None elsewhere.
+    """
     from agents.checks import check_run
     from environments.expected import expected_of
     from environments.sizes import spaces_of
@@ -211,7 +219,7 @@ def check_start(config: Any, workers: Workers) -> None:
     check_shares(config, workers)
     saved = Path(config.runs_dir).expanduser() / run_name(config) / "checkpoints"
     spaces, is_new = spaces_of(config.env_id), not listed(saved)
-    check_run(config, spaces, workers=workers, is_new=is_new, expected_of=expected_of)
+    return check_run(config, spaces, workers=workers, is_new=is_new, expected_of=expected_of)
 
 
 def check_shares(config: Any, workers: Workers) -> None:
@@ -244,8 +252,8 @@ def farewell(
     print(f"      {launcher}python main.py --task=verify_resume --model_path={folder}")
 
 
-def build(config: Any, workers: Workers, **parts: Any) -> Any:
-    """The orchestrator of this worker's share of the run's environments."""
+def build(config: Any, workers: Workers, *, demos: Demos | None = None, **parts: Any) -> Any:
+    """The orchestrator of this worker's share of the run's environments; `demos` where they are read already."""
     from environments.factory import make_vector_env
     from orchestrator import Orchestrator
 
@@ -255,7 +263,8 @@ def build(config: Any, workers: Workers, **parts: Any) -> Any:
     episodes = range(config.eval_episodes if config.eval_frequency else 0)
     test_seeds = [streams.integer("evaluation", i) for i in episodes[workers.share(len(episodes))]]
     environment = make_vector_env(config.env_id, seeds=seeds)
-    agent = build_agent(config, environment, workers, streams=streams, environments=mine)
+    own: dict[str, Any] = {"streams": streams, "environments": mine, "demos": demos}
+    agent = build_agent(config, environment, workers, **own)
     tests = make_vector_env(config.env_id, seeds=test_seeds) if test_seeds else None
     return Orchestrator(
         agent,
@@ -274,6 +283,7 @@ def build_agent(
     *,
     streams: Streams,
     environments: slice,
+    demos: Demos | None = None,
 ) -> Any:
     """The agent that acts in `environment`, this worker's slice of the run's environments."""
     import torch
@@ -290,6 +300,7 @@ def build_agent(
         streams=streams,
         environments=environments,
         expected=expected_of(config.env_id) if hasattr(config, "expert_path") else None,
+        demos=demos,
     )
 
 

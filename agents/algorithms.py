@@ -1,4 +1,4 @@
-"""The settings of every algorithm, without torch and MPI, so that whatever validates is quick.
+"""The list of algorithms, without torch and MPI: each with its configuration and its class.
 
 `python -m agents.algorithms --write tasks/schema.json` writes the JSON Schema for editors.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from agents.cloning.config import BCConfig, DaggerConfig
 from agents.demonstrations.config import DemosConfig
+from agents.imitation import variants
 from agents.imitation.config import ImitationSettings
-from agents.imitation.variants import families
 from agents.off_policy.config import (
     CrossQConfig,
     DDPGConfig,
@@ -29,19 +30,45 @@ from helpers.config.run import RunConfig
 from helpers.config.schema import Schema
 from helpers.config.settings import Settings
 
-ALGORITHMS: Mapping[str, type[RunConfig]] = {
-    "ppo": PPOConfig,
-    "sac": SACConfig,
-    "td3": TD3Config,
-    "ddpg": DDPGConfig,
-    "crossq": CrossQConfig,
-    "dqn": DQNConfig,
-    "redq": REDQConfig,
-    "tqc": TQCConfig,
-    "bc": BCConfig,
-    "dagger": DaggerConfig,
-    **families({"ppo": PPOConfig, "sac": SACConfig, "td3": TD3Config}),
+
+@dataclass(frozen=True)
+class Entry:
+    """An algorithm.
+
+    Attributes:
+        config: its configuration.
+        implementation: the class with its module, imported when an agent is made.
+        learner: of an imitation, the class of its learner where that is not what --learner names.
+    """
+
+    config: type[RunConfig]
+    implementation: str
+    learner: str = ""
+
+
+REGISTRY: Mapping[str, Entry] = {
+    "ppo": Entry(PPOConfig, "agents.on_policy.ppo.PPO"),
+    "sac": Entry(SACConfig, "agents.off_policy.sac.SAC"),
+    "td3": Entry(TD3Config, "agents.off_policy.td3.TD3"),
+    "ddpg": Entry(DDPGConfig, "agents.off_policy.ddpg.DDPG"),
+    "crossq": Entry(CrossQConfig, "agents.off_policy.crossq.CrossQ"),
+    "redq": Entry(REDQConfig, "agents.off_policy.redq.REDQ"),
+    "tqc": Entry(TQCConfig, "agents.off_policy.tqc.TQC"),
+    "dqn": Entry(DQNConfig, "agents.off_policy.dqn.DQN"),
+    "bc": Entry(BCConfig, "agents.cloning.bc.BC"),
+    "dagger": Entry(DaggerConfig, "agents.cloning.dagger.Dagger"),
+    "gail": Entry(variants.GAILConfig, "agents.imitation.agent.ImitationAgent"),
+    "airl": Entry(variants.AIRLConfig, "agents.imitation.agent.ImitationAgent"),
+    "sam": Entry(variants.SAMConfig, "agents.imitation.agent.ImitationAgent"),
+    "dac": Entry(variants.DACConfig, "agents.imitation.agent.ImitationAgent"),
+    "red": Entry(variants.REDConfig, "agents.imitation.agent.ImitationAgent"),
+    "maad": Entry(
+        variants.MAADConfig,
+        "agents.imitation.maad.MAAD",
+        learner="agents.imitation.maad.GuidedPPO",
+    ),
 }
+ALGORITHMS: Mapping[str, type[RunConfig]] = {name: each.config for name, each in REGISTRY.items()}
 OTHER_OWNERS: Mapping[str, type[Settings]] = {"the imitation algorithms": ImitationSettings}
 TASKS: Mapping[str, type[RunConfig]] = {"demos": DemosConfig}
 SCHEMA = Schema(ALGORITHMS, other_owners=OTHER_OWNERS, tasks=TASKS)

@@ -5,7 +5,7 @@ Nothing here imports torch: a refusal takes a fraction of a second.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,22 @@ import numpy as np
 
 from agents.algorithms import SCHEMA
 from agents.cloning.config import BCConfig, CloningConfig, DaggerConfig
-from agents.cloning.expert import MORE_DEMOS, find_expert, without_actions
+from agents.cloning.expert import find_expert
 from agents.demonstrations.dataset import check_batch
-from agents.imitation.config import Imitation
+from agents.imitation.config import ImitationConfig
 from agents.off_policy.replay_config import ReplayConfig
 from agents.replay.files import load_memories
 from agents.replay.record_layout import fitting, record_dtype, require_room
 from agents.replay.sum_tree import SumTree
-from helpers.demos.episode import Demo, Expected
-from helpers.demos.load import kept_steps, load_demos
+from helpers.demos.episode import Expected
+from helpers.demos.load import Demos, kept_steps, read_demos
 from helpers.errors import CheckpointError, ConfigurationError, StorageError, UserError
 from helpers.parallel.workers import Workers
 
 _KINDS: Mapping[str, type[UserError]] = {
     kind.__name__: kind for kind in (ConfigurationError, CheckpointError, StorageError)
 }
+MORE_DEMOS = "Make some: python main.py --task=eval --model_path=RUN --save_traj --num_trajs=16."
 Spaces = tuple[gymnasium.Space, gymnasium.Space]
 
 
@@ -39,7 +40,7 @@ def check_run(
     workers: Workers,
     is_new: bool,
     expected_of: Callable[[str], Expected] | None = None,
-) -> None:
+) -> Demos | None:
     """Refuse a run that cannot begin; collective: the root looks, all workers learn the outcome.
 
     Args:
@@ -50,6 +51,9 @@ def check_run(
         is_new: whether there is nothing to go on with: only then is a memory imported.
         expected_of: what an environment asks of demonstrations, for algorithms that take some.
 
+    Returns:
+        The demonstrations that the run learns from, on the root: it need not read them again.
+
     Raises:
         ConfigurationError: the actions are of a kind that the algorithm does not take; the memory is
             larger than what is free; what is to be imported is missing, damaged or of other form; an
@@ -57,21 +61,20 @@ def check_run(
         CheckpointError: an expert cannot be trusted.
         StorageError: the folder of the memory cannot be written.
     """
-    refusal = None
+    refusal, demos = None, None
     if workers.is_root:
         try:
             _check(config, spaces, workers=workers, is_new=is_new)
-            if isinstance(config, CloningConfig):
-                expected = expected_of(config.env_id) if expected_of else None
-                check_cloning(config, expected, spaces, workers)
-            if issubclass(type(config), Imitation):
-                check_imitation(config, expected_of(config.env_id) if expected_of else None)
+            if isinstance(config, CloningConfig | ImitationConfig):
+                demos = read_demos(config, expected_of(config.env_id) if expected_of else None)
+                check_demos(config, demos)
         except UserError as error:
             refusal = [type(error).__name__, error.problem, error.remedy]
     refusal = workers.broadcast_json(refusal)
     if refusal:
         kind, problem, remedy = refusal
         raise _KINDS[kind](problem, remedy)
+    return demos
 
 
 def check_actions(config: Any, space: gymnasium.Space) -> None:
@@ -81,16 +84,17 @@ def check_actions(config: Any, space: gymnasium.Space) -> None:
         ConfigurationError: choices for one that takes vectors, or the other way round.
     """
     is_choice = isinstance(space, gymnasium.spaces.Discrete)
-    is_imitation = issubclass(type(config), Imitation)
-    if isinstance(space, gymnasium.spaces.Discrete) and config.ACTIONS == "continuous":
+    is_imitation = isinstance(config, ImitationConfig)
+    learner = config.learner_config if is_imitation else config
+    if isinstance(space, gymnasium.spaces.Discrete) and learner.ACTIONS == "continuous":
         others = "--learner=ppo" if is_imitation else "--algo=dqn or --algo=ppo"
-        learns = f"learner={config.learner}" if is_imitation else f"algo={config.algo}"
+        learns = f"{'learner' if is_imitation else 'algo'}={learner.algo}"
         raise ConfigurationError(
             f"{learns} takes continuous actions, but those of env_id={config.env_id} are "
             f"{space.n} choices.",
             f"Use {others}, or an environment such as --env_id=Pendulum-v1.",
         )
-    if config.ACTIONS == "discrete" and not is_choice:
+    if learner.ACTIONS == "discrete" and not is_choice:
         raise ConfigurationError(
             f"algo={config.algo} takes discrete actions, but those of env_id={config.env_id} are "
             f"vectors of {space.shape[0] if space.shape else 0} numbers.",
@@ -108,13 +112,26 @@ def record_of(config: ReplayConfig, spaces: Spaces) -> np.dtype:
     return record_dtype(observation=(number, (size,)), action=action, reward=number)
 
 
-def check_imitation(config: Any, expected: Expected | None) -> None:
-    """Refuse demonstrations that an imitation cannot learn from.
+def check_demos(config: Any, demos: Demos) -> None:
+    """Refuse demonstrations that an imitation, bc or dagger cannot learn from.
 
     Raises:
-        ConfigurationError: they are missing, damaged, of another environment, or without the actions it judges.
+        ConfigurationError: they are too few, or without the actions that it learns from or judges.
     """
-    demos = load_demos(config, expected)
+    if isinstance(config, ImitationConfig):
+        _check_imitated(config, demos)
+        return
+    for demo in demos.episodes:
+        if demo.actions is None:
+            raise ConfigurationError(
+                f"{demo.source} has states alone, and algo={config.algo} learns from actions.",
+                f"Name demonstrations with actions by --expert_path. {MORE_DEMOS}",
+            )
+    if isinstance(config, BCConfig):
+        _check_enough(config, len(demos.episodes))
+
+
+def _check_imitated(config: ImitationConfig, demos: Demos) -> None:
     judges_actions = not (config.state_only or config.state_state) or config.d_log_prob != "none"
     for demo in demos.episodes if judges_actions else ():
         if demo.actions is None:
@@ -137,6 +154,13 @@ def check_imitation(config: Any, expected: Expected | None) -> None:
 def _check(config: Any, spaces: Spaces | None, *, workers: Workers, is_new: bool) -> None:
     if spaces is not None:
         check_actions(config, spaces[1])
+    if isinstance(config, CloningConfig):
+        check_batch(config.batch_size, workers)
+    if isinstance(config, DaggerConfig):
+        source = find_expert(config, SCHEMA.load_config)
+        if spaces is not None:
+            source.check_sizes(spaces)
+    config = config.learner_config if isinstance(config, ImitationConfig) else config
     if not isinstance(config, ReplayConfig):
         return
     rows = config.mem_size // config.num_envs
@@ -156,47 +180,15 @@ def _check(config: Any, spaces: Spaces | None, *, workers: Workers, is_new: bool
             fitting(columns, slice(None), record_of(config, spaces), (rows, config.num_envs))
 
 
-def check_cloning(
-    config: Any,
-    expected: Expected | None,
-    spaces: tuple[gymnasium.Space, gymnasium.Space] | None,
-    workers: Workers,
-) -> None:
-    """Refuse demonstrations, an expert or a number of workers that a run of bc or dagger cannot work with.
-
-    Args:
-        config: of any algorithm; nothing is asked of the others.
-        expected: what the environment asks of demonstrations, None if that is not known yet.
-        spaces: of the environment, None if they are not known yet.
-        workers: all of the run.
-
-    Raises:
-        ConfigurationError, CheckpointError: what is wrong, and the remedy.
-    """
-    if not isinstance(config, CloningConfig) or config.task == "eval":
-        return
-    check_batch(config.batch_size, workers)
-    if isinstance(config, DaggerConfig):
-        source = find_expert(config, SCHEMA.load_config)
-        if spaces is not None:
-            source.check_sizes(spaces)
-    demos = load_demos(config, expected).episodes
-    for demo in demos:
-        if demo.actions is None:
-            raise without_actions(config, demo.source)
-    if isinstance(config, BCConfig):
-        _check_enough(config, demos)
-
-
-def _check_enough(config: BCConfig, demos: Sequence[Demo]) -> None:
-    if not demos:
+def _check_enough(config: BCConfig, count: int) -> None:
+    if not count:
         raise ConfigurationError(
             "algo=bc learns from demonstrations alone, and num_demos=0 gives none.",
             f"Give --num_demos=1 or more, or leave it out. {MORE_DEMOS}",
         )
-    if config.held_out_demos >= len(demos):
+    if config.held_out_demos >= count:
         raise ConfigurationError(
-            f"held_out_demos={config.held_out_demos} of {len(demos)} demonstrations leave none to learn from.",
-            f"Hold out fewer: --held_out_demos={len(demos) - 1}, or use more: "
+            f"held_out_demos={config.held_out_demos} of {count} demonstrations leave none to learn from.",
+            f"Hold out fewer: --held_out_demos={count - 1}, or use more: "
             f"--num_demos={config.held_out_demos + 1}.",
         )

@@ -1,13 +1,19 @@
-"""The only file that knows every algorithm."""
+"""A configuration -> an agent."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from agents.algorithms import REGISTRY, SCHEMA
 from agents.base import Agent
-from agents.checks import check_actions
+from agents.checks import check_actions, check_demos
+from agents.cloning.config import CloningConfig, DaggerConfig
+from agents.demonstrations.dataset import flatten_demos
+from agents.imitation.config import ImitationConfig
+from helpers.demos.load import Demos, read_demos
 
 if TYPE_CHECKING:
     import gymnasium
@@ -16,32 +22,6 @@ if TYPE_CHECKING:
     from helpers.demos.episode import Expected
     from helpers.parallel.workers import Workers
     from helpers.seeding import Streams
-
-
-CLASSES = {
-    "ppo": "PPO",
-    "sac": "SAC",
-    "td3": "TD3",
-    "ddpg": "DDPG",
-    "dqn": "DQN",
-    "crossq": "CrossQ",
-    "redq": "REDQ",
-    "tqc": "TQC",
-    "bc": "BC",
-    "dagger": "Dagger",
-}
-MODULES = {
-    "ppo": "on_policy.ppo",
-    **{
-        name: f"off_policy.{name}"
-        for name in ("sac", "td3", "ddpg", "dqn", "crossq", "redq", "tqc")
-    },
-    **{name: f"cloning.{name}" for name in ("bc", "dagger")},
-    "imitation": "imitation.agent",
-    "maad": "imitation.maad",
-}
-IMITATIONS = ("gail", "airl", "sam", "dac", "red", "maad")  # a reward model over `config.learner`
-OWN_PARTS = {"maad": ("GuidedPPO", "MAAD")}  # of its module: the learner, and what imitates with it
 
 
 def make_agent(
@@ -53,6 +33,7 @@ def make_agent(
     streams: Streams,
     environments: slice,
     expected: Expected | None = None,
+    demos: Demos | None = None,
 ) -> Agent:
     """The agent that `config.algo` names, on this worker's `environments` (global indices).
 
@@ -63,6 +44,7 @@ def make_agent(
         streams: the run's random streams.
         environments: this worker's.
         expected: what the environment asks of demonstrations; None compares them with one another.
+        demos: what the run learns from, read and checked already; None lets this worker read them.
 
     Raises:
         ConfigurationError: the algorithm does not take such actions, or such demonstrations.
@@ -76,34 +58,36 @@ def make_agent(
         "streams": streams,
         "environments": environments,
     }
-    if config.algo == "dagger" and config.task != "eval":
+    entry = REGISTRY[config.algo]
+    if not isinstance(config, CloningConfig | ImitationConfig):
+        return _make(entry.implementation, parts)
+    if config.task == "eval":
+        demos = Demos((), ())
+    elif demos is None:
+        demos = read_demos(config, expected)
+        check_demos(config, demos)
+    dataset = flatten_demos(demos, config, **spaces)
+    if isinstance(config, ImitationConfig):
+        learner = _make(entry.learner or REGISTRY[config.learner].implementation, parts)
+        return _make(entry.implementation, parts, learner, dataset)
+    if isinstance(config, DaggerConfig) and config.task != "eval":
         parts["expert"] = load_expert(config, **spaces)
-    is_imitation = config.algo in IMITATIONS
-    name = config.learner if is_imitation else config.algo
-    learner, imitator = OWN_PARTS.get(config.algo, (CLASSES[name], "ImitationAgent"))
-    module = config.algo if config.algo in OWN_PARTS else name
-    kind = getattr(import_module(f"agents.{MODULES[module]}"), learner)
-    if MODULES[module].startswith("off_policy."):
-        kind = partial(import_module("agents.off_policy.learner").OffPolicyLearner, kind)
-    agent: Agent = kind(**parts)
-    if not is_imitation:
-        return agent
-    from agents.demonstrations.dataset import load_demonstrations
+    return _make(entry.implementation, parts | {"demos": dataset})
 
-    shown = config if config.task != "eval" else config.model_copy(update={"num_demos": 0})
-    demos = load_demonstrations(shown, expected, **spaces)
-    module = config.algo if config.algo in OWN_PARTS else "imitation"
-    imitation: Agent = getattr(import_module(f"agents.{MODULES[module]}"), imitator)(
-        agent,
-        demos,
-        **parts,
-    )
-    return imitation
+
+def _make(implementation: str, parts: Mapping[str, Any], *first: Any) -> Agent:
+    """An object of a class that is named with its module; of an off-policy algorithm, its learner."""
+    module, _, name = implementation.rpartition(".")
+    make: Any = getattr(import_module(module), name)
+    if module.startswith("agents.off_policy."):
+        from agents.off_policy.learner import OffPolicyLearner
+
+        make = partial(OffPolicyLearner, make)
+    return cast(Agent, make(*first, **parts))
 
 
 def load_expert(config: Any, **spaces: Any) -> Expert:
     """The trained policy that `expert_policy` names, made as an evaluation makes it."""
-    from agents.algorithms import SCHEMA
     from agents.cloning.expert import Expert, find_expert
     from helpers.parallel.workers import Workers
     from helpers.seeding import Streams

@@ -49,12 +49,13 @@ def make(folder: Path) -> None:
             if file.exists():
                 continue
             flags = settings(env_id, folder, name, algo, compile=str(compiled).lower())
-            process = launch.start(flags, workers=workers)
             if kind == "part":
+                process = launch.start(flags, workers=workers)
                 launch.wait_for_rows(folder / name, ROWS, process)
                 assert launch.interrupt(process, "USR1") == 75
             else:
-                assert process.wait() == 0, process.stderr
+                done = launch.run(flags, workers=workers)
+                assert done.returncode == 0, done.stderr
             file.write_text(json.dumps([workers, flags]), encoding="utf-8")
             print(name, flush=True)
 
@@ -87,7 +88,9 @@ def compared(run: Path, whole: Path) -> str:
     if launch.fingerprint(run) == launch.fingerprint(whole):
         return "equal" if launch.rows(run) == launch.rows(whole) else "equal files, DIFFERENT rows"
     rows, theirs = launch.rows(run), launch.rows(whole)
-    if len(rows) != len(theirs) or any(a.keys() != b.keys() for a, b in zip(rows, theirs, strict=False)):
+    if len(rows) != len(theirs) or any(
+        a.keys() != b.keys() for a, b in zip(rows, theirs, strict=False)
+    ):
         return "DIFFERENT rows"
     first = next(i for i, (a, b) in enumerate(zip(rows, theirs, strict=True)) if a != b)
     here, there = rows[first], theirs[first]

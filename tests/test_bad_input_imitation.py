@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from agents.algorithms import SCHEMA
-from agents.checks import check_imitation, check_run
+from agents.checks import check_demos, check_run
 from environments.expected import expected_of
 from helpers import errors
 from helpers.demos.hdf5 import demo_path, write_demo
+from helpers.demos.load import read_demos
 from helpers.errors import ConfigurationError
 from helpers.parallel.workers import Workers
 from tests.helpers.demos.cases import steps_of
@@ -155,7 +156,7 @@ def test_maad_needs_a_step_within_the_task(tmp_path: Path) -> None:
         f"--expert_path={tmp_path}",
         "--no-expert_demo_subsample",
     ]
-    expected = expected_of("Hopper")
-    check_imitation(config_of(*flags), expected)
+    demos = read_demos(config_of(*flags), expected_of("Hopper"))
+    check_demos(config_of(*flags), demos)
     with pytest.raises(ConfigurationError, match="leads to another state of the task"):
-        check_imitation(config_of(*flags, "--wrap_absorb"), expected)
+        check_demos(config_of(*flags, "--wrap_absorb"), demos)

@@ -15,7 +15,7 @@ from agents.demonstrations.config import DemosConfig
 from environments.factory import make_vector_env
 from helpers import errors
 from helpers.demos.hdf5 import read_demo, same_bits
-from helpers.demos.load import load_demos
+from helpers.demos.load import read_demos
 from tests import launch
 from tests.helpers.demos.cases import write_demos
 
@@ -41,7 +41,7 @@ def saved(tmp_path_factory):
 def test_saved_trajectories_are_those_that_were_run(saved):
     """The environment, reset with the seed and given the actions, goes the same way bit for bit."""
     place, figures = saved
-    demos = load_demos(DemosConfig(task="demos", expert_path=str(place)), None).episodes
+    demos = read_demos(DemosConfig(task="demos", expert_path=str(place)), None).episodes
     assert [demo.return_ for demo in demos] == pytest.approx(figures["returns"], rel=1e-12)
     assert [demo.length for demo in demos] == figures["lengths"]
     for demo in demos:
@@ -78,7 +78,7 @@ def test_the_card_is_printed_once_and_its_next_command_works(saved, tmp_path, mo
     card = json.loads((place / "card.json").read_text())
     assert [each["return"] for each in card["files"]] == pytest.approx(figures["returns"])
     demo = read_demo(place / "Hopper-v5_demo004.h5")
-    assert card["files"][4]["sha256"] == demo.sha256()
+    assert card["files"][4]["sha256"] == demo.sha256
     assert lines[-1].startswith("next: python main.py ")
     command = shlex.split(lines[-1])[3:]
     assert SCHEMA.parse_command_line(command).warnings == ()

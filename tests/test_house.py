@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.factory import MODULES
+from agents.algorithms import REGISTRY
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("agents", "environments", "helpers", "swarm")
@@ -118,7 +118,7 @@ def test_a_floor_imports_only_what_is_below_it(floor: str) -> None:
 
 
 def test_algorithms_do_not_import_one_another() -> None:
-    algorithms = {f"agents.{name}" for name in MODULES.values()}
+    algorithms = {each.implementation.rpartition(".")[0] for each in REGISTRY.values()}
     wrong = [
         f"{shown(path)}:{line}: imports the algorithm {module}"
         for path in (ROOT / "agents").rglob("*.py")

@@ -16,8 +16,7 @@ import torch
 from agents.base import Metrics, Transitions
 from agents.cloning.cloner import Cloner, check_finite, track_loss
 from agents.cloning.config import BCConfig
-from agents.cloning.expert import demonstrations_of
-from agents.demonstrations.dataset import check_same, minibatch_rows
+from agents.demonstrations.dataset import Demonstrations, check_same, minibatch_rows
 from agents.nn.models import Model
 from helpers.checkpoints.shards import Shard
 from helpers.parallel.workers import Workers
@@ -35,6 +34,7 @@ class BC:
         workers: who shares the gradients.
         streams: the run's random streams.
         environments: which of the run's environments this worker has, a slice of global indices.
+        demos: the expert's; none in an evaluation.
 
     Attributes:
         cloner: the policy. What acts, and is saved to be evaluated, fitted the held-out demonstrations best so far.
@@ -52,6 +52,7 @@ class BC:
         workers: Workers,
         streams: Streams,
         environments: slice,
+        demos: Demonstrations,
     ) -> None:
         self.config, self.workers = config, workers
         self.tracking = Tracking(interval=config.tracking_interval, workers=workers)
@@ -69,23 +70,14 @@ class BC:
         )
         self.parameters, self.actions = self.cloner.parameters, self.cloner.actions
         self.best_loss, self.waited, self.is_done = math.inf, 0, False
-        self.fingerprint: str | None = None  # of the demonstrations; None where none are needed
+        self.fingerprint = demos.fingerprint
         if config.task != "eval":
-            self._read(observation_space, action_space)
-
-    def _read(
-        self,
-        observation_space: gymnasium.spaces.Box,
-        action_space: gymnasium.Space,
-    ) -> None:
-        found = demonstrations_of(self.config, observation_space, action_space)
-        self.fingerprint = found.fingerprint
-        learnt, judged = found.demonstrations.held_out(self.config.held_out_demos)
-        self.cloner.see(learnt.share(self.workers).observations)
-        self._learnt, self._judged = (
-            self.cloner.to_learn(each.transitions.observations, each.transitions.actions)
-            for each in (learnt, judged)
-        )
+            learnt, judged = demos.held_out(config.held_out_demos)
+            self.cloner.see(learnt.share(workers).observations)
+            self._learnt, self._judged = (
+                self.cloner.to_learn(each.transitions.observations, each.transitions.actions)
+                for each in (learnt, judged)
+            )
 
     # Acting
 

@@ -18,8 +18,8 @@ from agents.base import Metrics, Transitions
 from agents.cloning.aggregate import Rounds
 from agents.cloning.cloner import Cloner, track_loss
 from agents.cloning.config import DaggerConfig
-from agents.cloning.expert import Expert, demonstrations_of
-from agents.demonstrations.dataset import check_same, minibatch_rows
+from agents.cloning.expert import Expert
+from agents.demonstrations.dataset import Demonstrations, check_same, minibatch_rows
 from agents.nn.models import Model
 from agents.nn.noise import RandomBlocks
 from helpers.checkpoints.shards import Shard
@@ -38,6 +38,7 @@ class Dagger:
         workers: who shares the gradients.
         streams: the run's random streams.
         environments: which of the run's environments this worker steps, a slice of global indices.
+        demos: what the dataset begins with; none in an evaluation.
         expert: None in an evaluation.
 
     Attributes:
@@ -55,6 +56,7 @@ class Dagger:
         workers: Workers,
         streams: Streams,
         environments: slice,
+        demos: Demonstrations,
         expert: Expert | None = None,
     ) -> None:
         self.config, self.workers = config, workers
@@ -87,14 +89,10 @@ class Dagger:
             dtype=np.dtype(np.float64),
         )
         self.expert = expert
-        self.fingerprint: str | None = None  # of the demonstrations; None where none are needed
-        self._first: tuple[np.ndarray, np.ndarray] | None = None  # demonstrated
-        if config.task != "eval":
-            found = demonstrations_of(config, observation_space, action_space)
-            rows = found.demonstrations.transitions
-            self._first, self.fingerprint = (rows.observations, rows.actions), found.fingerprint
-            if len(found.demonstrations):
-                self.cloner.see(found.demonstrations.share(workers).observations)
+        self.fingerprint = demos.fingerprint
+        self._first = demos.transitions.observations, demos.transitions.actions
+        if len(demos):
+            self.cloner.see(demos.share(workers).observations)
 
     @property
     def beta(self) -> float:
@@ -129,7 +127,7 @@ class Dagger:
 
     def update(self, rollout: Transitions) -> Metrics:
         """Label what was visited, add it to the dataset, learn from all of it; collective."""
-        assert self.expert is not None and self._first is not None, "evaluations do not learn"
+        assert self.expert is not None, "evaluations do not learn"
         config, cloner, beta = self.config, self.cloner, self.beta
         visited = rollout.observations
         labels = self.expert(visited.reshape(-1, visited.shape[-1]))
@@ -166,7 +164,6 @@ class Dagger:
 
     def _dataset(self) -> tuple[Tensor, Tensor]:
         """All there is to learn from: the demonstrations, then the rounds in their order."""
-        assert self._first is not None
         parts = zip(self._first, self.rounds.everything(), strict=True)
         observations, actions = (np.concatenate(part) for part in parts)
         return self.cloner.to_learn(observations, actions)

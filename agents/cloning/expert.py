@@ -1,11 +1,10 @@
-"""What cloning learns from: demonstrations, and a trained policy that is asked. Checked before a simulator starts.
+"""A trained policy that is asked what to do: found and checked before a simulator starts, loaded later.
 
 Nothing here imports torch until a policy is loaded.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import numpy as np
 
-from agents.cloning.config import CloningConfig, DaggerConfig
-from agents.demonstrations.dataset import Demonstrations, load_demonstrations
+from agents.cloning.config import DaggerConfig
 from helpers.checkpoints.manifests import SHARED, read_manifest
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
 from helpers.episodes import clipped
@@ -25,56 +23,6 @@ from helpers.run_folder.experiment import CONFIG_FILE
 
 if TYPE_CHECKING:
     from agents.base import Agent
-
-MORE_DEMOS = "Make some: python main.py --task=eval --model_path=RUN --save_traj --num_trajs=16."
-
-
-# Demonstrations
-
-
-@dataclass(frozen=True)
-class Found:
-    """Demonstrations, and what tells them from others.
-
-    Attributes:
-        demonstrations: checked, with actions.
-        fingerprint: a sha256 over those of all episodes and over their steps that are used.
-    """
-
-    demonstrations: Demonstrations
-    fingerprint: str
-
-
-def demonstrations_of(
-    config: CloningConfig,
-    observation_space: gymnasium.spaces.Box,
-    action_space: gymnasium.Space,
-) -> Found:
-    """The demonstrations of a run.
-
-    Raises:
-        ConfigurationError: they cannot be used.
-    """
-    made = load_demonstrations(
-        config,
-        None,
-        observation_space=observation_space,
-        action_space=action_space,
-    )
-    if len(made) and not made.has_actions:
-        raise without_actions(config, made.record[0]["source"])
-    used = [[each["sha256"], each["steps"]] for each in made.record]
-    return Found(made, hashlib.sha256(json.dumps(used).encode()).hexdigest())
-
-
-def without_actions(config: CloningConfig, source: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"{source} has states alone, and algo={config.algo} learns from actions.",
-        f"Name demonstrations with actions by --expert_path. {MORE_DEMOS}",
-    )
-
-
-# Experts
 
 
 @dataclass(frozen=True)

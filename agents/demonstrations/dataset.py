@@ -6,9 +6,11 @@ the global minibatch is the same for any number of workers, also with rows for a
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +18,8 @@ import numpy as np
 from agents.base import Transitions
 from agents.demonstrations.absorbing_states import with_absorbing
 from helpers.demos.checks import check_spaces
-from helpers.demos.episode import Demo, Expected
-from helpers.demos.load import Demos, kept_steps, load_demos
+from helpers.demos.episode import Demo
+from helpers.demos.load import Demos, kept_steps
 from helpers.errors import CheckpointError, ConfigurationError
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
@@ -37,23 +39,21 @@ class Demonstrations:
             (one step of so many was kept of its episode), int64. Each keeps its true successor, whatever
             subsampling left out after it. Of states alone, actions are (B, 0).
         seed: of the run; minibatches are drawn from its streams.
-        record: what was used: for each episode its source, sha256, offset and steps, for a run folder.
-        warnings: a line each, to be shown once.
+        record: what was used: for each episode its source, sha256, offset and steps.
     """
 
     transitions: Transitions
     seed: int
     record: tuple[Mapping[str, Any], ...] = ()
-    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.transitions.rewards)
 
-    @property
-    def has_actions(self) -> bool:
-        """Whether the expert's actions are there."""
-        actions = self.transitions.actions
-        return actions.ndim == 1 or actions.shape[1] > 0
+    @cached_property
+    def fingerprint(self) -> str:
+        """A sha256 over all episodes and their steps that are used; empty of none."""
+        used = [[each["sha256"], each["steps"]] for each in self.record]
+        return hashlib.sha256(json.dumps(used).encode()).hexdigest() if used else ""
 
     def share(self, workers: Workers) -> Transitions:
         """This worker's contiguous part of all transitions; those of all workers are the whole."""
@@ -164,57 +164,31 @@ def taken(transitions: Transitions, rows: slice | np.ndarray) -> Transitions:
     )
 
 
-def load_demonstrations(
+def flatten_demos(
+    demos: Demos,
     config: Any,
-    expected: Expected | None,
     *,
     observation_space: gymnasium.spaces.Box,
     action_space: gymnasium.Space,
 ) -> Demonstrations:
-    """The demonstrations of a run, checked, subsampled and, with `wrap_absorb`, with absorbing states.
-
-    A run reads and checks them before its environments start by `helpers.demos.load.load_demos`; here they are read
-    again and meet the environment's spaces.
+    """Episodes as flat transitions: subsampled and, with `wrap_absorb`, with absorbing states.
 
     Args:
-        config: the settings of demonstrations, `seed` and `precision`.
-        expected: what the run's environment asks of them.
+        demos: read and checked; here they meet the environment's spaces.
+        config: `expert_demo_subsample`, its rate, `wrap_absorb`, `expert_state_only`, `seed` and `precision`.
         observation_space: of the environment, before any absorbing state.
         action_space: of the environment, Box or Discrete.
 
     Raises:
-        ConfigurationError: they cannot be used, see `load_demos`.
+        ConfigurationError: they do not fit the spaces.
     """
-    demos = load_demos(config, expected)
+    action_shape = tuple(action_space.shape or ())
     check_spaces(
         demos.episodes,
         observation_shape=tuple(observation_space.shape),
-        action_shape=tuple(action_space.shape or ()),
+        action_shape=action_shape,
         choices=int(getattr(action_space, "n", 0)) or None,
     )
-    return flat(
-        demos,
-        config,
-        observation_size=observation_space.shape[0],
-        action_shape=tuple(action_space.shape or ()),
-    )
-
-
-def flat(
-    demos: Demos,
-    config: Any,
-    *,
-    observation_size: int,
-    action_shape: tuple[int, ...],
-) -> Demonstrations:
-    """Episodes as flat transitions; the sizes are those of the environment, for where there is no episode.
-
-    Args:
-        demos: checked.
-        config: `expert_demo_subsample`, its rate, `wrap_absorb`, `expert_state_only`, `seed` and `precision`.
-        observation_size: numbers of an observation.
-        action_shape: (act_dim,), or () for whole numbers.
-    """
     pieces, record = [], []
     for index, demo in zip(demos.indices, demos.episodes, strict=True):
         steps = kept_steps(config, index, demo.length)
@@ -227,18 +201,17 @@ def flat(
             {
                 "episode": index,
                 "source": demo.source,
-                "sha256": demo.sha256(),
+                "sha256": demo.sha256,
                 "offset": steps.start,
                 "steps": list(steps),
             },
         )
     if not pieces:
-        pieces = [_nothing(config, observation_size, action_shape)]
+        pieces = [_nothing(config, observation_space.shape[0], action_shape)]
     return Demonstrations(
         transitions=_joined(pieces),
         seed=config.seed,
         record=tuple(record),
-        warnings=demos.warnings,
     )
 
 

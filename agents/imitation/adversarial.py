@@ -21,6 +21,7 @@ from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.demonstrations.dataset import Demonstrations
 from agents.imitation import losses
 from agents.imitation.batch import DiscriminatorBatch, LogProb, Sample
+from agents.imitation.config import ImitationConfig
 from agents.imitation.inputs import COLUMNS, Moments, RowMaker
 from agents.imitation.networks import Discriminator, Perceptron, ShapedReward
 from agents.imitation.scorer import Scorer
@@ -68,7 +69,7 @@ class RewardModel(Protocol):
 
 def make_net(
     rows: RowMaker,
-    config: Any,
+    config: ImitationConfig,
     generator: torch.Generator,
 ) -> Discriminator | ShapedReward:
     """The discriminator that a configuration asks for."""
@@ -84,7 +85,7 @@ def make_net(
     if not rows.is_airl:
         return Discriminator(make(rows.size))
     own, shaping = make(rows.size - rows.states), make(rows.states)
-    return ShapedReward(own, shaping, states=rows.states, gamma=config.gamma)
+    return ShapedReward(own, shaping, states=rows.states, gamma=config.learner_config.gamma)
 
 
 class AdversarialReward:
@@ -119,7 +120,7 @@ class AdversarialReward:
         demos: Demonstrations,
         moments: Moments,
         log_prob: LogProb | None,
-        config: Any,
+        config: ImitationConfig,
         workers: Workers,
         streams: Streams,
         environments: Sequence[int],
@@ -129,7 +130,7 @@ class AdversarialReward:
         self.config, self.workers = config, workers
         self.share = len(environments) / config.num_envs
         self.dtype = getattr(torch, config.precision)
-        self._native = config.compile and self.dtype == torch.float32
+        self._native = config.learner_config.compile and self.dtype == torch.float32
         generator = torch.Generator().manual_seed(streams.integer("discriminator"))
         self.net = make_net(rows, config, generator)
         self.parameters = FlatParameters({"discriminator": self.net})

@@ -6,8 +6,6 @@ SAM or DAC, with a distilled reward RED. The pages docs/gail.md, docs/airl.md an
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,10 +15,12 @@ import numpy as np
 from agents.base import Metrics, State, Transitions
 from agents.demonstrations.dataset import LOOP, Demonstrations, check_same, taken
 from agents.imitation.adversarial import AdversarialReward, RewardModel
+from agents.imitation.config import ImitationConfig
 from agents.imitation.inputs import Moments, RowMaker
 from agents.imitation.red import DistilledReward
 from agents.imitation.scorer import flattened
 from agents.nn.models import Model
+from agents.on_policy.config import PPOConfig
 from helpers.checkpoints.shards import Shard
 from helpers.errors import CheckpointError
 from helpers.parallel.workers import Workers
@@ -50,7 +50,7 @@ class ImitationAgent:
         *,
         observation_space: gymnasium.spaces.Box,
         action_space: gymnasium.Space,
-        config: Any,
+        config: ImitationConfig,
         workers: Workers,
         streams: Streams,
         environments: slice,
@@ -62,7 +62,6 @@ class ImitationAgent:
         self.track_data, self.writer = self.tracking.track_data, self.tracking.writer
         self.environments = range(environments.start, environments.stop)
         self.rollouts = 0
-        self.fingerprint = fingerprint_of(demos)
         (size,) = observation_space.shape
         rows = RowMaker(size, action_space, config)
         self.moments = Moments(size, demos, config)
@@ -101,8 +100,9 @@ class ImitationAgent:
         learner = self.learner
         learner.begin()
         count = learner.rollout_len * len(self.environments)
-        if hasattr(learner, "memory"):  # rewards are asked for each of a minibatch's n steps
-            count = len(learner.batch.tensors["reward"]) * self.config.n_step
+        config = self.config.learner_config
+        if not isinstance(config, PPOConfig):  # rewards are asked for each of a minibatch's n steps
+            count = len(learner.batch.tensors["reward"]) * config.n_step
         self.model.begin(count)
 
     # Acting
@@ -146,13 +146,13 @@ class ImitationAgent:
 
     def _due(self) -> int:
         """Steps that the reward model has taken once this rollout is learnt from."""
-        config = self.config
+        config, learner = self.config, self.config.learner_config
         if not config.LEARNS_ADVERSARIALLY:
             return 0
         updates = self.rollouts  # of the learner
-        if hasattr(self.learner, "memory"):
-            steps = max(0, self.rollouts * config.rollout_len - config.warm_up)
-            updates = int(steps * config.updates_per_step)
+        if not isinstance(learner, PPOConfig):
+            steps = max(0, self.rollouts * learner.rollout_len - learner.warm_up)
+            updates = int(steps * learner.updates_per_step)
         return -(-updates // config.g_steps) * int(config.d_steps)
 
     def _samples_of(self, rollout: Transitions) -> _FromMemory | FromRollout:
@@ -193,7 +193,7 @@ class ImitationAgent:
             "learner": self.learner.state_dict(),
             "reward_model": self.model.state_dict(),
             "moments": self.moments.state_dict(),
-            "demonstrations": self.fingerprint,
+            "demonstrations": self.demos.fingerprint,
             "rollouts": self.rollouts,
         }
 
@@ -203,7 +203,7 @@ class ImitationAgent:
         Raises:
             CheckpointError: the state is of another architecture, or of other demonstrations.
         """
-        check_same("the demonstrations", state["demonstrations"], self.fingerprint)
+        check_same("the demonstrations", state["demonstrations"], self.demos.fingerprint)
         self.learner.load_state_dict(state["learner"])
         try:
             self.model.load_state_dict(state["reward_model"])
@@ -239,12 +239,6 @@ class ImitationAgent:
             f"{MODEL}mean": self.moments.policy.mean,
             f"{MODEL}m2": self.moments.policy.m2,
         }
-
-
-def fingerprint_of(demos: Demonstrations) -> str:
-    """A sha256 over all episodes and their steps that are used; empty of none."""
-    used = [[each["sha256"], each["steps"]] for each in demos.record]
-    return hashlib.sha256(json.dumps(used).encode()).hexdigest() if used else ""
 
 
 class _FromMemory:

@@ -8,7 +8,7 @@ Shapes: B the global minibatch, b this worker's part of it, k = B / environments
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from agents.base import Transitions
 from agents.demonstrations.dataset import Demonstrations, sequence_rows, taken
 from agents.imitation import losses
+from agents.imitation.config import ImitationConfig
 from agents.imitation.inputs import RowMaker, expert_weights
 from agents.nn.noise import RandomBlocks
 from helpers.parallel.workers import Workers
@@ -62,7 +63,7 @@ class DiscriminatorBatch:
         *,
         demos: Demonstrations,
         log_prob: LogProb | None,
-        config: Any,
+        config: ImitationConfig,
         workers: Workers,
         streams: Streams,
         environments: Sequence[int],
@@ -159,7 +160,8 @@ class DiscriminatorBatch:
         weights = np.zeros(self.size) if expert is None else expert_weights(expert, self.config)
         expert_weight = weights / (self._expert_mean * size)
         self.tensors["expert.weight"].copy_(torch.from_numpy(expert_weight))
-        loops = losses.loops_of_an_end(self.config.gamma) if self.rows.wraps else 0.0
+        gamma = self.config.learner_config.gamma
+        loops = losses.loops_of_an_end(gamma) if self.rows.wraps else 0.0
         mass = size * (1.0 + end_rate * loops)
         self.tensors["policy.weight"][: self.size] = 1.0 / mass
         ends = float(policy.terminated.sum())

@@ -1,29 +1,36 @@
-"""The settings of adversarial imitation and of RED: a reward model's, beside those of the learner under it.
+"""The settings of imitation: a reward model's, beside those of the learner under it.
 
-`--algo` names the imitation, `--learner` what learns from its reward. A configuration is a class of both, so a run
-knows the settings that it reads and no others; `variant` finds the class. The imitations themselves are in
-configs_imitators.py.
+`--algo` names the imitation, `--learner` what learns from its reward. A configuration has that learner's whole
+configuration as its part, and one flat vocabulary of both. The imitations by name are in variants.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from agents.common_settings import LARGEST_BATCH, STACK_FORM, STACK_PATTERN
 from agents.demonstrations.config import DemonstrationSettings
+from agents.off_policy.config import SACConfig, TD3Config
+from agents.on_policy.config import PPOConfig
 from helpers.config.run import RunConfig, cross_field_error
-from helpers.config.settings import Settings, read_switch, setting, settings_of
+from helpers.config.settings import Scalar, Setting, Settings, read_switch, setting, settings_of
 
+LearnerConfig = PPOConfig | SACConfig | TD3Config
+LEARNERS: Mapping[str, type[LearnerConfig]] = {"ppo": PPOConfig, "sac": SACConfig, "td3": TD3Config}
+Learner = Literal["ppo", "sac", "td3"]
+LogProb = Literal["both", "discriminator", "none"]
+RewardType = Literal["gail", "airl", "fairl", "log_d", "probability", "signed"]
 _NUMBER = r"\d{1,3}(\.\d{1,6})?"
 LABEL_PATTERN = rf"none|random-uniform_{_NUMBER}_{_NUMBER}|(soft-labels|disturb-label)_{_NUMBER}"
 LABEL_FORM = "none, random-uniform_0.7_1.2, soft-labels_0.1 or disturb-label_0.1"
 
 
 class DiscriminatorSettings(Settings):
-    """What tells expert from policy, and the reward made of it (docs/gail.md)."""
+    """The network that judges, how often it learns, and what it sees (docs/gail.md)."""
 
     d_perception_stack: str = setting(
         "mlp_64",
@@ -87,6 +94,11 @@ class DiscriminatorSettings(Settings):
         "judge a state and its successor, no action (GAIfO)",
         group="discriminator",
     )
+
+
+class AdversarialSettings(Settings):
+    """The loss of a discriminator, and the reward made of its verdicts (docs/gail.md)."""
+
     d_ent_reg_scale: float = setting(
         0.001,
         "weight of the entropy of the discriminator's verdicts",
@@ -147,7 +159,7 @@ class DiscriminatorSettings(Settings):
         gt=0,
         lt=1,
     )
-    reward_type: Literal["gail", "airl", "fairl", "log_d", "probability", "signed"] = setting(
+    reward_type: RewardType = setting(
         "gail",
         "of D, the probability that it was the expert: -log(1-D), log D - log(1-D), FAIRL's, log D, D, or 2D-1",
         group="reward",
@@ -159,6 +171,11 @@ class DiscriminatorSettings(Settings):
         identity=False,
         example="true",
     )
+
+
+class RewardSettings(Settings):
+    """What becomes of a reward that is learnt."""
+
     syn_rew_scale: float = setting(
         1.0,
         "the learnt reward is multiplied by this",
@@ -173,37 +190,20 @@ class DiscriminatorSettings(Settings):
     )
 
 
-OF_ADVERSARIES = frozenset(  # settings that a reward learnt without an adversary has no use for
-    {
-        "d_steps",
-        "g_steps",
-        "d_ent_reg_scale",
-        "d_weight_decay",
-        "spectral_norm",
-        "grad_pen",
-        "grad_pen_type",
-        "grad_pen_scale",
-        "grad_pen_targ",
-        "one_sided_pen",
-        "real_ls_type",
-        "fake_ls_type",
-        "use_purl",
-        "purl_eta",
-        "reward_type",
-        "d_log_prob",
-    },
-)
-
-
-class ImitationSettings(DemonstrationSettings, DiscriminatorSettings):
+class ImitationSettings(
+    DemonstrationSettings,
+    RewardSettings,
+    AdversarialSettings,
+    DiscriminatorSettings,
+):
     """What the imitation algorithms add to their learner's settings."""
 
-    learner: Literal["ppo", "sac", "td3"] = setting(
+    learner: Learner = setting(
         "ppo",
         "what learns from the reward; its settings apply, with its defaults",
         group="run",
     )
-    d_log_prob: Literal["both", "discriminator", "none"] = setting(
+    d_log_prob: LogProb = setting(
         "none",
         "AIRL: subtract the policy's log-probability from the logit, for the reward too, or not at all",
         group="discriminator",
@@ -223,21 +223,59 @@ class ImitationSettings(DemonstrationSettings, DiscriminatorSettings):
     )
 
 
-class Imitation(ImitationSettings):
-    """A rule or two that hold whatever learner is below; no configuration of its own."""
+class ImitationConfig(ImitationSettings, RunConfig):
+    """An imitation of a run, and in it the learner: a run with the same settings that learns from the reward.
+
+    A value is given, shown and saved under one flat vocabulary: that of the run, of the learner and of the imitation.
+    """
 
     LEARNS_ADVERSARIALLY: ClassVar[bool] = True
-    LEARNERS: ClassVar[tuple[str, ...]] = ("ppo", "sac", "td3")
-    # declared for all imitations, and not read by this one
-    IDLE: ClassVar[frozenset[str]] = frozenset({"d_log_prob", "red_epochs", "red_width"})
-    FAMILY: ClassVar[dict[str, type[RunConfig]]] = {}  # the classes of this imitation, by learner
+    UNUSED: ClassVar[frozenset[str]] = frozenset({"d_log_prob", "red_epochs", "red_width"})
+    LEARNER_DEFAULTS: ClassVar[Mapping[str, Mapping[str, Scalar]]] = {
+        "ppo": {"d_steps": 8},  # a rollout of 2048 is seen once
+    }
+
+    learner_config: LearnerConfig
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Settings of the learner, for those who read a run's settings without knowing what learns."""
+            learner = vars(self).get("learner_config")
+            if learner is None or name.startswith("_"):
+                return super().__getattr__(name)
+            return getattr(learner, name)
 
     @classmethod
-    def variant(cls, values: Mapping[str, Any]) -> type[RunConfig]:
-        """The class whose settings are those of the learner that is named."""
-        named = values.get("learner")
-        default = cls.FAMILY[cls.model_fields["learner"].default]
-        return cls.FAMILY.get(named, default) if isinstance(named, str) else default
+    def settings_for(cls, values: Mapping[str, Any]) -> Mapping[str, Setting]:
+        """The learner's, and its own, whose defaults may depend on the learner."""
+        of_run, learner = settings_of(RunConfig), cls._learner_of(values)
+        own = {key: each for key, each in settings_of(cls).items() if each != of_run.get(key)}
+        for key, default in cls.LEARNER_DEFAULTS.get(learner, {}).items():
+            own[key] = replace(own[key], default=default)
+        return {**settings_of(LEARNERS[learner]), **own}
+
+    @classmethod
+    def _learner_of(cls, values: Mapping[str, Any]) -> str:
+        """The learner that is named; the default one where the name is refused later."""
+        named, own = values.get("learner"), settings_of(cls)["learner"]
+        return named if isinstance(named, str) and named in own.choices else str(own.default)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _compose(cls, values: Any) -> Any:
+        """Flat values in two parts: the learner's, and its own; both have those of the run."""
+        if not isinstance(values, Mapping) or "learner_config" in values:
+            return values
+        learner, settings = cls._learner_of(values), cls.settings_for(values)
+        if values.get("learner", learner) != learner:
+            return values  # the field itself says what is wrong
+        theirs = settings_of(LEARNERS[learner])
+        own = {key: settings[key].default for key in settings_of(cls)}
+        own |= {key: values[key] for key in values if key in own or key not in theirs}
+        given = {key: values[key] for key in values if key in theirs}
+        learner_config = LEARNERS[learner].model_validate(given | {"algo": learner})
+        return {**own, "learner_config": learner_config}
 
     @model_validator(mode="before")
     @classmethod
@@ -251,17 +289,27 @@ class Imitation(ImitationSettings):
             return values  # the field itself says what is wrong
         return {"reward_type": shape, **values, "minimax_only": None}
 
+    @model_serializer(mode="wrap")
+    def _flatten(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        own: dict[str, Any] = serialise(self)
+        return {**own.pop("learner_config"), **own}
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values, not validated, the learner's among them."""
+        new, theirs = dict(update or {}), settings_of(type(self.learner_config)).keys() - {"algo"}
+        given = {key: new[key] for key in new if key in theirs}
+        new = {key: new[key] for key in new if key in settings_of(type(self))}
+        new["learner_config"] = self.learner_config.model_copy(update=given)
+        return super().model_copy(update=new, deep=deep)
+
     def doubts(self) -> tuple[str, ...]:
-        """Settings of other imitations, and moments that nobody asks for."""
-        own = settings_of(type(self))
-        idle = [
-            f"--{key}" for key in own if key in self.IDLE and getattr(self, key) != own[key].default
-        ]
-        lines = list(super().doubts())
+        """The learner's, settings of other imitations, and moments that nobody asks for."""
+        own, lines = self.settings, list(self.learner_config.doubts())
+        given = [key for key in own if getattr(self, key) != own[key].default]
+        idle = [f"--{key}" for key in given if key in self.UNUSED]
         if idle:
-            run: Any = self
             object_ = "it" if len(idle) == 1 else "them"
-            lines.append(f"{', '.join(idle)}: algo={run.algo} does not use {object_}.")
+            lines.append(f"{', '.join(idle)}: algo={self.algo} does not use {object_}.")
         standardised = [
             key for key in ("p_batch_norm", "v_batch_norm", "q_batch_norm") if key in own
         ]
@@ -273,7 +321,7 @@ class Imitation(ImitationSettings):
         return tuple(lines)
 
     @model_validator(mode="after")
-    def _check_imitation(self) -> Imitation:
+    def _check_imitation(self) -> Self:
         found = self._contradiction()
         if found is not None:
             raise cross_field_error(*found)
@@ -281,10 +329,6 @@ class Imitation(ImitationSettings):
 
     def _contradiction(self) -> tuple[str, str] | None:
         """(problem, remedy) of settings that do not go together."""
-        run: Any = self
-        kind: type[Any] = type(self)
-        if kind is not self.variant({"learner": self.learner}):
-            raise TypeError(f"{kind.__name__} is not the class of learner={self.learner}")
         if self.state_only and self.state_state:
             return "state_only and state_state are both true.", "Choose one: --no-state_only."
         if self.use_purl and self.fake_ls_type != "none":
@@ -292,9 +336,10 @@ class Imitation(ImitationSettings):
                 f"use_purl leaves the policy's transitions without labels, but fake_ls_type={self.fake_ls_type}.",
                 "Choose one: --fake_ls_type=none, or --no-use_purl.",
             )
-        if self.wrap_absorb and run.gamma >= 1.0:
+        gamma = self.learner_config.gamma
+        if self.wrap_absorb and gamma >= 1.0:
             return (
-                f"wrap_absorb needs a discount below 1, but gamma={run.gamma}.",
+                f"wrap_absorb needs a discount below 1, but gamma={gamma}.",
                 "A state that lasts for ever has no value then: --gamma=0.99, or --no-wrap_absorb.",
             )
         without_actions = (self.state_only or self.state_state) and self.d_log_prob == "none"
@@ -308,46 +353,33 @@ class Imitation(ImitationSettings):
                 f"d_log_prob={self.d_log_prob} needs a policy with a density, but learner=td3.",
                 "Use --learner=ppo or --learner=sac, or --d_log_prob=none.",
             )
-        if run.task != "eval" and self.d_batch_size % run.num_envs:
-            nearest = max(1, round(self.d_batch_size / run.num_envs)) * run.num_envs
+        if self.task != "eval" and self.d_batch_size % self.num_envs:
+            nearest = max(1, round(self.d_batch_size / self.num_envs)) * self.num_envs
             return (
-                f"d_batch_size={self.d_batch_size} is not a multiple of num_envs={run.num_envs}.",
+                f"d_batch_size={self.d_batch_size} is not a multiple of num_envs={self.num_envs}.",
                 f"This works: --d_batch_size={nearest}.",
             )
-        return self._contradiction_of_labels() or self._contradiction_of_red()
+        return self._contradiction_of_labels()
 
     def _contradiction_of_labels(self) -> tuple[str, str] | None:
-        for key in ("real_ls_type", "fake_ls_type"):
-            kind, *numbers = getattr(self, key).split("_")
-            values = [float(number) for number in numbers]
-            if kind == "random-uniform" and values[0] > values[1]:
+        for key, value in (
+            ("real_ls_type", self.real_ls_type),
+            ("fake_ls_type", self.fake_ls_type),
+        ):
+            kind, *numbers = value.split("_")
+            if kind == "random-uniform" and float(numbers[0]) > float(numbers[1]):
                 return (
-                    f"{key}={getattr(self, key)} is an empty range.",
+                    f"{key}={value} is an empty range.",
                     f"Write the lower one first: --{key}=random-uniform_{numbers[1]}_{numbers[0]}.",
                 )
-            if kind == "soft-labels" and values[0] > 1.0:
+            if kind == "soft-labels" and float(numbers[0]) > 1.0:
                 return (
-                    f"{key}={getattr(self, key)} goes beyond the other side's label.",
+                    f"{key}={value} goes beyond the other side's label.",
                     f"Give a distance up to 1: --{key}=soft-labels_0.1.",
                 )
-            if kind == "disturb-label" and values[0] > 1.0:
+            if kind == "disturb-label" and float(numbers[0]) > 1.0:
                 return (
-                    f"{key}={getattr(self, key)} is no probability.",
+                    f"{key}={value} is no probability.",
                     f"Give one up to 1: --{key}=disturb-label_0.1.",
                 )
-        return None
-
-    def _contradiction_of_red(self) -> tuple[str, str] | None:
-        if self.LEARNS_ADVERSARIALLY:
-            return None
-        if self.num_demos == 0:
-            return (
-                "algo=red learns from demonstrations alone, but num_demos=0.",
-                "Give --num_demos=4.",
-            )
-        if self.d_moments != "demos":
-            return (
-                f"RED is trained before the policy acts, but d_moments={self.d_moments} are to follow it.",
-                "Standardise by what there is: --d_moments=demos.",
-            )
         return None

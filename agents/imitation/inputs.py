@@ -19,6 +19,7 @@ from torch.nn import functional
 from agents.base import Transitions
 from agents.demonstrations.dataset import LOOP, Demonstrations
 from agents.imitation import losses
+from agents.imitation.config import ImitationConfig
 from agents.nn.normalizer import RunningMoments
 from helpers.parallel.workers import Workers
 
@@ -44,7 +45,12 @@ class RowMaker:
         wraps: whether there are absorbing states.
     """
 
-    def __init__(self, observation_dim: int, action_space: gymnasium.Space, config: Any) -> None:
+    def __init__(
+        self,
+        observation_dim: int,
+        action_space: gymnasium.Space,
+        config: ImitationConfig,
+    ) -> None:
         self.wraps: bool = config.wrap_absorb
         self.observation_dim = observation_dim
         self.states = observation_dim + self.wraps
@@ -159,7 +165,7 @@ class RowMaker:
         return (raw - self._center) / self._half
 
 
-def expert_weights(given: Transitions, config: Any) -> np.ndarray:
+def expert_weights(given: Transitions, config: ImitationConfig) -> np.ndarray:
     """How much each row (B,) of demonstrations counts: 1, but an absorbing state's loop as it does of a policy.
 
     A loop stands for all that follow an end, discounted. Of an episode that is thinned to one transition out of
@@ -168,7 +174,8 @@ def expert_weights(given: Transitions, config: Any) -> np.ndarray:
     weights = np.ones(len(given.rewards), dtype=config.precision)
     if config.wrap_absorb:
         is_loop = given.extras["step"] == LOOP
-        weights[is_loop] = losses.loops_of_an_end(config.gamma) / given.extras["rate"][is_loop]
+        loops = losses.loops_of_an_end(config.learner_config.gamma)
+        weights[is_loop] = loops / given.extras["rate"][is_loop]
     return weights
 
 
@@ -180,7 +187,7 @@ class Moments:
         policy: running moments; they stay empty where nothing asks for them.
     """
 
-    def __init__(self, size: int, demos: Demonstrations, config: Any) -> None:
+    def __init__(self, size: int, demos: Demonstrations, config: ImitationConfig) -> None:
         self.config, self.dtype = config, np.dtype(config.precision)
         self.mean, self.variance = np.zeros(size), np.ones(size)
         self.has_expert = len(demos) > 0

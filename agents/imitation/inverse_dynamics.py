@@ -22,6 +22,7 @@ from agents.demonstrations.dataset import Demonstrations
 from agents.imitation.batch import Sample
 from agents.imitation.inputs import CLIP, Moments, RowMaker
 from agents.imitation.networks import Perceptron
+from agents.imitation.variants import MAADConfig
 from agents.nn.noise import RandomBlocks
 from helpers.errors import NumericalError
 from helpers.parallel.workers import Workers
@@ -55,7 +56,7 @@ class InverseDynamics:
         demos: Demonstrations,
         moments: Moments,
         *,
-        config: Any,
+        config: MAADConfig,
         workers: Workers,
         streams: Streams,
         environments: Sequence[int],
@@ -75,7 +76,7 @@ class InverseDynamics:
         )
         self.parameters = FlatParameters({NAME: self.net})
         workers.broadcast_(self.parameters.values)
-        native = config.compile and self.dtype == torch.float32
+        native = config.learner_config.compile and self.dtype == torch.float32
         self.optimizer = FlatAdam(self.parameters, epsilon=1e-8, native=native)
         samples = config.d_batch_size // config.num_envs
         self._noise = RandomBlocks(

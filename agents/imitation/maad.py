@@ -21,6 +21,7 @@ from agents.demonstrations.dataset import Demonstrations, sequence_rows
 from agents.imitation.agent import FromRollout, ImitationAgent
 from agents.imitation.inputs import RowMaker
 from agents.imitation.inverse_dynamics import InverseDynamics
+from agents.imitation.variants import MAADConfig
 from agents.on_policy.ppo import PPO
 from agents.on_policy.torch_steps import COLUMNS, TorchSteps
 from helpers.errors import CheckpointError
@@ -47,7 +48,8 @@ class GuidedPPO(PPO):
         **parts: Any,
     ) -> None:
         (size,) = observation_space.shape
-        self.rows = RowMaker(size, action_space, parts["config"])
+        config: MAADConfig = parts["config"]
+        self.rows, self.guide_scale = RowMaker(size, action_space, config), config.guide_scale
         spaces: dict[str, Any] = {
             "observation_space": observation_space,
             "action_space": action_space,
@@ -85,7 +87,7 @@ class GuidedPPO(PPO):
         else:
             gap = self.rows.unbounded_action(outputs) - batch["guide_action"]
             distance = gap.square().mean()
-        loss = loss + self.config.guide_scale * distance  # type: ignore[attr-defined]
+        loss = loss + self.guide_scale * distance
         return loss, metrics | {"policy/guide_loss": distance}
 
 
@@ -97,12 +99,12 @@ class MAAD(ImitationAgent):
         learner: GuidedPPO,
         demos: Demonstrations,
         *,
-        config: Any,
+        config: MAADConfig,
         workers: Workers,
         streams: Streams,
         **parts: Any,
     ) -> None:
-        own = {"config": config, "workers": workers, "streams": streams}
+        own: dict[str, Any] = {"config": config, "workers": workers, "streams": streams}
         super().__init__(learner, demos, **own, **parts)
         self.inverse = InverseDynamics(
             learner.rows,
@@ -134,7 +136,7 @@ class MAAD(ImitationAgent):
         Each environment has a part of its own of the endless sequence of shuffles, whichever worker steps it.
         """
         seed, count, steps = self.demos.seed, len(self.inverse.states()), self.rollout_len
-        first = self.rollouts * self.config.rollout_len
+        first = self.rollouts * self.config.learner_config.rollout_len
         parts = [
             sequence_rows(seed, count, first + steps * environment, steps)
             for environment in self.environments

@@ -19,6 +19,7 @@ from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.demonstrations.dataset import Demonstrations, sequence_rows, taken
 from agents.imitation import losses
 from agents.imitation.batch import Sample
+from agents.imitation.config import ImitationConfig
 from agents.imitation.inputs import COLUMNS, Moments, RowMaker, expert_weights
 from agents.imitation.networks import Perceptron
 from agents.imitation.scorer import Scorer
@@ -46,7 +47,7 @@ class DistilledReward:
         *,
         demos: Demonstrations,
         moments: Moments,
-        config: Any,
+        config: ImitationConfig,
         workers: Workers,
         streams: Streams,
         environments: Sequence[int],
@@ -54,7 +55,7 @@ class DistilledReward:
         self.rows, self.demos, self.moments, self.config = rows, demos, moments, config
         self.workers, self.updates = workers, 0
         self.dtype = getattr(torch, config.precision)
-        native = config.compile and self.dtype == torch.float32
+        native = config.learner_config.compile and self.dtype == torch.float32
         generator = torch.Generator().manual_seed(streams.integer("discriminator"))
         *hidden, outputs = hidden_sizes(config.d_perception_stack)
         self.nets = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from agents.base import Transitions
 from agents.compute.compiled_step import Step
 from agents.imitation import losses
+from agents.imitation.config import ImitationConfig
 from agents.imitation.inputs import RowMaker
 
 Tensors = Mapping[str, Tensor]
@@ -36,7 +36,7 @@ class Scorer:
         judge: Judge,
         tensors: Tensors,
         *,
-        config: Any,
+        config: ImitationConfig,
         native: bool,
     ) -> None:
         self.rows, self.judge, self.config, self.native = rows, judge, config, native
@@ -102,7 +102,7 @@ class Scorer:
                 rewards,
                 t["ends"],
                 absorbing=absorbing,
-                gamma=config.gamma,
+                gamma=config.learner_config.gamma,
             )
         t["reward"].copy_(rewards)
 

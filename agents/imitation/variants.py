@@ -1,54 +1,43 @@
-"""The imitations by name: what each sets otherwise, and the configuration of each with each of its learners."""
+"""The imitations by name: what each sets otherwise, and what contradicts it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, cast
-
-from pydantic import create_model
+from typing import ClassVar, Literal
 
 from agents.common_settings import STACK_FORM, STACK_PATTERN
-from agents.imitation.config import OF_ADVERSARIES, Imitation, ImitationSettings
-from helpers.config.run import RunConfig
-from helpers.config.settings import setting, settings_of
+from agents.imitation.config import (
+    AdversarialSettings,
+    ImitationConfig,
+    ImitationSettings,
+    Learner,
+    LogProb,
+    RewardType,
+)
+from agents.on_policy.config import PPOConfig
+from helpers.config.settings import Scalar, redeclare, setting, settings_of
 
 
-def again(key: str, default: Any) -> Any:
-    """A setting that one of the imitations declares anew, with another default."""
-    each = settings_of(ImitationSettings)[key]
-    bounds: Mapping[str, Any] = each.bounds
-    return setting(
-        default,
-        each.help_line,
-        group=each.group,
-        unit=each.unit,
-        form=each.form,
-        pattern=each.pattern,
-        example=each.example,
-        **bounds,
-    )
-
-
-RewardType = Literal["gail", "airl", "fairl", "log_d", "probability", "signed"]
-Learner = Literal["ppo", "sac", "td3"]
-LogProb = Literal["both", "discriminator", "none"]
-
-
-class GAILSettings(Imitation):
+class GAILConfig(ImitationConfig):
     """Generative adversarial imitation learning (docs/gail.md)."""
 
     algo: Literal["gail"] = setting("gail", "what learns", group="run")
 
 
-class AIRLSettings(Imitation):
+class AIRLConfig(ImitationConfig):
     """Adversarial inverse reinforcement learning (docs/airl.md)."""
 
-    IDLE: ClassVar[frozenset[str]] = Imitation.IDLE - {"d_log_prob"}
+    UNUSED: ClassVar[frozenset[str]] = ImitationConfig.UNUSED - {"d_log_prob"}
+    LEARNER_DEFAULTS: ClassVar[Mapping[str, Mapping[str, Scalar]]] = {
+        **ImitationConfig.LEARNER_DEFAULTS,
+        "sac": {"d_log_prob": "discriminator"},  # has entropy already
+        "td3": {"d_log_prob": "none"},  # has no density
+    }
 
     algo: Literal["airl"] = setting("airl", "what learns", group="run")
-    state_only: bool = again("state_only", True)
-    reward_type: RewardType = again("reward_type", "airl")
-    d_log_prob: LogProb = again("d_log_prob", "both")
+    state_only: bool = redeclare(ImitationSettings, "state_only", True)
+    reward_type: RewardType = redeclare(ImitationSettings, "reward_type", "airl")
+    d_log_prob: LogProb = redeclare(ImitationSettings, "d_log_prob", "both")
 
     def _contradiction(self) -> tuple[str, str] | None:
         if self.state_state:
@@ -59,45 +48,61 @@ class AIRLSettings(Imitation):
         return super()._contradiction()
 
 
-class SAMSettings(Imitation):
+class SAMConfig(ImitationConfig):
     """Sample-efficient adversarial mimic (docs/sam.md)."""
 
     algo: Literal["sam"] = setting("sam", "what learns", group="run")
-    learner: Learner = again("learner", "sac")
-    spectral_norm: bool = again("spectral_norm", True)
-    reward_type: RewardType = again("reward_type", "airl")
-    real_ls_type: str = again("real_ls_type", "random-uniform_0.7_1.2")
-    wrap_absorb: bool = again("wrap_absorb", True)
+    learner: Learner = redeclare(ImitationSettings, "learner", "sac")
+    spectral_norm: bool = redeclare(ImitationSettings, "spectral_norm", True)
+    reward_type: RewardType = redeclare(ImitationSettings, "reward_type", "airl")
+    real_ls_type: str = redeclare(ImitationSettings, "real_ls_type", "random-uniform_0.7_1.2")
+    wrap_absorb: bool = redeclare(ImitationSettings, "wrap_absorb", True)
 
 
-class DACSettings(Imitation):
+class DACConfig(ImitationConfig):
     """Discriminator-actor-critic (docs/sam.md)."""
 
     algo: Literal["dac"] = setting("dac", "what learns", group="run")
-    learner: Learner = again("learner", "td3")
-    one_sided_pen: bool = again("one_sided_pen", False)
-    reward_type: RewardType = again("reward_type", "airl")
-    wrap_absorb: bool = again("wrap_absorb", True)
+    learner: Learner = redeclare(ImitationSettings, "learner", "td3")
+    one_sided_pen: bool = redeclare(ImitationSettings, "one_sided_pen", False)
+    reward_type: RewardType = redeclare(ImitationSettings, "reward_type", "airl")
+    wrap_absorb: bool = redeclare(ImitationSettings, "wrap_absorb", True)
 
 
-class REDSettings(Imitation):
+class REDConfig(ImitationConfig):
     """Random expert distillation (docs/gail.md): a reward learnt before the policy, without an adversary."""
 
     LEARNS_ADVERSARIALLY: ClassVar[bool] = False
-    IDLE: ClassVar[frozenset[str]] = OF_ADVERSARIES
+    UNUSED: ClassVar[frozenset[str]] = frozenset(
+        {*settings_of(AdversarialSettings), "d_steps", "g_steps", "d_log_prob"},
+    )
 
     algo: Literal["red"] = setting("red", "what learns", group="run")
 
+    def _contradiction(self) -> tuple[str, str] | None:
+        if found := super()._contradiction():
+            return found
+        if self.num_demos == 0:
+            return (
+                "algo=red learns from demonstrations alone, but num_demos=0.",
+                "Give --num_demos=4.",
+            )
+        if self.d_moments != "demos":
+            return (
+                f"RED is trained before the policy acts, but d_moments={self.d_moments} are to follow it.",
+                "Standardise by what there is: --d_moments=demos.",
+            )
+        return None
 
-class MAADSettings(Imitation):
+
+class MAADConfig(ImitationConfig):
     """Imitation of states alone, its policy drawn towards the actions that would have led there (docs/maad.md)."""
-
-    LEARNERS: ClassVar[tuple[str, ...]] = ("ppo",)
 
     algo: Literal["maad"] = setting("maad", "what learns", group="run")
     learner: Literal["ppo"] = setting("ppo", "what learns from the reward", group="run")
-    expert_state_only: bool = again("expert_state_only", True)
-    state_state: bool = again("state_state", True)
+    learner_config: PPOConfig
+    expert_state_only: bool = redeclare(ImitationSettings, "expert_state_only", True)
+    state_state: bool = redeclare(ImitationSettings, "state_state", True)
     guide_scale: float = setting(
         1.0,
         "weight of the policy's distance from the actions that are thought to be the expert's",
@@ -129,39 +134,3 @@ class MAADSettings(Imitation):
                 "Give --num_demos=4; the control without any is --algo=gail --state_state --num_demos=0.",
             )
         return super()._contradiction()
-
-
-ON_POLICY: Mapping[str, Any] = {
-    "d_steps": (int, again("d_steps", 8)),
-}  # a rollout of 2048 is seen once
-OF_LEARNER: Mapping[tuple[str, str], Mapping[str, Any]] = (
-    {  # where the paper's correction is not right
-        ("airl", "sac"): {
-            "d_log_prob": (LogProb, again("d_log_prob", "discriminator")),
-        },  # has entropy already
-        ("airl", "td3"): {"d_log_prob": (LogProb, again("d_log_prob", "none"))},  # has no density
-    }
-)
-
-
-def families(learners: Mapping[str, type[RunConfig]]) -> dict[str, type[RunConfig]]:
-    """The configuration of each imitation with its own learner; it knows those with the others.
-
-    Args:
-        learners: the configuration of each learner.
-    """
-    found: dict[str, type[RunConfig]] = {}
-    for own in (GAILSettings, AIRLSettings, SAMSettings, DACSettings, REDSettings, MAADSettings):
-        algo = str(own.model_fields["algo"].default)
-        own.FAMILY = {}
-        for name in own.LEARNERS:
-            fields = {**OF_LEARNER.get((algo, name), {}), **(ON_POLICY if name == "ppo" else {})}
-            own.FAMILY[name] = create_model(
-                f"{algo.upper()}With{name.upper()}",
-                __base__=cast(tuple[type[RunConfig], ...], (own, learners[name])),
-                __doc__=own.__doc__,
-                __module__=__name__,
-                **fields,
-            )
-        found[algo] = own.variant({})
-    return found

@@ -48,8 +48,8 @@ def make(kind: str, algo: str, batch_size: int, *, compile_: bool) -> Take:
 
 def agent_of(algo: str, settings: dict[str, Any]) -> Any:
     """An agent of one worker, otherwise as configured by default; demonstrations are HalfCheetah-v5's."""
-    kind = ALGORITHMS[algo].variant(settings)
-    fields = kind.model_fields
+    kind = ALGORITHMS[algo]
+    fields = kind.settings_for(settings)
     own: dict[str, Any] = {"num_envs": NUM_ENVS}
     if "steps_per_iteration" in fields:
         own["steps_per_iteration"] = ROLLOUT

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
@@ -43,11 +42,6 @@ class RunConfig(Settings):
 
     A setting with `identity=False` may change when a run is resumed, and its name stays.
     """
-
-    @classmethod
-    def variant(cls, values: Mapping[str, Any]) -> type[RunConfig]:
-        """The class that reads these values, by key, of an algorithm that has several; else this one."""
-        return cls
 
     # run
     task: Literal["train", "eval", "verify_resume", "migrate", "demos"] = setting(

@@ -70,16 +70,16 @@ class Schema:
         self.tasks = tasks or {}
         self._homes: dict[str, dict[str, type[Settings]]] = {}
         for owner, kind in {**algorithms, **other_owners}.items():
-            for key in settings_of(kind):
+            for key in kind.settings_for({}):
                 if not self._inherited(kind, key):
                     self._homes.setdefault(key, {})[owner] = kind
         for task, of_task in self.tasks.items():
-            for key in settings_of(of_task).keys() - self._homes.keys():
+            for key in of_task.settings_for({}).keys() - self._homes.keys():
                 self._homes[key] = {f"--task={task}": of_task}
         every = (
             each
             for kind in (*self.tasks.values(), *other_owners.values(), *algorithms.values())
-            for each in settings_of(kind).values()
+            for each in kind.settings_for({}).values()
         )
         self.vocabulary = Vocabulary(every)
 
@@ -133,11 +133,11 @@ class Schema:
         for key, value in layer.values.items():
             _refuse_collection(layer.shown[key], value)
         kind = self._kind(layer)
+        known = kind.settings_for(layer.values)
+        owners: Iterable[str] = known
         if kind is RunConfig or kind in self.tasks.values():
-            owners: Iterable[str] = self._homes
-        else:
-            owners = settings_of(kind)
-        own = {key: value for key, value in layer.values.items() if key in settings_of(kind)}
+            owners = self._homes
+        own = {key: value for key, value in layer.values.items() if key in known}
         for key in layer.values.keys() - own.keys():
             self._check_alone(key, layer.values[key], layer.shown[key])
         config = _validated(kind, own, layer)
@@ -197,7 +197,7 @@ class Schema:
             shown = replace(each, choices=tuple(self.algorithms)) if each.key == "algo" else each
             found.setdefault(each.group, []).append(shown)
         for algo, kind in self.algorithms.items():
-            for each in settings_of(kind).values():
+            for each in kind.settings_for({}).values():
                 if each.key not in common and each not in self._inherited(kind, each.key):
                     found.setdefault(f"{algo}: {each.group}", []).append(each)
         for owner, other in self.other_owners.items():
@@ -225,19 +225,18 @@ class Schema:
                     f"{layer.shown['algo']} is no algorithm.",
                     f"Choose one of: {', '.join(self.algorithms)}.",
                 )
-            return self.algorithms[algo].variant(layer.values)
+            return self.algorithms[algo]
         if task == "train":
             return next(iter(self.algorithms.values()))
         return RunConfig
 
     def _inherited(self, kind: type[Settings], key: str) -> list[Setting]:
         """This setting in what an imitation is made of: told and named there, not once more for it."""
-        owners = [other for other in self.other_owners.values() if issubclass(kind, other)]
-        if not owners or kind in owners:
+        others = tuple(self.other_owners.values())
+        if kind in others or not issubclass(kind, others):
             return []
-        bases = [base for base in self.algorithms.values() if base is not kind]
-        made_of = [*owners, *(base for base in bases if issubclass(kind, base))]
-        return [settings_of(base)[key] for base in made_of if key in settings_of(base)]
+        learners = [each for each in self.algorithms.values() if not issubclass(each, others)]
+        return [settings_of(each)[key] for each in (*others, *learners) if key in settings_of(each)]
 
     def _check_alone(self, key: str, value: object, shown: str) -> Scalar:
         """The typed value of one key, whatever the others are, if any owner takes it."""
@@ -293,14 +292,13 @@ def merged(layers: Sequence[Layer]) -> Layer:
 
 def identity_of(config: RunConfig) -> dict[str, Scalar]:
     """What a run shares with a command that continues it: identity settings and the seed."""
-    settings = settings_of(type(config)).values()
-    keys = [each.key for each in settings if each.identity or each.key == "seed"]
+    keys = [key for key, each in config.settings.items() if each.identity or key == "seed"]
     return {key: getattr(config, key) for key in keys}
 
 
 def defaults_of(config: RunConfig) -> dict[str, Scalar]:
     """Defaults of the identity settings: what a run stood for that is older than a setting."""
-    return {key: type(config).model_fields[key].default for key in identity_of(config)}
+    return {key: config.settings[key].default for key in identity_of(config)}
 
 
 def to_flags(config: RunConfig, method: ArgsMethod) -> list[str]:
@@ -312,7 +310,7 @@ def to_flags(config: RunConfig, method: ArgsMethod) -> list[str]:
             their default.
     """
     flags = []
-    for each in settings_of(type(config)).values():
+    for each in config.settings.values():
         value = getattr(config, each.key)
         if value is None or (method == "minimal" and value == each.default):
             continue
@@ -330,7 +328,7 @@ def flag_of(key: str, value: Scalar) -> str:
 def config_text(config: RunConfig) -> str:
     """All resolved settings as YAML, by group, each with its unit and help."""
     groups: dict[str, list[str]] = {}
-    for each in settings_of(type(config)).values():
+    for each in config.settings.values():
         unit = f" [{each.unit}]" if each.unit else ""
         line = f"{each.key}: {yaml_text(getattr(config, each.key))}  # {each.help_line}{unit}"
         groups.setdefault(each.group, []).append(line)
@@ -355,7 +353,7 @@ def _validated(kind: type[RunConfig], values: Mapping[str, Any], layer: Layer) -
     if first["type"] == "cross_field":
         raise ConfigurationError(first["ctx"]["problem"], first["ctx"]["remedy"])
     key = str(first["loc"][0])
-    raise _refusal(settings_of(kind)[key], layer.shown[key])
+    raise _refusal(kind.settings_for(values)[key], layer.shown[key])
 
 
 def _refusal(each: Setting, shown: str) -> ConfigurationError:

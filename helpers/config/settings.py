@@ -79,6 +79,18 @@ def setting(
     )
 
 
+def redeclare(kind: type[Settings], key: str, default: Scalar) -> Any:
+    """Declare a setting of another class once more, with another default."""
+    info = kind.model_fields[key]
+    declared: Any = info.json_schema_extra
+    return Field(
+        default=default,
+        description=info.description,
+        json_schema_extra=declared,
+        **declared["bounds"],
+    )
+
+
 @dataclass(frozen=True)
 class Setting:
     """A declared setting, as parser, help, saved file and JSON Schema see it."""
@@ -225,11 +237,20 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _read(cls, value: object, info: ValidationInfo) -> Scalar:
+    def _read(cls, value: object, info: ValidationInfo) -> object:
         """One reader for command line, YAML and Python."""
-        if info.field_name is None:
-            raise ValueError("a setting without a name")
-        return settings_of(cls)[info.field_name].read(value)
+        each = settings_of(cls).get(str(info.field_name))
+        return each.read(value) if each else value  # a field without a declaration is no setting
+
+    @classmethod
+    def settings_for(cls, values: Mapping[str, Any]) -> Mapping[str, Setting]:
+        """All settings, by key, of an object with these values."""
+        return settings_of(cls)
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """All settings by key."""
+        return self.settings_for(vars(self))
 
     def doubts(self) -> tuple[str, ...]:
         """A line each on values that are valid and hardly meant."""
@@ -238,10 +259,12 @@ class Settings(BaseModel):
 
 @cache
 def settings_of(kind: type[Settings]) -> Mapping[str, Setting]:
-    """The settings of a class by key, in the order of their declaration."""
+    """The settings that a class declares, by key, in that order."""
     found = {}
     for key, info in kind.model_fields.items():
         declared: Any = info.json_schema_extra
+        if declared is None:
+            continue
         plain, choices, is_optional = _taken_apart(info.annotation)
         found[key] = Setting(
             key=key,

@@ -165,7 +165,7 @@ def duplicates(demos: Sequence[Demo]) -> list[str]:
     first: dict[str, Demo] = {}
     lines = []
     for demo in demos:
-        earlier = first.setdefault(demo.sha256(), demo)
+        earlier = first.setdefault(demo.sha256, demo)
         if earlier is not demo:
             lines.append(f"{demo.source} is the same episode as {earlier.source}.")
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class Demo:
             if array is not None:
                 yield name, array
 
+    @cached_property
     def sha256(self) -> str:
         """Of all arrays, with their names, dtypes and shapes: the same in whatever file they lie."""
         digest = hashlib.sha256()

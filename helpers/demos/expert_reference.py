@@ -7,8 +7,7 @@ from typing import Any
 
 from helpers.checkpoints.manifests import iteration_of
 from helpers.checkpoints.resolve import resolve_checkpoint
-from helpers.demos.episode import Expected
-from helpers.demos.load import Demos, kept_steps, load_demos
+from helpers.demos.load import Demos, kept_steps
 from helpers.episodes import summary
 from helpers.errors import StorageError
 from helpers.run_folder.references import Reference
@@ -17,23 +16,22 @@ from helpers.trackers.jsonl import is_number, read_metrics
 _EVALUATED = "eval/"
 
 
-def expert_figures(config: Any, expected: Expected | None) -> Reference | None:
+def expert_figures(config: Any, demos: Demos) -> Reference | None:
     """What the expert of a configuration returns: a policy that is asked, else that of the demonstrations.
 
     Args:
         config: the settings of demonstrations, `seed`, and `expert_policy` where a policy is asked.
-        expected: what the environment asks of demonstrations.
+        demos: of this configuration.
 
     Returns:
         A reference; None without an expert, or where nobody has evaluated the policy.
 
     Raises:
-        ConfigurationError: the demonstrations cannot be used.
         CheckpointError: there is no such policy.
     """
     asked = getattr(config, "expert_policy", None)
     found = _of_policy(Path(asked).expanduser(), config.expert_iter_num) if asked else None
-    return found or _of_demos(load_demos(config, expected), config)
+    return found or _of_demos(demos, config)
 
 
 def _of_policy(path: Path, iter_num: str) -> Reference | None:
@@ -66,7 +64,7 @@ def _of_demos(demos: Demos, config: Any) -> Reference | None:
             {
                 "episode": index,
                 "source": demo.source,
-                "sha256": demo.sha256(),
+                "sha256": demo.sha256,
                 "return": demo.return_,
                 "length": demo.length,
                 "first_step": steps.start,

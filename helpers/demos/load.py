@@ -149,13 +149,13 @@ def choose(source: Source, num_demos: int | None, *, choice: str, seed: int) -> 
     return tuple(sorted(int(index) for index in order[:wanted]))
 
 
-def load_demos(
+def read_demos(
     config: Any,
     expected: Expected | None,
     *,
     keep_actions: bool = False,
 ) -> Demos:
-    """The demonstrations of a configuration, all of them checked before anything is started.
+    """Read the demonstrations of a configuration, and check all of them.
 
     Args:
         config: the settings of demonstrations, and `seed`.

@@ -10,7 +10,7 @@ import numpy as np
 
 from helpers.demos.episode import Demo, Expected
 from helpers.demos.hdf5 import same_bits
-from helpers.demos.load import load_demos
+from helpers.demos.load import read_demos
 from helpers.display.captions import WORDS, Colour, captioned, faded, side_by_side
 from helpers.errors import ConfigurationError
 
@@ -169,7 +169,7 @@ def find_replay(config: Any, expected: Expected | None) -> Replay:
     Raises:
         ConfigurationError: there is none, or it cannot be replayed.
     """
-    demos = load_demos(config, expected, keep_actions=True).episodes
+    demos = read_demos(config, expected, keep_actions=True).episodes
     if not demos:
         raise ConfigurationError(
             "--beside_expert shows a demonstration, and num_demos=0 uses none.",

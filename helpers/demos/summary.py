@@ -36,7 +36,7 @@ def figures_of(demos: Sequence[Demo], kept: Sequence[range]) -> Figures:
         demos: at least one, checked.
         kept: the steps of each that subsampling leaves.
     """
-    hashes = [demo.sha256() for demo in demos]
+    hashes = [demo.sha256 for demo in demos]
     returns, lengths = [d.return_ for d in demos], [d.length for d in demos]
     return {
         "episodes": len(demos),

@@ -187,7 +187,7 @@ def _kept_of(config: RunConfig, folder: Path) -> dict[str, Scalar]:
     if getattr(config, key) is not None or not path.exists():
         return {}
     try:
-        saved = settings_of(type(config))[key].read(read_yaml(path).values.get(key))
+        saved = config.settings[key].read(read_yaml(path).values.get(key))
     except (ConfigurationError, ValueError) as error:
         raise _damaged(path, error) from error
     return {key: saved}
@@ -257,7 +257,7 @@ def _saved_identity(config: RunConfig, path: Path) -> dict[str, Scalar]:
     Raises:
         ConfigurationError: the file is damaged.
     """
-    settings = settings_of(type(config))
+    settings = config.settings
     try:
         values = read_yaml(path).values
         keys = identity_of(config).keys() - {"algo"}
@@ -312,7 +312,7 @@ def moved_since(folder: Path) -> str | None:
 
 def _words_of(config: RunConfig) -> str:
     """Four words, of 256 each, for the identity settings that are not at their default."""
-    settings = settings_of(type(config))
+    settings = config.settings
     chosen = {
         key: value
         for key, value in identity_of(config).items()

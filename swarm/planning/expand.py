@@ -16,7 +16,7 @@ from typing import Any
 
 from helpers.config.command_line import Layer
 from helpers.config.schema import Parsed, Schema
-from helpers.config.settings import Scalar, settings_of, show
+from helpers.config.settings import Scalar, show
 from helpers.errors import ConfigurationError
 from helpers.run_folder.experiment import run_name
 from swarm.plan import Launch, Plan, Run
@@ -294,7 +294,7 @@ def _collision(one: Run, other: Run, trials: Sequence[Mapping[str, Scalar]]) -> 
         )
     first, second = trials[one.trial], trials[other.trial]
     keys = [key for key in first if first[key] != second[key]]
-    settings = settings_of(type(one.config))
+    settings = one.config.settings
     idle = [key for key in keys if key not in settings or not settings[key].identity]
     return ConfigurationError(
         f"{problem} Trials {one.trial} and {other.trial} differ in {', '.join(keys)} only.",
@@ -308,7 +308,7 @@ def _idle_demos(request: Request, runs: Iterable[Run]) -> Iterator[str]:
         return
     configs = {run.config.algo: run.config for run in runs}
     for algo, config in configs.items():
-        if "num_demos" not in settings_of(type(config)):
+        if "num_demos" not in config.settings:
             yield (
                 f"{algo} does not use demonstrations: its runs are made {len(request.num_demos)} "
                 "times, once for each --num_demos, and differ in nothing but their names."

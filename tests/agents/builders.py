@@ -34,10 +34,11 @@ def small_config(algo: str = "ppo", **settings: Any) -> Any:
         "num_timesteps": 10_000,
         "p_perception_stack": "mlp_8",
     }
-    kind = ALGORITHMS[algo].variant(settings)
+    kind = ALGORITHMS[algo]
+    declared = kind.settings_for(settings)
     if algo in IMITATING:
         small |= imitation_settings()
-    if "v_perception_stack" in kind.model_fields:
+    if "v_perception_stack" in declared:
         small |= {"optim_epochs_per_iter": 3, "v_perception_stack": "mlp_8"}
     elif algo in CLONING:
         small["compile"] = False

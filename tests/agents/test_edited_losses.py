@@ -129,7 +129,9 @@ def fields(algo: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), CASES, ids=lambda each: getattr(each, "__name__", each)
+    ("module", "name"),
+    CASES,
+    ids=lambda each: getattr(each, "__name__", each),
 )
 def test_an_edited_loss_is_noticed(
     module: ModuleType,

@@ -40,7 +40,7 @@ def learnt(kind: str, settings: list[str], workers: Workers) -> dict[str, np.nda
     if algo in CLONING:
         sizes |= sources(algo, kind)
         sizes |= {"steps_per_iteration": 20} if algo == "bc" else {"updates_per_round": 20}
-    elif "mem_size" in ALGORITHMS[algo].variant(options).model_fields:
+    elif "mem_size" in ALGORITHMS[algo].settings_for(options):
         sizes |= {"steps_per_iteration": 192, "mem_size": 600, "updates_per_step": 0.1}
     if algo == "bc":
         del sizes["rollout_len"]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
-from agents.demonstrations.dataset import LOOP, Demonstrations, load_demonstrations, taken
+from agents.demonstrations.dataset import LOOP, Demonstrations, flatten_demos, taken
 from helpers.demos.hdf5 import demo_path, write_demo
+from helpers.demos.load import read_demos
 from helpers.errors import ConfigurationError
 from helpers.parallel.workers import Workers
 from tests.helpers.demos.cases import MADE_BY, settings, steps_of, write_demos
@@ -18,9 +19,9 @@ ACTIONS = Box(-1, 1, (3,), np.float32)
 
 def load(folder, **changes) -> Demonstrations:
     config = settings(expert_path=str(folder), **changes)
-    return load_demonstrations(
+    return flatten_demos(
+        read_demos(config, None),
         config,
-        None,
         observation_space=OBSERVATIONS,
         action_space=ACTIONS,
     )
@@ -158,8 +159,8 @@ def test_a_terminated_episode_goes_on_in_an_absorbing_state(tmp_path, rate, seed
 def test_states_alone_have_no_actions_to_learn_from(tmp_path):
     write_demos(tmp_path)
     made = load(tmp_path, expert_state_only=True, wrap_absorb=True)
-    assert not made.has_actions and made.transitions.actions.shape == (len(made), 0)
-    assert load(tmp_path).has_actions
+    assert made.transitions.actions.shape == (len(made), 0)
+    assert load(tmp_path).transitions.actions.shape[1:] == (3,)
 
 
 @pytest.mark.parametrize("absorb", [False, True])
@@ -176,7 +177,7 @@ def test_discrete_actions_stay_whole_numbers(tmp_path):
         write_demo(path, steps_of(i, discrete=True), {"env_id": "CartPole-v1"})
     config = settings(expert_path=str(tmp_path), wrap_absorb=True, precision="float32")
     spaces = {"observation_space": OBSERVATIONS, "action_space": Discrete(3)}
-    made = load_demonstrations(config, None, **spaces)
+    made = flatten_demos(read_demos(config, None), config, **spaces)
     assert made.transitions.actions.dtype == np.int64 and made.transitions.actions.ndim == 1
     with pytest.raises(ConfigurationError, match="actions"):
         load(tmp_path)
@@ -203,6 +204,6 @@ def test_whole_episodes_are_held_out(tmp_path):
 def test_spaces_of_another_environment_are_refused(tmp_path):
     write_demos(tmp_path, 2, **MADE_BY)
     config = settings(expert_path=str(tmp_path))
-    wide = Box(-np.inf, np.inf, (17,), np.float64)
+    wide, demos = Box(-np.inf, np.inf, (17,), np.float64), read_demos(config, None)
     with pytest.raises(ConfigurationError, match=r"observations \(11,\), the environment \(17,\)"):
-        load_demonstrations(config, None, observation_space=wide, action_space=ACTIONS)
+        flatten_demos(demos, config, observation_space=wide, action_space=ACTIONS)

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from agents.base import Transitions
-from agents.demonstrations.dataset import LOOP, load_demonstrations
+from agents.demonstrations.dataset import LOOP, flatten_demos
 from agents.imitation.adversarial import AdversarialReward
 from agents.imitation.inputs import SMALLEST_SD, Moments, RowMaker, expert_weights
 from agents.imitation.networks import ShapedReward
 from agents.nn.distributions import gaussian_log_prob
+from helpers.demos.load import read_demos
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
 from helpers.trackers.skrl_metrics import Tracking
@@ -41,9 +42,9 @@ def model_of(config: Any, *, kind: str = "continuous", log_prob: Any = None) -> 
     import gymnasium
 
     workers = Workers.solo()
-    demos = load_demonstrations(
+    demos = flatten_demos(
+        read_demos(config, None),
         config,
-        None,
         observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (OBSERVATION_DIM,)),
         action_space=SPACES[kind],
     )

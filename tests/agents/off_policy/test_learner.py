@@ -76,7 +76,10 @@ def test_compiled_steps_are_torch_s(algo, kind):
     agents = [
         small_agent(
             small_config(
-                algo, compile=compile, **({"policy_delay": 1} if has_delay else {}), **few
+                algo,
+                compile=compile,
+                **({"policy_delay": 1} if has_delay else {}),
+                **few,
             ),
             SPACES[kind],
         )

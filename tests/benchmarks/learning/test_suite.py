@@ -17,7 +17,7 @@ from benchmarks.learning import control_demos, normalised
 from benchmarks.learning.cases import IMITATION, Case
 from benchmarks.learning.normalised import Scale
 from environments.expected import expected_of
-from helpers.demos.load import load_demos
+from helpers.demos.load import read_demos
 from helpers.demos.report import report
 from helpers.errors import BAD_CONFIGURATION, DONE, ConfigurationError
 from helpers.parallel.workers import Workers
@@ -97,7 +97,7 @@ def controls(tmp_path_factory) -> Path:
 
 def episodes(folder: Path, count: int = 4) -> Any:
     config = settings(expert_path=str(folder), num_demos=count)
-    return load_demos(config, expected_of("Hopper-v5")).episodes
+    return read_demos(config, expected_of("Hopper-v5")).episodes
 
 
 def test_shuffled_demonstrations_have_the_same_states_and_the_same_actions_elsewhere(controls):
@@ -121,7 +121,7 @@ def test_constant_demonstrations_are_episodes_of_one_action_within_the_bounds(co
     actions = np.concatenate([demo.actions for demo in chosen])
     assert (actions == actions[0]).all() and (np.abs(actions[0]) <= 1).all()
     assert len(set(actions[0].tolist())) == 3  # drawn, a number for each joint
-    assert len({demo.sha256() for demo in chosen}) == control_demos.EPISODES
+    assert len({demo.sha256 for demo in chosen}) == control_demos.EPISODES
     assert all(demo.terminated[-1] for demo in chosen)  # it falls
 
 

@@ -18,7 +18,7 @@ from environments.ids import MUJOCO_NAMES
 from helpers.demos.checks import check_demo, check_spaces, check_together
 from helpers.demos.episode import Expected
 from helpers.demos.hdf5 import demo_path, read_datasets, read_demo, same_bits, write_demo
-from helpers.demos.load import choose, find_demos, kept_steps, load_demos
+from helpers.demos.load import choose, find_demos, kept_steps, read_demos
 from helpers.demos.summary import figures_of
 from helpers.errors import ConfigurationError, StorageError
 from tests.helpers.demos.cases import MADE_BY, settings, steps_of, write_demos, write_plain
@@ -283,12 +283,12 @@ def test_steps_are_kept_from_an_offset_that_the_seed_draws():
 
 def test_demonstrations_of_the_run_are_loaded(tmp_path):
     write_demos(tmp_path, 4)
-    demos = load_demos(settings(expert_path=str(tmp_path), num_demos=2), HOPPER)
+    demos = read_demos(settings(expert_path=str(tmp_path), num_demos=2), HOPPER)
     assert demos.indices == (0, 1) and [demo.length for demo in demos.episodes] == [40, 41]
     assert demos.warnings == ()
-    alone = load_demos(settings(expert_path=str(tmp_path), expert_state_only=True), HOPPER)
+    alone = read_demos(settings(expert_path=str(tmp_path), expert_state_only=True), HOPPER)
     assert all(demo.actions is None for demo in alone.episodes)
-    assert load_demos(settings(num_demos=0), HOPPER).episodes == ()
+    assert read_demos(settings(num_demos=0), HOPPER).episodes == ()
 
 
 @pytest.mark.parametrize(
@@ -301,16 +301,16 @@ def test_demonstrations_of_the_run_are_loaded(tmp_path):
 def test_strangers_are_refused_or_warned_of(tmp_path, changes, expected, words):
     write_demos(tmp_path, 2, **changes)
     config = settings(expert_path=str(tmp_path))
-    refused(lambda: load_demos(config, expected), *words)
+    refused(lambda: read_demos(config, expected), *words)
     config.expert_mismatch = "warn"
-    (warning,) = load_demos(config, expected).warnings
+    (warning,) = read_demos(config, expected).warnings
     assert words[0] in warning
     without_mujoco = dataclasses.replace(
         expected,
         mujoco_version=None,
         env_id=changes.get("env_id", "Hopper-v5"),
     )
-    assert load_demos(settings(expert_path=str(tmp_path)), without_mujoco).warnings == ()
+    assert read_demos(settings(expert_path=str(tmp_path)), without_mujoco).warnings == ()
 
 
 def test_sizes_are_those_of_the_environment_and_of_one_another(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from helpers.demos.checks import check_demo
 from helpers.demos.episode import Demo, Expected
 from helpers.demos.hdf5 import read_demo, same_bits
-from helpers.demos.load import find_demos, load_demos
+from helpers.demos.load import find_demos, read_demos
 from helpers.demos.minari_datasets import write_minari
 from helpers.demos.report import export
 from helpers.errors import ConfigurationError, StorageError
@@ -31,7 +31,7 @@ def root(tmp_path, monkeypatch):
 
 
 def loaded(path, **changes) -> list[Demo]:
-    return list(load_demos(settings(expert_path=str(path), **changes), None).episodes)
+    return list(read_demos(settings(expert_path=str(path), **changes), None).episodes)
 
 
 def equal(left: Demo, right: Demo) -> bool:
@@ -57,7 +57,7 @@ def test_there_and_back_every_byte_is_the_same(tmp_path, discrete):
     assert len(first) == len(between) == len(second) == 3
     for one, two, three in zip(first, between, second, strict=True):
         assert equal(one, two) and equal(two, three)
-        assert one.sha256() == two.sha256() == three.sha256()
+        assert one.sha256 == two.sha256 == three.sha256
         assert one.origin.keys() == two.origin.keys() == three.origin.keys()
         for name, value in one.origin.items():
             assert np.array_equal(value, three.origin[name]), name
@@ -141,7 +141,7 @@ def test_a_dataset_of_others_is_read(foreign):
         assert same_bits(demos[0].rewards, steps_of(0, 25)["rewards"])
     here = Expected("Hopper-v5", mujoco_version="3.17.0")
     with pytest.raises(ConfigurationError, match="MuJoCo 3.2.3, here is 3.17.0"):
-        load_demos(settings(expert_path=str(foreign)), here)
+        read_demos(settings(expert_path=str(foreign)), here)
 
 
 def test_numbers_of_a_foreign_dataset_survive_as_files(foreign, tmp_path):
