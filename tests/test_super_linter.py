@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -20,13 +22,31 @@ def shorter( first:int,second : str='x' )->dict[str, int]:
 '''
 
 
+def floors() -> set[str]:
+    """The modules that the contracts of import-linter name, all of which must exist."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    found: set[str] = set()
+    for contract in contracts:
+        found |= set(contract.get("modules", ()))
+        for container in contract.get("containers", ()):
+            names = re.findall(r"\w+", " ".join(contract["layers"]))
+            found |= {f"{container}.{name}" for name in names}
+    return {each for each in found if not any(other.startswith(f"{each}.") for other in found)}
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A repository of one ugly file, beside the settings and the script of this one."""
     for name in ("super_linter.sh", "pyproject.toml", ".flake8"):
         shutil.copy(ROOT / name, tmp_path)
+    for module in floors():
+        file = tmp_path / f"{module.replace('.', '/')}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
     for package in ("agents", "environments", "helpers", "swarm"):
-        (tmp_path / package).mkdir()
+        (tmp_path / package).mkdir(exist_ok=True)
         (tmp_path / package / "__init__.py").touch()
     (tmp_path / "helpers" / "an ugly one.py").write_text(UGLY)
     (tmp_path / "ignored.py").write_text("x = (\n")

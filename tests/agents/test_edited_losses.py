@@ -21,7 +21,7 @@ from agents.off_policy import losses as of_off_policy
 from agents.on_policy import losses as of_ppo
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
 from tests.agents.cloning.cases import sources
-from tests.agents.imitation.cases import demonstrations
+from tests.agents.imitation.cases import IMITATING, demonstrations
 
 LABELS = {"real_ls_type": "soft-labels_0.1", "fake_ls_type": "soft-labels_0.1"}
 # By function: an algorithm that uses it, the kind of actions, settings.
@@ -101,7 +101,7 @@ def scaled(function: Callable[..., Any]) -> Callable[..., Any]:
 def outcome(algo: str, kind: str, settings: dict[str, Any]) -> tuple[bytes, set[str]]:
     """Parameters after two updates in torch, and the keys of all steps that would be compiled."""
     own = {"num_critics": 2} if algo in ("redq", "tqc") else {}
-    imitated = {"expert_path": str(demonstrations(kind))} if "d_lr" in fields(algo) else {}
+    imitated = {"expert_path": str(demonstrations(kind))} if algo in IMITATING else {}
     config = small_config(algo, compile=False, **sources(algo, kind), **imitated, **own, **settings)
     steps: list[Step] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -120,12 +120,6 @@ def outcome(algo: str, kind: str, settings: dict[str, Any]) -> tuple[bytes, set[
     values += [agent.model.parameters.values] if hasattr(agent, "model") else []
     keys = {key_of(step._eager, list(step.tensors.values())) for step in steps}
     return torch.cat(values).numpy().tobytes(), keys
-
-
-def fields(algo: str) -> set[str]:
-    from agents.algorithms import ALGORITHMS
-
-    return set(ALGORITHMS[algo].variant({}).model_fields)
 
 
 @pytest.mark.parametrize(
