@@ -1,7 +1,7 @@
 """Rewards that are learnt by a discriminator against the policy.
 
-One gradient step, top to bottom: `AdversarialReward.update`. Shapes: B the global minibatch, b this worker's part
-of it, d numbers of a row.
+One gradient step, top to bottom: `AdversarialReward.update`; its loss: `make_loss`. Shapes: B the global minibatch,
+b this worker's part of it, d numbers of a row.
 """
 
 from __future__ import annotations
@@ -88,6 +88,22 @@ def make_net(
     return ShapedReward(own, shaping, states=rows.states, gamma=config.learner_config.gamma)
 
 
+def make_loss(net: losses.Net, config: ImitationConfig) -> losses.Loss:
+    """The terms of the loss that a configuration asks for, from the inside out.
+
+    `AdversarialReward.loss` weighs and sums them at the end: the order of operations is what native code is kept by.
+    """
+    loss = losses.unlabelled_loss(eta=config.purl_eta) if config.use_purl else losses.labelled_loss
+    return losses.add_gradient_penalty(
+        losses.add_entropy(loss),
+        net,
+        kind=config.grad_pen_type if config.grad_pen else None,
+        target=config.grad_pen_targ,
+        one_sided=config.one_sided_pen,
+        batch_size=config.d_batch_size,
+    )
+
+
 class AdversarialReward:
     """A discriminator, and the reward made of its verdicts.
 
@@ -133,6 +149,7 @@ class AdversarialReward:
         self._native = config.learner_config.compile and self.dtype == torch.float32
         generator = torch.Generator().manual_seed(streams.integer("discriminator"))
         self.net = make_net(rows, config, generator)
+        self._terms = make_loss(self.net, config)
         self.parameters = FlatParameters({"discriminator": self.net})
         workers.broadcast_(self.parameters.values)
         self.optimizer = FlatAdam(self.parameters, epsilon=1e-8, native=self._native)
@@ -227,20 +244,18 @@ class AdversarialReward:
             logits = logits - torch.cat([t["expert.log_prob"], t["policy.log_prob"]])
         return logits[: self.batch.size], logits[self.batch.size :], vectors
 
-    def _unlabelled(self, t: Tensors, expert: Tensor, policy: Tensor) -> Tensor:
-        return losses.unlabelled_risk(
+    def _risk(self, t: Tensors) -> None:
+        """This worker's part of PURL's risk, whose sign over all workers decides whether it counts."""
+        views = self.parameters.views(t["values"])
+        expert, policy, _ = self.parameters.call(lambda: self._logits(t, self._sides(t)), views)
+        risk = losses.unlabelled_risk(
             expert,
             policy,
             expert_weight=t["expert.weight"],
             policy_weight=t["policy.weight"],
             eta=self.config.purl_eta,
         )
-
-    def _risk(self, t: Tensors) -> None:
-        """This worker's part of PURL's risk, whose sign over all workers decides whether it counts."""
-        views = self.parameters.views(t["values"])
-        expert, policy, _ = self.parameters.call(lambda: self._logits(t, self._sides(t)), views)
-        t["risk"].copy_(self._unlabelled(t, expert, policy).double().reshape(1))
+        t["risk"].copy_(risk.double().reshape(1))
 
     def _gradient(self, t: Tensors) -> None:
         """This worker's part of the gradient; weights make it one, so that the workers' add up."""
@@ -252,57 +267,23 @@ class AdversarialReward:
 
     def loss(self, t: Tensors) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """This worker's part of the loss; metrics (8,) likewise, and the vectors of the next call."""
-        config, sides = self.config, self._sides(t)
-        expert, policy, vectors = self._logits(t, sides)
-        weights = t["expert.weight"], t["policy.weight"]
-        loss = losses.verdict_loss(expert, t["expert.label"], weights[0])
-        if config.use_purl:
-            loss = config.purl_eta * loss + (t["gate"] * self._unlabelled(t, expert, policy)).sum()
-        else:
-            loss = loss + losses.verdict_loss(policy, t["policy.label"], weights[1])
-        entropies = map(losses.verdict_entropy, (expert, policy), weights)
-        entropy = 0.5 * torch.stack(list(entropies)).sum()
-        penalty = norm = torch.zeros_like(loss)
-        if config.grad_pen:
-            penalty, norm = self._penalty(t, sides)
-        total = loss - config.d_ent_reg_scale * entropy + config.grad_pen_scale * penalty
-        numbers = [
-            loss,
-            (weights[0] * expert).sum(),
-            (weights[1] * policy).sum(),
-            (weights[0] * (expert > 0.0)).sum(),
-            (weights[1] * (policy <= 0.0)).sum(),
-            entropy,
-            penalty,
-            norm,
-        ]
+        config, rows = self.config, self._sides(t)
+        expert, policy, vectors = self._logits(t, rows)
+        logits = {"expert.logit": expert, "policy.logit": policy}
+        terms = self._terms({**t, **{f"{side}.rows": rows[side] for side in rows}, **logits})
+        total = (
+            terms["loss"]
+            - config.d_ent_reg_scale * terms["entropy"]
+            + config.grad_pen_scale * terms["penalty"]
+        )
+        terms |= {
+            "expert_logit": (t["expert.weight"] * expert).sum(),
+            "policy_logit": (t["policy.weight"] * policy).sum(),
+            "expert_accuracy": (t["expert.weight"] * (expert > 0.0)).sum(),
+            "policy_accuracy": (t["policy.weight"] * (policy <= 0.0)).sum(),
+        }
+        numbers = [terms[name.removeprefix("discriminator/")] for name in self.METRICS]
         return total, (torch.stack(numbers).detach(), vectors)
-
-    def _penalty(self, t: Tensors, sides: Tensors) -> tuple[Tensor, Tensor]:
-        """This worker's part of the mean penalty, and of the mean norm."""
-        config = self.config
-        mixture = t["uniform"][:, 0]
-        policy_goes_on = t["policy.goes_on"][: self.batch.size]
-        is_between = config.grad_pen_type == "wgan"
-        at = losses.interpolates(
-            config.grad_pen_type,
-            sides["expert"],
-            sides["policy"][: self.batch.size],
-            uniform=t["uniform"],
-            spread=t["spread"],
-        )
-        goes_on = t["expert.goes_on"]
-        if is_between:
-            goes_on = mixture * goes_on + (1.0 - mixture) * policy_goes_on
-        at = at.detach().requires_grad_()
-        logits, _ = self.net(at, goes_on, t["vectors"])
-        norms = losses.gradient_norms(logits, at)
-        penalties = losses.gradient_penalty(
-            norms,
-            target=config.grad_pen_targ,
-            one_sided=config.one_sided_pen,
-        )
-        return penalties.sum() / config.d_batch_size, norms.sum() / config.d_batch_size
 
     # Rewarding
 

@@ -181,5 +181,5 @@ class DiscriminatorBatch:
             ("expert", self.config.real_ls_type, 1.0, 0),
             ("policy", self.config.fake_ls_type, 0.0, 1),
         ):
-            labels = losses.smoothed_labels(kind, numbers[:, column], label=label)
+            labels = losses.smooth_labels(kind, numbers[:, column], label=label)
             self.tensors[f"{side}.label"][: self.size] = labels

@@ -6,9 +6,16 @@ a row. Weights (B,) of a side sum to 1 over the global minibatch, so that sums o
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+Tensors = Mapping[str, Tensor]
+Terms = dict[str, Tensor]  # scalars by name, each this worker's part
+Loss = Callable[[Tensors], Terms]
+Net = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 ROOT_GUARD = 1e-12  # under the root of a squared norm, whose gradient at 0 is infinite
 FAIRL_LIMIT = 10.0  # logits beyond are cut: the reward's magnitude grows like their exponential
@@ -28,7 +35,7 @@ def verdict_entropy(logits: Tensor, weight: Tensor) -> Tensor:
     return (weight * (functional.softplus(logits) - logits * torch.sigmoid(logits))).sum()
 
 
-def smoothed_labels(kind: str, uniform: Tensor, *, label: float) -> Tensor:
+def smooth_labels(kind: str, uniform: Tensor, *, label: float) -> Tensor:
     """Labels (B,) in place of `label`, 1 or 0.
 
     Args:
@@ -50,12 +57,12 @@ def smoothed_labels(kind: str, uniform: Tensor, *, label: float) -> Tensor:
 
 
 def mean_label(kind: str, *, label: float) -> float:
-    """What `smoothed_labels` draws in the mean."""
+    """What `smooth_labels` draws in the mean."""
     half = torch.full((1,), 0.5, dtype=torch.float64)
     if kind.startswith("disturb-label"):
         flipped = float(kind.partition("_")[2])
         return label * (1.0 - flipped) + (1.0 - label) * flipped
-    return float(smoothed_labels(kind, half, label=label).item())
+    return float(smooth_labels(kind, half, label=label).item())
 
 
 def unlabelled_risk(
@@ -113,6 +120,89 @@ def interpolates(
     if kind == "wgan":
         return mixture * expert + (1.0 - mixture) * policy
     return expert + mixture * 0.5 * spread * uniform[:, 1:]
+
+
+# The loss of a discriminator, composed of functions of a minibatch's tensors, which are named as in batch.py; beside
+# them are "expert.rows", "policy.rows", and the logits of these, "expert.logit" and "policy.logit".
+
+
+def labelled_loss(t: Tensors) -> Terms:
+    """Cross entropy of both sides' verdicts with their labels."""
+    expert = verdict_loss(t["expert.logit"], t["expert.label"], t["expert.weight"])
+    return {
+        "loss": expert + verdict_loss(t["policy.logit"], t["policy.label"], t["policy.weight"]),
+    }
+
+
+def unlabelled_loss(*, eta: float) -> Loss:
+    """Cross entropy of the expert's verdicts, and the risk of the policy's, unless "gate" is 0 (PURL)."""
+
+    def loss(t: Tensors) -> Terms:
+        expert = eta * verdict_loss(t["expert.logit"], t["expert.label"], t["expert.weight"])
+        risk = unlabelled_risk(
+            t["expert.logit"],
+            t["policy.logit"],
+            expert_weight=t["expert.weight"],
+            policy_weight=t["policy.weight"],
+            eta=eta,
+        )
+        return {"loss": expert + (t["gate"] * risk).sum()}
+
+    return loss
+
+
+def add_entropy(loss: Loss) -> Loss:
+    """A loss, and beside it the mean entropy of all verdicts."""
+
+    def with_entropy(t: Tensors) -> Terms:
+        terms = loss(t)
+        expert = verdict_entropy(t["expert.logit"], t["expert.weight"])
+        policy = verdict_entropy(t["policy.logit"], t["policy.weight"])
+        return terms | {"entropy": 0.5 * torch.stack([expert, policy]).sum()}
+
+    return with_entropy
+
+
+def add_gradient_penalty(
+    loss: Loss,
+    net: Net,
+    *,
+    kind: str | None,
+    target: float,
+    one_sided: bool,
+    batch_size: int,
+) -> Loss:
+    """A loss, and beside it the mean penalty on the gradients of logits by their rows, and their mean norm.
+
+    Args:
+        loss: to be penalised.
+        net: the discriminator: (logits, vectors) of rows, of whether something comes after them, and of vectors.
+        kind: where: of `interpolates`; None is nowhere.
+        target, one_sided: of `gradient_penalty`.
+        batch_size: rows of all workers.
+    """
+
+    def with_penalty(t: Tensors) -> Terms:
+        terms = loss(t)
+        penalty = norm = torch.zeros_like(terms["loss"])
+        if kind is not None:
+            expert, uniform = t["expert.rows"], t["uniform"]
+            mixture, policy_goes_on = uniform[:, 0], t["policy.goes_on"][: len(expert)]
+            policy = t["policy.rows"][: len(expert)]
+            at = interpolates(kind, expert, policy, uniform=uniform, spread=t["spread"])
+            goes_on = t["expert.goes_on"]
+            if kind == "wgan":
+                goes_on = mixture * goes_on + (1.0 - mixture) * policy_goes_on
+            at = at.detach().requires_grad_()
+            norms = gradient_norms(net(at, goes_on, t["vectors"])[0], at)
+            penalties = gradient_penalty(norms, target=target, one_sided=one_sided)
+            penalty, norm = penalties.sum() / batch_size, norms.sum() / batch_size
+        return terms | {"penalty": penalty, "gradient_norm": norm}
+
+    return with_penalty
+
+
+# Rewards
 
 
 def reward_of_logit(logits: Tensor, shape: str) -> Tensor:

@@ -70,7 +70,7 @@ def test_the_entropy_by_hand() -> None:
 def test_smoothed_labels(kind: str, real: list[float], fake: list[float]) -> None:
     uniform = vector(0.1, 0.8)
     for label, expected in ((1.0, real), (0.0, fake)):
-        found = losses.smoothed_labels(kind, uniform, label=label).numpy()
+        found = losses.smooth_labels(kind, uniform, label=label).numpy()
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15)
 
 
@@ -81,6 +81,41 @@ def test_the_risk_of_the_unlabelled_by_hand() -> None:
     assert risk.item() == pytest.approx(math.log(2.0) - 0.25 * math.log(4.0), abs=1e-15)
     told = losses.unlabelled_risk(vector(20.0), vector(-20.0), eta=0.25, **weights)
     assert told.item() < 0.0
+
+
+def test_entropy_and_penalty_are_added_around_a_loss() -> None:
+    """A linear discriminator, whose gradient has norm 5 everywhere."""
+    slope = vector(3.0, 4.0)
+
+    def net(rows: Tensor, goes_on: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        return rows @ slope, vectors
+
+    sides = {"expert": torch.eye(2, dtype=DOUBLE), "policy": torch.ones(3, 2, dtype=DOUBLE)}
+    t = {"uniform": torch.full((2, 1), 0.5, dtype=DOUBLE)}
+    t |= {name: vector(1.0) for name in ("gate", "spread", "vectors")}
+    for label, (side, rows) in enumerate(reversed(sides.items())):
+        count = len(rows)
+        t |= {f"{side}.rows": rows, f"{side}.logit": rows @ slope}
+        t |= {f"{side}.goes_on": torch.ones(count, dtype=DOUBLE)}
+        t |= {f"{side}.weight": torch.full((count,), 1 / count, dtype=DOUBLE)}
+        t |= {f"{side}.label": torch.full((count,), float(label), dtype=DOUBLE)}
+    base = losses.labelled_loss(t)
+    assert base["loss"].item() == pytest.approx(
+        (math.log1p(math.exp(-3.0)) + math.log1p(math.exp(-4.0))) / 2 + math.log1p(math.exp(7.0)),
+    )
+    settings = {"target": 1.0, "one_sided": True, "batch_size": 2}
+    loss = losses.add_entropy(losses.labelled_loss)
+    terms = losses.add_gradient_penalty(loss, net, kind="wgan", **settings)(t)
+    assert terms["loss"] == base["loss"] and terms["entropy"] == loss(t)["entropy"] > 0.0
+    assert terms["gradient_norm"].item() == pytest.approx(5.0)
+    assert terms["penalty"].item() == pytest.approx(16.0)
+    without = losses.add_gradient_penalty(loss, net, kind=None, **settings)(t)
+    assert without["penalty"] == without["gradient_norm"] == 0.0
+    unlabelled = losses.unlabelled_loss(eta=0.25)
+    shut = unlabelled(t | {"gate": vector(0.0)})["loss"].item()
+    assert shut == pytest.approx(
+        0.25 * (math.log1p(math.exp(-3.0)) + math.log1p(math.exp(-4.0))) / 2,
+    )
 
 
 # Rewards
