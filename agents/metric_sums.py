@@ -7,7 +7,7 @@ skrl's metrics where they are off.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -191,101 +191,3 @@ def _is_of_skrl(name: str) -> bool:
 
 def _is_ranged(tag: str) -> bool:
     return tag.split(" / ")[0] in RANGED
-
-
-class Tally:
-    """Columns of numbers, of which a gradient step knows some each.
-
-    Args:
-        names: of the columns, in a row of metrics.
-        tags: of the columns, and of further ones, among skrl's metrics; "" has none.
-        environments: of this worker, and of all.
-        dtype: of the numbers.
-        tracking: takes what is tracked, and knows the workers.
-        remedy: of a mean that is not finite.
-
-    Attributes:
-        reported: updates that rows of metrics have told of.
-        tensors: "metrics" (names,); where something is tracked, "tracked" (4, tags): sums, counts,
-            highest and lowest values.
-    """
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        tags: Sequence[str],
-        *,
-        environments: tuple[int, int],
-        dtype: torch.dtype,
-        tracking: Tracking,
-        remedy: str = "lower --p_lr and --q_lr; the last checkpoint is intact",
-    ) -> None:
-        self.names, self.tags, self.remedy = names, tags, remedy
-        self.weight, everyone = environments
-        self.share = self.weight / everyone
-        self.tracking, self.reported = tracking, 0
-        self.tensors = {"metrics": torch.zeros(len(names), dtype=dtype)}
-        if tracking.is_on:
-            self.tensors["tracked"] = torch.empty(4, len(tags), dtype=dtype)
-            self._begin()
-            tracking.sources.append(self._hand_over)
-
-    def add(self, t: Tensors, first: int, numbers: Tensor, *, steps: int = 1) -> None:
-        """Count the numbers (K,) of a step, means over this worker's samples, from column `first` on.
-
-        `steps` is how many updates waited for this one: means in a row of metrics are over all.
-        """
-        named = min(len(numbers), len(self.names) - first)
-        t["metrics"][first : first + named].add_(numbers[:named] * (self.share * steps))
-        if self.tracking.is_on:
-            columns = t["tracked"][:, first : first + len(numbers)]
-            columns[SUM].add_(numbers)
-            columns[COUNT].add_(1.0)
-
-    def spread(self, t: Tensors, first: int, *values: Tensor) -> None:
-        """Widen the extremes from column `first` on by values (b,), a column, or (C, b), C columns."""
-        if self.tracking.is_on:
-            rows = torch.cat([torch.atleast_2d(each.detach()) for each in values])
-            columns = t["tracked"][:, first : first + len(rows)]
-            columns[HIGHEST].copy_(torch.maximum(columns[HIGHEST], rows.amax(-1)))
-            columns[LOWEST].copy_(torch.minimum(columns[LOWEST], rows.amin(-1)))
-
-    def means(self, updates: int) -> dict[str, float]:
-        """Means over all workers and the updates since the last call; collective.
-
-        Args:
-            updates: so far.
-
-        Raises:
-            NumericalError: on every worker alike.
-        """
-        sums = self.tensors["metrics"].numpy().astype(np.float64)
-        self.tensors["metrics"].zero_()
-        self.tracking.workers.sum_(sums)
-        count, self.reported = updates - self.reported, updates
-        metrics = {"update/count": float(count)}
-        for name, value in zip(self.names, sums / max(1, count), strict=True):
-            if not np.isfinite(value):
-                raise NumericalError(f"{name} became {value} after {updates} updates", self.remedy)
-            if count:
-                metrics[name] = float(value)
-        return metrics
-
-    def _hand_over(self) -> None:
-        """Let `tracking` have what was counted since the last call."""
-        sums, counts, highest, lowest = self.tensors["tracked"].double().tolist()
-        for i, tag in enumerate(self.tags):
-            if not tag or not counts[i]:
-                continue
-            is_ranged = tag.split(" / ")[0] in RANGED
-            mean, weight = sums[i] / counts[i], counts[i] * self.weight
-            self.tracking.add(f"{tag} (mean)" if is_ranged else tag, mean, weight=weight)
-            if is_ranged:
-                self.tracking.add(f"{tag} (max)", highest[i])
-                self.tracking.add(f"{tag} (min)", lowest[i])
-        self._begin()
-
-    def _begin(self) -> None:
-        tracked = self.tensors["tracked"]
-        tracked[[SUM, COUNT]] = 0.0
-        tracked[HIGHEST], tracked[LOWEST] = -torch.inf, torch.inf

@@ -25,7 +25,7 @@ from agents.imitation.config import ImitationConfig
 from agents.imitation.inputs import COLUMNS, Moments, RowMaker
 from agents.imitation.networks import Discriminator, Perceptron, ShapedReward
 from agents.imitation.scorer import Scorer
-from agents.metric_sums import Tally
+from agents.metric_sums import MetricSums
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
 from helpers.trackers.skrl_metrics import Tracking
@@ -118,16 +118,15 @@ class AdversarialReward:
     """
 
     METRICS = (
-        "discriminator/loss",
-        "discriminator/expert_logit",
-        "discriminator/policy_logit",
-        "discriminator/expert_accuracy",
-        "discriminator/policy_accuracy",
-        "discriminator/entropy",
-        "discriminator/penalty",
-        "discriminator/gradient_norm",
+        "loss",
+        "expert_logit",
+        "policy_logit",
+        "expert_accuracy",
+        "policy_accuracy",
+        "entropy",
+        "penalty",
+        "gradient_norm",
     )
-    TAGS = ("Loss / Discriminator loss", *[""] * 7)
 
     def __init__(
         self,
@@ -154,14 +153,14 @@ class AdversarialReward:
         workers.broadcast_(self.parameters.values)
         self.optimizer = FlatAdam(self.parameters, epsilon=1e-8, native=self._native)
         self.updates = 0
-        self.tally = Tally(
-            self.METRICS,
-            self.TAGS,
+        self.metric_sums = MetricSums(
             environments=(len(environments), config.num_envs),
             dtype=self.dtype,
             tracking=tracking,
             remedy=REMEDY,
         )
+        numbers = {f"discriminator/{name}": torch.zeros(()) for name in self.METRICS}
+        self.metric_sums.declare({"discriminator": (numbers, {})})
         self.batch = DiscriminatorBatch(
             rows,
             demos=demos,
@@ -194,7 +193,7 @@ class AdversarialReward:
             "risk": torch.zeros(1, dtype=torch.float64),
             "gate": torch.ones(1, dtype=self.dtype),
         }
-        return tensors | self.batch.tensors | self.tally.tensors
+        return tensors | self.batch.tensors | self.metric_sums.tensors
 
     def begin(self, count: int) -> None:
         """Gradient, PURL's risk, and the reward of `count` transitions."""
@@ -259,14 +258,15 @@ class AdversarialReward:
 
     def _gradient(self, t: Tensors) -> None:
         """This worker's part of the gradient; weights make it one, so that the workers' add up."""
-        gradient, (metrics, vectors) = self.parameters.gradient(lambda: self.loss(t), t["values"])
+        gradient, (terms, vectors) = self.parameters.gradient(lambda: self.loss(t), t["values"])
         t["gradients"].copy_(gradient)
         if self.config.spectral_norm:
             t["vectors"].copy_(vectors)
-        self.tally.add(t, 0, metrics / self.share)
+        numbers = {f"discriminator/{name}": terms[name] / self.share for name in self.METRICS}
+        self.metric_sums.add(t, "discriminator", numbers)
 
-    def loss(self, t: Tensors) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """This worker's part of the loss; metrics (8,) likewise, and the vectors of the next call."""
+    def loss(self, t: Tensors) -> tuple[Tensor, tuple[losses.Terms, Tensor]]:
+        """This worker's part of the loss; its terms and METRICS likewise, and the vectors of the next call."""
         config, rows = self.config, self._sides(t)
         expert, policy, vectors = self._logits(t, rows)
         logits = {"expert.logit": expert, "policy.logit": policy}
@@ -282,8 +282,7 @@ class AdversarialReward:
             "expert_accuracy": (t["expert.weight"] * (expert > 0.0)).sum(),
             "policy_accuracy": (t["policy.weight"] * (policy <= 0.0)).sum(),
         }
-        numbers = [terms[name.removeprefix("discriminator/")] for name in self.METRICS]
-        return total, (torch.stack(numbers).detach(), vectors)
+        return total, (terms, vectors)
 
     # Rewarding
 
@@ -312,7 +311,7 @@ class AdversarialReward:
 
     def metrics(self) -> dict[str, float]:
         """Means over the steps since the last call, and how many these were; collective."""
-        means = self.tally.means(self.updates)
+        means = self.metric_sums.means(self.updates)
         return {"discriminator/updates": means.pop("update/count")} | means
 
     # Saving
@@ -335,7 +334,7 @@ class AdversarialReward:
         self.parameters.load_state_dict(state["parameters"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.tensors["vectors"].copy_(state["vectors"])
-        self.updates = self.tally.reported = int(state["updates"])
+        self.updates = self.metric_sums.logged = int(state["updates"])
         self.batch.seek(self.updates)
 
     def synchronised_arrays(self) -> dict[str, np.ndarray]:
