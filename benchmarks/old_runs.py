@@ -92,6 +92,8 @@ def compared(run: Path, whole: Path) -> str:
         a.keys() != b.keys() for a, b in zip(rows, theirs, strict=False)
     ):
         return "DIFFERENT rows"
+    if rows == theirs:
+        return "DIFFERENT files"
     first = next(i for i, (a, b) in enumerate(zip(rows, theirs, strict=True)) if a != b)
     here, there = rows[first], theirs[first]
     apart = max(

@@ -41,6 +41,7 @@ def repository(tmp_path: Path) -> Path:
     """A repository of one ugly file, beside the settings and the script of this one."""
     for name in ("super_linter.sh", "pyproject.toml", ".flake8"):
         shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "benchmarks").mkdir()
     for module in floors():
         file = tmp_path / f"{module.replace('.', '/')}.py"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +50,7 @@ def repository(tmp_path: Path) -> Path:
     for package in ("agents", "environments", "helpers", "swarm"):
         (tmp_path / package).mkdir(exist_ok=True)
         (tmp_path / package / "__init__.py").touch()
-    (tmp_path / "helpers" / "an ugly one.py").write_text(UGLY)
+    (tmp_path / "benchmarks" / "an ugly one.py").write_text(UGLY)
     (tmp_path / "ignored.py").write_text("x = (\n")
     (tmp_path / ".gitignore").write_text("ignored.py\n")
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
@@ -66,17 +67,17 @@ def lint(repository: Path, *flags: str) -> subprocess.CompletedProcess[str]:
 def test_it_lists_what_to_rework_and_mends_it(repository: Path) -> None:
     found = lint(repository)
     assert found.returncode == 1
-    assert "  helpers/an ugly one.py (black, flake8, ruff)" in found.stdout.splitlines()
+    assert "  benchmarks/an ugly one.py (black, flake8, ruff)" in found.stdout.splitlines()
     mended = lint(repository, "--fix")
     assert mended.returncode == 0, mended.stdout
     assert re.search(r"All \d+ files are clean\.", mended.stdout)
-    text = (repository / "helpers" / "an ugly one.py").read_text()
+    text = (repository / "benchmarks" / "an ugly one.py").read_text()
     assert "import sys" not in text
     assert "first: int" in text
 
 
 def test_floors_and_types_are_looked_at(repository: Path) -> None:
-    (repository / "helpers" / "an ugly one.py").unlink()
+    (repository / "benchmarks" / "an ugly one.py").unlink()
     (repository / "helpers" / "high.py").write_text(
         'import agents\n\nNUMBER: int = "one"\nPACKAGE = agents\n',
     )

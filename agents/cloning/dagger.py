@@ -6,6 +6,7 @@ in docs/dagger.md. Shapes: T steps, N environments of this worker, D rows of the
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,8 @@ from helpers.checkpoints.shards import Shard
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
 from helpers.trackers.skrl_metrics import Tracking
+
+NO_DEMOS = hashlib.sha256(b"[]").hexdigest()  # the fingerprint of none, as checkpoints have it
 
 
 class Dagger:
@@ -89,7 +92,7 @@ class Dagger:
             dtype=np.dtype(np.float64),
         )
         self.expert = expert
-        self.fingerprint = demos.fingerprint
+        self.fingerprint = demos.fingerprint or NO_DEMOS
         self._first = demos.transitions.observations, demos.transitions.actions
         if len(demos):
             self.cloner.see(demos.share(workers).observations)
