@@ -19,10 +19,10 @@ from agents.demonstrations.dataset import check_batch
 from agents.imitation.config import ImitationConfig
 from agents.off_policy.replay_config import ReplayConfig
 from agents.replay.files import load_memories
-from agents.replay.record_layout import fitting, record_dtype, require_room
+from agents.replay.record_layout import convert_columns, record_dtype, require_space
 from agents.replay.sum_tree import SumTree
 from helpers.demos.episode import Expected
-from helpers.demos.load import Demos, kept_steps, read_demos
+from helpers.demos.load import Demos, read_demos, subsample_steps
 from helpers.errors import CheckpointError, ConfigurationError, StorageError, UserError
 from helpers.parallel.workers import Workers
 
@@ -140,7 +140,7 @@ def _check_imitated(config: ImitationConfig, demos: Demos) -> None:
                 "Let it judge states: --state_state or --state_only, and --d_log_prob=none with AIRL.",
             )
     kept = (
-        demo.terminated[list(kept_steps(config, index, demo.length))]
+        demo.terminated[list(subsample_steps(config, index, demo.length))]
         for index, demo in zip(demos.indices, demos.episodes, strict=True)
     )
     if config.algo == "maad" and config.wrap_absorb and all(ends.all() for ends in kept):
@@ -166,7 +166,7 @@ def _check(config: Any, spaces: Spaces | None, *, workers: Workers, is_new: bool
     rows = config.mem_size // config.num_envs
     if spaces is not None:
         own = len(range(config.num_envs)[workers.share(config.num_envs)])
-        require_room(
+        require_space(
             rows,
             own,
             record_of(config, spaces),
@@ -177,7 +177,12 @@ def _check(config: Any, spaces: Spaces | None, *, workers: Workers, is_new: bool
     if config.memory_import and is_new:
         columns = load_memories(config.memory_import, num_envs=config.num_envs)
         if spaces is not None:
-            fitting(columns, slice(None), record_of(config, spaces), (rows, config.num_envs))
+            convert_columns(
+                columns,
+                slice(None),
+                record_of(config, spaces),
+                (rows, config.num_envs),
+            )
 
 
 def _check_enough(config: BCConfig, count: int) -> None:

@@ -69,8 +69,8 @@ class MetricSums:
         tracking: Tracking,
         remedy: str = "lower --p_lr and --q_lr; the last checkpoint is intact",
     ) -> None:
-        self.weight, everyone = environments
-        self.share = self.weight / everyone
+        self.weight, total_envs = environments
+        self.share = self.weight / total_envs
         self.dtype, self.tracking, self.remedy = dtype, tracking, remedy
         self.names: list[str] = []
         self.tags: list[str] = []

@@ -23,7 +23,7 @@ class Rounds:
 
     Args:
         environments: the global indices of this worker's environments.
-        everyone: how many environments all workers have.
+        total_envs: of all workers.
         action_space: Box (A,) or Discrete.
         workers: who gather them.
     """
@@ -32,15 +32,15 @@ class Rounds:
         self,
         *,
         environments: range,
-        everyone: int,
+        total_envs: int,
         action_space: gymnasium.Space,
         workers: Workers,
     ) -> None:
-        self.environments, self.everyone, self.workers = environments, everyone, workers
+        self.environments, self.total_envs, self.workers = environments, total_envs, workers
         is_discrete = isinstance(action_space, gymnasium.spaces.Discrete)
         self._columns = None if is_discrete else int(action_space.shape[0])  # type: ignore[index]
         self._own: list[np.ndarray] = []  # (T, N, obs_dim + A), a round each
-        self._whole: list[np.ndarray] = []  # (T * everyone, obs_dim + A), likewise
+        self._whole: list[np.ndarray] = []  # (T * total_envs, obs_dim + A), likewise
 
     def __len__(self) -> int:
         return len(self._own)
@@ -51,17 +51,17 @@ class Rounds:
         self._add(np.concatenate([observations, columns.astype(observations.dtype)], -1))
 
     def _add(self, own: np.ndarray) -> None:
-        whole = np.zeros((len(own), self.everyone, own.shape[-1]), own.dtype)
+        whole = np.zeros((len(own), self.total_envs, own.shape[-1]), own.dtype)
         whole[:, self.environments.start : self.environments.stop] = own
         self.workers.sum_(whole)
         self._own.append(own)
         self._whole.append(whole.reshape(-1, own.shape[-1]))
 
-    def newest(self) -> tuple[np.ndarray, np.ndarray]:
-        """Observations (T * everyone, obs_dim) and actions of the last round, step by step."""
+    def last_round(self) -> tuple[np.ndarray, np.ndarray]:
+        """Observations (T * total_envs, obs_dim) and actions of the last round, step by step."""
         return self._split(self._whole[-1])
 
-    def everything(self) -> tuple[np.ndarray, np.ndarray]:
+    def all_rounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Those of all rounds, one after the other."""
         return self._split(np.concatenate(self._whole))
 

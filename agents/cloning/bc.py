@@ -72,10 +72,10 @@ class BC:
         self.best_loss, self.waited, self.is_done = math.inf, 0, False
         self.fingerprint = demos.fingerprint
         if config.task != "eval":
-            learnt, judged = demos.held_out(config.held_out_demos)
-            self.cloner.see(learnt.share(workers).observations)
-            self._learnt, self._judged = (
-                self.cloner.to_learn(each.transitions.observations, each.transitions.actions)
+            learnt, judged = demos.split_held_out(config.held_out_demos)
+            self.cloner.update_normalizer(learnt.share(workers).observations)
+            self._train_rows, self._held_out_rows = (
+                self.cloner.prepare(each.transitions.observations, each.transitions.actions)
                 for each in (learnt, judged)
             )
 
@@ -98,7 +98,7 @@ class BC:
         Metrics come with the last update of an iteration; the others give none.
         """
         config, cloner = self.config, self.cloner
-        seen, made = self._learnt
+        seen, made = self._train_rows
         rows = torch.from_numpy(
             minibatch_rows(
                 config.seed,
@@ -111,28 +111,28 @@ class BC:
         cloner.learn(seen[rows], made[rows], progress=cloner.updates / config.num_timesteps)
         if cloner.updates % self.rollouts_per_iteration:
             return {}
-        metrics = cloner.report() | self._judge()
+        metrics = cloner.report() | self._select_best()
         track_loss(self.tracking, metrics)
         passes = cloner.updates * config.batch_size / len(seen)
         return metrics | {
             "update/epochs": passes,
-            "update/policy_step_size": cloner.step_size(
+            "update/policy_step_size": cloner.learning_rate(
                 (cloner.updates - 1) / config.num_timesteps,
             ),
             "dataset/transitions": float(len(seen)),
-            "dataset/held_out": float(len(self._judged[0])),
+            "dataset/held_out": float(len(self._held_out_rows[0])),
         }
 
-    def _judge(self) -> dict[str, float]:
+    def _select_best(self) -> dict[str, float]:
         """Let the policy act that fits best what is held out, the last one where nothing is; collective."""
-        if not len(self._judged[0]):
-            self.cloner.adopt()
+        if not len(self._held_out_rows[0]):
+            self.cloner.copy_to_policy()
             return {}
-        loss = self.cloner.loss_on(*self._judged)
+        loss = self.cloner.mean_loss(*self._held_out_rows)
         check_finite("policy/held_out_loss", loss, updates=self.cloner.updates)
         if loss < self.best_loss:
             self.best_loss, self.waited = loss, 0
-            self.cloner.adopt()
+            self.cloner.copy_to_policy()
         else:
             self.waited += 1
         self._finish()

@@ -1,7 +1,7 @@
 """What behaviour cloning and DAgger share: a policy, gradient steps that draw it towards actions, and its saving.
 
 Two sets of parameters of one form: `learning` moves with each gradient step, `parameters` acts, and takes over the
-former when `adopt` is called. Shapes: B the global minibatch, b this worker's part of it, D rows of a dataset.
+former when `copy_to_policy` is called. Shapes: B the global minibatch, b this worker's part of it, D rows of a dataset.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch import Tensor
 from agents.base import Metrics
 from agents.cloning.policies import make_policy
 from agents.common_settings import hidden_sizes
-from agents.compute.compiled_policy import Acting
-from agents.compute.compiled_step import Step
+from agents.compute.compiled_policy import CompiledPolicy
+from agents.compute.compiled_step import CompiledStep
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.nn.action_scale import ActionScale
 from agents.nn.models import Model, PolicyModel
-from agents.nn.noise import RandomBlocks
+from agents.nn.noise import NoiseStream
 from agents.nn.normalizer import ObservationNormalizer
 from helpers.episodes import clipped
 from helpers.errors import NumericalError
@@ -48,7 +48,7 @@ class Cloner:
     Attributes:
         parameters: of the policy that acts.
         learning: of the policy that learns.
-        observations: the moments by which both standardise.
+        observation_normalizer: standardises for both.
         updates: gradient steps so far.
         actions: the bounds that actions are squashed into; None where they are not.
     """
@@ -88,10 +88,10 @@ class Cloner:
             workers.broadcast_(each.values)
         native = config.compile and dtype == torch.float32
         self.optimizer = FlatAdam(self.learning, epsilon=1e-8, native=native)
-        self.observations = ObservationNormalizer(self.observation_dim, dtype=self.dtype)
+        self.observation_normalizer = ObservationNormalizer(self.observation_dim, dtype=self.dtype)
         self.updates = 0
         self._norms = self._count = 0.0  # of gradients since the last report
-        self._noise = RandomBlocks(
+        self._noise = NoiseStream(
             self.policy.noise or "normal",
             streams=streams,
             purpose="exploration",
@@ -100,7 +100,7 @@ class Cloner:
             dim=self.policy.noise_dim,
             dtype=self.dtype,
         )
-        self._acting = Acting(
+        self._compiled_policy = CompiledPolicy(
             f"{config.algo} policy",
             self.policy.act,
             parameters=self.parameters,
@@ -114,7 +114,7 @@ class Cloner:
             "scale": torch.ones(self.observation_dim, dtype=dtype),
         }
         self._native = native
-        self._step: Step | None = None  # made with the first minibatch
+        self._step: CompiledStep | None = None  # made with the first minibatch
 
     # Acting
 
@@ -125,17 +125,17 @@ class Cloner:
         """
         standard = np.asarray(observations, dtype=self.dtype)
         if self.config.p_batch_norm:
-            standard = self.observations(standard)
+            standard = self.observation_normalizer(standard)
         noise = self._noise.next() if sample and self.policy.noise else None
-        actions = self._acting(standard, noise)
+        actions = self._compiled_policy(standard, noise)
         if self.actions is not None:
             return self.actions.to_environment(actions)
         return clipped(actions, self.action_space)
 
     # Learning
 
-    def to_learn(self, observations: np.ndarray, actions: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Rows (D, ...) as `learn` and `loss_on` take them: raw observations, actions as the policy gives them.
+    def prepare(self, observations: np.ndarray, actions: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Rows (D, ...) as `learn` and `mean_loss` take them: raw observations, actions as the policy gives them.
 
         Actions beyond the bounds count as what the environment makes of them.
         """
@@ -150,35 +150,35 @@ class Cloner:
         """A gradient step on this worker's part (b, ...) of a minibatch; collective.
 
         Args:
-            observations, actions: rows of `to_learn`.
-            progress: how much of the training is done, 0 to 1, for the step size.
+            observations, actions: rows of `prepare`.
+            progress: how much of the training is done, 0 to 1, for the learning rate.
         """
         tensors = {"observation": observations, "action": actions}
         if self._step is None:
             self._tensors |= tensors
-            self._show_moments()
+            self._copy_normalizer()
             label = f"{self.config.algo} gradient"
-            self._step = Step(label, self._gradient, self._tensors, native=self._native)
+            self._step = CompiledStep(label, self._gradient, self._tensors, native=self._native)
         self._step(**tensors)
         gradients = self.learning.gradients
         self.workers.sum_(gradients)
         if self.config.weight_decay:
             gradients.add_(self.learning.values, alpha=self.config.weight_decay)
         self._norms += self.optimizer.step_(
-            {"policy": self.step_size(progress)},
+            {"policy": self.learning_rate(progress)},
             clip_norm=self.config.clip_norm,
         )
         self._count += 1
         self.updates += 1
 
-    def step_size(self, progress: float) -> float:
+    def learning_rate(self, progress: float) -> float:
         """Adam's, of the part of the training that is done."""
         rest = 1.0 - progress if self.config.lr_schedule == "linear" else 1.0
         return float(self.config.p_lr * max(0.0, rest))
 
     def _gradient(self, t: Mapping[str, Tensor]) -> None:
         """This worker's share of a minibatch's gradient, and of its loss."""
-        standard = self._standardised(t["observation"], t)
+        standard = self._standardise(t["observation"], t)
 
         def loss() -> tuple[Tensor, Tensor]:
             value = self.learner.loss(standard, t["action"])
@@ -189,35 +189,35 @@ class Cloner:
         t["gradients"].copy_(gradients * share)
         t["loss"].add_(value * share)
 
-    def _standardised(self, observations: Tensor, t: Mapping[str, Tensor]) -> Tensor:
+    def _standardise(self, observations: Tensor, t: Mapping[str, Tensor]) -> Tensor:
         if not self.config.p_batch_norm:
             return observations
-        limit = self.observations.CLIP
+        limit = self.observation_normalizer.CLIP
         return ((observations - t["offset"]) * t["scale"]).clamp(-limit, limit)
 
-    def see(self, observations: np.ndarray) -> None:
+    def update_normalizer(self, observations: np.ndarray) -> None:
         """Let the moments take in observations (..., obs_dim) of each worker; collective."""
-        self.observations.update(observations, workers=self.workers)
-        self._show_moments()
+        self.observation_normalizer.update(observations, workers=self.workers)
+        self._copy_normalizer()
 
-    def _show_moments(self) -> None:
-        self._tensors["offset"].copy_(torch.from_numpy(self.observations.offset))
-        self._tensors["scale"].copy_(torch.from_numpy(self.observations.scale))
+    def _copy_normalizer(self) -> None:
+        self._tensors["offset"].copy_(torch.from_numpy(self.observation_normalizer.offset))
+        self._tensors["scale"].copy_(torch.from_numpy(self.observation_normalizer.scale))
 
-    def loss_on(self, observations: Tensor, actions: Tensor) -> float:
+    def mean_loss(self, observations: Tensor, actions: Tensor) -> float:
         """The mean loss of what learns on rows (D, ...) that every worker has, D at least 1; collective."""
         mine = self.workers.share(len(observations))
         total = np.zeros(1)
         with torch.no_grad():
             for start in range(mine.start, mine.stop, CHUNK):
                 rows = slice(start, min(start + CHUNK, mine.stop))
-                standard = self._standardised(observations[rows], self._tensors)
+                standard = self._standardise(observations[rows], self._tensors)
                 value = self.learner.loss(standard, actions[rows])
                 total += float(value) * (rows.stop - rows.start)
         self.workers.sum_(total)
         return float(total[0]) / len(observations)
 
-    def adopt(self) -> None:
+    def copy_to_policy(self) -> None:
         """What has learnt acts from now on."""
         self.parameters.values.copy_(self.learning.values)
 
@@ -245,12 +245,12 @@ class Cloner:
 
     def models(self) -> dict[str, Model]:
         """The policy that acts."""
-        normalizer = self.observations if self.config.p_batch_norm else None
+        normalizer = self.observation_normalizer if self.config.p_batch_norm else None
         return {"policy": PolicyModel(self.policy, normalizer=normalizer, scale=self.actions)}
 
     def state_dict(self) -> dict[str, Any]:
         """Both sets of parameters, the optimizer's moments, those of observations, the count."""
-        moments = self.observations.state_dict()
+        moments = self.observation_normalizer.state_dict()
         return {
             "parameters": self.parameters.state_dict(),
             "learning": self.learning.state_dict(),
@@ -270,8 +270,8 @@ class Cloner:
         self.parameters.load_checkpoint(state["parameters"], remedy=remedy)
         self.learning.load_checkpoint(state["learning"], remedy=remedy)
         self.optimizer.load_state_dict(state["optimizer"])
-        self.observations.load_state_dict(state["observations"])
-        self._show_moments()
+        self.observation_normalizer.load_state_dict(state["observations"])
+        self._copy_normalizer()
         self.updates = int(state["updates"])
 
     def synchronised_arrays(self) -> dict[str, np.ndarray]:
@@ -281,8 +281,8 @@ class Cloner:
             "learning": self.learning.values.numpy(),
             "optimizer.moment1": self.optimizer.moment1.numpy(),
             "optimizer.moment2": self.optimizer.moment2.numpy(),
-            "observations.mean": self.observations.mean,
-            "observations.m2": self.observations.m2,
+            "observations.mean": self.observation_normalizer.mean,
+            "observations.m2": self.observation_normalizer.m2,
         }
 
 

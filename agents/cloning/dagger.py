@@ -22,7 +22,7 @@ from agents.cloning.config import DaggerConfig
 from agents.cloning.expert import Expert
 from agents.demonstrations.dataset import Demonstrations, check_same, minibatch_rows
 from agents.nn.models import Model
-from agents.nn.noise import RandomBlocks
+from agents.nn.noise import NoiseStream
 from helpers.checkpoints.shards import Shard
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
@@ -78,11 +78,11 @@ class Dagger:
         self.parameters, self.actions = self.cloner.parameters, self.cloner.actions
         self.rounds = Rounds(
             environments=self.environments,
-            everyone=config.num_envs,
+            total_envs=config.num_envs,
             action_space=action_space,
             workers=workers,
         )
-        self._mixing = RandomBlocks(
+        self._mixing = NoiseStream(
             "uniform",
             streams=streams,
             purpose="mixture",
@@ -95,7 +95,7 @@ class Dagger:
         self.fingerprint = demos.fingerprint or NO_DEMOS
         self._first = demos.transitions.observations, demos.transitions.actions
         if len(demos):
-            self.cloner.see(demos.share(workers).observations)
+            self.cloner.update_normalizer(demos.share(workers).observations)
 
     @property
     def beta(self) -> float:
@@ -135,14 +135,14 @@ class Dagger:
         visited = rollout.observations
         labels = self.expert(visited.reshape(-1, visited.shape[-1]))
         self.rounds.add(visited, labels.reshape(*visited.shape[:2], *labels.shape[1:]))
-        disagreement = cloner.loss_on(*cloner.to_learn(*self.rounds.newest()))
-        cloner.see(visited)
+        disagreement = cloner.mean_loss(*cloner.prepare(*self.rounds.last_round()))
+        cloner.update_normalizer(visited)
         seen, made = self._dataset()
         progress = (len(self.rounds) - 1) * config.rollout_len / config.num_timesteps
         for _ in range(config.updates_per_round):
-            rows = self._drawn(len(seen))
+            rows = self._draw(len(seen))
             cloner.learn(seen[rows], made[rows], progress=progress)
-        cloner.adopt()
+        cloner.copy_to_policy()
         self._mixing.seek(len(self.rounds) * self.rollout_len)
         metrics = cloner.report()
         track_loss(self.tracking, metrics)
@@ -150,11 +150,11 @@ class Dagger:
             "policy/loss_where_visited": disagreement,
             "expert/beta": beta,
             "update/epochs": config.updates_per_round * config.batch_size / len(seen),
-            "update/policy_step_size": cloner.step_size(progress),
+            "update/policy_step_size": cloner.learning_rate(progress),
             "dataset/transitions": float(len(seen)),
         }
 
-    def _drawn(self, count: int) -> Tensor:
+    def _draw(self, count: int) -> Tensor:
         """This worker's rows (b,) of the next minibatch out of so many."""
         rows = minibatch_rows(
             self.config.seed,
@@ -167,9 +167,9 @@ class Dagger:
 
     def _dataset(self) -> tuple[Tensor, Tensor]:
         """All there is to learn from: the demonstrations, then the rounds in their order."""
-        parts = zip(self._first, self.rounds.everything(), strict=True)
+        parts = zip(self._first, self.rounds.all_rounds(), strict=True)
         observations, actions = (np.concatenate(part) for part in parts)
-        return self.cloner.to_learn(observations, actions)
+        return self.cloner.prepare(observations, actions)
 
     # Saving
 

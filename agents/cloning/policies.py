@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from agents.nn import distributions
 from agents.nn.actors import linear, perceptron
-from agents.nn.critics import rectified
+from agents.nn.critics import relu_mlp
 
 EDGE = 1e-6  # how near to a bound an action counts when it is unsquashed
 LOG_STD = (-5.0, 2.0)  # the deviation's logarithm is squashed into this range, as SAC's
@@ -166,7 +166,7 @@ def make_policy(
     outputs = 2 * actions if is_likelihood else actions
     made: dict[str, Any] = {"generator": generator, "dtype": dtype}
     if activation == "relu":
-        net = rectified(observations, hidden, outputs, layer_norm=False, **made)
+        net = relu_mlp(observations, hidden, outputs, layer_norm=False, **made)
     else:
         layers = perceptron(observations, hidden, layer_norm=False, **made)
         head = linear(hidden[-1], outputs, gain=1.0 / math.sqrt(hidden[-1]), **made)

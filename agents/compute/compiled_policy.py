@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.compute.compiled_step import Step
+from agents.compute.compiled_step import CompiledStep
 from agents.compute.flat_parameters import FlatParameters
 
 Choose = Callable[[Tensor, Tensor | None], Tensor]
 
 
-class Acting:
+class CompiledPolicy:
     """A policy for numpy arrays.
 
     Exploring is compiled for the number of observations that it is first asked for, a worker's
@@ -37,7 +37,7 @@ class Acting:
     ) -> None:
         self.name, self.choose, self.parameters = name, choose, parameters
         self.native = native
-        self._step: Step | None = None
+        self._step: CompiledStep | None = None
 
     def begin(self, observations: np.ndarray, noise: np.ndarray) -> None:
         """Let exploring be compiled for arrays like these, (N, obs_dim) and (N, ...), while something else is done."""
@@ -61,7 +61,7 @@ class Acting:
             actions: np.ndarray = self.choose(seen, random).numpy()
         return actions
 
-    def _make_step(self, seen: Tensor, random: Tensor) -> Step:
+    def _make_step(self, seen: Tensor, random: Tensor) -> CompiledStep:
         with torch.inference_mode():
             form = self.choose(seen, random)
         tensors = {
@@ -79,4 +79,4 @@ class Acting:
             )
             t["actions"].copy_(actions)
 
-        return Step(self.name, act, tensors | self.parameters.buffers, native=True)
+        return CompiledStep(self.name, act, tensors | self.parameters.buffers, native=True)

@@ -1,7 +1,7 @@
 """Gradient steps as native code: plain torch, traced once, compiled ahead of time and kept on disk.
 
 A gradient step of small networks is a hundred small operations, each of which costs torch more than its
-arithmetic. `Step` traces a gradient (gather, loss, backward) on tensors whose memory stays where it is, and has
+arithmetic. `CompiledStep` traces a gradient (gather, loss, backward) on tensors whose memory stays where it is, and has
 Inductor make one function of it, in a process of its own (compile_jobs.py). What is traced is what `--no-compile`
 runs, and what a step is measured against where it is first taken. Matrix products and Adam are native in themselves
 (linear.py, flat.py): parameters that change within a traced function are copied by it.
@@ -40,7 +40,7 @@ ROUNDS = 5  # calls of each kind, in turn, of which the fastest counts
 RELATIVE, ABSOLUTE = 1e-2, 1e-6
 
 
-class Step:
+class CompiledStep:
     """A function of named tensors that changes some of them in place, as native code.
 
     Args:

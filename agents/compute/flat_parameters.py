@@ -188,7 +188,7 @@ class FlatAdam:
 
     Args:
         parameters: what is optimised.
-        segments: which part of it; all if None. Each has a step size of its own.
+        segments: which part of it; all if None. Each has a learning rate of its own.
         beta1: decay of the first moment.
         epsilon: added to the root of the second moment.
         native: whether to step by kernels/adam.c, in one pass over memory, where that can be had.
@@ -228,7 +228,7 @@ class FlatAdam:
 
     def step_(
         self,
-        step_sizes: Mapping[str, float],
+        learning_rates: Mapping[str, float],
         *,
         clip_norm: float = 0.0,
         want_norm: bool = True,
@@ -236,7 +236,7 @@ class FlatAdam:
         """Move the parameters against `parameters.gradients`.
 
         Args:
-            step_sizes: by segment.
+            learning_rates: by segment.
             clip_norm: the gradient's largest Euclidean norm, by which it is scaled down; <= 0: none.
             want_norm: whether the norm is asked for where it does not clip; a pass over memory.
 
@@ -246,7 +246,7 @@ class FlatAdam:
         self.steps += 1
         correction1 = 1.0 - self.beta1**self.steps
         root = 1.0 / math.sqrt(1.0 - self.BETA2**self.steps)
-        rates = [step_sizes[name] / correction1 for name in self.segments]
+        rates = [learning_rates[name] / correction1 for name in self.segments]
         if self._kernel is not None and not self._is_checked:
             self._check(root, clip_norm)
         if self._kernel is not None:
@@ -275,10 +275,10 @@ class FlatAdam:
             each.copy_(old)
         return change
 
-    def in_torch(self, step_sizes: Mapping[str, float], *, clip_norm: float = 0.0) -> None:
+    def in_torch(self, learning_rates: Mapping[str, float], *, clip_norm: float = 0.0) -> None:
         """The next step as torch takes it; it is not counted."""
         steps = self.steps + 1
-        rates = [step_sizes[name] / (1.0 - self.beta1**steps) for name in self.segments]
+        rates = [learning_rates[name] / (1.0 - self.beta1**steps) for name in self.segments]
         self._in_torch(rates, 1.0 / math.sqrt(1.0 - self.BETA2**steps), clip_norm)
 
     def _check(self, root: float, clip_norm: float) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents.compute.compiled_step import Step
+from agents.compute.compiled_step import CompiledStep
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.metric_sums import MetricSums, Numbers, Tensors
 from helpers.parallel.workers import Workers
@@ -110,7 +110,7 @@ class Trainer:
         )
         self.tensors |= metrics.tensors
         self._steps = {
-            key: Step(
+            key: CompiledStep(
                 f"{name} {key} gradient",
                 partial(self._gradient, key),
                 self.tensors,

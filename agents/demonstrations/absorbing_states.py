@@ -33,30 +33,30 @@ def with_absorbing(transitions: Transitions) -> Transitions:
     ended = transitions.terminated.reshape(-1).astype(np.bool_)
     count = int(ended.sum())
 
-    def flat(array: np.ndarray) -> np.ndarray:
+    def flatten(array: np.ndarray) -> np.ndarray:
         # (T, N, ...) or (B, ...) -> (B, ...); -1 would not know the rows of (B, 0)
         return array.reshape(len(ended), *array.shape[lead:])
 
     def with_loops(array: np.ndarray) -> np.ndarray:
         loops = np.zeros((count, *array.shape[lead:]), dtype=array.dtype)
-        return np.concatenate([flat(array), loops])
+        return np.concatenate([flatten(array), loops])
 
     def absorbing(rows: int) -> np.ndarray:
         states = np.zeros((rows, transitions.observations.shape[-1] + 1), dtype)
         states[:, -1] = 1
         return states
 
-    def marked(array: np.ndarray) -> np.ndarray:
-        rows = flat(array)
+    def mark(array: np.ndarray) -> np.ndarray:
+        rows = flatten(array)
         return np.concatenate([rows, np.zeros((len(rows), 1), dtype)], axis=1)
 
     dtype = transitions.observations.dtype
-    successors = marked(transitions.next_observations)
+    successors = mark(transitions.next_observations)
     successors[ended] = absorbing(count)
     truncated = with_loops(transitions.truncated)
     truncated[: len(ended)] &= ~ended
     return Transitions(
-        observations=np.concatenate([marked(transitions.observations), absorbing(count)]),
+        observations=np.concatenate([mark(transitions.observations), absorbing(count)]),
         actions=with_loops(transitions.actions),
         rewards=with_loops(transitions.rewards),
         next_observations=np.concatenate([successors, absorbing(count)]),

@@ -57,7 +57,7 @@ class Demonstrations:
 
     def share(self, workers: Workers) -> Transitions:
         """This worker's contiguous part of all transitions; those of all workers are the whole."""
-        return taken(self.transitions, workers.share(len(self)))
+        return take_rows(self.transitions, workers.share(len(self)))
 
     def minibatch(self, index: int, batch_size: int, workers: Workers) -> Transitions:
         """This worker's part of the global minibatch `index`, equally many rows on every worker.
@@ -75,11 +75,11 @@ class Demonstrations:
         """
         if not len(self):
             check_batch(batch_size, workers)
-            return taken(self.transitions, slice(0))
+            return take_rows(self.transitions, slice(0))
         rows = minibatch_rows(self.seed, len(self), index, batch_size=batch_size, workers=workers)
-        return taken(self.transitions, rows)
+        return take_rows(self.transitions, rows)
 
-    def held_out(self, episodes: int) -> tuple[Demonstrations, Demonstrations]:
+    def split_held_out(self, episodes: int) -> tuple[Demonstrations, Demonstrations]:
         """(those to learn from, those to judge by): whole episodes, drawn by the seed.
 
         Raises:
@@ -93,10 +93,10 @@ class Demonstrations:
             )
         drawn = Streams(self.seed).generator("demonstrations: held out").permutation(there)
         is_held = np.isin(self.transitions.extras["episode"], drawn[:episodes])
-        return self._only(~is_held), self._only(is_held)
+        return self._select(~is_held), self._select(is_held)
 
-    def _only(self, rows: np.ndarray) -> Demonstrations:
-        chosen = taken(self.transitions, rows)
+    def _select(self, rows: np.ndarray) -> Demonstrations:
+        chosen = take_rows(self.transitions, rows)
         left = set(chosen.extras["episode"].tolist())
         record = tuple(each for each in self.record if each["episode"] in left)
         return replace(self, transitions=chosen, record=record)
@@ -151,7 +151,7 @@ def _order(seed: int, shuffle: int, count: int) -> np.ndarray:
     return order
 
 
-def taken(transitions: Transitions, rows: slice | np.ndarray) -> Transitions:
+def take_rows(transitions: Transitions, rows: slice | np.ndarray) -> Transitions:
     """Some rows of flat transitions."""
     return Transitions(
         observations=transitions.observations[rows],
@@ -207,9 +207,9 @@ def flatten_demos(
             },
         )
     if not pieces:
-        pieces = [_nothing(config, observation_space.shape[0], action_shape)]
+        pieces = [_no_transitions(config, observation_space.shape[0], action_shape)]
     return Demonstrations(
-        transitions=_joined(pieces),
+        transitions=_concatenate(pieces),
         seed=config.seed,
         record=tuple(record),
     )
@@ -251,16 +251,16 @@ def _with_absorbing(piece: Transitions, demo: Demo, index: int) -> Transitions:
     rate, dtype = int(piece.extras["rate"][0]), piece.observations.dtype
     last = _rows(demo, np.array([demo.length - 1]), index, rate=rate, dtype=dtype)
     is_added = bool(demo.terminated[-1]) and not is_drawn
-    whole = with_absorbing(_joined([piece, last]) if is_added else piece)
+    whole = with_absorbing(_concatenate([piece, last]) if is_added else piece)
     rows = np.arange(len(whole.rewards))
     extras = dict(whole.extras)
     extras["episode"] = np.full(len(rows), index, np.int64)
     extras["rate"] = np.full(len(rows), rate, np.int64)
     extras["step"] = np.where(rows < count + is_added, whole.extras["step"], LOOP)
-    return taken(replace(whole, extras=extras), np.delete(rows, count) if is_added else rows)
+    return take_rows(replace(whole, extras=extras), np.delete(rows, count) if is_added else rows)
 
 
-def _nothing(config: Any, observation_size: int, action_shape: tuple[int, ...]) -> Transitions:
+def _no_transitions(config: Any, observation_size: int, action_shape: tuple[int, ...]) -> Transitions:
     dtype, size = np.dtype(config.precision), observation_size + config.wrap_absorb
     columns = () if not action_shape else (0,) if config.expert_state_only else action_shape
     return Transitions(
@@ -274,17 +274,17 @@ def _nothing(config: Any, observation_size: int, action_shape: tuple[int, ...]) 
     )
 
 
-def _joined(pieces: Sequence[Transitions]) -> Transitions:
-    def joined(name: str) -> np.ndarray:
+def _concatenate(pieces: Sequence[Transitions]) -> Transitions:
+    def concatenate(name: str) -> np.ndarray:
         return np.concatenate([getattr(piece, name) for piece in pieces])
 
     return Transitions(
-        observations=joined("observations"),
-        actions=joined("actions"),
-        rewards=joined("rewards"),
-        next_observations=joined("next_observations"),
-        terminated=joined("terminated"),
-        truncated=joined("truncated"),
+        observations=concatenate("observations"),
+        actions=concatenate("actions"),
+        rewards=concatenate("rewards"),
+        next_observations=concatenate("next_observations"),
+        terminated=concatenate("terminated"),
+        truncated=concatenate("truncated"),
         extras={
             name: np.concatenate([piece.extras[name] for piece in pieces])
             for name in pieces[0].extras

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from agents.base import Transitions
 from agents.common_settings import hidden_sizes
-from agents.compute.compiled_step import Step
+from agents.compute.compiled_step import CompiledStep
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.demonstrations.dataset import Demonstrations
 from agents.imitation import losses
 from agents.imitation.batch import DiscriminatorBatch, LogProb, Sample
 from agents.imitation.config import ImitationConfig
-from agents.imitation.inputs import COLUMNS, Moments, RowMaker
+from agents.imitation.inputs import COLUMNS, InputBuilder, InputNormalizers
 from agents.imitation.networks import Discriminator, Perceptron, ShapedReward
 from agents.imitation.scorer import Scorer
 from agents.metric_sums import MetricSums
@@ -51,7 +51,7 @@ class RewardModel(Protocol):
     def reward(self, transitions: Transitions) -> np.ndarray:
         """Rewards of the model as it stands, of the transitions' leading shape."""
 
-    def show_moments(self) -> None:
+    def copy_normalizers(self) -> None:
         """Take over moments that have changed."""
 
     def metrics(self) -> dict[str, float]:
@@ -68,7 +68,7 @@ class RewardModel(Protocol):
 
 
 def make_net(
-    rows: RowMaker,
+    rows: InputBuilder,
     config: ImitationConfig,
     generator: torch.Generator,
 ) -> Discriminator | ShapedReward:
@@ -110,7 +110,7 @@ class AdversarialReward:
     Args:
         rows: makes rows of transitions.
         demos: the expert's.
-        moments: standardise observations.
+        normalizers: standardise observations.
         log_prob: the policy's log-probabilities, for AIRL.
         config, workers, streams: the run's.
         environments: the global indices of this worker's environments.
@@ -130,10 +130,10 @@ class AdversarialReward:
 
     def __init__(
         self,
-        rows: RowMaker,
+        rows: InputBuilder,
         *,
         demos: Demonstrations,
-        moments: Moments,
+        normalizers: InputNormalizers,
         log_prob: LogProb | None,
         config: ImitationConfig,
         workers: Workers,
@@ -141,7 +141,7 @@ class AdversarialReward:
         environments: Sequence[int],
         tracking: Tracking,
     ) -> None:
-        self.rows, self.demos, self.moments, self.log_prob = rows, demos, moments, log_prob
+        self.rows, self.demos, self.normalizers, self.log_prob = rows, demos, normalizers, log_prob
         self.config, self.workers = config, workers
         self.share = len(environments) / config.num_envs
         self.dtype = getattr(torch, config.precision)
@@ -172,11 +172,11 @@ class AdversarialReward:
         )
         self.tensors = self._make_tensors(generator)
         self._steps = {
-            name: Step(f"discriminator {name}", piece, self.tensors, native=self._native)
+            name: CompiledStep(f"discriminator {name}", piece, self.tensors, native=self._native)
             for name, piece in (("gradient", self._gradient), ("risk", self._risk))
         }
         self._scorer = Scorer(rows, self._judge, self.tensors, config=config, native=self._native)
-        self.show_moments()
+        self.copy_normalizers()
 
     def _make_tensors(self, generator: torch.Generator) -> dict[str, Tensor]:
         def zeros(size: int) -> Tensor:
@@ -299,14 +299,18 @@ class AdversarialReward:
         log_prob = self.log_prob if self.config.d_log_prob == "both" else None
         return self._scorer(transitions, log_prob)
 
-    def show_moments(self) -> None:
+    def copy_normalizers(self) -> None:
         """Take over moments that have changed."""
-        self.tensors["offset"].copy_(torch.from_numpy(self.moments.offset))
-        self.tensors["scale"].copy_(torch.from_numpy(self.moments.scale))
+        self.tensors["offset"].copy_(torch.from_numpy(self.normalizers.offset))
+        self.tensors["scale"].copy_(torch.from_numpy(self.normalizers.scale))
         if self.config.grad_pen_type == "dragan" and len(self.demos):
-            room = self.rows.room(len(self.demos))
-            self.rows.fill_expert(room, self.demos.transitions)
-            rows = self.rows.rows(room, offset=self.tensors["offset"], scale=self.tensors["scale"])
+            buffers = self.rows.make_buffers(len(self.demos))
+            self.rows.fill_expert(buffers, self.demos.transitions)
+            rows = self.rows.rows(
+                buffers,
+                offset=self.tensors["offset"],
+                scale=self.tensors["scale"],
+            )
             self.tensors["spread"].copy_(rows.double().std(0, correction=0))
 
     def metrics(self) -> dict[str, float]:

@@ -13,12 +13,12 @@ import gymnasium
 import numpy as np
 
 from agents.base import Metrics, State, Transitions
-from agents.demonstrations.dataset import LOOP, Demonstrations, check_same, taken
+from agents.demonstrations.dataset import LOOP, Demonstrations, check_same, take_rows
 from agents.imitation.adversarial import AdversarialReward, RewardModel
 from agents.imitation.config import ImitationConfig
-from agents.imitation.inputs import Moments, RowMaker
+from agents.imitation.inputs import InputBuilder, InputNormalizers
 from agents.imitation.red import DistilledReward
-from agents.imitation.scorer import flattened
+from agents.imitation.scorer import flatten
 from agents.nn.models import Model
 from agents.on_policy.config import PPOConfig
 from helpers.checkpoints.shards import Shard
@@ -63,11 +63,11 @@ class ImitationAgent:
         self.environments = range(environments.start, environments.stop)
         self.rollouts = 0
         (size,) = observation_space.shape
-        rows = RowMaker(size, action_space, config)
-        self.moments = Moments(size, demos, config)
+        rows = InputBuilder(size, action_space, config)
+        self.normalizers = InputNormalizers(size, demos, config)
         parts: dict[str, Any] = {
             "demos": demos,
-            "moments": self.moments,
+            "normalizers": self.normalizers,
             "config": config,
             "workers": workers,
             "streams": streams,
@@ -92,7 +92,7 @@ class ImitationAgent:
         """Let the learner's moments have seen what the expert saw."""
         mine = self.demos.share(self.workers)
         states = mine.observations[mine.extras["step"] != LOOP, :size]
-        self.learner.observations.update(states, workers=self.workers)
+        self.learner.observation_normalizer.update(states, workers=self.workers)
         self.learner.load_state_dict(self.learner.state_dict())  # whatever shows them does it anew
 
     def begin(self) -> None:
@@ -129,12 +129,12 @@ class ImitationAgent:
         sample = self._samples_of(rollout)
         while self.model.updates < self._due():
             self.model.update(sample)
-        self.moments.see(rollout.observations)
+        self.normalizers.collect(rollout.observations)
         metrics = self.learner.update(rollout, self.reward)
         if self.rollouts % self.rollouts_per_iteration:
             return metrics
-        if self.moments.settle(self.workers):
-            self.model.show_moments()
+        if self.normalizers.update(self.workers):
+            self.model.copy_normalizers()
         return dict(metrics) | self.model.metrics() | self._reward_metrics()
 
     def reward(self, transitions: Transitions) -> np.ndarray:
@@ -192,7 +192,7 @@ class ImitationAgent:
         return {
             "learner": self.learner.state_dict(),
             "reward_model": self.model.state_dict(),
-            "moments": self.moments.state_dict(),
+            "moments": self.normalizers.state_dict(),
             "demonstrations": self.demos.fingerprint,
             "rollouts": self.rollouts,
         }
@@ -212,8 +212,8 @@ class ImitationAgent:
                 f"the checkpoint has another reward model: {error}",
                 "give the --d_perception_stack, --wrap_absorb and --state_only it was made with",
             ) from error
-        self.moments.load_state_dict(state["moments"])
-        self.model.show_moments()
+        self.normalizers.load_state_dict(state["moments"])
+        self.model.copy_normalizers()
         self.rollouts = int(state["rollouts"])
 
     def local_state_dict(self) -> State:
@@ -236,8 +236,8 @@ class ImitationAgent:
         own = self.model.synchronised_arrays()
         arrays |= {f"{MODEL}{name}": array for name, array in own.items()}
         return arrays | {
-            f"{MODEL}mean": self.moments.policy.mean,
-            f"{MODEL}m2": self.moments.policy.m2,
+            f"{MODEL}mean": self.normalizers.policy.mean,
+            f"{MODEL}m2": self.normalizers.policy.m2,
         }
 
 
@@ -259,10 +259,10 @@ class FromRollout:
     """The policy's transitions in a rollout."""
 
     def __init__(self, rollout: Transitions) -> None:
-        self.steps, self.flat, self.end_rate = len(rollout.rewards), flattened(rollout), 0.0
+        self.steps, self.flat, self.end_rate = len(rollout.rewards), flatten(rollout), 0.0
         self.ends, self.count = int(rollout.terminated.sum()), rollout.terminated.size
 
     def __call__(self, uniforms: np.ndarray) -> Transitions:
         rows = (uniforms * self.steps).astype(np.int64)  # (N, k)
         index = rows * len(rows) + np.arange(len(rows))[:, None]
-        return taken(self.flat, index.reshape(-1))
+        return take_rows(self.flat, index.reshape(-1))

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from agents.base import Transitions
-from agents.demonstrations.dataset import Demonstrations, sequence_rows, taken
+from agents.demonstrations.dataset import Demonstrations, sequence_rows, take_rows
 from agents.imitation import losses
 from agents.imitation.config import ImitationConfig
-from agents.imitation.inputs import RowMaker, expert_weights
-from agents.nn.noise import RandomBlocks
+from agents.imitation.inputs import InputBuilder, expert_weights
+from agents.nn.noise import NoiseStream
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
 
@@ -53,13 +53,13 @@ class DiscriminatorBatch:
     Attributes:
         size: b.
         tensors: "expert.NAME" (b, ...) and "policy.NAME" (b, ...), with absorbing states (b + 1, ...), whose last
-            row is their loop: what `RowMaker` reads, "weight" (its sum over rows and workers is 1 in the mean of
+            row is their loop: what `InputBuilder` reads, "weight" (its sum over rows and workers is 1 in the mean of
             minibatches), "label", "log_prob"; "uniform" (b, 1 or 1 + d), of the penalty.
     """
 
     def __init__(
         self,
-        rows: RowMaker,
+        rows: InputBuilder,
         *,
         demos: Demonstrations,
         log_prob: LogProb | None,
@@ -78,7 +78,7 @@ class DiscriminatorBatch:
         self._first = samples * min(environments, default=0)
         numbers = self._random_numbers()
         self._noises = {
-            name: RandomBlocks(
+            name: NoiseStream(
                 "uniform",
                 purpose=f"discriminator: {name}",
                 streams=streams,
@@ -91,12 +91,12 @@ class DiscriminatorBatch:
         }
         dtype = getattr(torch, config.precision)
         sides = {"expert": self.size, "policy": self.size + rows.wraps}
-        self._rooms = {side: rows.room(count) for side, count in sides.items()}
+        self._buffers = {side: rows.make_buffers(count) for side, count in sides.items()}
         self.tensors: dict[str, Tensor] = {
             "uniform": torch.zeros(self.size, numbers.get("penalty", 1), dtype=dtype),
         }
         for side, count in sides.items():
-            self.tensors |= {f"{side}.{name}": each for name, each in self._rooms[side].items()}
+            self.tensors |= {f"{side}.{name}": each for name, each in self._buffers[side].items()}
             for name in ("weight", "label", "log_prob"):
                 self.tensors[f"{side}.{name}"] = torch.zeros(count, dtype=dtype)
         self.tensors["expert.label"].fill_(1.0)
@@ -126,12 +126,12 @@ class DiscriminatorBatch:
             sample: the policy's transitions at uniform places (N, k).
         """
         policy, expert = sample(self._noises["places"].next()), self._expert()
-        self.rows.fill_policy(self._rooms["policy"], policy)
+        self.rows.fill_policy(self._buffers["policy"], policy)
         if expert is None:
-            for name, room in self._rooms["expert"].items():
-                room.copy_(self._rooms["policy"][name][: self.size])
+            for name, buffers in self._buffers["expert"].items():
+                buffers.copy_(self._buffers["policy"][name][: self.size])
         else:
-            self.rows.fill_expert(self._rooms["expert"], expert)
+            self.rows.fill_expert(self._buffers["expert"], expert)
         self._weigh(policy, expert, sample.end_rate)
         if "penalty" in self._noises:
             uniform = self._noises["penalty"].next().reshape(self.size, -1)
@@ -148,7 +148,7 @@ class DiscriminatorBatch:
             return None
         first = self.drawn * self.config.d_batch_size + self._first
         places = sequence_rows(self.demos.seed, len(self.demos), first, self.size)
-        return taken(self.demos.transitions, places)
+        return take_rows(self.demos.transitions, places)
 
     def _weigh(self, policy: Transitions, expert: Transitions | None, end_rate: float) -> None:
         """A terminated step of the policy is followed by the loops of the absorbing state that its value counts.
@@ -172,7 +172,7 @@ class DiscriminatorBatch:
         assert self.log_prob is not None
         observations = given.observations[:, : self.rows.observation_dim]
         found = torch.from_numpy(self.log_prob(observations, given.actions))
-        is_chosen = 1.0 - self._rooms[side]["absorbing"][: self.size]
+        is_chosen = 1.0 - self._buffers[side]["absorbing"][: self.size]
         self.tensors[f"{side}.log_prob"][: self.size] = found * is_chosen
 
     def _label(self, uniform: np.ndarray) -> None:

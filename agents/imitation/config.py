@@ -302,9 +302,9 @@ class ImitationConfig(ImitationSettings, RunConfig):
         new["learner_config"] = self.learner_config.model_copy(update=given)
         return super().model_copy(update=new, deep=deep)
 
-    def doubts(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """The learner's, settings of other imitations, and moments that nobody asks for."""
-        own, lines = self.settings, list(self.learner_config.doubts())
+        own, lines = self.settings, list(self.learner_config.warnings())
         given = [key for key in own if getattr(self, key) != own[key].default]
         idle = [f"--{key}" for key in given if key in self.UNUSED]
         if idle:

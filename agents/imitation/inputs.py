@@ -31,7 +31,7 @@ COLUMNS = ("observation", "action", "next_observation", "absorbing", "ends", "go
 Tensors = Mapping[str, Tensor]
 
 
-class RowMaker:
+class InputBuilder:
     """From transitions to rows (B, d): state, action, successor, as far as they are judged.
 
     Args:
@@ -76,7 +76,7 @@ class RowMaker:
             )
         self.size = self.states * (1 + self.has_successor) + self.actions * self.has_action
 
-    def room(self, rows: int) -> dict[str, Tensor]:
+    def make_buffers(self, rows: int) -> dict[str, Tensor]:
         """Zeros that hold so many transitions, by the names of `COLUMNS`."""
         dtype = getattr(torch, str(self.dtype))
         vector = (rows, self.observation_dim)
@@ -88,32 +88,32 @@ class RowMaker:
         }
         return found | {"action": action}
 
-    def fill_policy(self, room: Tensors, given: Transitions) -> None:
+    def fill_policy(self, buffers: Tensors, given: Transitions) -> None:
         """Write what the policy did, (B, ...); of what is left of the room the loop of the absorbing state."""
         count = len(given.rewards)
         if not self.wraps:
             terminated = given.terminated
-            self._write(room, count, given, terminated=terminated)
+            self._write(buffers, count, given, terminated=terminated)
             return
-        room["absorbing"][count:] = 1.0
-        self._write(room, count, given, terminated=given.terminated)
-        room["ends"][count:] = 1.0
-        room["goes_on"].fill_(1.0)
+        buffers["absorbing"][count:] = 1.0
+        self._write(buffers, count, given, terminated=given.terminated)
+        buffers["ends"][count:] = 1.0
+        buffers["goes_on"].fill_(1.0)
 
-    def fill_expert(self, room: Tensors, given: Transitions) -> None:
+    def fill_expert(self, buffers: Tensors, given: Transitions) -> None:
         """Write what demonstrations show, whose absorbing states are marked in their observations."""
         count, size = len(given.rewards), self.observation_dim
         if self.wraps:
             marks = given.observations[:, size], given.next_observations[:, size]
-            room["absorbing"][:count] = torch.from_numpy(marks[0].astype(self.dtype))
-            self._write(room, count, given, terminated=marks[1])
-            room["goes_on"].fill_(1.0)
+            buffers["absorbing"][:count] = torch.from_numpy(marks[0].astype(self.dtype))
+            self._write(buffers, count, given, terminated=marks[1])
+            buffers["goes_on"].fill_(1.0)
         else:
-            self._write(room, count, given, terminated=given.terminated)
+            self._write(buffers, count, given, terminated=given.terminated)
 
     def _write(
         self,
-        room: Tensors,
+        buffers: Tensors,
         count: int,
         given: Transitions,
         *,
@@ -124,14 +124,14 @@ class RowMaker:
             ("observation", given.observations[:, :size]),
             ("next_observation", given.next_observations[:, :size]),
         ):
-            np.copyto(room[name].numpy()[:count], array)
+            np.copyto(buffers[name].numpy()[:count], array)
         if self.has_action:
-            np.copyto(room["action"].numpy()[:count], given.actions)
-        np.copyto(room["ends"].numpy()[:count], terminated)
-        np.subtract(1.0, room["ends"].numpy()[:count], out=room["goes_on"].numpy()[:count])
+            np.copyto(buffers["action"].numpy()[:count], given.actions)
+        np.copyto(buffers["ends"].numpy()[:count], terminated)
+        np.subtract(1.0, buffers["ends"].numpy()[:count], out=buffers["goes_on"].numpy()[:count])
 
     def rows(self, batch: Tensors, *, offset: Tensor, scale: Tensor) -> Tensor:
-        """Rows (B, d) of what `room` holds; traced in compiled steps."""
+        """Rows (B, d) of what `make_buffers` holds; traced in compiled steps."""
         parts = [self._state(batch["observation"], batch["absorbing"], offset, scale)]
         if self.has_action:
             parts.append(self._action(batch["action"]) * (1.0 - batch["absorbing"]).unsqueeze(-1))
@@ -154,9 +154,9 @@ class RowMaker:
 
     def scaled_action(self, raw: Tensor) -> Tensor:
         """Actions (B, A) as they reach the environment, in [-1, 1] where they are bounded."""
-        return self.within(self.unbounded_action(raw))
+        return self.clip(self.unbounded_action(raw))
 
-    def within(self, scaled: Tensor) -> Tensor:
+    def clip(self, scaled: Tensor) -> Tensor:
         """Scaled actions (B, A), cut to the bounds."""
         return torch.minimum(torch.maximum(scaled, -self._limit), self._limit)
 
@@ -179,7 +179,7 @@ def expert_weights(given: Transitions, config: ImitationConfig) -> np.ndarray:
     return weights
 
 
-class Moments:
+class InputNormalizers:
     """What the reward model standardises observations by: the expert's moments, running ones of the policy, or both.
 
     Attributes:
@@ -201,12 +201,12 @@ class Moments:
         self.follows_policy = config.d_batch_norm and config.d_moments != "demos"
         self.refresh()
 
-    def see(self, observations: np.ndarray) -> None:
+    def collect(self, observations: np.ndarray) -> None:
         """Remember observations (T, N, S) of the policy until the iteration's end."""
         if self.follows_policy:
             self._recent.append(observations)
 
-    def settle(self, workers: Workers) -> bool:
+    def update(self, workers: Workers) -> bool:
         """Take in what was seen, at an iteration's end, collective; whether anything changed."""
         if not self._recent:
             return False
@@ -217,11 +217,11 @@ class Moments:
 
     def refresh(self) -> None:
         """Derive offset and scale."""
-        mean, variance = self._chosen()
+        mean, variance = self._choose()
         self.offset = mean.astype(self.dtype)
         self.scale = (1.0 / np.maximum(np.sqrt(variance), SMALLEST_SD)).astype(self.dtype)
 
-    def _chosen(self) -> tuple[np.ndarray, np.ndarray]:
+    def _choose(self) -> tuple[np.ndarray, np.ndarray]:
         config, expert = self.config, (self.mean, self.variance)
         nothing = np.zeros_like(self.mean), np.ones_like(self.variance)
         if not config.d_batch_norm:

@@ -16,14 +16,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from agents.common_settings import hidden_sizes
-from agents.compute.compiled_step import Step
+from agents.compute.compiled_step import CompiledStep
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.demonstrations.dataset import Demonstrations
 from agents.imitation.batch import Sample
-from agents.imitation.inputs import CLIP, Moments, RowMaker
+from agents.imitation.inputs import CLIP, InputBuilder, InputNormalizers
 from agents.imitation.networks import Perceptron
 from agents.imitation.variants import MAADConfig
-from agents.nn.noise import RandomBlocks
+from agents.nn.noise import NoiseStream
 from helpers.errors import NumericalError
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
@@ -42,7 +42,7 @@ class InverseDynamics:
     Args:
         rows: knows the actions' form.
         demos: the expert's, of which it is asked.
-        moments: of their states.
+        normalizers: of their states.
         config, workers, streams: the run's.
         environments: the global indices of this worker's environments.
 
@@ -52,9 +52,9 @@ class InverseDynamics:
 
     def __init__(
         self,
-        rows: RowMaker,
+        rows: InputBuilder,
         demos: Demonstrations,
-        moments: Moments,
+        normalizers: InputNormalizers,
         *,
         config: MAADConfig,
         workers: Workers,
@@ -79,7 +79,7 @@ class InverseDynamics:
         native = config.learner_config.compile and self.dtype == torch.float32
         self.optimizer = FlatAdam(self.parameters, epsilon=1e-8, native=native)
         samples = config.d_batch_size // config.num_envs
-        self._noise = RandomBlocks(
+        self._noise = NoiseStream(
             "uniform",
             purpose="inverse dynamics: places",
             streams=streams,
@@ -89,23 +89,23 @@ class InverseDynamics:
             dtype=np.dtype(np.float64),
         )
         self._seen = states_of(demos, size)
-        self.tensors = self._make_tensors(samples * len(environments), moments)
-        self._step = Step(f"{NAME} gradient", self._gradient, self.tensors, native=native)
+        self.tensors = self._make_tensors(samples * len(environments), normalizers)
+        self._step = CompiledStep(f"{NAME} gradient", self._gradient, self.tensors, native=native)
         self._told = 0
 
-    def _make_tensors(self, count: int, moments: Moments) -> dict[str, Tensor]:
+    def _make_tensors(self, count: int, normalizers: InputNormalizers) -> dict[str, Tensor]:
         def tensor(array: np.ndarray) -> Tensor:
             return torch.from_numpy(array).to(self.dtype)
 
         before, after = self._seen
-        change = (after - before).std(0) if len(before) else np.ones(len(moments.mean))
-        least = SMALLEST_CHANGE * np.sqrt(moments.variance)
+        change = (after - before).std(0) if len(before) else np.ones(len(normalizers.mean))
+        least = SMALLEST_CHANGE * np.sqrt(normalizers.variance)
         form = torch.int64 if self.rows.is_discrete else self.dtype
         return {
             "values": self.parameters.values,
             "gradients": self.parameters.gradients,
-            "offset": tensor(moments.mean),
-            "scale": tensor(1.0 / np.maximum(np.sqrt(moments.variance), SMALLEST_CHANGE)),
+            "offset": tensor(normalizers.mean),
+            "scale": tensor(1.0 / np.maximum(np.sqrt(normalizers.variance), SMALLEST_CHANGE)),
             "change_scale": tensor(1.0 / np.maximum(change, np.maximum(least, 1e-6))),
             "observation": torch.zeros(count, self.rows.observation_dim, dtype=self.dtype),
             "next_observation": torch.zeros(count, self.rows.observation_dim, dtype=self.dtype),
@@ -173,7 +173,7 @@ class InverseDynamics:
         before, after = (torch.from_numpy(each).to(self.dtype) for each in self._seen)
         with torch.no_grad():
             found = self.outputs(self.tensors, before, after)
-            return found.softmax(-1) if self.rows.is_discrete else self.rows.within(found)
+            return found.softmax(-1) if self.rows.is_discrete else self.rows.clip(found)
 
     def metrics(self) -> dict[str, float]:
         """The mean loss since the last call; collective.

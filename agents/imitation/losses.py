@@ -227,7 +227,7 @@ def reward_of_logit(logits: Tensor, shape: str) -> Tensor:
     raise ValueError(f"no reward of type {shape}")
 
 
-def finished(rewards: Tensor, *, scale: float, limit: float) -> Tensor:
+def clip_and_scale(rewards: Tensor, *, scale: float, limit: float) -> Tensor:
     """Rewards cut to +-limit (0: not), then scaled."""
     cut = rewards.clamp(-limit, limit) if limit > 0.0 else rewards
     return cut * scale

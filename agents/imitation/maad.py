@@ -19,7 +19,7 @@ from torch.nn import functional
 from agents.base import Metrics, Transitions
 from agents.demonstrations.dataset import Demonstrations, sequence_rows
 from agents.imitation.agent import FromRollout, ImitationAgent
-from agents.imitation.inputs import RowMaker
+from agents.imitation.inputs import InputBuilder
 from agents.imitation.inverse_dynamics import InverseDynamics
 from agents.imitation.variants import MAADConfig
 from agents.on_policy.ppo import PPO
@@ -49,7 +49,7 @@ class GuidedPPO(PPO):
     ) -> None:
         (size,) = observation_space.shape
         config: MAADConfig = parts["config"]
-        self.rows, self.guide_scale = RowMaker(size, action_space, config), config.guide_scale
+        self.rows, self.guide_scale = InputBuilder(size, action_space, config), config.guide_scale
         spaces: dict[str, Any] = {
             "observation_space": observation_space,
             "action_space": action_space,
@@ -72,7 +72,7 @@ class GuidedPPO(PPO):
             **parts,
         )
 
-    def further_columns(self) -> dict[str, Tensor]:
+    def extra_columns(self) -> dict[str, Tensor]:
         """The guide's."""
         states, actions = self.guide
         inputs = torch.from_numpy(self._policy_input(states))
@@ -109,7 +109,7 @@ class MAAD(ImitationAgent):
         self.inverse = InverseDynamics(
             learner.rows,
             demos,
-            self.moments,
+            self.normalizers,
             environments=self.environments,
             **own,
         )

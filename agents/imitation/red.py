@@ -14,13 +14,13 @@ from torch import Tensor
 
 from agents.base import Transitions
 from agents.common_settings import hidden_sizes
-from agents.compute.compiled_step import Step
+from agents.compute.compiled_step import CompiledStep
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
-from agents.demonstrations.dataset import Demonstrations, sequence_rows, taken
+from agents.demonstrations.dataset import Demonstrations, sequence_rows, take_rows
 from agents.imitation import losses
 from agents.imitation.batch import Sample
 from agents.imitation.config import ImitationConfig
-from agents.imitation.inputs import COLUMNS, Moments, RowMaker, expert_weights
+from agents.imitation.inputs import COLUMNS, InputBuilder, InputNormalizers, expert_weights
 from agents.imitation.networks import Perceptron
 from agents.imitation.scorer import Scorer
 from helpers.parallel.workers import Workers
@@ -36,23 +36,23 @@ class DistilledReward:
     Args:
         rows: makes rows of transitions.
         demos: the expert's.
-        moments: standardise observations, by the expert's.
+        normalizers: standardise observations, by the expert's.
         config, workers, streams: the run's.
         environments: the global indices of this worker's environments.
     """
 
     def __init__(
         self,
-        rows: RowMaker,
+        rows: InputBuilder,
         *,
         demos: Demonstrations,
-        moments: Moments,
+        normalizers: InputNormalizers,
         config: ImitationConfig,
         workers: Workers,
         streams: Streams,
         environments: Sequence[int],
     ) -> None:
-        self.rows, self.demos, self.moments, self.config = rows, demos, moments, config
+        self.rows, self.demos, self.normalizers, self.config = rows, demos, normalizers, config
         self.workers, self.updates = workers, 0
         self.dtype = getattr(torch, config.precision)
         native = config.learner_config.compile and self.dtype == torch.float32
@@ -76,7 +76,7 @@ class DistilledReward:
         samples = config.d_batch_size // config.num_envs
         self._first = samples * min(environments, default=0)
         self._count = samples * len(environments)
-        self._room = rows.room(self._count)
+        self._buffers = rows.make_buffers(self._count)
         self.tensors: dict[str, Tensor] = {
             "values": self.parameters.values,
             "gradients": self.parameters.gradients[self.optimizer.where],
@@ -84,11 +84,16 @@ class DistilledReward:
             "scale": torch.zeros(rows.observation_dim, dtype=self.dtype),
             "width": torch.ones(1, dtype=self.dtype),
             "weight": torch.zeros(self._count, dtype=self.dtype),
-            **self._room,
+            **self._buffers,
         }
-        self._step = Step("distillation gradient", self._gradient, self.tensors, native=native)
+        self._step = CompiledStep(
+            "distillation gradient",
+            self._gradient,
+            self.tensors,
+            native=native,
+        )
         self._scorer = Scorer(rows, self._judge, self.tensors, config=config, native=native)
-        self.show_moments()
+        self.copy_normalizers()
 
     def begin(self, count: int) -> None:
         """The gradient, unless all its steps are taken, and the reward of `count` transitions."""
@@ -105,9 +110,9 @@ class DistilledReward:
         for _ in range(self.config.red_epochs * -(-len(self.demos) // batch_size)):
             first = self.updates * batch_size + self._first
             places = sequence_rows(self.demos.seed, len(self.demos), first, self._count)
-            given = taken(self.demos.transitions, places)
+            given = take_rows(self.demos.transitions, places)
             weights = expert_weights(given, self.config) / mass
-            self.rows.fill_expert(self._room, given)
+            self.rows.fill_expert(self._buffers, given)
             self.tensors["weight"].copy_(torch.from_numpy(weights))
             self._step()
             self.workers.sum_(self.tensors["gradients"])
@@ -121,10 +126,14 @@ class DistilledReward:
 
     def expert_error(self) -> float:
         """Mean error on all demonstrations, which every worker has."""
-        room = self.rows.room(len(self.demos))
-        self.rows.fill_expert(room, self.demos.transitions)
+        buffers = self.rows.make_buffers(len(self.demos))
+        self.rows.fill_expert(buffers, self.demos.transitions)
         with torch.no_grad():
-            rows = self.rows.rows(room, offset=self.tensors["offset"], scale=self.tensors["scale"])
+            rows = self.rows.rows(
+                buffers,
+                offset=self.tensors["offset"],
+                scale=self.tensors["scale"],
+            )
             errors = self._errors(rows).double().numpy()
         return float(
             np.average(errors, weights=expert_weights(self.demos.transitions, self.config)),
@@ -136,8 +145,8 @@ class DistilledReward:
 
     def _gradient(self, t: Tensors) -> None:
         """This worker's part of the gradient; weights make it one."""
-        room = {name: t[name] for name in COLUMNS}
-        rows = self.rows.rows(room, offset=t["offset"], scale=t["scale"])
+        buffers = {name: t[name] for name in COLUMNS}
+        rows = self.rows.rows(buffers, offset=t["offset"], scale=t["scale"])
 
         def loss() -> tuple[Tensor, None]:
             return (t["weight"] * self._errors(rows)).sum(), None
@@ -154,10 +163,10 @@ class DistilledReward:
         """Rewards in (0, 1]; with absorbing states also what these are worth after a task's end."""
         return self._scorer(transitions, None)
 
-    def show_moments(self) -> None:
+    def copy_normalizers(self) -> None:
         """Take over the expert's moments."""
-        self.tensors["offset"].copy_(torch.from_numpy(self.moments.offset))
-        self.tensors["scale"].copy_(torch.from_numpy(self.moments.scale))
+        self.tensors["offset"].copy_(torch.from_numpy(self.normalizers.offset))
+        self.tensors["scale"].copy_(torch.from_numpy(self.normalizers.scale))
 
     def metrics(self) -> dict[str, float]:
         """What was distilled, once for all."""

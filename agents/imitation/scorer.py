@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from agents.base import Transitions
-from agents.compute.compiled_step import Step
+from agents.compute.compiled_step import CompiledStep
 from agents.imitation import losses
 from agents.imitation.config import ImitationConfig
-from agents.imitation.inputs import RowMaker
+from agents.imitation.inputs import InputBuilder
 
 Tensors = Mapping[str, Tensor]
 Judge = Callable[[Tensors, Tensor], Tensor]
@@ -32,7 +32,7 @@ class Scorer:
 
     def __init__(
         self,
-        rows: RowMaker,
+        rows: InputBuilder,
         judge: Judge,
         tensors: Tensors,
         *,
@@ -45,13 +45,13 @@ class Scorer:
             for n, t in tensors.items()
             if n in ("values", "vectors", "offset", "scale", "width")
         }
-        self._forms: dict[int, tuple[dict[str, Tensor], Step]] = {}
+        self._steps: dict[int, tuple[dict[str, Tensor], CompiledStep]] = {}
 
     def begin(self, count: int) -> None:
         """Let be compiled what is to be asked of `count` transitions."""
-        if count not in self._forms:
-            self._forms[count] = self._form(count)
-        self._forms[count][1].begin()
+        if count not in self._steps:
+            self._steps[count] = self._make_step(count)
+        self._steps[count][1].begin()
 
     def __call__(self, transitions: Transitions, log_prob: LogProb | None) -> np.ndarray:
         """Rewards, a new array of the transitions' leading shape.
@@ -61,37 +61,37 @@ class Scorer:
             log_prob: the policy's log-probabilities, where the reward has them.
         """
         lead = transitions.rewards.shape
-        given = flattened(transitions)
+        given = flatten(transitions)
         count = len(given.rewards)
-        if count not in self._forms:
-            self._forms[count] = self._form(count)
-        room, step = self._forms[count]
-        self.rows.fill_policy(room, given)
+        if count not in self._steps:
+            self._steps[count] = self._make_step(count)
+        buffers, step = self._steps[count]
+        self.rows.fill_policy(buffers, given)
         if log_prob is not None:
             found = log_prob(given.observations, given.actions)
             step.tensors["log_prob"][:count] = torch.from_numpy(found)
         step()
         return step.tensors["reward"].numpy()[:count].reshape(lead).copy()
 
-    def _form(self, count: int) -> tuple[dict[str, Tensor], Step]:
-        room = self.rows.room(count + self.rows.wraps)
-        dtype = room["ends"].dtype
+    def _make_step(self, count: int) -> tuple[dict[str, Tensor], CompiledStep]:
+        buffers = self.rows.make_buffers(count + self.rows.wraps)
+        dtype = buffers["ends"].dtype
         extra = {
             name: torch.zeros(count + self.rows.wraps, dtype=dtype)
             for name in ("reward", "log_prob")
         }
-        native = self.native and not self._forms
-        return room, Step(
+        native = self.native and not self._steps
+        return buffers, CompiledStep(
             "discriminator reward",
             self._score,
-            self._model | room | extra,
+            self._model | buffers | extra,
             native=native,
         )
 
     def _score(self, t: Tensors) -> None:
         config = self.config
         rows = self.rows.rows(t, offset=t["offset"], scale=t["scale"])
-        rewards = losses.finished(
+        rewards = losses.clip_and_scale(
             self.judge(t, rows),
             scale=config.syn_rew_scale,
             limit=config.syn_rew_clip,
@@ -107,7 +107,7 @@ class Scorer:
         t["reward"].copy_(rewards)
 
 
-def flattened(transitions: Transitions) -> Transitions:
+def flatten(transitions: Transitions) -> Transitions:
     """(T, N, ...) as (T N, ...), in that order; (B, ...) as it is."""
     lead = transitions.rewards.ndim
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agents.compute.linear import Linear
-from agents.nn.critics import initialised
+from agents.nn.critics import initialise
 
 LARGEST_RATIO, LARGEST_SHIFT, EPSILON = 3.0, 5.0, 1e-3
 MOMENTUM = 0.01  # how far the running statistics move towards those of a minibatch
@@ -108,7 +108,7 @@ class NormalisedNet(nn.Module):
         )
         self.layers = nn.ModuleList(
             [
-                initialised(Linear(before, after, dtype=dtype), generator)
+                initialise(Linear(before, after, dtype=dtype), generator)
                 for before, after in zip(widths, [*hidden, outputs], strict=True)
             ],
         )

@@ -13,7 +13,7 @@ from agents.compute.linear import Linear, RectifiedLinear
 from agents.nn import distributions
 
 
-def initialised(layer: nn.Linear, generator: torch.Generator) -> nn.Linear:
+def initialise(layer: nn.Linear, generator: torch.Generator) -> nn.Linear:
     """The layer, weights and biases uniform in +-1/sqrt(inputs), as torch has it."""
     bound = 1.0 / math.sqrt(layer.in_features)
     for parameter in layer.parameters():
@@ -21,7 +21,7 @@ def initialised(layer: nn.Linear, generator: torch.Generator) -> nn.Linear:
     return layer
 
 
-def rectified(
+def relu_mlp(
     inputs: int,
     hidden: Sequence[int],
     outputs: int,
@@ -34,11 +34,11 @@ def rectified(
     layers: list[nn.Module] = []
     for width in hidden:
         kind = Linear if layer_norm else RectifiedLinear
-        layers.append(initialised(kind(inputs, width, dtype=dtype), generator))
+        layers.append(initialise(kind(inputs, width, dtype=dtype), generator))
         if layer_norm:
             layers += [nn.LayerNorm(width, dtype=dtype), nn.ReLU()]
         inputs = width
-    return nn.Sequential(*layers, initialised(Linear(inputs, outputs, dtype=dtype), generator))
+    return nn.Sequential(*layers, initialise(Linear(inputs, outputs, dtype=dtype), generator))
 
 
 class SquashedGaussianActor(nn.Module):

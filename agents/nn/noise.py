@@ -9,7 +9,7 @@ import numpy as np
 from helpers.seeding import Streams
 
 
-class RandomBlocks:
+class NoiseStream:
     """Random numbers (N, dim) a step, drawn a block of steps at a time.
 
     The stream is named by (purpose, environment, block), so that the numbers are the same however

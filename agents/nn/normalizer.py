@@ -100,6 +100,6 @@ class ReturnNormalizer(RunningMoments):
         self.center = float(self.mean) if known else 0.0
         self.sd = float(np.sqrt(self.variance + 1e-8)) if known else 1.0
 
-    def in_rewards(self, values: np.ndarray) -> np.ndarray:
+    def denormalize(self, values: np.ndarray) -> np.ndarray:
         """Values of the critic in units of reward."""
         return values * self.sd + self.center

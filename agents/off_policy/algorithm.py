@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from agents.common_settings import hidden_sizes
 from agents.compute.trainer import Objective, Trainer
-from agents.nn.critics import rectified
+from agents.nn.critics import relu_mlp
 
 TD_ERROR = "td_error"  # among a loss's numbers: (b,) absolute errors, which become priorities
 
@@ -68,11 +68,11 @@ class Spec:
 
     def perceptron(self, inputs: int, stack: str, outputs: int) -> nn.Sequential:
         """ReLU layers as a perception stack says, "mlp_256", and a linear head."""
-        return self.rectified(inputs, hidden_sizes(stack), outputs)
+        return self.relu_mlp(inputs, hidden_sizes(stack), outputs)
 
-    def rectified(self, inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
+    def relu_mlp(self, inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
         """ReLU layers of these widths, and a linear head."""
-        return rectified(
+        return relu_mlp(
             inputs,
             hidden,
             outputs,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from agents.base import RewardFunction, environment_reward
 from agents.nn.action_scale import ActionScale
-from agents.nn.noise import RandomBlocks
+from agents.nn.noise import NoiseStream
 from agents.off_policy.replay_config import ReplayConfig
 from agents.replay.memory import ReplayMemory
 from helpers.parallel.workers import Workers
@@ -59,7 +59,7 @@ class ReplayBatch:
             "environments": environments,
             "block_len": BLOCK,
         }
-        self._places = RandomBlocks(
+        self._places = NoiseStream(
             "uniform",
             purpose="replay",
             dim=each,
@@ -70,7 +70,7 @@ class ReplayBatch:
         if noise_dim:
             arrays["noise"] = np.zeros((count, noise_dim), dtype)
             dim = each * noise_dim
-            self._noise = RandomBlocks("normal", purpose="update", dim=dim, dtype=dtype, **draw)
+            self._noise = NoiseStream("normal", purpose="update", dim=dim, dtype=dtype, **draw)
         self._arrays = arrays
         self.tensors: dict[str, Tensor] = {
             name: torch.from_numpy(array) for name, array in arrays.items()
@@ -90,7 +90,7 @@ class ReplayBatch:
         """
         batch = self.memory.sample(self._places.next(), self._sampled)
         if reward is not environment_reward:
-            self._arrays["reward"][:] = self.memory.replaced_rewards(batch["index"], reward)
+            self._arrays["reward"][:] = self.memory.relabel_rewards(batch["index"], reward)
         if self._noise is not None:
             noise = self._noise.next()
             self._arrays["noise"][:] = noise.reshape(self._arrays["noise"].shape)

@@ -37,9 +37,9 @@ class DQN:
 
     def _q_network(self, spec: Spec) -> QNetwork:
         *hidden, width = hidden_sizes(self.config.q_perception_stack)
-        features = nn.Sequential(spec.rectified(spec.observation_dim, hidden, width), nn.ReLU())
-        head = spec.rectified(width, (), spec.action_dim)
-        baseline = spec.rectified(width, (), 1) if self.config.duelling else None
+        features = nn.Sequential(spec.relu_mlp(spec.observation_dim, hidden, width), nn.ReLU())
+        head = spec.relu_mlp(width, (), spec.action_dim)
+        baseline = spec.relu_mlp(width, (), 1) if self.config.duelling else None
         return QNetwork(features, head, baseline)
 
     def epsilon(self, steps: int) -> float:

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from agents.base import Metrics, RewardFunction, Transitions, environment_reward
-from agents.compute.compiled_policy import Acting
+from agents.compute.compiled_policy import CompiledPolicy
 from agents.compute.flat_parameters import FlatParameters
 from agents.compute.trainer import Objective, Trainer
 from agents.metric_sums import MetricSums, Numbers, Tensors
 from agents.nn.action_scale import ActionScale
 from agents.nn.models import Model, models_of
-from agents.nn.noise import RandomBlocks
+from agents.nn.noise import NoiseStream
 from agents.nn.normalizer import ObservationNormalizer
 from agents.off_policy.algorithm import TD_ERROR, Batch, MakesAlgorithm, Spec
 from agents.off_policy.batch import BLOCK, ReplayBatch
@@ -81,7 +81,7 @@ class OffPolicyLearner:
         self.actions = ActionScale(action_space, self.dtype)
         spec = self._make_spec()
         self.algorithm = algorithm(config, spec)
-        self.observations = ObservationNormalizer(self.observation_dim, dtype=self.dtype)
+        self.observation_normalizer = ObservationNormalizer(self.observation_dim, dtype=self.dtype)
         self.memory = self._make_memory()
         self.batch = ReplayBatch(
             self.memory,
@@ -96,7 +96,7 @@ class OffPolicyLearner:
         self._offset = torch.zeros(self.observation_dim, dtype=spec.dtype)
         self._scale = torch.ones(self.observation_dim, dtype=spec.dtype)
         self.trainer = self._make_trainer(spec)
-        self._acting = Acting(
+        self._compiled_policy = CompiledPolicy(
             f"{config.algo} policy",
             self.algorithm.act,
             parameters=self.trainer.parameters,
@@ -180,7 +180,7 @@ class OffPolicyLearner:
     def _make_noises(self) -> None:
         exploration = self.algorithm.exploration
         noise = partial(
-            RandomBlocks,
+            NoiseStream,
             streams=self.streams,
             environments=self.environments,
             block_len=BLOCK,
@@ -197,7 +197,7 @@ class OffPolicyLearner:
             np.zeros((len(self.environments), size), dtype=self.dtype)
             for size in (self.observation_dim, self.algorithm.exploration.dim)
         )
-        self._acting.begin(seen, noise)
+        self._compiled_policy.begin(seen, noise)
 
     # Acting
 
@@ -211,12 +211,12 @@ class OffPolicyLearner:
         if explore and self.steps < self.config.warm_up:
             return self.actions.random(self._warming.next()), {}
         noise = self._exploration_noise() if explore else None
-        actions = self._acting(self._policy_input(observations), noise)
+        actions = self._compiled_policy(self._policy_input(observations), noise)
         return self.actions.to_environment(actions), {}
 
     def _policy_input(self, observations: np.ndarray) -> np.ndarray:
         given = np.asarray(observations, dtype=self.dtype)
-        return self.observations(given) if self.config.p_batch_norm else given
+        return self.observation_normalizer(given) if self.config.p_batch_norm else given
 
     def _exploration_noise(self) -> np.ndarray:
         exploration, noise = self.algorithm.exploration, self._exploring.next()
@@ -264,9 +264,9 @@ class OffPolicyLearner:
         if self.rollouts % self.rollouts_per_iteration:
             return {}
         if self._recent:
-            self.observations.update(np.concatenate(self._recent), workers=self.workers)
+            self.observation_normalizer.update(np.concatenate(self._recent), workers=self.workers)
             self._recent.clear()
-            self._show_moments()
+            self._copy_normalizer()
         metrics = {"memory/filled": self.memory.filled / self.memory.rows}
         metrics |= self.trainer.metrics.means(self.trainer.updates)
         return metrics if epsilon is None else metrics | {"policy/epsilon": epsilon(self.steps)}
@@ -305,7 +305,7 @@ class OffPolicyLearner:
 
     def _batch_of(self, t: Tensors) -> Batch:
         """The minibatch as networks take it: standardised observations, actions in [-1, 1]."""
-        config, limit = self.config, self.observations.CLIP
+        config, limit = self.config, self.observation_normalizer.CLIP
         inputs = {}
         for prefix in ("", "next_"):
             raw = t[f"{prefix}observation"]
@@ -332,8 +332,8 @@ class OffPolicyLearner:
     def models(self) -> dict[str, Model]:
         """The policy, critics and target networks, by name."""
         normalizers = {
-            "policy": self.observations if self.config.p_batch_norm else None,
-            "critic": self.observations if self.config.q_batch_norm else None,
+            "policy": self.observation_normalizer if self.config.p_batch_norm else None,
+            "critic": self.observation_normalizer if self.config.q_batch_norm else None,
         }
         found = models_of(self.algorithm.networks, normalizers, scale=self.actions)
         targets = models_of(self.algorithm.targets, normalizers, scale=self.actions)
@@ -342,7 +342,7 @@ class OffPolicyLearner:
     def state_dict(self) -> dict[str, Any]:
         """All but the replay buffer, the same on every worker."""
         return self.trainer.state_dict() | {
-            "observations": self.observations.state_dict(),
+            "observations": self.observation_normalizer.state_dict(),
             "actions": self.actions.state_dict(),
             "rollouts": self.rollouts,
             "steps": self.steps,
@@ -356,16 +356,16 @@ class OffPolicyLearner:
             CheckpointError: the state is of another architecture.
         """
         self.trainer.load_state_dict(state, remedy=REMEDY)
-        self.observations.load_state_dict(state["observations"])
-        self._show_moments()
+        self.observation_normalizer.load_state_dict(state["observations"])
+        self._copy_normalizer()
         self.actions.load_state_dict(state.get("actions", {}))
         self.rollouts, self.steps = int(state["rollouts"]), int(state["steps"])
         self.trainer.updates = self.trainer.metrics.logged = int(state["updates"])
         self._seek()
 
-    def _show_moments(self) -> None:
-        self._offset.copy_(torch.from_numpy(self.observations.offset))
-        self._scale.copy_(torch.from_numpy(self.observations.scale))
+    def _copy_normalizer(self) -> None:
+        self._offset.copy_(torch.from_numpy(self.observation_normalizer.offset))
+        self._scale.copy_(torch.from_numpy(self.observation_normalizer.scale))
 
     def _seek(self) -> None:
         """Let all random numbers follow from the counts."""
@@ -393,6 +393,6 @@ class OffPolicyLearner:
     def synchronised_arrays(self) -> dict[str, np.ndarray]:
         """What must be equal on every worker."""
         return self.trainer.synchronised_arrays() | {
-            "observations.mean": self.observations.mean,
-            "observations.m2": self.observations.m2,
+            "observations.mean": self.observation_normalizer.mean,
+            "observations.m2": self.observation_normalizer.m2,
         }

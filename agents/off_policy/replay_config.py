@@ -183,15 +183,15 @@ class ReplayConfig(ObservationSettings, RunConfig):
     compile: bool = compile_setting()
     layer_norm: bool = layer_norm_setting()
 
-    def doubts(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """A run that ends before its first update."""
         if self.num_timesteps > self.warm_up:
-            return super().doubts()
+            return super().warnings()
         line = (
             f"num_timesteps={self.num_timesteps} ends within warm_up={self.warm_up}: all actions are random and "
             f"nothing is learnt; a run this short learns with --warm_up={self.num_timesteps // 4}."
         )
-        return (*super().doubts(), line)
+        return (*super().warnings(), line)
 
     @model_validator(mode="after")
     def _check_multiples(self) -> ReplayConfig:

@@ -1,4 +1,4 @@
-"""Step sizes over the course of a training."""
+"""Learning rates over the course of a training."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from agents.on_policy.config import PPOConfig
 LOWEST, HIGHEST = 1e-2, 1e2  # of the adaptive scale
 
 
-class StepSizes:
-    """Adam's step sizes by segment: constant, falling linearly to 0, or steered by the KL.
+class LearningRates:
+    """Adam's learning rates by segment: constant, falling linearly to 0, or steered by the KL.
 
     Attributes:
         scale: what `p_lr` and `v_lr` are multiplied by; state, where the schedule is adaptive.
@@ -19,16 +19,16 @@ class StepSizes:
         self.scale = 1.0
 
     def begin(self, iteration: int) -> dict[str, float]:
-        """The step sizes of an iteration, counted from 0."""
+        """The learning rates of an iteration, counted from 0."""
         if self.config.lr_schedule == "linear":
             done = iteration * self.config.rollout_len / self.config.num_timesteps
             self.scale = max(0.0, 1.0 - done)
-        return self._sizes()
+        return self._rates()
 
     def adapt(self, kl: float) -> dict[str, float]:
-        """The step sizes after an epoch of this divergence.
+        """The learning rates after an epoch of this divergence.
 
-        The adaptive rule of Schulman et al. (arXiv:1707.06347, section 4), on the step size in place of
+        The adaptive rule of Schulman et al. (arXiv:1707.06347, section 4), on the learning rate in place of
         a penalty: divided by 1.5 where the KL is above twice the desired one, times 1.5 below half of it.
         """
         if self.config.lr_schedule == "adaptive":
@@ -36,7 +36,7 @@ class StepSizes:
                 self.scale = max(self.scale / 1.5, LOWEST)
             elif kl < 0.5 * self.config.desired_kl:
                 self.scale = min(self.scale * 1.5, HIGHEST)
-        return self._sizes()
+        return self._rates()
 
-    def _sizes(self) -> dict[str, float]:
+    def _rates(self) -> dict[str, float]:
         return {"policy": self.config.p_lr * self.scale, "value": self.config.v_lr * self.scale}

@@ -220,23 +220,23 @@ class NativeSteps:
         self.library.gradient(self._job, at, batch, self._global_batch, metrics.data_ptr())
         return self.parameters.gradients.clone(), metrics
 
-    def apply(self, step_sizes: Mapping[str, float]) -> None:
+    def apply(self, learning_rates: Mapping[str, float]) -> None:
         """The next step of Adam along `parameters.gradients`; it is not counted."""
-        sizes = (step_sizes["policy"], step_sizes["value"])
-        self.library.apply(self._job, self.optimizer.steps + 1, *sizes)
+        rates = (learning_rates["policy"], learning_rates["value"])
+        self.library.apply(self._job, self.optimizer.steps + 1, *rates)
 
     def epoch(
         self,
         data: Mapping[str, Tensor],
         order: Tensor,
-        step_sizes: Mapping[str, float],
+        learning_rates: Mapping[str, float],
     ) -> Tensor:
         """A step on each minibatch of `order` (M, b); this worker's share of the metrics (M, 6)."""
         count, batch = order.shape
         self._reserve(batch)
         self._bind(data)
         metrics = np.empty((count, 6), dtype=np.float32)
-        sizes = (step_sizes["policy"], step_sizes["value"])
+        rates = (learning_rates["policy"], learning_rates["value"])
         start, row = order.data_ptr(), metrics.ctypes.data
         step, exchange = self.optimizer.steps + 1, self.workers.exchange
         gradients = self.parameters.gradients.numpy()
@@ -254,7 +254,7 @@ class NativeSteps:
                 batch,
                 self._global_batch,
                 step,
-                *sizes,
+                *rates,
                 row,
             )
             if exchange is not None:
@@ -265,7 +265,7 @@ class NativeSteps:
                 at = start + 8 * i * batch
                 self.library.gradient(self._job, at, batch, self._global_batch, row + 24 * i)
                 self.workers.sum_(gradients)
-                norm = self.library.apply(self._job, step + i, *sizes)
+                norm = self.library.apply(self._job, step + i, *rates)
                 metrics[i, 5] = norm / self.workers.size
         self.optimizer.steps += count
         self.forget()

@@ -18,13 +18,13 @@ from agents.base import Metrics, RewardFunction, Transitions, environment_reward
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.nn.actors import GaussianActor
 from agents.nn.models import CriticModel, Model, PolicyModel
-from agents.nn.noise import RandomBlocks
+from agents.nn.noise import NoiseStream
 from agents.nn.normalizer import ObservationNormalizer, ReturnNormalizer
 from agents.on_policy import losses
 from agents.on_policy.actor_critic import make_actor_critic
 from agents.on_policy.config import PPOConfig
 from agents.on_policy.guard import Trial, checked
-from agents.on_policy.learning_rates import StepSizes
+from agents.on_policy.learning_rates import LearningRates
 from agents.on_policy.minibatches import Batch, sample_orders, standardised
 from agents.on_policy.native_steps import NativeSteps, native_steps
 from agents.on_policy.torch_steps import KL, TorchSteps
@@ -82,8 +82,8 @@ class PPO:
             "config": config,
             "workers": workers,
         }
-        self.steps = self.make_steps(parts)
-        self.noise = RandomBlocks(
+        self.gradient_steps = self.make_steps(parts)
+        self.noise = NoiseStream(
             self.actor.noise,
             streams=streams,
             purpose="exploration",
@@ -92,9 +92,9 @@ class PPO:
             dim=self.actor.noise_dim,
             dtype=self.dtype,
         )
-        self.observations = ObservationNormalizer(observation_dim, dtype=self.dtype)
-        self.returns = ReturnNormalizer(active=config.normalize_values)
-        self.step_sizes = StepSizes(config)
+        self.observation_normalizer = ObservationNormalizer(observation_dim, dtype=self.dtype)
+        self.return_normalizer = ReturnNormalizer(active=config.normalize_values)
+        self.learning_rates = LearningRates(config)
         self.iteration = 0
 
     def make_steps(self, parts: dict[str, Any]) -> NativeSteps | TorchSteps:
@@ -105,8 +105,9 @@ class PPO:
 
     def begin(self) -> None:
         """Let be compiled what training needs, while the first rollout is collected."""
-        if isinstance(self.steps, TorchSteps):
-            self.steps.begin((self.rollout_len, len(self.environments)), self.further_columns())
+        if isinstance(self.gradient_steps, TorchSteps):
+            shape = (self.rollout_len, len(self.environments))
+            self.gradient_steps.begin(shape, self.extra_columns())
 
     # Acting
 
@@ -118,11 +119,11 @@ class PPO:
     ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
         """Actions (N, act_dim) or (N,) for raw observations (N, obs_dim): sampled, or the mode."""
         noise = self.noise.next() if explore else None
-        return self.steps.act(observations, self._of_policy, noise), {}
+        return self.gradient_steps.act(observations, self._policy_normalizer, noise), {}
 
     @property
-    def _of_policy(self) -> ObservationNormalizer | None:
-        return self.observations if self.config.p_batch_norm else None
+    def _policy_normalizer(self) -> ObservationNormalizer | None:
+        return self.observation_normalizer if self.config.p_batch_norm else None
 
     def log_prob(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Log-probabilities (B,) of actions (B, ...), unclipped, in raw observations (B, obs_dim)."""
@@ -139,7 +140,7 @@ class PPO:
 
     def _input(self, observations: np.ndarray, is_standardised: bool) -> np.ndarray:
         observations = np.asarray(observations, dtype=self.dtype)
-        return self.observations(observations) if is_standardised else observations
+        return self.observation_normalizer(observations) if is_standardised else observations
 
     # Learning
 
@@ -150,7 +151,7 @@ class PPO:
     ) -> Metrics:
         """Several epochs of clipped policy gradient and value regression; collective."""
         config, rewards = self.config, np.ascontiguousarray(reward(rollout), dtype=self.dtype)
-        step_sizes = self.step_sizes.begin(self.iteration)
+        learning_rates = self.learning_rates.begin(self.iteration)
         policy_input = torch.from_numpy(self._policy_input(rollout.observations)).flatten(0, 1)
         data = {
             "policy_input": policy_input,
@@ -161,7 +162,7 @@ class PPO:
             ),
             "action": torch.from_numpy(rollout.actions).flatten(0, 1),
         }
-        data |= self.further_columns()
+        data |= self.extra_columns()
         fresh = rollout.rows_with_own_successor()
         next_input = torch.from_numpy(self._value_input(rollout.next_observations[fresh]))
         orders = sample_orders(
@@ -177,43 +178,43 @@ class PPO:
             """Log-probabilities are those of the first epoch's minibatches, so that its first ratio is exactly 1."""
             found = self._estimate(data["value_input"], next_input, fresh, rewards, rollout)
             data["old_value"] = found["value"]
-            data["old_log_prob"] = self.steps.log_probs(data, orders[0])
+            data["old_log_prob"] = self.gradient_steps.log_probs(data, orders[0])
             return found
 
         estimate = evaluate()
-        if isinstance(self.steps, NativeSteps) and not self.steps.is_checked:
-            trial = Trial.of(data | estimate, orders, rollout, normalizer=self._of_policy)
-            self.steps = checked(self.steps, trial)
+        if isinstance(self.gradient_steps, NativeSteps) and not self.gradient_steps.is_checked:
+            trial = Trial.of(data | estimate, orders, rollout, normalizer=self._policy_normalizer)
+            self.gradient_steps = checked(self.gradient_steps, trial)
             estimate = evaluate()
-        fit = self._fit(estimate)
+        fit = self._explained_variance_sums(estimate)
         step_metrics: list[Tensor] = []
         for epoch, order in enumerate(orders):
             if epoch > 0 and config.recompute_advantages:
                 estimate = self._estimate(data["value_input"], next_input, fresh, rewards, rollout)
             data["target"] = estimate["target"]
             data["advantage"] = self._scaled_advantage(estimate["advantage"], order)
-            epoch_metrics = self.steps.epoch(data, order, step_sizes)
+            epoch_metrics = self.gradient_steps.epoch(data, order, learning_rates)
             step_metrics.append(epoch_metrics)
             if config.target_kl > 0.0 or config.lr_schedule == "adaptive":
-                kl = self._mean_over_workers(epoch_metrics)[self.steps.names.index(KL)]
-                step_sizes = self.step_sizes.adapt(kl)
+                kl = self._mean_over_workers(epoch_metrics)[self.gradient_steps.names.index(KL)]
+                learning_rates = self.learning_rates.adapt(kl)
                 if 0.0 < config.target_kl < kl:
                     break
         metrics = self._metrics(torch.cat(step_metrics), fit) | {
             "update/epochs": float(len(step_metrics)),
-            "update/policy_step_size": step_sizes["policy"],
-            "update/value_step_size": step_sizes["value"],
-            "value/return_mean": self.returns.center,
-            "value/return_sd": self.returns.sd,
+            "update/policy_step_size": learning_rates["policy"],
+            "update/value_step_size": learning_rates["value"],
+            "value/return_mean": self.return_normalizer.center,
+            "value/return_sd": self.return_normalizer.sd,
         }
         self._track(metrics, steps=sum(map(len, step_metrics)))
-        returns = self.returns.in_rewards(estimate["target"].numpy())
-        self.returns.update(returns, workers=self.workers)
-        self.observations.update(rollout.observations, workers=self.workers)
+        returns = self.return_normalizer.denormalize(estimate["target"].numpy())
+        self.return_normalizer.update(returns, workers=self.workers)
+        self.observation_normalizer.update(rollout.observations, workers=self.workers)
         self.iteration += 1
         return metrics
 
-    def further_columns(self) -> dict[str, Tensor]:
+    def extra_columns(self) -> dict[str, Tensor]:
         """What else a minibatch of the loss has, (T * N, ...)."""
         return {}
 
@@ -230,12 +231,13 @@ class PPO:
         The critic speaks in standard deviations of the returns from their running mean; advantages
         are in units of reward. `next_input` holds the successors that are nobody's observation.
         """
-        value = self.steps.values(value_input)
-        in_rewards = self.returns.in_rewards(value.numpy().reshape(rewards.shape))
+        steps, denormalize = self.gradient_steps, self.return_normalizer.denormalize
+        value = steps.values(value_input)
+        in_rewards = denormalize(value.numpy().reshape(rewards.shape))
         next_values = np.empty_like(in_rewards)
         next_values[:-1] = in_rewards[1:]
-        next_values[fresh] = self.returns.in_rewards(self.steps.values(next_input).numpy())
-        advantages = self.steps.gae(
+        next_values[fresh] = denormalize(steps.values(next_input).numpy())
+        advantages = steps.gae(
             rewards,
             in_rewards,
             next_values=next_values,
@@ -246,7 +248,7 @@ class PPO:
         return {
             "value": value,
             "advantage": advantage,
-            "target": advantage / self.returns.sd + value,
+            "target": advantage / self.return_normalizer.sd + value,
         }
 
     def _scaled_advantage(self, advantage: Tensor, order: Tensor) -> Tensor:
@@ -292,7 +294,7 @@ class PPO:
         self.workers.sum_(mean)
         return mean
 
-    def _fit(self, data: Batch) -> np.ndarray:
+    def _explained_variance_sums(self, data: Batch) -> np.ndarray:
         """Sums over this worker's rollout for the explained variance, before any learning."""
         target, error = data["target"].double(), (data["target"] - data["value"]).double()
         sums = [target.sum(), target.square().sum(), error.sum(), error.square().sum()]
@@ -305,7 +307,7 @@ class PPO:
             NumericalError: on every worker alike, since the numbers are all-reduced.
         """
         means = self._mean_over_workers(step_metrics)
-        for name, value in zip(self.steps.names, means, strict=True):
+        for name, value in zip(self.gradient_steps.names, means, strict=True):
             if not np.isfinite(value):
                 raise NumericalError(
                     f"{name} became {value} in iteration {self.iteration + 1}",
@@ -315,7 +317,7 @@ class PPO:
         target, target_square, error, error_square = fit / self.config.rollout_len
         variance = target_square - target * target
         unexplained = error_square - error * error
-        metrics = dict(zip(self.steps.names, map(float, means), strict=True))
+        metrics = dict(zip(self.gradient_steps.names, map(float, means), strict=True))
         metrics["value/explained_variance"] = float(1.0 - unexplained / max(variance, 1e-12))
         if isinstance(self.actor, GaussianActor):
             metrics["policy/std"] = float(self.actor.log_std.detach().exp().mean())
@@ -336,19 +338,20 @@ class PPO:
 
     def models(self) -> dict[str, Model]:
         """The policy, and the value in units of reward."""
-        of_value = self.observations if self.config.v_batch_norm else None
-        value = CriticModel(self.critic, normalizer=of_value, returns=self.returns)
-        return {"policy": PolicyModel(self.actor, normalizer=self._of_policy), "value": value}
+        of_value = self.observation_normalizer if self.config.v_batch_norm else None
+        policy = PolicyModel(self.actor, normalizer=self._policy_normalizer)
+        value = CriticModel(self.critic, normalizer=of_value, returns=self.return_normalizer)
+        return {"policy": policy, "value": value}
 
     def state_dict(self) -> dict[str, Any]:
         """Parameters, moments, normalisers, counters. Random streams follow from the iteration."""
         return {
             "parameters": self.parameters.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "observations": self.observations.state_dict(),
-            "returns": self.returns.state_dict(),
+            "observations": self.observation_normalizer.state_dict(),
+            "returns": self.return_normalizer.state_dict(),
             "iteration": self.iteration,
-            "step_size_scale": self.step_sizes.scale,
+            "step_size_scale": self.learning_rates.scale,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -362,11 +365,11 @@ class PPO:
             remedy="give the --p_perception_stack, --v_perception_stack and --env_id it was made with",
         )
         self.optimizer.load_state_dict(state["optimizer"])
-        self.steps.forget()
-        self.observations.load_state_dict(state["observations"])
-        self.returns.load_state_dict(state["returns"])
+        self.gradient_steps.forget()
+        self.observation_normalizer.load_state_dict(state["observations"])
+        self.return_normalizer.load_state_dict(state["returns"])
         self.iteration = int(state["iteration"])
-        self.step_sizes.scale = float(state["step_size_scale"])
+        self.learning_rates.scale = float(state["step_size_scale"])
         self.noise.rewind(self.iteration)
 
     def local_state_dict(self) -> dict[str, Any]:
@@ -390,7 +393,7 @@ class PPO:
             "parameters": self.parameters.values.numpy(),
             "optimizer.moment1": self.optimizer.moment1.numpy(),
             "optimizer.moment2": self.optimizer.moment2.numpy(),
-            "observations.mean": self.observations.mean,
-            "observations.m2": self.observations.m2,
-            "returns.m2": self.returns.m2,
+            "observations.mean": self.observation_normalizer.mean,
+            "observations.m2": self.observation_normalizer.m2,
+            "returns.m2": self.return_normalizer.m2,
         }

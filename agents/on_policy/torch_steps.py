@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.compute.compiled_policy import Acting
-from agents.compute.compiled_step import Step
+from agents.compute.compiled_policy import CompiledPolicy
+from agents.compute.compiled_step import CompiledStep
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.nn.actors import CategoricalActor, Critic, GaussianActor
 from agents.nn.normalizer import ObservationNormalizer
@@ -64,8 +64,8 @@ class TorchSteps:
         self.config, self.workers = config, workers
         is_eligible = parameters.values.dtype == torch.float32 and config.task != "eval"
         self._native = config.compile and is_eligible
-        self._step: Step | None = None  # made with the first minibatch
-        self._acting = Acting(
+        self._step: CompiledStep | None = None  # made with the first minibatch
+        self._compiled_policy = CompiledPolicy(
             "ppo policy",
             actor.act,
             parameters=parameters,
@@ -97,7 +97,7 @@ class TorchSteps:
         columns = {name: (data | {"action": action} | dict(further))[name] for name in self.columns}
         self._step = self._make_step(columns, torch.zeros(batch, dtype=torch.int64))
         self._step.begin()
-        self._acting.begin(seen, noise)
+        self._compiled_policy.begin(seen, noise)
 
     def act(
         self,
@@ -109,7 +109,7 @@ class TorchSteps:
         standard = np.asarray(observations, dtype=self.config.precision)
         if normalizer is not None:
             standard = normalizer(standard)
-        return self._acting(standard, noise)
+        return self._compiled_policy(standard, noise)
 
     def log_probs(self, data: Mapping[str, Tensor], order: Tensor) -> Tensor:
         """Log-probabilities (T * N,) of the rollout's actions."""
@@ -143,7 +143,7 @@ class TorchSteps:
         self,
         data: Mapping[str, Tensor],
         order: Tensor,
-        step_sizes: Mapping[str, float],
+        learning_rates: Mapping[str, float],
     ) -> Tensor:
         """A step on each minibatch of `order` (M, b); this worker's share of the metrics (M, names)."""
         columns = {name: data[name] for name in self.columns}
@@ -153,7 +153,7 @@ class TorchSteps:
         for index in order:
             self._step(index=index, **columns)
             self.workers.sum_(self.parameters.gradients)
-            norm = self.optimizer.step_(step_sizes, clip_norm=self.config.clip_norm)
+            norm = self.optimizer.step_(learning_rates, clip_norm=self.config.clip_norm)
             row = self._step.tensors["metrics"].clone()
             row[-1] = norm / self.workers.size  # the same on all; shares make means
             metrics.append(row)
@@ -169,9 +169,9 @@ class TorchSteps:
     def forget(self) -> None:
         """Nothing is kept that follows from the parameters."""
 
-    def _make_step(self, columns: Mapping[str, Tensor], index: Tensor) -> Step:
+    def _make_step(self, columns: Mapping[str, Tensor], index: Tensor) -> CompiledStep:
         tensors = self._tensors(columns, index)
-        return Step("ppo gradient", self._gradient, tensors, native=self._native)
+        return CompiledStep("ppo gradient", self._gradient, tensors, native=self._native)
 
     def _tensors(self, columns: Mapping[str, Tensor], index: Tensor) -> dict[str, Tensor]:
         values = self.parameters.values

@@ -40,10 +40,10 @@ def write_csv(file: BinaryIO, columns: Mapping[str, np.ndarray]) -> None:
         for name in names:
             part = columns[name][start : start + block]
             texts += part.reshape(-1, part.shape[2]).T.tolist()  # a list for each number of a line
-        file.write(b"".join(line % row for row in _encoded(texts)))
+        file.write(b"".join(line % row for row in _encode(texts)))
 
 
-def _encoded(columns: list[list]) -> Iterator[tuple]:
+def _encode(columns: list[list]) -> Iterator[tuple]:
     """Rows of columns; booleans as bytes, which is what %s takes."""
     as_bytes = {True: b"True", False: b"False"}
     ready = [

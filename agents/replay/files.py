@@ -127,7 +127,7 @@ def iterate_memories(pattern: str) -> Iterator[tuple[str, dict[str, np.ndarray]]
     Raises:
         ConfigurationError: no file is there, or one is not what it should be.
     """
-    for path in _found(pattern):
+    for path in _find_files(pattern):
         yield path.name, _read(path)
 
 
@@ -145,14 +145,14 @@ def load_memories(pattern: str, *, num_envs: int) -> MemoryColumns:
     Raises:
         ConfigurationError: no file is there, one is not what it should be, or they do not fit together.
     """
-    paths = _found(pattern)
+    paths = _find_files(pattern)
     endings = sorted({path.suffix for path in paths})
     if len(endings) > 1:
         raise ConfigurationError(
             f"{pattern} names files of different formats: {', '.join(endings)}.",
             "Import one format at a time, as in --memory_import='memory/memories/*.pt'.",
         )
-    memories = _by_memory(paths)
+    memories = _group_by_memory(paths)
     is_text = endings == [".csv"]
     if is_text:
         lines = sum(_steps(memory) for memory in memories.values())
@@ -161,7 +161,7 @@ def load_memories(pattern: str, *, num_envs: int) -> MemoryColumns:
             for path, memory in memories.items()
         }
     _check_together(memories)
-    arrays = _joined(list(memories.values()), axis=1)
+    arrays = _concatenate(list(memories.values()), axis=1)
     there = next(iter(arrays.values())).shape[1]
     if there != num_envs:
         raise ConfigurationError(
@@ -172,7 +172,7 @@ def load_memories(pattern: str, *, num_envs: int) -> MemoryColumns:
     return MemoryColumns(arrays, source=pattern, from_text=is_text)
 
 
-def _found(pattern: str) -> list[Path]:
+def _find_files(pattern: str) -> list[Path]:
     names = glob.glob(os.path.expanduser(pattern), recursive=True)
     paths = [Path(name) for name in names]
     endings = set(_ENDINGS.values())
@@ -185,7 +185,7 @@ def _found(pattern: str) -> list[Path]:
     return sorted(found, key=lambda path: (path.name, path))
 
 
-def _by_memory(paths: list[Path]) -> dict[Path, Columns]:
+def _group_by_memory(paths: list[Path]) -> dict[Path, Columns]:
     """The columns of each memory, by its first file, in the order of their ids."""
     groups: dict[str, list[Path]] = {}
     for path in paths:
@@ -199,11 +199,11 @@ def _by_memory(paths: list[Path]) -> dict[Path, Columns]:
             if parts:
                 _check_alike(columns, next(iter(parts.values())), path, files[0])
             parts.setdefault(_digest(columns), columns)
-        memories[files[0]] = _joined(list(parts.values()))
+        memories[files[0]] = _concatenate(list(parts.values()))
     return memories
 
 
-def _joined(parts: list[Columns], axis: int = 0) -> Columns:
+def _concatenate(parts: list[Columns], axis: int = 0) -> Columns:
     if len(parts) == 1:
         return parts[0]
     return {name: np.concatenate([part[name] for part in parts], axis) for name in parts[0]}

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from agents.base import RewardFunction, Transitions
+from agents.replay import record_layout
 from agents.replay.files import MemoryColumns
-from agents.replay.record_layout import Records, allocated, as_columns, from_columns, record_dtype
+from agents.replay.record_layout import RecordLayout
 from agents.replay.sum_tree import SumTree
 from helpers.checkpoints.shards import Shard
 from helpers.errors import CheckpointError, NumericalError
@@ -79,14 +80,14 @@ class ReplayMemory:
         self.added, self._generation = 0, 0
         self.ends = 0  # transitions in it that the task ended
         self._dtype = np.dtype(dtype)
-        record = record_dtype(
+        record = record_layout.record_dtype(
             observation=(np.dtype(observation_dtype), observation_shape),
             action=(np.dtype(action_dtype), action_shape),
             reward=self._dtype,
         )
         is_prioritised = priority_exponent > 0
-        self._ring = Records(
-            allocated(
+        self._ring = RecordLayout(
+            record_layout.allocate(
                 rows,
                 environments,
                 record,
@@ -104,7 +105,7 @@ class ReplayMemory:
         self._powers = gamma ** np.arange(n_step + 1)
         self._gamma = self._dtype.type(gamma)
         self._places = np.arange(environments)[:, None]
-        self._scratch: dict[tuple[int, int], Records] = {}
+        self._scratch: dict[tuple[int, int], RecordLayout] = {}
         self._on_full = on_full
 
     @property
@@ -206,13 +207,13 @@ class ReplayMemory:
         index += self._places
         return index.reshape(-1), None
 
-    def _take(self, index: np.ndarray, purpose: int) -> Records:
+    def _take(self, index: np.ndarray, purpose: int) -> RecordLayout:
         """The records at flat places (B,), in scratch that the next call for this purpose overwrites."""
         key = (purpose, len(index))
         scratch = self._scratch.get(key)
         if scratch is None:
-            scratch = Records(np.zeros(len(index), dtype=self._ring.records.dtype))
-            self._scratch[key] = scratch
+            records = np.zeros(len(index), dtype=self._ring.records.dtype)
+            scratch = self._scratch[key] = RecordLayout(records)
         # "clip" lets numpy write straight into `out`; every index is in bounds
         self._ring.words.take(index, 0, scratch.words, "clip")
         return scratch
@@ -239,7 +240,7 @@ class ReplayMemory:
             goes_on[i] = goes_on[i - 1] & ~ended[i - 1] & (i <= newest)
         return places, goes_on
 
-    def replaced_rewards(self, index: np.ndarray, reward: RewardFunction) -> np.ndarray:
+    def relabel_rewards(self, index: np.ndarray, reward: RewardFunction) -> np.ndarray:
         """What `sample` gives as "reward" (B,), had the environment paid what `reward` says.
 
         It is asked once, for all steps of all samples, (n B,): the first of each, then the second ...
@@ -374,7 +375,7 @@ class ReplayMemory:
         records = self._ring.records[: self.filled]
         if self.filled == self.rows and self.position:
             records = np.roll(records, -self.position, axis=0)
-        return as_columns(records)
+        return record_layout.as_columns(records)
 
     def fill_from(self, columns: MemoryColumns, environments: slice = slice(None)) -> None:
         """Hold what was exported, oldest row first, and nothing else.
@@ -386,7 +387,7 @@ class ReplayMemory:
         Raises:
             ConfigurationError: it does not fit this memory: columns, shapes, dtypes, or too many rows.
         """
-        count = from_columns(columns, environments, self._ring.records)
+        count = record_layout.from_columns(columns, environments, self._ring.records)
         self.added, self._generation = count, self._generation + 1
         self.ends = int(self._columns["terminated"][:count].sum())
         if self._tree is not None:

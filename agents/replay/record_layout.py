@@ -53,7 +53,7 @@ def record_dtype(*, observation: Column, action: Column, reward: np.dtype) -> np
     )
 
 
-class Records:
+class RecordLayout:
     """An array of records, and other looks at the same bytes.
 
     Attributes:
@@ -72,7 +72,7 @@ class Records:
         self.words = flat.view(np.int64).reshape(len(flat), -1)
 
 
-def allocated(
+def allocate(
     rows: int,
     environments: int,
     record: np.dtype,
@@ -95,7 +95,7 @@ def allocated(
         StorageError: the folder cannot be written.
     """
     size = rows * environments * record.itemsize
-    require_room(
+    require_space(
         rows,
         environments,
         record,
@@ -116,7 +116,7 @@ def allocated(
         raise _unwritable(folder, error) from error
 
 
-def require_room(
+def require_space(
     rows: int,
     environments: int,
     record: np.dtype,
@@ -125,7 +125,7 @@ def require_room(
     beside: int,
     workers_here: int,
 ) -> None:
-    """Refuse a memory that does not fit; the arguments are those of `allocated`. Nothing is made.
+    """Refuse a memory that does not fit; the arguments are those of `allocate`. Nothing is made.
 
     Raises:
         ConfigurationError: there is not so much room.
@@ -175,14 +175,14 @@ def from_columns(columns: MemoryColumns, environments: slice, ring: np.ndarray) 
     Raises:
         ConfigurationError: they do not fit; nothing was written.
     """
-    converted = fitting(columns, environments, ring.dtype, ring.shape)
+    converted = convert_columns(columns, environments, ring.dtype, ring.shape)
     steps = len(converted["rewards"])
     for field, column in converted.items():
         ring[field][:steps] = column
     return steps
 
 
-def fitting(
+def convert_columns(
     columns: MemoryColumns,
     environments: slice,
     record: np.dtype,

@@ -94,12 +94,12 @@ def ppo(agent: Any) -> Take:
     data = {"policy_input": observations, "value_input": observations, "action": normal(ACTION)}
     data |= {name: normal() for name in ("advantage", "target", "old_value")}
     order = torch.randperm(ROLLOUT, generator=generator).view(-1, agent.config.batch_size)
-    data["old_log_prob"] = agent.steps.log_probs(data, order)
+    data["old_log_prob"] = agent.gradient_steps.log_probs(data, order)
 
     def take(count: int) -> None:
         while count:
             now = order[: min(count, len(order))]
-            agent.steps.epoch(data, now, {"policy": 1e-5, "value": 1e-5})
+            agent.gradient_steps.epoch(data, now, {"policy": 1e-5, "value": 1e-5})
             count -= len(now)
 
     return take

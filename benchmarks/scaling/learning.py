@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train(env_id: str, way: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """The evaluations of a training: global environment steps and mean returns."""
     rollout_len, batch_size, num_envs = WAYS[way]
-    step_size = STEP_SIZE * math.sqrt(batch_size / BATCH)
+    learning_rate = STEP_SIZE * math.sqrt(batch_size / BATCH)
     iterations = math.ceil(options.num_timesteps / rollout_len)
     with tempfile.TemporaryDirectory() as folder:
         flags = [
@@ -82,8 +82,8 @@ def train(env_id: str, way: str, seed: int, options: argparse.Namespace) -> dict
             f"--rollout_len={rollout_len}",
             f"--batch_size={batch_size}",
             f"--num_envs={num_envs}",
-            f"--p_lr={step_size:.3g}",
-            f"--v_lr={step_size:.3g}",
+            f"--p_lr={learning_rate:.3g}",
+            f"--v_lr={learning_rate:.3g}",
             f"--eval_frequency={max(1, iterations // EVALUATIONS)}",
             "--uuid=learning.seed00",
             f"--runs_dir={folder}",

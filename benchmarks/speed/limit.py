@@ -196,16 +196,16 @@ def gradient_seconds(env_id: str, rollout_len: int, batch_size: int) -> float:
         streams=Streams(0),
         environments=slice(0, NUM_ENVS),
     )
-    if not isinstance(agent.steps, NativeSteps):
+    if not isinstance(agent.gradient_steps, NativeSteps):
         raise SystemExit("the limit takes the kernel, which was not built\n  install gcc")
     data, order = _samples(spaces, rollout_len, batch_size)
     sizes = {"policy": 1e-5, "value": 1e-5}
-    data["old_log_prob"] = agent.steps.log_probs(data, order)
+    data["old_log_prob"] = agent.gradient_steps.log_probs(data, order)
     best = float("inf")
     for _ in range(TAKES):
         started = time.perf_counter()
         for _ in range(4):
-            agent.steps.epoch(data, order, sizes)
+            agent.gradient_steps.epoch(data, order, sizes)
         best = min(best, time.perf_counter() - started)
     return best / (4 * len(order))
 

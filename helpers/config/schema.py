@@ -143,8 +143,8 @@ class Schema:
         config = _validated(kind, own, layer)
         foreign = [key for key in layer.values if key not in owners]
         warnings = (self._foreign_line(foreign, layer, config.algo),) if foreign else ()
-        doubts = config.doubts() if config.task == "train" else ()
-        return Parsed(config, layer, (*warnings, *doubts))
+        unwise = config.warnings() if config.task == "train" else ()
+        return Parsed(config, layer, (*warnings, *unwise))
 
     def load_config(self, path: Path) -> RunConfig:
         """A saved `config.yaml`, as the object that `dump_config` wrote.

@@ -252,7 +252,7 @@ class Settings(BaseModel):
         """All settings by key."""
         return self.settings_for(vars(self))
 
-    def doubts(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """A line each on values that are valid and hardly meant."""
         return ()
 

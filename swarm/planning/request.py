@@ -99,7 +99,7 @@ def planned(command: Command, house: House, *, here: Path) -> Planned:
     secrets = plan.folder / SECRETS_FILE
     if command.wandb_api_key is not None or secrets.exists():
         plan = replace(plan, launch=replace(plan.launch, secrets_file=secrets))
-    return Planned(plan, expansion.total_line, (*expansion.warnings, *_doubts(command)))
+    return Planned(plan, expansion.total_line, (*expansion.warnings, *_warnings(command)))
 
 
 def _bundle(
@@ -176,20 +176,20 @@ def _launch(settings: SpawnSettings, caliber: Caliber, house: House, here: Path)
     )
 
 
-def _doubts(command: Command) -> list[str]:
+def _warnings(command: Command) -> list[str]:
     """What is done as asked, but should be known."""
     settings = command.settings
-    doubts = []
+    warnings = []
     if command.wandb_api_key is not None:
-        doubts.append(
+        warnings.append(
             "--wandb_api_key: your shell's history and, for a moment, the process list show the key. "
             "It goes into a file that only you can read; better set WANDB_API_KEY.",
         )
     url = settings.wandb_base_url
     if url is not None and not url.startswith(("http://", "https://")):
-        doubts.append(f"--wandb_base_url={url} does not begin with https://.")
+        warnings.append(f"--wandb_base_url={url} does not begin with https://.")
     if settings.wandb_upgrade and settings.docker:
-        doubts.append("--wandb_upgrade changes this environment; the runs use the image's wandb.")
+        warnings.append("--wandb_upgrade changes this environment; the runs use the image's wandb.")
     if "cluster" in command.given and settings.deployment != "slurm":
-        doubts.append("--cluster is for Slurm; only the time of the caliber is used here.")
-    return doubts
+        warnings.append("--cluster is for Slurm; only the time of the caliber is used here.")
+    return warnings

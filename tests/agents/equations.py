@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from agents.base import Transitions
-from agents.demonstrations.dataset import LOOP, sequence_rows, taken
+from agents.demonstrations.dataset import LOOP, sequence_rows, take_rows
 from agents.imitation.inputs import CLIP, SMALLEST_SD
 from tests.agents.builders import OBSERVATION_DIM
 
@@ -172,7 +172,7 @@ class Equations:
             (model.updates - 1) * size,
             size,
         )
-        given = taken(shown, places)
+        given = take_rows(shown, places)
         self.states = OBSERVATION_DIM + config.wrap_absorb
         self.expert, self.policy = self.side(model, given), Side(model, policy, None)
         if config.wrap_absorb:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from agents.compute.compiled_step import Step, key_of
+from agents.compute.compiled_step import CompiledStep, key_of
 from agents.imitation import losses as of_imitation
 from agents.nn import distributions
 from agents.off_policy import losses as of_off_policy
@@ -61,7 +61,7 @@ USERS: dict[ModuleType, dict[str, tuple[str, str, dict[str, Any]]]] = {
         "gradient_penalty": ("gail", "continuous", {}),
         "interpolates": ("gail", "continuous", {"d_activation": "tanh", "one_sided_pen": False}),
         "reward_of_logit": ("gail", "continuous", {}),
-        "finished": ("gail", "continuous", {"syn_rew_scale": 2.0}),
+        "clip_and_scale": ("gail", "continuous", {"syn_rew_scale": 2.0}),
         "loops_of_an_end": ("gail", "continuous", {"wrap_absorb": True}),
         "with_end_value": ("gail", "continuous", {"wrap_absorb": True}),
         "shaped_reward": ("airl", "continuous", {}),
@@ -111,15 +111,15 @@ def outcome(algo: str, kind: str, settings: dict[str, Any]) -> tuple[bytes, set[
     own = {"num_critics": 2} if algo in ("redq", "tqc") else {}
     imitated = {"expert_path": str(demonstrations(kind))} if algo in IMITATING else {}
     config = small_config(algo, compile=False, **sources(algo, kind), **imitated, **own, **settings)
-    steps: list[Step] = []
+    steps: list[CompiledStep] = []
     with pytest.MonkeyPatch.context() as patch:
-        made = Step.__init__
+        made = CompiledStep.__init__
 
-        def noted(self: Step, *arguments: Any, **named: Any) -> None:
+        def noted(self: CompiledStep, *arguments: Any, **named: Any) -> None:
             made(self, *arguments, **named)
             steps.append(self)
 
-        patch.setattr(Step, "__init__", noted)
+        patch.setattr(CompiledStep, "__init__", noted)
         agent = small_agent(config, SPACES[kind])
         for i in range(2):
             agent.update(random_rollout(agent, SPACES[kind], iteration=i))

@@ -216,7 +216,7 @@ def test_the_losses_of_policies_are_these_functions():
 def test_a_step_is_adam_along_the_gradient_of_the_minibatch(linear_policy):
     """By hand: rows, loss, decay, and the first step of Adam, which is the sign of the gradient."""
     agent = bc(p_batch_norm=False, squash_actions=False, lr_schedule="constant", p_lr=0.01)
-    seen, made = agent._learnt
+    seen, made = agent._train_rows
     net = agent.cloner.learner.net
     weight, bias = net.weight.detach().numpy().copy(), net.bias.detach().numpy().copy()
     rows = minibatch_rows(0, len(seen), 0, batch_size=16, workers=Workers.solo())
@@ -256,10 +256,10 @@ def test_early_stopping_keeps_what_fitted_best_and_ends_the_training(tmp_path):
 
 def test_what_is_held_out_is_whole_and_never_learnt_from():
     agent = bc(held_out_demos=2)
-    (learnt, _), (judged, _) = agent._learnt, agent._judged
+    (learnt, _), (judged, _) = agent._train_rows, agent._held_out_rows
     assert len(learnt) == 3 * LENGTH and len(judged) == 2 * LENGTH
     assert not {row.tobytes() for row in learnt.numpy()} & {row.tobytes() for row in judged.numpy()}
-    moments = agent.cloner.observations
+    moments = agent.cloner.observation_normalizer
     np.testing.assert_allclose(moments.mean, learnt.numpy().mean(0), atol=1e-12)
     assert moments.count == len(learnt)
 

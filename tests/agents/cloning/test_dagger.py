@@ -27,7 +27,7 @@ def test_the_first_round_acts_as_the_expert_and_labels_are_its_actions(kind):
     for i in range(2):
         rollout = random_rollout(agent, SPACES[kind], iteration=i)
         agent.update(rollout)
-        visited, labels = agent.rounds.newest()
+        visited, labels = agent.rounds.last_round()
         flat = rollout.observations.reshape(-1, OBSERVATION_DIM)
         assert np.array_equal(visited, flat)
         raw = agent.expert.agent.predict(flat, explore=False)[0]
@@ -68,10 +68,10 @@ def test_the_dataset_begins_with_demonstrations_and_grows_by_each_round():
     assert [row["dataset/transitions"] for row in rows] == [2 * LENGTH + 64, 2 * LENGTH + 128]
     assert [row["expert/beta"] for row in rows] == [1.0, 0.7]
     seen, made = agent._dataset()
-    shown = bc(num_demos=2, held_out_demos=0)._learnt
+    shown = bc(num_demos=2, held_out_demos=0)._train_rows
     assert torch.equal(seen[: 2 * LENGTH], shown[0])
     torch.testing.assert_close(made[: 2 * LENGTH], shown[1], rtol=0, atol=1e-7)
-    assert agent.cloner.observations.count == len(seen)
+    assert agent.cloner.observation_normalizer.count == len(seen)
 
 
 def test_rounds_are_saved_in_shards_that_do_not_change_once_they_are_full():

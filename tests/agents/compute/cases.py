@@ -11,7 +11,7 @@ import sys
 
 import torch
 
-from agents.compute.compiled_step import Step
+from agents.compute.compiled_step import CompiledStep
 from helpers.errors import Stopped
 from helpers.machine import choices
 from helpers.parallel.deadline import STOP_SIGNALS, Deadline
@@ -38,7 +38,7 @@ def main(mode: str) -> int:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     tensors = {"x": torch.randn(64, 48), "y": torch.randn(64, 48), "sum": torch.zeros(48)}
-    step = Step("piece", piece, tensors, native=True)
+    step = CompiledStep("piece", piece, tensors, native=True)
     step.begin()
     print("begun", flush=True)
     try:

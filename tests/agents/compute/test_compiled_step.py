@@ -16,7 +16,7 @@ import torch
 from agents.compute import compile_piece
 from agents.compute import compiled_step as compiled
 from agents.compute.compile_jobs import JOBS
-from agents.compute.compiled_step import Step
+from agents.compute.compiled_step import CompiledStep
 from agents.on_policy.torch_steps import TorchSteps
 from helpers import errors
 from helpers.machine import choices, processor
@@ -42,7 +42,7 @@ def test_ppo_with_other_networks_is_compiled_to_the_same(kind, settings, caplog)
         small_agent(small_config(compile=compile, **settings), SPACES[kind])
         for compile in (False, True)
     ]
-    assert all(isinstance(agent.steps, TorchSteps) for agent in agents)
+    assert all(isinstance(agent.gradient_steps, TorchSteps) for agent in agents)
     agents[1].begin()
     begun = agents[1].steps._step
     for i in range(2):  # 24 gradient steps
@@ -205,7 +205,7 @@ def test_where_nothing_can_be_compiled_torch_does_it_and_says_so_once(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("CXX", "no-such-compiler")
     tensors = {"x": torch.zeros(3)}
-    step = Step("adder", adder, tensors, native=True)
+    step = CompiledStep("adder", adder, tensors, native=True)
     for _ in range(3):
         step()
     assert tensors["x"].tolist() == [3.0] * 3
@@ -228,7 +228,7 @@ def loads(monkeypatch, tmp_path):
 
         monkeypatch.setattr(JOBS, "begin", begun)
         monkeypatch.setattr(compiled, "_loaded", lambda library: (function, ""))
-        step = Step("adder", adder, {"x": torch.zeros(3)}, native=True)
+        step = CompiledStep("adder", adder, {"x": torch.zeros(3)}, native=True)
         step()
         return step.tensors["x"].tolist(), list((tmp_path / "milozero" / "kernels").iterdir())
 
@@ -267,7 +267,7 @@ def test_a_run_that_began_in_torch_compiles_nothing(monkeypatch):
     monkeypatch.setattr(compiled, "_begun", None)  # calling it would be noted as trouble
     choices.obey({"adder": "torch"})
     for native in (True, False):
-        step = Step("adder", adder, {"x": torch.zeros(3)}, native=native)
+        step = CompiledStep("adder", adder, {"x": torch.zeros(3)}, native=native)
         step.begin()
         step()
         assert step.tensors["x"].tolist() == [1.0] * 3 and not step._trouble
@@ -281,7 +281,7 @@ def test_tensors_of_another_form_than_begun_with_are_compiled_for(monkeypatch, t
         raise RuntimeError("enough")
 
     monkeypatch.setattr(compiled, "_begun", note)
-    step = Step("adder", adder, {"x": torch.zeros(3)}, native=True)
+    step = CompiledStep("adder", adder, {"x": torch.zeros(3)}, native=True)
     step.begin()
     step(x=torch.zeros(5))
     assert begun == [(3,), (5,)]
@@ -289,6 +289,6 @@ def test_tensors_of_another_form_than_begun_with_are_compiled_for(monkeypatch, t
 
 def test_unknown_inputs_are_refused():
     tensors = {"x": torch.zeros(1)}
-    step = Step("none", lambda t: None, tensors, native=False)
+    step = CompiledStep("none", lambda t: None, tensors, native=False)
     with pytest.raises(KeyError, match="'y'"):
         step(y=torch.zeros(1))

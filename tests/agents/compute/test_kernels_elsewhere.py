@@ -71,7 +71,7 @@ def steps_of(kind):
     """Bytes for the program, and what torch makes of them, by name, in the order of the program."""
     space = SPACES[kind]
     agent = small_agent(small_config(compile=False, **SETTINGS), space)
-    assert isinstance(agent.steps, TorchSteps)
+    assert isinstance(agent.gradient_steps, TorchSteps)
     rollout = random_rollout(agent, space)
     start = agent.parameters.values.clone().numpy()
     rng = np.random.default_rng(0)
@@ -82,7 +82,7 @@ def steps_of(kind):
     standard = ((policy_input[:4] - offset) * scale).clip(-LIMIT, LIMIT)
     with torch.no_grad():
         head = agent.actor.head(agent.actor.features(torch.from_numpy(standard))).numpy()
-    recorder = agent.steps = Recorder(agent.steps)
+    recorder = agent.gradient_steps = Recorder(agent.gradient_steps)
     is_gaussian = kind == "continuous"
     if is_gaussian:
         head = recorder.steps.act(standard, None, noise)
@@ -121,8 +121,8 @@ def steps_of(kind):
 def job_of(space):
     """The Job of an agent of the same form, as Python lays it out."""
     agent = small_agent(small_config(compile=True, **SETTINGS), space)
-    assert isinstance(agent.steps, NativeSteps)
-    return agent.steps._job
+    assert isinstance(agent.gradient_steps, NativeSteps)
+    return agent.gradient_steps._job
 
 
 def built(target, folder):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agents.compute.compiled_step import Step
+from agents.compute.compiled_step import CompiledStep
 from agents.compute.linear import SMALLEST, Linear, RectifiedLinear, kernel, linear, own_products
 from helpers.machine.native import build
 from helpers.machine.processor import levels
@@ -141,7 +141,7 @@ def test_compiled_steps_call_it(caplog):
             for i, gradient in enumerate(torch.autograd.grad(loss, weights)):
                 given[f"{i}"].sub_(0.1 * gradient)
 
-        return Step("wide", piece, tensors, native=native)
+        return CompiledStep("wide", piece, tensors, native=native)
 
     steps = [descent(native=native) for native in (False, True)]
     for _ in range(20):

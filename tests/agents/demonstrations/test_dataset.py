@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
-from agents.demonstrations.dataset import LOOP, Demonstrations, flatten_demos, taken
+from agents.demonstrations.dataset import LOOP, Demonstrations, flatten_demos, take_rows
 from helpers.demos.hdf5 import demo_path, write_demo
 from helpers.demos.load import read_demos
 from helpers.errors import ConfigurationError
@@ -142,7 +142,7 @@ def test_a_terminated_episode_goes_on_in_an_absorbing_state(tmp_path, rate, seed
     assert (rows.observations[loops] == absorbing).all()
     assert (rows.next_observations[loops] == absorbing).all()
     assert not rows.actions[loops].any() and not rows.terminated.any()
-    kept = taken(rows, ~loops)
+    kept = take_rows(rows, ~loops)
     assert identities(kept) == identities(plain.transitions)
     assert np.array_equal(kept.observations[:, :-1], plain.transitions.observations)
     assert not kept.observations[:, -1].any()
@@ -186,19 +186,19 @@ def test_discrete_actions_stay_whole_numbers(tmp_path):
 def test_whole_episodes_are_held_out(tmp_path):
     write_demos(tmp_path)
     made = load(tmp_path, expert_demo_subsample_rate=2, wrap_absorb=True)
-    learn, judge = made.held_out(1)
+    learn, judge = made.split_held_out(1)
     left, held = (set(each.transitions.extras["episode"].tolist()) for each in (learn, judge))
     assert len(left) == 3 and len(held) == 1 and not left & held
     assert len(learn) + len(judge) == len(made)
     assert {each["episode"] for each in judge.record} == held
     drawn = {
-        tuple(load(tmp_path, seed=s).held_out(1)[1].transitions.extras["episode"][:1])
+        tuple(load(tmp_path, seed=s).split_held_out(1)[1].transitions.extras["episode"][:1])
         for s in range(20)
     }
     assert len(drawn) == 4
-    assert len(made.held_out(0)[1]) == 0
+    assert len(made.split_held_out(0)[1]) == 0
     with pytest.raises(ConfigurationError, match="4 of 4 .* held out"):
-        made.held_out(4)
+        made.split_held_out(4)
 
 
 def test_spaces_of_another_environment_are_refused(tmp_path):

@@ -11,7 +11,7 @@ import torch
 from agents.base import Transitions
 from agents.demonstrations.dataset import LOOP, flatten_demos
 from agents.imitation.adversarial import AdversarialReward
-from agents.imitation.inputs import SMALLEST_SD, Moments, RowMaker, expert_weights
+from agents.imitation.inputs import SMALLEST_SD, InputBuilder, InputNormalizers, expert_weights
 from agents.imitation.networks import ShapedReward
 from agents.nn.distributions import gaussian_log_prob
 from helpers.demos.load import read_demos
@@ -49,9 +49,9 @@ def model_of(config: Any, *, kind: str = "continuous", log_prob: Any = None) -> 
         action_space=SPACES[kind],
     )
     return AdversarialReward(
-        RowMaker(OBSERVATION_DIM, SPACES[kind], config),
+        InputBuilder(OBSERVATION_DIM, SPACES[kind], config),
         demos=demos,
-        moments=Moments(OBSERVATION_DIM, demos, config),
+        normalizers=InputNormalizers(OBSERVATION_DIM, demos, config),
         log_prob=log_prob,
         config=config,
         workers=workers,
@@ -133,7 +133,7 @@ def test_rows_of_expert_and_policy_are_made_alike() -> None:
         truncated=given.truncated[is_step],
     )
     count = int(is_step.sum())
-    rooms = model.rows.room(len(given.rewards)), model.rows.room(count + 1)
+    rooms = model.rows.make_buffers(len(given.rewards)), model.rows.make_buffers(count + 1)
     model.rows.fill_expert(rooms[0], given)
     model.rows.fill_policy(rooms[1], own)
     moments = {"offset": model.tensors["offset"], "scale": model.tensors["scale"]}
@@ -172,10 +172,10 @@ def test_moments_of_demonstrations_policy_or_both() -> None:
     for choice in ("demos", "policy", "both"):
         config = small_config("gail", precision="float64", d_moments=choice)
         model = model_of(config)
-        moments, expert = model.moments, model.demos.transitions.observations
+        moments, expert = model.normalizers, model.demos.transitions.observations
         states = np.random.default_rng(0).normal(5.0, 0.01, (30, 4, OBSERVATION_DIM))
-        moments.see(states)
-        assert moments.settle(Workers.solo()) == (choice != "demos")
+        moments.collect(states)
+        assert moments.update(Workers.solo()) == (choice != "demos")
         policy = states.reshape(-1, OBSERVATION_DIM)
         both = np.concatenate(
             [np.tile(expert, (len(policy), 1)), np.tile(policy, (len(expert), 1))],

@@ -150,7 +150,7 @@ def test_a_learner_s_moments_can_begin_with_those_of_the_demonstrations() -> Non
     for is_asked in (False, True):
         config = small_config("gail", p_moments_from_demos=is_asked)
         agent = small_agent(config, SPACES["continuous"])
-        shown, moments = agent.demos.transitions.observations, agent.learner.observations
+        shown, moments = agent.demos.transitions.observations, agent.learner.observation_normalizer
         assert moments.count == len(shown) * is_asked
         if is_asked:
             np.testing.assert_allclose(moments.mean, shown.mean(0, dtype=np.float64), rtol=1e-6)

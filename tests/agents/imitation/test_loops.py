@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agents.base import Transitions
-from agents.demonstrations.dataset import taken
+from agents.demonstrations.dataset import take_rows
 from helpers.demos.hdf5 import demo_path, write_demo
 from tests.agents.builders import OBSERVATION_DIM, small_config
 from tests.agents.imitation.test_adversarial import model_of, transitions
@@ -42,7 +42,7 @@ def test_an_expert_who_is_the_policy_has_as_many_ends_as_it(tmp_path: Path) -> N
         end_rate = 1 / (2 * length)
 
         def __call__(self, uniforms: np.ndarray) -> Transitions:
-            return taken(whole, (uniforms * 2 * length).astype(np.int64).reshape(-1))
+            return take_rows(whole, (uniforms * 2 * length).astype(np.int64).reshape(-1))
 
     shares = np.zeros(2)
     for _ in range(3000):

@@ -146,9 +146,9 @@ def test_rewards_of_a_verdict(shape: str, expected: float) -> None:
 
 
 def test_rewards_are_cut_then_scaled() -> None:
-    found = losses.finished(vector(-5.0, 0.5, 7.0), scale=2.0, limit=3.0)
+    found = losses.clip_and_scale(vector(-5.0, 0.5, 7.0), scale=2.0, limit=3.0)
     assert found.tolist() == [-6.0, 1.0, 6.0]
-    assert losses.finished(vector(-5.0, 7.0), scale=2.0, limit=0.0).tolist() == [-10.0, 14.0]
+    assert losses.clip_and_scale(vector(-5.0, 7.0), scale=2.0, limit=0.0).tolist() == [-10.0, 14.0]
 
 
 # Absorbing states

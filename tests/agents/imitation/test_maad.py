@@ -47,7 +47,7 @@ def agent():
     given = made.demos.transitions
     assert given.actions.shape[-1] == 0, "actions of demonstrations of states alone"
     made.inverse._seen = states, successors
-    made.inverse.tensors |= made.inverse._make_tensors(16, made.moments) | {
+    made.inverse.tensors |= made.inverse._make_tensors(16, made.normalizers) | {
         name: made.inverse.tensors[name] for name in ("values", "gradients")
     }
     made.inverse._step.tensors.update(made.inverse.tensors)

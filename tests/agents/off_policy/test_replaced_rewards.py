@@ -62,7 +62,7 @@ def test_each_of_n_steps_gets_the_replaced_reward(
     if steps > 40:
         assert past.terminated.any() and (past.truncated & ~past.terminated).any()
     batch = made.sample(rng.random((3, 64)))
-    given = made.replaced_rewards(batch["index"], made_up)
+    given = made.relabel_rewards(batch["index"], made_up)
     assert given.dtype == np.float64 and given.shape == (192,)
     oldest = steps - made.filled
     for i, index in enumerate(batch["index"]):
@@ -80,7 +80,7 @@ def test_the_environment_s_reward_replaced_by_itself_is_the_sampled_one_bit_for_
 ) -> None:
     made, _ = filled(np.random.default_rng(n), 130, n_step=n, gamma=GAMMA, **kind)
     batch = made.sample(np.random.default_rng(0).random((3, 100)))
-    given = made.replaced_rewards(batch["index"], environment_reward)
+    given = made.relabel_rewards(batch["index"], environment_reward)
     assert_bytes_equal(given, batch["reward"])
 
 
@@ -94,7 +94,7 @@ def test_a_reward_is_asked_once_and_only_for_what_belongs_to_a_sample() -> None:
         asked.append(seen)
         return np.zeros(len(seen.rewards), np.float32)
 
-    made.replaced_rewards(batch["index"], keep)
+    made.relabel_rewards(batch["index"], keep)
     (seen,) = asked
     assert seen.observations.shape == (5 * 192, 5) and seen.observations.flags.c_contiguous
     stored = {row.tobytes(): place for place, row in enumerate(past.observations.reshape(-1, 5))}
@@ -143,7 +143,7 @@ def test_a_learner_learns_from_the_reward_of_that_moment(
     agent.batch.update_priorities = noted
     for i in range(3):
         agent.update(random_rollout(agent, space, iteration=i), reward)
-        expected = agent.memory.replaced_rewards(indices[-1], made_up).astype(np.float32)
+        expected = agent.memory.relabel_rewards(indices[-1], made_up).astype(np.float32)
         given = agent.batch.tensors["reward"].numpy()
         np.testing.assert_allclose(given, expected * reward.calls, rtol=1e-5, atol=1e-4)
     assert reward.calls == agent.updates == len(indices) > 0

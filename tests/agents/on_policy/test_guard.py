@@ -20,8 +20,10 @@ SETTINGS = {"value_clip": 0.2, "p_ent_reg_scale": 0.01, "clip_norm": 0.5}
 
 def first_update(kind="continuous", **settings):
     agent = small_agent(small_config(**SETTINGS | settings), SPACES[kind])
-    assert isinstance(agent.steps, NativeSteps) and agent.steps.in_torch is not None
-    agent.steps.in_torch._native = False  # what is compiled is tested elsewhere
+    assert (
+        isinstance(agent.gradient_steps, NativeSteps) and agent.gradient_steps.in_torch is not None
+    )
+    agent.gradient_steps.in_torch._native = False  # what is compiled is tested elsewhere
     agent.update(random_rollout(agent, SPACES[kind]))
     return agent
 
@@ -35,7 +37,7 @@ def test_the_kernel_stays_where_nothing_was_changed_and_not_a_bit_is_moved_by_as
     asked = first_update(kind)
     monkeypatch.setattr(ppo, "checked", lambda steps, _: steps)
     unasked = first_update(kind)
-    assert isinstance(asked.steps, NativeSteps) and not caplog.text
+    assert isinstance(asked.gradient_steps, NativeSteps) and not caplog.text
     assert torch.equal(asked.parameters.values, unasked.parameters.values)
     assert torch.equal(asked.optimizer.moment2, unasked.optimizer.moment2)
 
@@ -72,7 +74,7 @@ def test_whoever_changes_a_loss_gets_it_or_a_line(kind, name, monkeypatch, caplo
     home = losses if hasattr(losses, name) else distributions
     monkeypatch.setattr(home, name, scaled(getattr(home, name)))
     agent = first_update(kind)
-    assert isinstance(agent.steps, TorchSteps)
+    assert isinstance(agent.gradient_steps, TorchSteps)
     assert len(re.findall("PPO's steps in C differ", caplog.text)) == 1
 
 
@@ -91,7 +93,7 @@ def test_a_change_that_the_first_minibatch_does_not_show_is_seen(what, monkeypat
         return original(*arguments, **settings | {setting: 1.1 * settings[setting]})
 
     monkeypatch.setattr(losses, name, changed)
-    assert isinstance(first_update().steps, TorchSteps)
+    assert isinstance(first_update().gradient_steps, TorchSteps)
 
 
 @pytest.mark.parametrize(
@@ -114,13 +116,13 @@ def test_so_does_whoever_changes_another_part(owner, name, monkeypatch, caplog):
     else:
         changed = scaled(original)
     monkeypatch.setattr(owner, name, changed)
-    assert isinstance(first_update().steps, TorchSteps)
+    assert isinstance(first_update().gradient_steps, TorchSteps)
     assert "PPO's steps in C differ" in caplog.text
 
 
 def test_torch_is_used_where_the_kernel_is_slower(monkeypatch, caplog):
     monkeypatch.setattr(ppo_guard, "is_slower", lambda *_: True)
-    assert isinstance(first_update().steps, TorchSteps)
+    assert isinstance(first_update().gradient_steps, TorchSteps)
     assert "are slower" in caplog.text
 
 
@@ -150,6 +152,6 @@ def test_what_asking_costs():
     rollout = random_rollout(agent, SPACES["continuous"])
     agent.update(rollout)
     started = time.thread_time()
-    agent.steps.is_checked = False
+    agent.gradient_steps.is_checked = False
     agent.update(rollout)
     assert time.thread_time() - started < 0.5

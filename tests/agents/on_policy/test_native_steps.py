@@ -39,7 +39,7 @@ def assert_native_and_torch_learn_the_same(kind, settings):
         small_agent(small_config(**(WIDE | {"compile": compile} | settings)), SPACES[kind])
         for compile in (False, True)
     ]
-    assert [type(agent.steps) for agent in agents] == [TorchSteps, NativeSteps]
+    assert [type(agent.gradient_steps) for agent in agents] == [TorchSteps, NativeSteps]
     for i in range(2):  # 24 gradient steps
         rollouts = [random_rollout(agent, SPACES[kind], iteration=i) for agent in agents]
         np.testing.assert_allclose(rollouts[0].actions, rollouts[1].actions, atol=1e-5)
@@ -83,7 +83,7 @@ def test_without_a_compiler_torch_does_it_and_the_log_says_so(monkeypatch, caplo
     monkeypatch.setitem(sys.modules, "ziglang", None)
     agent = small_agent(small_config(), SPACES["continuous"])
     small_agent(small_config(), SPACES["discrete"])
-    assert isinstance(agent.steps, TorchSteps)
+    assert isinstance(agent.gradient_steps, TorchSteps)
     assert caplog.text.count("no C compiler") == 1
     assert "pip install ziglang" in caplog.text
     agent.update(random_rollout(agent, SPACES["continuous"]))

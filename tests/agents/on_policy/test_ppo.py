@@ -29,7 +29,7 @@ def trained(probe, iterations=40, **settings):
 def value(agent, observation):
     standard = agent._value_input(np.array([[observation]], dtype=np.float32))
     with torch.no_grad():
-        return agent.returns.in_rewards(float(agent.critic(torch.from_numpy(standard))))
+        return agent.return_normalizer.denormalize(float(agent.critic(torch.from_numpy(standard))))
 
 
 @pytest.mark.parametrize("normalize_values", [False, True])
@@ -76,26 +76,29 @@ def test_a_continuous_target_is_learnt():
 @pytest.mark.parametrize("compile", [False, True])
 def test_first_ratio_is_exactly_one_also_beyond_the_bounds(kind, compile, monkeypatch):
     agent = small_agent(small_config(policy_std_init=5.0, compile=compile), SPACES[kind])
-    agent.observations.update(np.random.default_rng(0).normal(1, 3, (50, 5)), workers=agent.workers)
+    agent.observation_normalizer.update(
+        np.random.default_rng(0).normal(1, 3, (50, 5)),
+        workers=agent.workers,
+    )
     rollout = random_rollout(agent, SPACES[kind])
     if kind == "continuous":
         assert (np.abs(rollout.actions) > 1.0).mean() > 0.5  # most are clipped by the environment
     divergences, ratios = [], []
-    epoch, surrogate = agent.steps.epoch, losses.ppo_clip_loss
+    epoch, surrogate = agent.gradient_steps.epoch, losses.ppo_clip_loss
 
     def spy_epoch(*arguments):
         metrics = epoch(*arguments)
-        divergences.append(metrics[:, agent.steps.names.index(KL)])
+        divergences.append(metrics[:, agent.gradient_steps.names.index(KL)])
         return metrics
 
     def spy_surrogate(log_prob, old_log_prob, **settings):
         ratios.append((log_prob - old_log_prob).exp().detach())
         return surrogate(log_prob, old_log_prob, **settings)
 
-    monkeypatch.setattr(agent.steps, "epoch", spy_epoch)
+    monkeypatch.setattr(agent.gradient_steps, "epoch", spy_epoch)
     monkeypatch.setattr(losses, "ppo_clip_loss", spy_surrogate)
     agent.update(rollout)
-    assert isinstance(agent.steps, NativeSteps) == compile
+    assert isinstance(agent.gradient_steps, NativeSteps) == compile
     assert divergences[0][0] == 0.0
     assert divergences[-1][-1] > 0.0
     if not compile:
@@ -125,10 +128,10 @@ def test_the_normaliser_stands_still_within_an_iteration_and_counts_each_step_on
     for i in range(3):
         rollout = random_rollout(agent, SPACES["continuous"], iteration=i)
         agent.update(rollout)
-        assert agent.observations.count == (i + 1) * config.rollout_len
-    before = agent.observations.mean.copy()
+        assert agent.observation_normalizer.count == (i + 1) * config.rollout_len
+    before = agent.observation_normalizer.mean.copy()
     agent.predict(rollout.observations[0], explore=False)
-    np.testing.assert_array_equal(agent.observations.mean, before)
+    np.testing.assert_array_equal(agent.observation_normalizer.mean, before)
 
 
 def test_moments_are_those_of_all_the_data_even_far_from_zero():

@@ -83,25 +83,31 @@ def test_the_actions_of_a_file_are_the_agents_to_the_last_bit(algo, space, setti
         with torch.no_grad():
             ours = model(torch.from_numpy(observations)).numpy()
         assert ours.dtype == theirs.dtype
-        if algo == "ppo" and isinstance(agent.steps, NativeSteps):  # its tanh is right to 4e-7
+        if algo == "ppo" and isinstance(
+            agent.gradient_steps,
+            NativeSteps,
+        ):  # its tanh is right to 4e-7
             np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
         else:
             np.testing.assert_array_equal(ours, theirs)
     if agent.config.p_batch_norm:
-        assert not np.array_equal(agent.observations.mean, 0.0 * agent.observations.mean)
-        np.testing.assert_array_equal(fresh.observation_mean, agent.observations.mean)
+        assert not np.array_equal(
+            agent.observation_normalizer.mean,
+            0.0 * agent.observation_normalizer.mean,
+        )
+        np.testing.assert_array_equal(fresh.observation_mean, agent.observation_normalizer.mean)
 
 
 @pytest.mark.parametrize("settings", [{}, NORMS, {"layer_norm": True}], ids=str)
 def test_ppos_value_is_in_rewards(settings):
     agent = trained("ppo", BOUNDED, settings)
-    assert agent.returns.sd != 1.0
+    assert agent.return_normalizer.sd != 1.0
     observations = (
         np.random.default_rng(0).normal(1.0, 3.0, (50, OBSERVATION_DIM)).astype(np.float32)
     )
     critic = agent.models()["value"]
     inputs = torch.from_numpy(agent._value_input(observations))
-    theirs = agent.returns.in_rewards(agent.steps.values(inputs).numpy())
+    theirs = agent.return_normalizer.denormalize(agent.gradient_steps.values(inputs).numpy())
     with torch.no_grad():
         np.testing.assert_allclose(
             critic(torch.from_numpy(observations)),
@@ -119,7 +125,7 @@ def test_critics_value_actions_of_the_environment_and_target_networks_are_others
     actions = rng.uniform(BOUNDED.low, BOUNDED.high, (50, 3)).astype(np.float32)
     models, algorithm = agent.models(), agent.algorithm
     scaled = agent.actions.to_networks(torch.from_numpy(actions))
-    standard = torch.from_numpy(agent.observations(observations))
+    standard = torch.from_numpy(agent.observation_normalizer(observations))
     given = torch.from_numpy(observations), torch.from_numpy(actions)
     with torch.no_grad():
         values = algorithm.networks["critic"](standard, scaled)
