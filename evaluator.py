@@ -16,7 +16,13 @@ from agents.base import Agent
 from environments.expected import expected_of
 from environments.factory import make_vector_env
 from environments.rendering import episode_frames, prepare_rendering, video_timing
-from helpers.checkpoints.manifests import SHARED, contents_of, listed, name_of, read_manifest
+from helpers.checkpoints.manifests import (
+    SHARED,
+    contents_of,
+    list_checkpoints,
+    name_of,
+    read_manifest,
+)
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
 from helpers.checkpoints.shards import packs
 from helpers.checkpoints.store import Checkpoint, Checkpoints
@@ -32,7 +38,7 @@ from helpers.machine import choices
 from helpers.parallel.crash import install_crash_handler
 from helpers.parallel.deadline import Deadline
 from helpers.parallel.workers import Workers
-from helpers.run_folder.experiment import CONFIG_FILE, choices_of, moved_since
+from helpers.run_folder.experiment import CONFIG_FILE, choices_of, native_change_since
 from helpers.run_folder.references import comparison, read_references
 from helpers.seeding import Streams
 from helpers.trackers.jsonl import read_metrics
@@ -122,10 +128,10 @@ def verify_resume(
     folder, _ = find_run(latest, workers)
     config = schema.load_config(folder / CONFIG_FILE)  # as it was, evaluations included
     install_crash_handler(workers, folder)
-    line = moved_since(folder) if workers.is_root else None
+    line = native_change_since(folder) if workers.is_root else None
     if line:
         print(f"warning: {line}")
-    choices.obey(choices_of(folder, workers.rank))
+    choices.set_presets(choices_of(folder, workers.rank))
     with Verification(folder, workers) as verification:
         checkpoints = Checkpoints(
             verification.folder / "checkpoints",
@@ -204,7 +210,7 @@ class Evaluation:
             path = self.folder / f"evaluation_{self.config.iter_num}.json"
             _write(path, json.dumps(figures, indent=1) + "\n")
             title = f"{self.folder.name}, iteration {self.iteration}"
-            print(table(returns, lengths, terminated, title=title))
+            print(statistics_table(returns, lengths, terminated, title=title))
             compared = comparison(figures["return_mean"], read_references(self.folder))
             print(*filter(None, (compared, f"statistics: {path}")), sep="\n")
             if made:
@@ -284,7 +290,7 @@ class Evaluation:
         print(f"video: {path}")
 
 
-def table(
+def statistics_table(
     returns: Sequence[float],
     lengths: Sequence[int],
     terminated: Sequence[bool],
@@ -312,7 +318,7 @@ class Verification:
 
     def __init__(self, folder: Path, workers: Workers) -> None:
         self.run, self.workers = folder, workers
-        found = sorted(listed(folder / "checkpoints"))
+        found = sorted(list_checkpoints(folder / "checkpoints"))
         if len(found) < 2:
             raise CheckpointError(
                 f"{folder} holds {len(found)} checkpoint; verifying takes two.",
@@ -362,9 +368,9 @@ class Verification:
         there = contents_of(read_manifest(self.target))
         differing = sorted(n for n in made | there if made.get(n) != there.get(n))
         saved = {
-            row["iteration"]: timeless(row) for row in read_metrics(self.run / "metrics.jsonl")
+            row["iteration"]: without_times(row) for row in read_metrics(self.run / "metrics.jsonl")
         }
-        rows = json.loads(json.dumps([timeless(row) for row in self.rows]))
+        rows = json.loads(json.dumps([without_times(row) for row in self.rows]))
         differing += [
             f"metrics of iteration {row['iteration']}"
             for row in rows
@@ -379,7 +385,7 @@ class Verification:
         return BUG if differing else DONE
 
 
-def timeless(row: Mapping[str, Any]) -> dict[str, Any]:
+def without_times(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of metrics without its wall-clock figures."""
     return {name: value for name, value in row.items() if not name.startswith("time/")}
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from agents.algorithms import SCHEMA
 from environments.ids import resolve_env_id
 from helpers import errors
-from helpers.checkpoints.manifests import listed
+from helpers.checkpoints.manifests import list_checkpoints
 from helpers.checkpoints.policy_files import PolicyFiles
 from helpers.checkpoints.store import Checkpoints
 from helpers.config import command_line
@@ -58,10 +58,17 @@ def main(argv: Sequence[str]) -> int:
     if parsed.config.task == "demos":
         return report_demos(parsed, workers)
     if parsed.config.task == "migrate":
-        from agents.weights.migration.task import bring_in
+        from agents.weights.migration.task import import_weights
 
         parts: dict[str, Any] = {"build": build, "resolve_env_id": resolve_env_id}
-        return bring_in(SCHEMA, parsed, workers, argv=argv, policy_files=policy_files, **parts)
+        return import_weights(
+            SCHEMA,
+            parsed,
+            workers,
+            argv=argv,
+            policy_files=policy_files,
+            **parts,
+        )
     import evaluator
 
     if parsed.config.task == "eval":
@@ -100,7 +107,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         defaults=defaults_of(config),
     )
     checkpoint = checkpoints.load_latest()
-    choices.obey(experiment.choices)
+    choices.set_presets(experiment.choices)
     progress = Progress(
         config.progress,
         is_root=workers.is_root,
@@ -132,7 +139,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         elapsed=tracker.elapsed,
         demos=demos,
         policies=policy_files(config, checkpoints, workers),
-        before_save=lambda: experiment.keep_choices(choices.made()),
+        before_save=lambda: experiment.keep_choices(choices.all_choices()),
     )
     del demos  # the agent has kept what it learns from
     progress.message(f"environment: {config.env_id} by {orchestrator.environment.backend}")
@@ -218,7 +225,7 @@ def check_start(config: Any, workers: Workers) -> Demos | None:
 
     check_shares(config, workers)
     saved = Path(config.runs_dir).expanduser() / run_name(config) / "checkpoints"
-    spaces, is_new = spaces_of(config.env_id), not listed(saved)
+    spaces, is_new = spaces_of(config.env_id), not list_checkpoints(saved)
     return check_run(config, spaces, workers=workers, is_new=is_new, expected_of=expected_of)
 
 

@@ -121,7 +121,7 @@ def rollout_generator(
                 after, rewards, terminated, truncated, infos = environment.step(actions)
                 successors = environment.successors(after, infos)
             if rollout is None:
-                rollout = _unfilled(agent.rollout_len, observations, actions, dtype)
+                rollout = _empty_rollout(agent.rollout_len, observations, actions, dtype)
             rollout.observations[t] = observations
             rollout.actions[t] = actions
             rollout.rewards[t] = rewards
@@ -133,7 +133,7 @@ def rollout_generator(
         yield rollout
 
 
-def _unfilled(
+def _empty_rollout(
     steps: int,
     observations: np.ndarray,
     actions: np.ndarray,
@@ -293,7 +293,7 @@ class Orchestrator:
                     since=steps,
                     is_last=step == end or self.is_done,
                 )
-        self.tracking.settle()
+        self.tracking.collect()
         metrics = self._episode_metrics() | metrics
         self.iteration += 1
         head = {"iteration": self.iteration, "step": self.iteration * self.steps_per_iteration}

@@ -88,10 +88,10 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 
 def _stop(arguments: argparse.Namespace) -> int:
-    from swarm.control import chosen_runs, find_swarm, stop
+    from swarm.control import find_swarm, select_runs, stop
 
     plan = find_swarm(arguments.swarm)
-    names = stop(plan, chosen_runs(plan, arguments.run))
+    names = stop(plan, select_runs(plan, arguments.run))
     for name in names:
         print(f"{name} is asked to stop")
     said = f"next: python reporter.py watch {arguments.swarm}" if names else "none waits or runs"
@@ -100,10 +100,10 @@ def _stop(arguments: argparse.Namespace) -> int:
 
 
 def _resume(arguments: argparse.Namespace) -> int:
-    from swarm.control import chosen_runs, find_swarm, resume
+    from swarm.control import find_swarm, resume, select_runs
 
     plan = find_swarm(arguments.swarm)
-    runs = chosen_runs(plan, arguments.run)
+    runs = select_runs(plan, arguments.run)
     names = resume(plan, runs, are_named=bool(arguments.run)).submitted
     for name in names:
         print(f"{name} goes on")

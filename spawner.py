@@ -45,18 +45,18 @@ def spawn(command: Command) -> None:
     from agents.algorithms import SCHEMA
     from environments.ids import resolve_env_id, suite_of
     from swarm.planning import preflight
-    from swarm.planning.overview import cost_line, table
-    from swarm.planning.request import House, planned
+    from swarm.planning.overview import cost_line, plan_table
+    from swarm.planning.request import House, make_plan
     from swarm.scripts import launch_files
     from swarm.scripts.render import render_job
 
     settings = command.settings
     root = Path(__file__).resolve().parent
     house = House(root, SCHEMA, resolve_env_id, suite_of)
-    found = planned(command, house, here=Path.cwd())
+    found = make_plan(command, house, here=Path.cwd())
     plan = found.plan
     warnings = [*found.warnings, *preflight.check(plan)]
-    print(table(plan, most=len(plan.runs) if settings.dry_run else None))
+    print(plan_table(plan, most=len(plan.runs) if settings.dry_run else None))
     print(found.total_line, cost_line(plan), sep="\n", flush=True)
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)

@@ -86,7 +86,7 @@ class MetricSums:
             sizes = {name: len(_means(value)) for name, value in ordered.items()}
             first, first_tag = len(self.names), len(self.tags)
             for name, value in ordered.items():
-                columns = _numbered(name, value)
+                columns = _names_of(name, value)
                 self.names += columns if name in in_rows else []
                 self.tags += [_tag_of(column, {**SKRL_NAMES, **skrl_names}) for column in columns]
             rows, tracked = slice(first, len(self.names)), slice(first_tag, len(self.tags))
@@ -173,7 +173,7 @@ def _means(value: Tensor) -> Tensor:
     return value.reshape(1) if value.dim() == 0 else torch.atleast_2d(value).mean(-1)
 
 
-def _numbered(name: str, value: Tensor) -> list[str]:
+def _names_of(name: str, value: Tensor) -> list[str]:
     return [name] if value.dim() < 2 else [f"{name}_{i}" for i in range(1, len(value) + 1)]
 
 

@@ -26,7 +26,7 @@ from agents.replay.files import export_memory, load_memories, memory_id
 from agents.replay.memory import ReplayMemory
 from helpers.checkpoints.manifests import read_manifest
 from helpers.checkpoints.store import Checkpoints
-from helpers.free_space import shown
+from helpers.free_space import format_bytes
 from helpers.parallel.workers import Workers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,8 +93,10 @@ def measured(name: str, action: Callable[[], Any], size: Callable[[], int] | Non
     started = time.perf_counter()
     result = action()
     seconds = time.perf_counter() - started
-    written = shown(size()) if size else ""
-    LINES.append(f"| {name} | {seconds:.2f} | {written} | {shown(before)} | {shown(peak())} |")
+    written = format_bytes(size()) if size else ""
+    LINES.append(
+        f"| {name} | {seconds:.2f} | {written} | {format_bytes(before)} | {format_bytes(peak())} |",
+    )
     print(LINES[-1], flush=True)
     return result
 
@@ -240,9 +242,9 @@ def main() -> int:
         "# The replay memory",
         "",
         f"Made by `python -m benchmarks.memory --transitions {options.transitions} --num_envs "
-        f"{options.num_envs}`: HalfCheetah's transitions, {shown(size)} of them, batches of {BATCH}. Peak memory is "
-        "of the whole process during the step, before it what the process held already. Saves and exports are "
-        "written through to the disk. What came back was compared bit by bit. "
+        f"{options.num_envs}`: HalfCheetah's transitions, {format_bytes(size)} of them, batches of {BATCH}. Peak "
+        "memory is of the whole process during the step, before it what the process held already. Saves and exports "
+        "are written through to the disk. What came back was compared bit by bit. "
         f"NumPy {np.__version__}, Python {platform.python_version()}, {os.cpu_count()} cores, "
         f"{platform.machine()}; load {os.getloadavg()[0]:.1f}.",
         "",

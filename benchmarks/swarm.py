@@ -30,7 +30,7 @@ from pathlib import Path
 
 from swarm.control import find_swarm
 from swarm.plan import Plan
-from swarm.status import Standing, last_row, standings
+from swarm.status import RunStatus, last_row, run_statuses
 from tests.slurm.cluster import PrivateSlurm, ensure_installed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,7 +92,7 @@ def finish(
     *,
     seconds: float,
     tend: Callable[[], object] = lambda: None,
-) -> list[Standing]:
+) -> list[RunStatus]:
     """Wait until every run has ended.
 
     Raises:
@@ -100,7 +100,7 @@ def finish(
     """
     deadline = time.monotonic() + seconds
     while True:
-        found = list(standings(plan).values())
+        found = list(run_statuses(plan).values())
         if all(each.state in ("done", "failed", "lost", "stopped", "planned") for each in found):
             return found
         if time.monotonic() > deadline:
@@ -219,7 +219,7 @@ class Disturber:
         deeds, spared = list(self._deeds.items()), set()
         while deeds:
             self._slurm.start_requeued()
-            for name, each in standings(self._plan).items():
+            for name, each in run_statuses(self._plan).items():
                 has_begun = (each.run.folder / "checkpoints" / "latest").exists()
                 if each.state == "running" and has_begun and name not in spared and deeds:
                     what, deed = deeds.pop(0)
@@ -232,7 +232,7 @@ class Disturber:
         self._slurm.run("scancel", "--batch", "--signal=USR1", job)
 
     def _kill_worker(self, job: str) -> None:
-        [run] = [each.run for each in standings(self._plan).values() if each.job == job]
+        [run] = [each.run for each in run_statuses(self._plan).values() if each.job == job]
         workers = [
             int(path.parent.name)
             for path in Path("/proc").glob("[0-9]*/cmdline")

@@ -53,7 +53,7 @@ def make_vector_env(
     if suite_of(env_id) == "mujoco" and render_mode == "rgb_array" and "camera_id" not in options:
         options.setdefault("camera_name", "track")  # else what runs away leaves the picture
     if backend == "batched MuJoCo":
-        return _batched(env_id, seeds, render_mode, options)
+        return _make_batched(env_id, seeds, render_mode, options)
     if backend == "dm_control":
         from environments.suites import dm_control as suite
     else:
@@ -76,7 +76,7 @@ def _backends(env_id: str) -> tuple[str, ...]:
     return ("batched MuJoCo",) if ".py:" in env_id else ("batched MuJoCo", "Gymnasium")
 
 
-def _batched(
+def _make_batched(
     env_id: str,
     seeds: Sequence[int],
     render_mode: str | None,

@@ -217,7 +217,7 @@ def _resolve_gymnasium(env_id: str) -> str:
         return env_id
     if name in MUJOCO_NAMES and 0 <= version <= _OLDEST_MUJOCO_VERSION:
         raise _mujoco_refusal(name, version)
-    raise _unknown(env_id, versions)
+    raise _unknown_id(env_id, versions)
 
 
 def _versions() -> dict[str, list[int]]:
@@ -255,7 +255,7 @@ def _mujoco_refusal(name: str, version: int) -> ConfigurationError:
     )
 
 
-def _unknown(env_id: str, versions: dict[str, list[int]]) -> ConfigurationError:
+def _unknown_id(env_id: str, versions: dict[str, list[int]]) -> ConfigurationError:
     """That no environment has this id, and the nearest that has one."""
     ids = [_dm_control_id(d, task) for d, tasks in DM_CONTROL_TASKS.items() for task in tasks]
     name = _VERSIONED_ID.sub(r"\g<name>", env_id)

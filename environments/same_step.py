@@ -89,7 +89,7 @@ def action_bounds(space: gymnasium.Space) -> tuple[np.ndarray, np.ndarray] | Non
     return space.low, space.high
 
 
-def clipped(actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def clip_to_bounds(actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Actions within the bounds and in their dtype, in a copy."""
     # np.clip takes three times as long.
     return np.minimum(np.maximum(np.asarray(actions, low.dtype), low), high)

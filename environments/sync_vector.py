@@ -77,7 +77,7 @@ class SerialVectorEnv(SyncVectorEnv):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One step of every environment. Actions are clipped to the bounds here, in a copy."""
         if self._bounds is not None:
-            actions = same_step.clipped(actions, *self._bounds)
+            actions = same_step.clip_to_bounds(actions, *self._bounds)
         return super().step(actions)
 
     def successors(self, observations: np.ndarray, infos: Mapping[str, Any]) -> np.ndarray:

@@ -37,7 +37,7 @@ def temporary_name() -> str:
 
 
 @contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
+def _open(path: Path, flags: int) -> Iterator[int]:
     """A descriptor of a file to write; what goes wrong with it names the file."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o666)
     try:
@@ -53,7 +53,7 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
 def write_file(path: Path, chunks: Iterable[Bytes]) -> Proof:
     """Write a new file, its bytes hashed on their way from memory, not as the disk gives them back."""
     digest, size = hashlib.sha256(), 0
-    with _opened(path, os.O_EXCL) as descriptor:
+    with _open(path, os.O_EXCL) as descriptor:
         for chunk in chunks:
             rest = memoryview(chunk)
             digest.update(rest)
@@ -73,7 +73,7 @@ def write_parts(
     """Write parts of a file, each (place in bytes, content); what lies elsewhere stays, up to the `end`."""
     proofs: list[Proof] = []
     is_new = not path.exists()
-    with _opened(path, 0) as descriptor:
+    with _open(path, 0) as descriptor:
         for at, chunks in parts:
             digest, size = hashlib.sha256(), 0
             for chunk in chunks:

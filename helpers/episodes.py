@@ -100,7 +100,7 @@ def run_episodes(
         lengths += running
         if keep_steps:
             successors = environment.successors(after, infos)
-            executed = clipped(actions, environment.single_action_space)
+            executed = clip_actions(actions, environment.single_action_space)
             for i in np.flatnonzero(running):
                 ends = (bool(terminated[i]), bool(truncated[i]))
                 kept[i].append((observations[i], executed[i], rewards[i], successors[i], *ends))
@@ -143,7 +143,7 @@ STEP_NAMES = (
 )
 
 
-def clipped(actions: np.ndarray, space: Any) -> np.ndarray:
+def clip_actions(actions: np.ndarray, space: Any) -> np.ndarray:
     """Actions as the environment executes them."""
     if not hasattr(space, "low"):
         return actions

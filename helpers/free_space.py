@@ -27,7 +27,7 @@ def require_memory(need: int, *, what: str, remedy: str) -> None:
     free = free_memory()
     if free is not None and need > free:
         raise ConfigurationError(
-            f"{what} = {shown(need)}, but {shown(free)} of memory are free.",
+            f"{what} = {format_bytes(need)}, but {format_bytes(free)} of memory are free.",
             remedy,
         )
 
@@ -41,12 +41,12 @@ def require_disk(need: int, *, folder: Path, what: str, remedy: str) -> None:
     free = shutil.disk_usage(folder).free
     if need > free:
         raise ConfigurationError(
-            f"{what} = {shown(need)}, but {shown(free)} are free on the disk of {folder}.",
+            f"{what} = {format_bytes(need)}, but {format_bytes(free)} are free on the disk of {folder}.",
             remedy,
         )
 
 
-def shown(size: float) -> str:
+def format_bytes(size: float) -> str:
     """A number of bytes for a reader: "1.5 GiB"."""
     for unit in _UNITS:
         if size < 1024 or unit == _UNITS[-1]:

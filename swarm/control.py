@@ -11,7 +11,7 @@ from helpers.errors import ConfigurationError, StorageError
 from swarm.deploy import Deployed, deploy
 from swarm.ledger import Ledger, make_shared_folder
 from swarm.plan import PLAN_FILE, Plan, Run, load
-from swarm.status import UNDER_WAY, Standing, ledger_of, schedulers_of, standings
+from swarm.status import UNDER_WAY, RunStatus, ledger_of, run_statuses, schedulers_of
 
 Say = Callable[[str], None]
 
@@ -49,7 +49,7 @@ def find_swarm(name: str, *, swarms: Path = SWARMS_DIR) -> Plan:
     )
 
 
-def chosen_runs(plan: Plan, patterns: Sequence[str]) -> list[Run]:
+def select_runs(plan: Plan, patterns: Sequence[str]) -> list[Run]:
     """The runs that are named, by their names or patterns like '*seed02'; all where none is.
 
     Raises:
@@ -78,7 +78,7 @@ def stop(plan: Plan, runs: Sequence[Run], *, say: Say = print) -> list[str]:
     Returns:
         The names of those that were under way.
     """
-    found = standings(plan, runs)
+    found = run_statuses(plan, runs)
     asked = [each for each in found.values() if each.state in (*UNDER_WAY, "claimed")]
     for each in asked:
         Ledger(ledger_of(plan, each.run)).ask_to_stop(each.run.name)
@@ -109,7 +109,7 @@ def resume(
             fail again.
         say: for lines that a person should see.
     """
-    found = standings(plan, runs)
+    found = run_statuses(plan, runs)
     wanted = (*RESUMABLE, "failed") if are_named else RESUMABLE
     for name, each in found.items():
         if each.state == "stopping":
@@ -120,7 +120,7 @@ def resume(
     return deploy(plan, only=names, say=say) if names else Deployed()
 
 
-def _tokens(asked: Sequence[Standing], deployment: str) -> dict[str, list[str]]:
+def _tokens(asked: Sequence[RunStatus], deployment: str) -> dict[str, list[str]]:
     """Those of the submissions that went one way, by run."""
     submissions = [each.submission for each in asked if each.submission]
     return {each.run: [each.token] for each in submissions if each.deployment == deployment}
@@ -137,10 +137,10 @@ def _touch_stop_file(run: Run) -> None:
         ) from error
 
 
-def _close(plan: Plan, standing: Standing, say: Say) -> None:
+def _close(plan: Plan, status: RunStatus, say: Say) -> None:
     """Take the lock of a job that has not begun, so that it leaves at once if it begins after all."""
-    submission = standing.submission
+    submission = status.submission
     if submission is None or submission.started_by is not None:
         return
-    if Ledger(ledger_of(plan, standing.run)).void(submission.run, submission.number):
+    if Ledger(ledger_of(plan, status.run)).void(submission.run, submission.number):
         say(f"{submission.run} had not begun: taken out of the queue")

@@ -27,7 +27,7 @@ from helpers.run_folder.experiment import CONFIG_FILE
 from swarm.backends.base import Scheduler
 from swarm.ledger import Ledger, Submission, make_shared_folder, new_token
 from swarm.plan import JOB_FILE, Plan, Run
-from swarm.status import OWNER_FILE, UNDER_WAY, Standing, owner_of, scheduler_of, standings
+from swarm.status import OWNER_FILE, UNDER_WAY, RunStatus, owner_of, run_statuses, scheduler_of
 
 Say = Callable[[str], None]
 
@@ -97,8 +97,8 @@ class _Deployment:
         while rest:
             due: list[tuple[Run, int]] = []
             waiting: list[Run] = []
-            for run, standing in zip(rest, standings(self._plan, rest).values(), strict=True):
-                number = self._next_number(standing)
+            for run, status in zip(rest, run_statuses(self._plan, rest).values(), strict=True):
+                number = self._next_number(status)
                 if number is None:
                     self.outcome.already.append(run.name)
                 elif number:
@@ -125,29 +125,29 @@ class _Deployment:
                 self._told.add(claimant)
                 self._say(f"process {claimant.pid} on {claimant.host} is spawning this swarm too")
 
-    def _next_number(self, standing: Standing) -> int | None:
+    def _next_number(self, status: RunStatus) -> int | None:
         """The number to submit a run under; None where nothing is to be done, 0 to look again later."""
-        submission = standing.submission
-        if standing.state in (*UNDER_WAY, "done"):
-            self._note_what_was_found(standing)
+        submission = status.submission
+        if status.state in (*UNDER_WAY, "done"):
+            self._note_what_was_found(status)
             return None
         if submission is None:
             return 1
         if submission.is_void:
             return submission.number + 1
-        if standing.state == "claimed" and self._is_in_hand(submission):
+        if status.state == "claimed" and self._is_in_hand(submission):
             return 0
         number = submission.number
         if submission.started_by is None and not self._ledger.void(submission.run, number):
             return 0  # it has begun after all
         return number + 1
 
-    def _note_what_was_found(self, standing: Standing) -> None:
+    def _note_what_was_found(self, status: RunStatus) -> None:
         """Complete the ledger where a spawner died after its job was accepted."""
-        submission = standing.submission
+        submission = status.submission
         if submission is None or submission.job is not None:
             return
-        job = standing.sight.job or submission.started_by
+        job = status.job_state.job or submission.started_by
         if job:
             self._ledger.note_job(submission.run, submission.number, job)
 

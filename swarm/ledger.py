@@ -87,7 +87,7 @@ class Submission:
     @property
     def name(self) -> str:
         """How files and command lines spell the number."""
-        return spelled(self.number)
+        return format_number(self.number)
 
     @property
     def is_void(self) -> bool:
@@ -141,7 +141,7 @@ class Ledger:
                 verdict=verdict,
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise _damaged(mine[0, "claim.json"], f"{error!r}") from error
+            raise _damage_error(mine[0, "claim.json"], f"{error!r}") from error
 
     def tokens(self, run: str) -> dict[int, str]:
         """The token of each submission there ever was, by number."""
@@ -164,25 +164,25 @@ class Ledger:
             "process": Process.this().to_json(),
             "time": time.time(),
         }
-        return self._make_once(run, f"{spelled(number)}.claim.json", claim)
+        return self._make_once(run, f"{format_number(number)}.claim.json", claim)
 
     def note_job(self, run: str, number: int, job: Mapping[str, Any]) -> bool:
         """Write down the job of a submission; whether nobody had yet."""
-        return self._make_once(run, f"{spelled(number)}.job.json", job)
+        return self._make_once(run, f"{format_number(number)}.job.json", job)
 
     def void(self, run: str, number: int) -> bool:
         """Close a submission that nobody may run any more; False if its job has begun."""
         start = {"void": True, **Process.this().to_json()}
-        return self._make_once(run, f"{spelled(number)}.start", start)
+        return self._make_once(run, f"{format_number(number)}.start", start)
 
     def begin(self, run: str, number: int) -> bool:
         """Take the lock of a submission for this process, as a job script does."""
-        return self._make_once(run, f"{spelled(number)}.start", Process.this().to_json())
+        return self._make_once(run, f"{format_number(number)}.start", Process.this().to_json())
 
     def end(self, run: str, number: int, reason: str) -> None:
         """Write down that this process is done with it."""
         with _storage_errors(self.folder):
-            path = self.folder / run / f"{spelled(number)}.attempts"
+            path = self.folder / run / f"{format_number(number)}.attempts"
             with path.open("a", encoding="utf-8") as file:
                 file.write(f"done 0 {int(time.time())} {reason}\n")
 
@@ -241,7 +241,7 @@ def new_token() -> str:
     return f"milozero-{secrets.token_hex(8)}"
 
 
-def spelled(number: int) -> str:
+def format_number(number: int) -> str:
     """A submission's number as the job script gets it."""
     return f"{number:03d}"
 
@@ -274,13 +274,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise _damaged(path, str(error)) from error
+        raise _damage_error(path, str(error)) from error
     if not isinstance(content, dict):
-        raise _damaged(path, "no JSON object")
+        raise _damage_error(path, "no JSON object")
     return content
 
 
-def _damaged(path: Path, detail: str) -> StorageError:
+def _damage_error(path: Path, detail: str) -> StorageError:
     return StorageError(
         f"{path} is damaged: {detail}.",
         f"Look whether that job runs; if not, remove {path.parent} and spawn again.",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from helpers.errors import DONE, STOPPED_EARLY
-from swarm.backends.base import Scheduler, Sight
+from swarm.backends.base import JobState, Scheduler
 from swarm.backends.local import QUEUE, QueueScheduler
 from swarm.backends.slurm import SlurmScheduler
 from swarm.backends.tmux import TmuxScheduler
@@ -36,7 +36,7 @@ _TAIL = 1 << 16  # bytes; longer than any row of metrics
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunStatus:
     """How a run stands.
 
     Attributes:
@@ -44,20 +44,20 @@ class Standing:
         state: in one word.
         reason: why, or what it waits for; "" where there is nothing to say.
         submission: the latest, as the ledger has it.
-        sight: the scheduler's word on it.
+        job_state: the scheduler's word on it.
     """
 
     run: Run
     state: State
     reason: str = ""
     submission: Submission | None = None
-    sight: Sight = Sight("gone")
+    job_state: JobState = JobState("gone")
 
     @property
     def job(self) -> str:
         """What people find the job by; "" where nobody knows."""
         noted = self.submission.job if self.submission is not None else None
-        job = (noted or {}).get("job") or (self.sight.job or {}).get("job")
+        job = (noted or {}).get("job") or (self.job_state.job or {}).get("job")
         return str(job or "")
 
 
@@ -74,7 +74,7 @@ def scheduler_of(plan: Plan) -> Scheduler:
     return schedulers_of(plan)[kind]
 
 
-def standings(plan: Plan, runs: Iterable[Run] | None = None) -> dict[str, Standing]:
+def run_statuses(plan: Plan, runs: Iterable[Run] | None = None) -> dict[str, RunStatus]:
     """How the runs stand now, by name, in the plan's order.
 
     The ledger is read before the scheduler is looked at and again after it: a job that was noted then and
@@ -87,11 +87,11 @@ def standings(plan: Plan, runs: Iterable[Run] | None = None) -> dict[str, Standi
     chosen = list(plan.runs if runs is None else runs)
     ledgers = {run.name: Ledger(ledger_of(plan, run)) for run in chosen}
     before = _submissions(ledgers)
-    sights = _look(plan, before)
+    job_states = _query(plan, before)
     after = _submissions(ledgers)
     moved = [run for run in chosen if _has_moved(before.get(run.name), after.get(run.name))]
-    found = {run.name: _standing(run, sights, after, ledgers[run.name]) for run in chosen}
-    return found | standings(plan, moved) if moved else found
+    found = {run.name: _run_status(run, job_states, after, ledgers[run.name]) for run in chosen}
+    return found | run_statuses(plan, moved) if moved else found
 
 
 def owner_of(run: Run) -> Mapping[str, Any] | None:
@@ -142,13 +142,13 @@ def _submissions(ledgers: Mapping[str, Ledger]) -> dict[str, Submission]:
     return {run: each for run, each in found.items() if each is not None}
 
 
-def _look(plan: Plan, submissions: Mapping[str, Submission]) -> dict[str, Sight]:
-    sights: dict[str, Sight] = {}
+def _query(plan: Plan, submissions: Mapping[str, Submission]) -> dict[str, JobState]:
+    job_states: dict[str, JobState] = {}
     for kind, scheduler in schedulers_of(plan).items():
         theirs = {run: each for run, each in submissions.items() if each.deployment == kind}
         if theirs:
-            sights.update(scheduler.look(theirs))
-    return sights
+            job_states.update(scheduler.query(theirs))
+    return job_states
 
 
 def _has_moved(before: Submission | None, after: Submission | None) -> bool:
@@ -158,25 +158,25 @@ def _has_moved(before: Submission | None, after: Submission | None) -> bool:
     return before.number != after.number or (before.job is None) != (after.job is None)
 
 
-def _standing(
+def _run_status(
     run: Run,
-    sights: Mapping[str, Sight],
+    job_states: Mapping[str, JobState],
     submissions: Mapping[str, Submission],
     ledger: Ledger,
-) -> Standing:
-    submission, sight = submissions.get(run.name), sights.get(run.name, Sight("gone"))
-    state, reason = _judged(
+) -> RunStatus:
+    submission, job_state = submissions.get(run.name), job_states.get(run.name, JobState("gone"))
+    state, reason = _judge(
         submission,
-        sight,
+        job_state,
         is_stopped=ledger.is_asked_to_stop(run.name),
-        is_finished=sight.life == "gone" and is_finished(run),
+        is_finished=job_state.life == "gone" and is_finished(run),
     )
-    return Standing(run, state, reason, submission, sight)
+    return RunStatus(run, state, reason, submission, job_state)
 
 
-def _judged(
+def _judge(
     submission: Submission | None,
-    sight: Sight,
+    job_state: JobState,
     *,
     is_stopped: bool,
     is_finished: bool,
@@ -188,20 +188,20 @@ def _judged(
         return ("stopped", "before it began") if is_stopped else ("planned", "")
     if submission.verdict is not None and submission.verdict[0] == "done":
         return "done", ""
-    if sight.life == "gone":
+    if job_state.life == "gone":
         if submission.job is None and submission.started_by is None:
             return "claimed", f"by process {submission.claimed_by.pid}"
-        return _judged_ended(submission, sight, is_stopped=is_stopped, is_finished=is_finished)
-    if sight.life == "unknown":
-        return "unknown", sight.reason
+        return _judge_ended(submission, job_state, is_stopped=is_stopped, is_finished=is_finished)
+    if job_state.life == "unknown":
+        return "unknown", job_state.reason
     if is_stopped:
-        return "stopping", sight.reason
-    return ("queued" if sight.life == "queued" else "running"), sight.reason
+        return "stopping", job_state.reason
+    return ("queued" if job_state.life == "queued" else "running"), job_state.reason
 
 
-def _judged_ended(
+def _judge_ended(
     submission: Submission,
-    sight: Sight,
+    job_state: JobState,
     *,
     is_stopped: bool,
     is_finished: bool,
@@ -215,8 +215,8 @@ def _judged_ended(
     if word == "stopped" or is_stopped:
         return "stopped", _WORDS.get(reason, reason)
     if code == STOPPED_EARLY and word != "gave_up":
-        return "stopped", sight.reason.lower()
+        return "stopped", job_state.reason.lower()
     if code is not None:
         return "failed", f"exit code {code}" + (f", {reason}" if reason else "")
     silence = "its script ended without a word" if submission.started_by else "it never began"
-    return "lost", sight.reason.lower() or silence
+    return "lost", job_state.reason.lower() or silence

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from helpers.display.progress import format_duration
 from swarm.plan import Plan, Run
-from swarm.status import UNDER_WAY, Standing, State, ledger_of, standings
+from swarm.status import UNDER_WAY, RunStatus, State, ledger_of, run_statuses
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,7 +100,7 @@ def lines_of(plan: Plan) -> list[Line]:
         DeploymentError: Slurm or tmux does not answer.
         StorageError: the ledger cannot be read.
     """
-    return [_line(plan, standing) for standing in standings(plan).values()]
+    return [_line(plan, status) for status in run_statuses(plan).values()]
 
 
 def to_json(plan: Plan, lines: Sequence[Line]) -> str:
@@ -115,7 +116,7 @@ def to_json(plan: Plan, lines: Sequence[Line]) -> str:
 
 def show_once(plan: Plan, console: Console) -> None:
     """Print the table, whole."""
-    _print(table(plan, lines_of(plan), width=console.width), console)
+    _print(status_table(plan, lines_of(plan), width=console.width), console)
 
 
 def watch(plan: Plan, console: Console, *, seconds: float | None = None) -> None:
@@ -127,22 +128,22 @@ def watch(plan: Plan, console: Console, *, seconds: float | None = None) -> None
     with contextlib.suppress(KeyboardInterrupt), _keys(sys.stdin) as keys:
         with Live(console=console, auto_refresh=False, screen=True) as live:
             while any(line.state in (*UNDER_WAY, "claimed") for line in lines):
-                live.update(_fitting(plan, lines, console), refresh=True)
+                live.update(_screen_table(plan, lines, console), refresh=True)
                 if _is_quit_pressed(keys, pause):
                     break
                 lines = lines_of(plan)
-    _print(_fitting(plan, lines, console), console)
+    _print(_screen_table(plan, lines, console), console)
 
 
 def _print(text: Text, console: Console) -> None:
     console.print(text, no_wrap=True, overflow="crop")
 
 
-def _fitting(plan: Plan, lines: Sequence[Line], console: Console) -> Text:
-    return table(plan, lines, width=console.width, rows=console.height - _AROUND)
+def _screen_table(plan: Plan, lines: Sequence[Line], console: Console) -> Text:
+    return status_table(plan, lines, width=console.width, rows=console.height - _AROUND)
 
 
-def table(
+def status_table(
     plan: Plan,
     lines: Sequence[Line],
     *,
@@ -184,8 +185,8 @@ def _rows(lines: Sequence[Line], *, prefix: str, width: int) -> Iterator[Text]:
     def row(name: str, cells: Sequence[str], what: str) -> list[str]:
         fitted = [cell.rjust(size) for cell, size in zip(cells, sizes, strict=True)]
         fitted[0] = fitted[0].strip().ljust(sizes[0])
-        last = clipped(what, room - name_size)
-        return [clipped(name, name_size).ljust(name_size), *fitted, last]
+        last = shorten(what, room - name_size)
+        return [shorten(name, name_size).ljust(name_size), *fitted, last]
 
     yield Text(_GAP.join(row("run", _HEADINGS, "what")).rstrip(), style="bold")
     for line, name, texts, what in zip(lines, names, cells, said, strict=True):
@@ -194,7 +195,7 @@ def _rows(lines: Sequence[Line], *, prefix: str, width: int) -> Iterator[Text]:
         yield text.append(_GAP + _GAP.join(others).rstrip())
 
 
-def clipped(text: str, width: int) -> str:
+def shorten(text: str, width: int) -> str:
     """The text, with its middle left out where it is too long: names differ at their ends."""
     if len(text) <= width:
         return text
@@ -211,17 +212,6 @@ def common_prefix(names: Sequence[str]) -> str:
     return common[: common.rfind(".") + 1]
 
 
-def duration(seconds: float | None) -> str:
-    """Two units at most: 3d04h, 2h05m, 4m10s, 12s."""
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    for unit, smaller, name, small_name in ((86400, 3600, "d", "h"), (3600, 60, "h", "m")):
-        if whole >= unit:
-            return f"{whole // unit}{name}{whole % unit // smaller:02d}{small_name}"
-    return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"
-
-
 def _cells(line: Line) -> tuple[str, ...]:
     """What stands under `_HEADINGS`."""
     share = min(line.steps / max(line.total, 1), 1)
@@ -230,31 +220,31 @@ def _cells(line: Line) -> tuple[str, ...]:
         f"{line.steps:,} ({share:.0%})",
         "" if line.return_ is None else f"{line.return_:.4g}",
         "" if line.rate is None else f"{line.rate:,.0f}",
-        duration(line.seconds_left),
+        "" if line.seconds_left is None else format_duration(line.seconds_left),
         str(line.restarts or ""),
     )
 
 
-def _line(plan: Plan, standing: Standing) -> Line:
-    run, submission = standing.run, standing.submission
+def _line(plan: Plan, status: RunStatus) -> Line:
+    run, submission = status.run, status.submission
     row, return_ = _last_metrics(run)
     steps, total = int(row.get("step", 0)), run.config.num_timesteps
     rate = row.get("time/steps_per_second")
-    runs = standing.state in ("running", "stopping")
+    runs = status.state in ("running", "stopping")
     starts = 0 if submission is None else submission.starts
-    went_wrong = starts > 1 or standing.state in ("failed", "lost", "stopped")
+    went_wrong = starts > 1 or status.state in ("failed", "lost", "stopped")
     return Line(
         run=run.name,
-        state=standing.state,
-        reason=standing.reason,
-        job=standing.job,
+        state=status.state,
+        reason=status.reason,
+        job=status.job,
         steps=steps,
         total=total,
         return_=return_,
-        rate=rate if runs or standing.state == "done" else None,
+        rate=rate if runs or status.state == "done" else None,
         seconds_left=max(total - steps, 0) / rate if runs and rate else None,
         restarts=max(starts - 1, 0),
-        error=_last_error(_log_of(plan, run)) if went_wrong and standing.state != "done" else "",
+        error=_last_error(_log_of(plan, run)) if went_wrong and status.state != "done" else "",
     )
 
 

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from swarm.backends.children import dying_with_parent
+from swarm.backends.children import die_with_parent
 from tests.rank import send_request
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -175,7 +175,7 @@ class _Server:
         self._door.bind(f"\0{door}")
         self._door.listen()
         self._stand_ins: dict[int, socket.socket] = {}  # by the process id of their worker
-        self._bind_life = dying_with_parent()
+        self._bind_life = die_with_parent()
         self._bell, self._rings = socket.socketpair()
         for each in (self._bell, self._rings):
             each.setblocking(False)

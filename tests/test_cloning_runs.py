@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from helpers import errors
-from helpers.checkpoints.manifests import listed, read_manifest
+from helpers.checkpoints.manifests import list_checkpoints, read_manifest
 from tests import launch
 from tests.experts import hardly_trained
 from tests.helpers.demos.cases import steps_of, write_plain
@@ -97,7 +97,7 @@ def test_an_interrupted_run_equals_a_whole_one(tmp_path, experts, algo, env_id, 
     assert launch.fingerprint(cut) == launch.fingerprint(whole)
     if algo == "dagger":
         last, before = (
-            read_manifest(path)["shards"] for _, path in listed(whole / "checkpoints")[:2]
+            read_manifest(path)["shards"] for _, path in list_checkpoints(whole / "checkpoints")[:2]
         )
         assert len(last) == 5 * workers and all(".visited." in name for name in last)
         assert sum(last[name] == before[name] for name in before) >= 3 * workers  # where they were

@@ -7,7 +7,7 @@ import pytest
 
 from helpers import errors
 from helpers.parallel import crash
-from helpers.parallel.deadline import STOP_SIGNALS, Deadline, noted_signal
+from helpers.parallel.deadline import STOP_SIGNALS, Deadline, received_signal
 from helpers.parallel.workers import Workers
 from helpers.run_folder import run_lock
 from main import train_or_stop
@@ -24,13 +24,13 @@ def handlers():
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM, signal.SIGINT])
 def test_a_signal_that_a_deadline_has_noted_can_be_asked_for(number, handlers):
-    assert noted_signal() is None
+    assert received_signal() is None
     Deadline(workers=Workers.solo()).install_signal_handlers()
-    assert noted_signal() is None
+    assert received_signal() is None
     signal.raise_signal(number)
-    assert noted_signal() == signal.Signals(number).name.removeprefix("SIG")
+    assert received_signal() == signal.Signals(number).name.removeprefix("SIG")
     Deadline(workers=Workers.solo()).install_signal_handlers()  # of the next run
-    assert noted_signal() is None
+    assert received_signal() is None
 
 
 def test_it_ends_as_stopped_early_and_says_where_it_goes_on(tmp_path):
@@ -46,7 +46,7 @@ def test_it_ends_as_stopped_early_and_says_where_it_goes_on(tmp_path):
             tmp_path,
         )
     assert closed and not (tmp_path / run_lock.LOCK_FILE).exists()
-    code, text = crash._reported(caught.value, Workers.solo(), tmp_path)
+    code, text = crash._report(caught.value, Workers.solo(), tmp_path)
     assert code == errors.STOPPED_EARLY
     assert text.splitlines() == [
         "milozero: Stopped by signal TERM.",

@@ -268,7 +268,7 @@ def test_learning_and_metrics_are_the_same_without_it(algo, kind):
         rollouts = [random_rollout(agent, SPACES[kind], iteration=i) for agent in agents]
         rows = [dict(a.update(r)) for a, r in zip(agents, rollouts, strict=True)]
         assert rows[0] == rows[1]
-        agents[0].tracking.settle()
+        agents[0].tracking.collect()
     assert torch.equal(*(agent.parameters.values for agent in agents))
     assert agents[0].tracking.state_dict()["kept"]
     assert agents[1].tracking.state_dict() == {}
@@ -287,7 +287,7 @@ def test_compiled_steps_track_what_torch_s_track(algo, kind):
             agent.update(rollout)
     tables = []
     for agent in agents:
-        agent.tracking.settle()
+        agent.tracking.collect()
         tables.append(agent.tracking.state_dict()["kept"])
     tables[0] = {tag: part for tag, part in tables[0].items() if not tag.startswith(NOISE)}
     assert len(tables[0]) >= 4 and tables[0].keys() == tables[1].keys()

@@ -25,7 +25,7 @@ from agents.nn.action_scale import ActionScale
 from agents.nn.models import Model, PolicyModel
 from agents.nn.noise import NoiseStream
 from agents.nn.normalizer import ObservationNormalizer
-from helpers.episodes import clipped
+from helpers.episodes import clip_actions
 from helpers.errors import NumericalError
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
@@ -130,7 +130,7 @@ class Cloner:
         actions = self._compiled_policy(standard, noise)
         if self.actions is not None:
             return self.actions.to_environment(actions)
-        return clipped(actions, self.action_space)
+        return clip_actions(actions, self.action_space)
 
     # Learning
 
@@ -142,7 +142,7 @@ class Cloner:
         seen = torch.from_numpy(np.ascontiguousarray(observations, dtype=self.dtype))
         if self.is_discrete:
             return seen, torch.from_numpy(np.ascontiguousarray(actions, dtype=np.int64))
-        executed = clipped(actions, self.action_space).astype(self.dtype)
+        executed = clip_actions(actions, self.action_space).astype(self.dtype)
         made = torch.from_numpy(executed)
         return seen, made if self.actions is None else self.actions.to_networks(made)
 

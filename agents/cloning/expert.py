@@ -17,7 +17,7 @@ import numpy as np
 from agents.cloning.config import DaggerConfig
 from helpers.checkpoints.manifests import SHARED, read_manifest
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
-from helpers.episodes import clipped
+from helpers.episodes import clip_actions
 from helpers.errors import CheckpointError, ConfigurationError
 from helpers.run_folder.experiment import CONFIG_FILE
 
@@ -124,4 +124,4 @@ class Expert:
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         """Actions (B, A) or choices (B,) for raw observations (B, obs_dim)."""
         actions, _ = self.agent.predict(observations, explore=False)
-        return clipped(actions, self.action_space)
+        return clip_actions(actions, self.action_space)

@@ -27,12 +27,12 @@ from typing import IO
 import torch
 from torch import Tensor
 
-from agents.compute.compile_piece import kept_seconds, telling_line
+from agents.compute.compile_piece import error_line, expected_seconds
 from helpers.errors import Stopped
 from helpers.machine.native import ROOT, cache_folder
 from helpers.machine.processor import instruction_set
-from helpers.parallel.deadline import noted_signal
-from helpers.parallel.launch import announced
+from helpers.parallel.deadline import received_signal
+from helpers.parallel.launch import find_announcement
 
 _log = logging.getLogger("agents.compute.compiled_step")
 TRIES = 2
@@ -116,7 +116,7 @@ class Jobs:
         if self._folder is None:
             _sweep()
             self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))  # for this user alone
-            self._alive = _locked(self._folder / "alive")
+            self._alive = _lock(self._folder / "alive")
             if self._process != os.getpid():
                 self._process = os.getpid()
                 atexit.register(self.close)
@@ -146,7 +146,7 @@ class Jobs:
                 if all(each.error or each.is_done for each in self._batch):
                     self._stop_child()  # a fresh one
                 self._ask_for(job)
-            if stop := noted_signal():
+            if stop := received_signal():
                 self.close()
                 raise Stopped(
                     f"Stopped by signal {stop} while gradient steps were compiled.",
@@ -175,7 +175,7 @@ class Jobs:
             "compiling %s for %s, once on this kind of machine: about %.0f s",
             _steps(len(waiting)),
             instruction_set(),
-            self._needed(len(waiting)),
+            self._estimate_seconds(len(waiting)),
         )
 
     def close(self) -> None:
@@ -211,7 +211,7 @@ class Jobs:
     def _claim(self, job: Job) -> None:
         """Have it compiled, unless another worker has."""
         assert self._folder is not None
-        lock = _locked(job.library)
+        lock = _lock(job.library)
         if lock is None:
             return
         try:
@@ -293,7 +293,7 @@ class Jobs:
         text = (self._folder / "errors").read_text(encoding="utf-8", errors="replace")
         for job in self._jobs.values():
             if not job.library.exists():
-                job.error = job.error or telling_line(text) or f"status {child.process.returncode}"
+                job.error = job.error or error_line(text) or f"status {child.process.returncode}"
 
     def _tell(self) -> None:
         self.announce()
@@ -303,19 +303,19 @@ class Jobs:
         self._told_at = now
         jobs, passed = self._batch, now - self._started
         done = sum(job.is_done for job in jobs)
-        rest = self._needed(len(jobs)) - passed
+        rest = self._estimate_seconds(len(jobs)) - passed
         if rest < 1.0:  # it takes longer than thought: what is done tells how long
             rest = passed * (len(jobs) - done) / done if done else 0.0
         left = f", about {rest:.0f} s left" if rest else f" after {passed:.0f} s"
         _log.info("compiling: %d of %s done%s", done, _steps(len(jobs)), left)
 
-    def _needed(self, count: int) -> float:
+    def _estimate_seconds(self, count: int) -> float:
         """Seconds for so many pieces, with the other workers of a machine beside this one."""
         cores = len(os.sched_getaffinity(0))
-        return START_SECONDS + math.ceil(count / cores) * kept_seconds(cache_folder())
+        return START_SECONDS + math.ceil(count / cores) * expected_seconds(cache_folder())
 
 
-def _locked(library: Path) -> IO[str] | None:
+def _lock(library: Path) -> IO[str] | None:
     """A file that is locked as long as it is open; None: another process has this library compiled."""
     lock = library.with_suffix(".lock").open("w", encoding="utf-8")
     try:
@@ -330,7 +330,7 @@ def _sweep() -> None:
     """Remove folders of processes that were killed."""
     for alive in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/alive.lock"):
         with contextlib.suppress(OSError):
-            if time.time() - alive.stat().st_mtime > SWEPT_SECONDS and (lock := _locked(alive)):
+            if time.time() - alive.stat().st_mtime > SWEPT_SECONDS and (lock := _lock(alive)):
                 with lock:
                     shutil.rmtree(alive.parent, ignore_errors=True)
 
@@ -341,7 +341,7 @@ def _no_graph() -> torch.fx.GraphModule:
 
 def at_once() -> int:
     """Pieces that this worker has compiled at a time: its share of the cores; one more, since last ones are alone."""
-    announcement = announced()
+    announcement = find_announcement()
     workers = 1 if announcement is None else announcement.size or 1
     share = len(os.sched_getaffinity(0)) // workers
     return share + 1 if share > 1 else 1

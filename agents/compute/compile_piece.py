@@ -115,11 +115,11 @@ def _report(job: Job) -> None:
     if not Path(job["library"]).exists():
         errors = _errors_of(job)
         text = errors.read_text(encoding="utf-8", errors="replace") if errors.exists() else ""
-        error = telling_line(text) or "the compiling process was killed"
+        error = error_line(text) or "the compiling process was killed"
     print(json.dumps({"library": job["library"], "error": error}), flush=True)
 
 
-def telling_line(text: str) -> str:
+def error_line(text: str) -> str:
     """Of what a failed compilation prints, the line that says most."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if "error:" in line] + lines[-1:]
@@ -171,16 +171,16 @@ def compile_program(program: Path, library: Path) -> None:
     with zipfile.ZipFile(str(made)) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".so"))
         code = archive.read(name)
-    _keep_seconds(library.parent, time.monotonic() - started)
+    _record_seconds(library.parent, time.monotonic() - started)
     write_atomically(library, code)
 
 
-def kept_seconds(cache: Path) -> float:
+def expected_seconds(cache: Path) -> float:
     """What a piece took of late on this kind of machine; a guess where none was compiled yet."""
     return float(_times(cache).get(kind(), PIECE_SECONDS))
 
 
-def _keep_seconds(cache: Path, seconds: float) -> None:
+def _record_seconds(cache: Path, seconds: float) -> None:
     """The mean of this and of what was known."""
     times = _times(cache)
     mean = (float(times.get(kind(), seconds)) + seconds) / 2

@@ -70,13 +70,13 @@ class CompiledStep:
         """Let it be compiled while this process does something else; without it, the first step waits."""
         if not self.native or self._library or self._trouble or self._run:
             return
-        if choices.obeyed(self.name) == TORCH:
+        if choices.preset(self.name) == TORCH:
             return
         try:
             self._forms = _forms(self.tensors.values())
-            self._library = _begun(self.name, self._eager, list(self.tensors.values()))
+            self._library = _begin_compiling(self.name, self._eager, list(self.tensors.values()))
         except Exception as error:  # noqa: BLE001  # whatever it is, torch goes on, slower
-            self._trouble = _told(error)
+            self._trouble = _describe(error)
 
     def __call__(self, **inputs: Tensor) -> None:
         """Take the step. `inputs` replace tensors of the same names.
@@ -89,13 +89,13 @@ class CompiledStep:
                 raise KeyError(f"{self.name} has no {sorted(inputs.keys() - self.tensors.keys())}")
             self.tensors.update(inputs)
         if self._run is None:
-            self._run = self._prepared()
+            self._run = self._prepare()
         self._run(list(self.tensors.values()))
 
     def _eager(self, tensors: list[Tensor]) -> None:
         self.piece(dict(zip(self.tensors, tensors, strict=True)))
 
-    def _prepared(self) -> Run:
+    def _prepare(self) -> Run:
         """The piece as a function of the list of tensors."""
         if not self.native:
             return self._eager
@@ -107,11 +107,11 @@ class CompiledStep:
             return self._eager
         native, trouble = None, self._trouble
         if self._library is not None:
-            trouble = self._waited(self._library)
+            trouble = self._wait(self._library)
             if not trouble:
-                native, trouble = _loaded(self._library)
+                native, trouble = _load(self._library)
         if native is not None and self._library is not None:
-            return self._chosen(native, self._library)
+            return self._choose(native, self._library)
         _log.warning(
             "%s could not be compiled, it runs in torch, several times slower: %s",
             self.name,
@@ -120,18 +120,18 @@ class CompiledStep:
         choices.choose(self.name, lambda: TORCH)
         return self._eager
 
-    def _waited(self, library: Path) -> str:
+    def _wait(self, library: Path) -> str:
         try:
             return JOBS.wait(library)
         except Stopped:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, torch goes on, slower
-            return _told(error)
+            return _describe(error)
 
-    def _chosen(self, native: Run, library: Path) -> Run:
+    def _choose(self, native: Run, library: Path) -> Run:
         """Native code, if it does what torch does and is not slower."""
         tensors = list(self.tensors.values())
-        differing = _differing(native, self._eager, tensors)
+        differing = _find_difference(native, self._eager, tensors)
         if differing is not None:
             _log.warning(
                 "%s does not give torch's %s (%s): it runs in torch, and is compiled anew another time",
@@ -146,7 +146,7 @@ class CompiledStep:
         kept = library.with_suffix(".json")
         route = choices.choose(
             self.name,
-            lambda: choices.kept(kept, lambda: _faster(native, self._eager, tensors)),
+            lambda: choices.cached(kept, lambda: _faster(native, self._eager, tensors)),
         )
         if route == NATIVE:
             return native
@@ -161,16 +161,16 @@ def begin(agent: Any) -> None:
         JOBS.announce()
 
 
-def _begun(name: str, function: Run, tensors: list[Tensor]) -> Path:
+def _begin_compiling(name: str, function: Run, tensors: list[Tensor]) -> Path:
     """Where the function's library is, or will be."""
     library = cache_folder() / f"{name.split()[0]}-{key_of(function, tensors)}.so"
     library.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not library.exists():
-        JOBS.begin(partial(_traced, function, tensors), tensors, library)
+        JOBS.begin(partial(_trace, function, tensors), tensors, library)
     return library
 
 
-def _traced(function: Run, tensors: Sequence[Tensor]) -> torch.fx.GraphModule:
+def _trace(function: Run, tensors: Sequence[Tensor]) -> torch.fx.GraphModule:
     from torch.fx.experimental.proxy_tensor import make_fx  # imports Inductor, for seconds
 
     examples = [tensor.clone() for tensor in tensors]
@@ -196,18 +196,18 @@ def _forms(tensors: Iterable[Tensor]) -> list[str]:
     return [f"{t.dtype} {tuple(t.shape)} {t.stride()}" for t in tensors]
 
 
-def _loaded(library: Path) -> tuple[Run | None, str]:
+def _load(library: Path) -> tuple[Run | None, str]:
     """The function in a library, or why there is none; a damaged file is removed."""
     try:
         runner = torch._C._aoti.AOTIModelContainerRunnerCpu(str(library), 1)
     except RuntimeError as error:
         with contextlib.suppress(OSError):
             library.unlink()
-        return None, _told(error)
+        return None, _describe(error)
     return runner.run, ""
 
 
-def _differing(native: Run, eager: Run, tensors: Sequence[Tensor]) -> int | None:
+def _find_difference(native: Run, eager: Run, tensors: Sequence[Tensor]) -> int | None:
     """The first tensor in which native code and torch differ after a step from here; None: in none."""
     ours, torch_s = ([tensor.clone() for tensor in tensors] for _ in range(2))
     native(ours)
@@ -237,7 +237,7 @@ def _faster(native: Run, eager: Run, tensors: Sequence[Tensor]) -> str:
     return NATIVE if best[NATIVE] <= best[TORCH] else TORCH
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     first = (str(error).strip().splitlines() or ["no more is known"])[0]
     return f"{type(error).__name__}: {first}"
 
@@ -267,23 +267,23 @@ class Operations(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Do it, and write it down."""
-        given = f"{self._told(args)} {self._told(kwargs or {})}"
+        given = f"{self._describe(args)} {self._describe(kwargs or {})}"
         result = func(*args, **kwargs or {})
         for each in result if isinstance(result, tuple | list) else [result]:
             if isinstance(each, Tensor) and id(each) not in self._numbers:
                 self._numbers[id(each)] = len(self._seen)
                 self._seen.append(each)
-        self.lines.append(f"{func} {given} -> {self._told(result)}")
+        self.lines.append(f"{func} {given} -> {self._describe(result)}")
         return result
 
-    def _told(self, value: Any) -> str:
+    def _describe(self, value: Any) -> str:
         if isinstance(value, Tensor):
             number = self._numbers.get(id(value))
             return f"{value.dtype} {value.tolist()}" if number is None else f"%{number}"
         if isinstance(value, tuple | list):
-            return f"({', '.join(map(self._told, value))})"
+            return f"({', '.join(map(self._describe, value))})"
         if isinstance(value, dict):
-            return str({name: self._told(each) for name, each in value.items()})
+            return str({name: self._describe(each) for name, each in value.items()})
         return repr(value)
 
 

@@ -223,7 +223,7 @@ class FlatAdam:
         library = (
             build("agents/compute/kernels/adam.c") if native and dtype == torch.float32 else None
         )
-        self._kernel = None if library is None else self._prepared(library)
+        self._kernel = None if library is None else self._prepare(library)
         self._is_checked = False
 
     def step_(
@@ -251,9 +251,9 @@ class FlatAdam:
             self._check(root, clip_norm)
         if self._kernel is not None:
             return self._kernel(rates, root, clip_norm, want_norm)
-        return self._in_torch(rates, root, clip_norm)
+        return self._step_in_torch(rates, root, clip_norm)
 
-    def _in_torch(self, rates: Sequence[float], root: float, clip_norm: float) -> float:
+    def _step_in_torch(self, rates: Sequence[float], root: float, clip_norm: float) -> float:
         gradients = self.parameters.gradients[self.where]
         norm = clip_norm_(gradients, clip_norm)
         self.moment1.lerp_(gradients, 1.0 - self.beta1)
@@ -264,7 +264,7 @@ class FlatAdam:
         self.parameters.values[self.where] -= change
         return norm.item()
 
-    def trial(self, step: Callable[[], object]) -> tuple[Tensor, ...]:
+    def try_step(self, step: Callable[[], object]) -> tuple[Tensor, ...]:
         """How a step would change (parameters, moment1, moment2), each (P',); all stay as they are."""
         kept = [self.parameters.values[self.where], self.moment1, self.moment2]
         kept.append(self.parameters.gradients[self.where])
@@ -275,26 +275,26 @@ class FlatAdam:
             each.copy_(old)
         return change
 
-    def in_torch(self, learning_rates: Mapping[str, float], *, clip_norm: float = 0.0) -> None:
+    def step_in_torch(self, learning_rates: Mapping[str, float], *, clip_norm: float = 0.0) -> None:
         """The next step as torch takes it; it is not counted."""
         steps = self.steps + 1
         rates = [learning_rates[name] / (1.0 - self.beta1**steps) for name in self.segments]
-        self._in_torch(rates, 1.0 / math.sqrt(1.0 - self.BETA2**steps), clip_norm)
+        self._step_in_torch(rates, 1.0 / math.sqrt(1.0 - self.BETA2**steps), clip_norm)
 
     def _check(self, root: float, clip_norm: float) -> None:
         """Leave the kernel out if it makes something else of its first gradient than torch does."""
         self._is_checked = True
         kernel, rates = self._kernel, [TRIAL_RATE] * len(self.segments)
         assert kernel is not None
-        ours = self.trial(lambda: kernel(rates, root, clip_norm, True))
-        theirs = self.trial(lambda: self._in_torch(rates, root, clip_norm))
+        ours = self.try_step(lambda: kernel(rates, root, clip_norm, True))
+        theirs = self.try_step(lambda: self._step_in_torch(rates, root, clip_norm))
         if not all(map(agree, ours, theirs)):
             _log.warning(
                 "Adam's step in C differs from the one in agents/compute/flat_parameters.py, which is taken",
             )
             self._kernel = None
 
-    def _prepared(self, library: ctypes.CDLL) -> Callable[..., float]:
+    def _prepare(self, library: ctypes.CDLL) -> Callable[..., float]:
         """The C function on this optimizer's memory."""
         library.adam.restype = ctypes.c_float
         count = len(self._lengths)

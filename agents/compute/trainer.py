@@ -209,7 +209,7 @@ class Trainer:
     # Saving
 
     @property
-    def kept(self) -> dict[str, Tensor]:
+    def extra_state(self) -> dict[str, Tensor]:
         """What a checkpoint holds beside parameters and Adam's moments: target networks, buffers."""
         buffers = {key.rpartition(".")[2]: each for key, each in self.parameters.buffers.items()}
         return ({TARGETS: self.targets.values} if self.targets is not None else {}) | buffers
@@ -219,7 +219,7 @@ class Trainer:
         return {
             "parameters": self.parameters.state_dict(),
             "optimizers": {name: each.state_dict() for name, each in self.optimizers.items()},
-            "kept": {name: each.clone() for name, each in self.kept.items()},
+            "kept": {name: each.clone() for name, each in self.extra_state.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any], *, remedy: str) -> None:
@@ -231,7 +231,7 @@ class Trainer:
         self.parameters.load_checkpoint(state["parameters"], remedy=remedy)
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
-        for name, kept in self.kept.items():
+        for name, kept in self.extra_state.items():
             kept.copy_(state["kept"][name])
 
     def synchronised_arrays(self) -> dict[str, Any]:
@@ -240,4 +240,4 @@ class Trainer:
         for name, optimizer in self.optimizers.items():
             arrays[f"{name}.moment1"] = optimizer.moment1.numpy()
             arrays[f"{name}.moment2"] = optimizer.moment2.numpy()
-        return arrays | {f"kept.{name}": kept.numpy() for name, kept in self.kept.items()}
+        return arrays | {f"kept.{name}": kept.numpy() for name, kept in self.extra_state.items()}

@@ -19,7 +19,7 @@ from agents.base import Transitions
 from agents.demonstrations.absorbing_states import with_absorbing
 from helpers.demos.checks import check_spaces
 from helpers.demos.episode import Demo
-from helpers.demos.load import Demos, kept_steps
+from helpers.demos.load import Demos, subsample_steps
 from helpers.errors import CheckpointError, ConfigurationError
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
@@ -191,7 +191,7 @@ def flatten_demos(
     )
     pieces, record = [], []
     for index, demo in zip(demos.indices, demos.episodes, strict=True):
-        steps = kept_steps(config, index, demo.length)
+        steps = subsample_steps(config, index, demo.length)
         rate, dtype = min(steps.step, demo.length), np.dtype(config.precision)
         piece = _rows(demo, np.asarray(steps), index, rate=rate, dtype=dtype)
         if config.wrap_absorb:
@@ -260,7 +260,11 @@ def _with_absorbing(piece: Transitions, demo: Demo, index: int) -> Transitions:
     return take_rows(replace(whole, extras=extras), np.delete(rows, count) if is_added else rows)
 
 
-def _no_transitions(config: Any, observation_size: int, action_shape: tuple[int, ...]) -> Transitions:
+def _no_transitions(
+    config: Any,
+    observation_size: int,
+    action_shape: tuple[int, ...],
+) -> Transitions:
     dtype, size = np.dtype(config.precision), observation_size + config.wrap_absorb
     columns = () if not action_shape else (0,) if config.expert_state_only else action_shape
     return Transitions(

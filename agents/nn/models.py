@@ -70,7 +70,7 @@ class Model(nn.Module):
     def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:  # type: ignore[override]
         """The tensors by name; those of the network are the agent's own."""
         buffers = {name: each for name, each in self.named_buffers() if "." not in name}
-        return _named(self.net) | buffers
+        return _tensors_by_name(self.net) | buffers
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *_: Any, **__: Any) -> Any:
         """Copy tensors in by name.
@@ -224,7 +224,7 @@ def _register_scale(model: nn.Module, scale: ActionScale | None) -> None:
         model.register_buffer("action_half", torch.from_numpy(scale.half.copy()))
 
 
-def _named(net: nn.Module) -> dict[str, Tensor]:
+def _tensors_by_name(net: nn.Module) -> dict[str, Tensor]:
     """A network's tensors, named by their order from its input to its output."""
     found: dict[str, Tensor] = {}
     counts = {"layers": 0, "norms": 0}

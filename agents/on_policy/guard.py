@@ -30,7 +30,7 @@ ENDS, SEEN = (
     0.2,
     64,
 )  # share of the steps that end an episode, of either kind; observations acted on
-STEP_SIZES = {"policy": TRIAL_RATE, "value": TRIAL_RATE}
+LEARNING_RATES = {"policy": TRIAL_RATE, "value": TRIAL_RATE}
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Trial:
         seen = rollout.observations.reshape(-1, rollout.observations.shape[-1])[:SEEN]
         return cls(data, orders[0, 0], returns, seen, normalizer)
 
-    def spread(self) -> dict[str, Tensor]:
+    def perturb(self) -> dict[str, Tensor]:
         """The data, its old log-probabilities and values moved so that some samples are clipped."""
         rng, moved = np.random.default_rng(0), dict(self.data)
         for name in ("old_log_prob", "old_value"):
@@ -79,12 +79,12 @@ class Trial:
         return moved
 
 
-def checked(native: NativeSteps, trial: Trial) -> NativeSteps | TorchSteps:
+def check_kernel(native: NativeSteps, trial: Trial) -> NativeSteps | TorchSteps:
     """The kernel, or torch's steps where it is wrong or slower, which one line says; the same on every worker."""
     eager = native.in_torch
     assert eager is not None
-    found = differing(native, eager, trial)
-    route = choices.choose("ppo steps in C", lambda: _measured(native, eager, trial))
+    found = find_difference(native, eager, trial)
+    route = choices.choose("ppo steps in C", lambda: _measure(native, eager, trial))
     verdict = np.array([bool(found), route == TORCH], dtype=np.int64)
     native.workers.max_(verdict)
     native.is_checked = True
@@ -95,7 +95,7 @@ def checked(native: NativeSteps, trial: Trial) -> NativeSteps | TorchSteps:
     return eager
 
 
-def differing(native: NativeSteps, eager: TorchSteps, trial: Trial) -> str | None:
+def find_difference(native: NativeSteps, eager: TorchSteps, trial: Trial) -> str | None:
     """What the kernel computes otherwise than torch, in words; None where all is the same."""
     for name, ours, theirs in _pairs(native, eager, trial):
         if not agree(ours.float(), theirs.float()):
@@ -115,7 +115,7 @@ def is_slower(native: NativeSteps, eager: TorchSteps, trial: Trial) -> bool:
     return best[0] > best[1]
 
 
-def _measured(native: NativeSteps, eager: TorchSteps, trial: Trial) -> str:
+def _measure(native: NativeSteps, eager: TorchSteps, trial: Trial) -> str:
     return TORCH if is_slower(native, eager, trial) else NATIVE
 
 
@@ -125,8 +125,8 @@ def _pairs(
     trial: Trial,
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
     """(what, by the kernel, by torch)."""
-    data, index = trial.spread(), trial.index
-    yield from _acting(native, eager, trial)
+    data, index = trial.perturb(), trial.index
+    yield from _action_pairs(native, eager, trial)
     inputs = data["value_input"]
     yield "values", native.values(inputs), eager.values(inputs)
     ours, theirs = (torch.from_numpy(each.gae(**trial.returns)) for each in (native, eager))
@@ -145,14 +145,14 @@ def _pairs(
     optimizer, clip_norm = eager.optimizer, eager.config.clip_norm
     eager.parameters.gradients.copy_(its_gradient)
     steps = (
-        optimizer.trial(lambda: native.apply(STEP_SIZES)),
-        optimizer.trial(lambda: optimizer.in_torch(STEP_SIZES, clip_norm=clip_norm)),
+        optimizer.try_step(lambda: native.apply(LEARNING_RATES)),
+        optimizer.try_step(lambda: optimizer.step_in_torch(LEARNING_RATES, clip_norm=clip_norm)),
     )
     for ours, theirs in zip(*steps, strict=True):
         yield "Adam's step (FlatAdam)", ours, theirs
 
 
-def _acting(
+def _action_pairs(
     native: NativeSteps,
     eager: TorchSteps,
     trial: Trial,

@@ -44,7 +44,7 @@ def sample_orders(
     return torch.from_numpy(indices.transpose(0, 2, 1, 3).reshape(epochs, count, -1).copy())
 
 
-def standardised(values: Tensor, order: Tensor, *, batch_size: int, workers: Workers) -> Tensor:
+def standardise(values: Tensor, order: Tensor, *, batch_size: int, workers: Workers) -> Tensor:
     """`values` (T * N,) less the mean and over the standard deviation of their global minibatch.
 
     One all-reduce for all M minibatches of the order; collective.

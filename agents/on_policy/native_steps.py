@@ -14,7 +14,7 @@ from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.nn.actors import Critic, GaussianActor
 from agents.nn.normalizer import ObservationNormalizer
 from agents.on_policy.torch_steps import KL, NORM, TorchSteps
-from helpers.machine.native import aligned, build
+from helpers.machine.native import aligned_empty, build
 from helpers.parallel.workers import Workers
 
 MAX_LAYERS = 10
@@ -192,7 +192,7 @@ class NativeSteps:
     def _reserve(self, batch: int) -> None:
         """Work space for batches up to this size."""
         if batch > self._batch:
-            self._work = aligned(self.library.work_size(self._job, batch))
+            self._work = aligned_empty(self.library.work_size(self._job, batch))
             self._job.work, self._batch = self._work.ctypes.data, batch
 
     def _bind(self, data: Mapping[str, Tensor]) -> None:
@@ -350,7 +350,7 @@ class NativeSteps:
     def _prepare(self, batch: int) -> None:
         """Take the parameters, and make room for `batch` observations."""
         if batch > len(self._seen):
-            self._acting = aligned(self.library.work_size(self._job, batch))
+            self._acting = aligned_empty(self.library.work_size(self._job, batch))
             self._job.acting = self._acting.ctypes.data
             self._seen = np.empty((batch, self._job.policy.sizes[0]), dtype=np.float32)
             self._seen_at = self._seen.ctypes.data

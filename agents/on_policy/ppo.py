@@ -23,9 +23,9 @@ from agents.nn.normalizer import ObservationNormalizer, ReturnNormalizer
 from agents.on_policy import losses
 from agents.on_policy.actor_critic import make_actor_critic
 from agents.on_policy.config import PPOConfig
-from agents.on_policy.guard import Trial, checked
+from agents.on_policy.guard import Trial, check_kernel
 from agents.on_policy.learning_rates import LearningRates
-from agents.on_policy.minibatches import Batch, sample_orders, standardised
+from agents.on_policy.minibatches import Batch, sample_orders, standardise
 from agents.on_policy.native_steps import NativeSteps, native_steps
 from agents.on_policy.torch_steps import KL, TorchSteps
 from helpers.checkpoints.shards import Shard
@@ -184,7 +184,7 @@ class PPO:
         estimate = evaluate()
         if isinstance(self.gradient_steps, NativeSteps) and not self.gradient_steps.is_checked:
             trial = Trial.of(data | estimate, orders, rollout, normalizer=self._policy_normalizer)
-            self.gradient_steps = checked(self.gradient_steps, trial)
+            self.gradient_steps = check_kernel(self.gradient_steps, trial)
             estimate = evaluate()
         fit = self._explained_variance_sums(estimate)
         step_metrics: list[Tensor] = []
@@ -254,7 +254,7 @@ class PPO:
     def _scaled_advantage(self, advantage: Tensor, order: Tensor) -> Tensor:
         if not self.config.normalize_advantages:
             return advantage
-        return standardised(
+        return standardise(
             advantage,
             order,
             batch_size=self.config.batch_size,

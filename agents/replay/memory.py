@@ -192,9 +192,8 @@ class ReplayMemory:
             return {name: array.copy() for name, array in batch.items()}
         for name, target in into.items():
             np.copyto(target, batch[name])
-        return {name: batch[name] for name in ("index", "probability") if name in batch} | dict(
-            into,
-        )
+        places = {name: batch[name] for name in ("index", "probability") if name in batch}
+        return places | dict(into)
 
     def _draw(self, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Flat places (N k,), and the probability of each if they are not alike."""

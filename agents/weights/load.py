@@ -121,7 +121,7 @@ def _action_space(
     if bounds is not None:
         return _box(*bounds)
     if state.get("actions"):
-        return _stretched(state["actions"]["center"], state["actions"]["half"])
+        return _box_around(state["actions"]["center"], state["actions"]["half"])
     if "policy.log_std" in parameters:
         return gymnasium.spaces.Box(-np.inf, np.inf, parameters["policy.log_std"].shape)
     if "actions" in state or "returns" in state:  # discrete actions
@@ -135,14 +135,14 @@ def _action_space(
     for path in sorted((folder / "checkpoints").glob("*_policy.pt")):
         file = read_state(path)
         if "action_center" in file:
-            return _stretched(file["action_center"].numpy(), file["action_half"].numpy())
+            return _box_around(file["action_center"].numpy(), file["action_half"].numpy())
     raise ConfigurationError(
         f"{folder} does not tell the bounds of its actions.",
         "Give them: bounds=(env.action_space.low, env.action_space.high), or action_space=env.action_space.",
     )
 
 
-def _stretched(center: np.ndarray, half: np.ndarray) -> gymnasium.spaces.Box:
+def _box_around(center: np.ndarray, half: np.ndarray) -> gymnasium.spaces.Box:
     return _box(center - half, center + half)
 
 

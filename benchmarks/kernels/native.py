@@ -218,14 +218,14 @@ def peak_rate() -> float:
     Raises:
         SystemExit: there is no C compiler.
     """
-    from helpers.machine.native import aligned, build
+    from helpers.machine.native import aligned_empty, build
 
     library = build("benchmarks/kernels/peak.c")
     if library is None:
         raise SystemExit("the peak takes a C compiler\n  install gcc")
     library.multiply_and_add.argtypes = [ctypes.c_int64, ctypes.c_void_p]
     library.multiply_and_add.restype = ctypes.c_double
-    result = aligned(16)
+    result = aligned_empty(16)
     result[:] = 0.0
     started = time.process_time()
     operations: float = library.multiply_and_add(ROUNDS_OF_PEAK, result.ctypes.data)

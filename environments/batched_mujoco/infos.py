@@ -58,7 +58,7 @@ class LateInfos(dict[str, Any]):
         return dict, (dict(self),)
 
 
-def _completed_first(method: Callable[..., Any]) -> Callable[..., Any]:
+def _complete_first(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def on_all(self: LateInfos, *args: Any) -> Any:
         self.complete()
@@ -72,7 +72,7 @@ for _name in (
     *("__ior__", "__delitem__", "keys", "values", "items", "copy", "pop", "popitem"),
     *("setdefault", "clear"),
 ):
-    setattr(LateInfos, _name, _completed_first(getattr(dict, _name)))
+    setattr(LateInfos, _name, _complete_first(getattr(dict, _name)))
 
 
 def infos_of_terms(terms: Terms, has_terms: np.ndarray) -> dict[str, Any]:

@@ -160,7 +160,7 @@ class BatchedMujocoEnv(VectorEnv):
         task, world, before = self.task, self.world, self._now
         if np.shape(actions) != self._low.shape:
             raise ValueError(f"actions {np.shape(actions)}, expected {self._low.shape}")
-        actions = same_step.clipped(actions, self._low, self._high)
+        actions = same_step.clip_to_bounds(actions, self._low, self._high)
         self.simulations.advance(actions)
         self._now = now = self.simulations.read()
         observations = task.observe(world, now)

@@ -44,18 +44,18 @@ def make_env(
         **options,
     )
     if not isinstance(env.action_space, gymnasium.spaces.Box | gymnasium.spaces.Discrete):
-        raise _unsupported(env_id, "actions", env.action_space)
+        raise _unsupported_error(env_id, "actions", env.action_space)
     if (
         isinstance(env.observation_space, gymnasium.spaces.Box)
         and len(env.observation_space.shape) == 1
     ):
         return env
     if not env.observation_space.is_np_flattenable:
-        raise _unsupported(env_id, "observations", env.observation_space)
+        raise _unsupported_error(env_id, "observations", env.observation_space)
     return VectorObservation(env)
 
 
-def _unsupported(env_id: str, what: str, space: gymnasium.Space) -> ConfigurationError:
+def _unsupported_error(env_id: str, what: str, space: gymnasium.Space) -> ConfigurationError:
     return ConfigurationError(
         f"env_id={env_id} has {what} in {type(space).__name__}, which no algorithm here takes.",
         "Use an environment with vector or discrete observations and Box or Discrete actions.",

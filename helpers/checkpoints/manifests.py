@@ -35,7 +35,7 @@ def worker_file(rank: int) -> str:
     return f"worker_{rank:03d}.safetensors"
 
 
-def listed(folder: Path) -> list[tuple[int, Path]]:
+def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
     """(iteration, path) of the checkpoints in a folder, newest first; whether they are good is open.
 
     One that was being replaced when its process died stands in for the missing new one.
@@ -75,7 +75,7 @@ def contents_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def sealed_manifest(
+def make_manifest(
     *,
     iteration: int,
     world_size: int,
@@ -93,7 +93,7 @@ def sealed_manifest(
         shards: all shards by name; without any there is no such entry.
     """
     packed = {"shards": dict(sorted(shards.items()))} if shards else {}
-    return _sealed(
+    return _seal(
         {
             "schema": SCHEMA if shards else _WITHOUT_SHARDS,
             "iteration": iteration,
@@ -121,7 +121,7 @@ def read_manifest(checkpoint: Path) -> dict[str, Any]:
         raise UnprovenError(f"{MANIFEST} is damaged") from error
     if not isinstance(manifest, dict):
         raise UnprovenError(f"{MANIFEST} is damaged")
-    if _sealed({key: manifest[key] for key in manifest if key != _SEAL}) != content:
+    if _seal({key: manifest[key] for key in manifest if key != _SEAL}) != content:
         raise UnprovenError(f"{MANIFEST} is altered: its sha256 is not its own")
     return manifest
 
@@ -139,12 +139,12 @@ def check_schema(manifest: Mapping[str, Any], checkpoint: Path) -> None:
         )
 
 
-def _sealed(manifest: Mapping[str, Any]) -> bytes:
-    seal = hashlib.sha256(_rendered(manifest)).hexdigest()
-    return _rendered({**manifest, _SEAL: seal})
+def _seal(manifest: Mapping[str, Any]) -> bytes:
+    seal = hashlib.sha256(_serialize(manifest)).hexdigest()
+    return _serialize({**manifest, _SEAL: seal})
 
 
-def _rendered(manifest: Mapping[str, Any]) -> bytes:
+def _serialize(manifest: Mapping[str, Any]) -> bytes:
     """The one spelling of a manifest."""
     return (json.dumps(manifest, indent=1) + "\n").encode()
 

@@ -13,11 +13,11 @@ from helpers.checkpoints.manifests import (
     SHARED,
     check_schema,
     iteration_of,
-    listed,
+    list_checkpoints,
     read_manifest,
     target_of,
 )
-from helpers.checkpoints.state_files import unpacked
+from helpers.checkpoints.state_files import unpack
 from helpers.durable import UnprovenError
 from helpers.errors import CheckpointError
 
@@ -51,7 +51,7 @@ def resolve_checkpoint(model_path: Path, iter_num: str) -> Path:
             )
         return target
     folder = path / _FOLDER if (path / _FOLDER).is_dir() else path
-    there = listed(folder)
+    there = list_checkpoints(folder)
     if not there:
         what = "holds no checkpoint" if path.exists() else "does not exist"
         raise CheckpointError(
@@ -68,7 +68,7 @@ def resolve_checkpoint(model_path: Path, iter_num: str) -> Path:
             return checkpoint
     raise CheckpointError(
         f"{folder} has no checkpoint {wanted}.",
-        f"Choose by iter_num from {_enumerated(there)}.",
+        f"Choose by iter_num from {_enumerate_iterations(there)}.",
     )
 
 
@@ -83,7 +83,7 @@ def read_shared(path: Path) -> tuple[int, dict[str, Any], dict[str, Any]]:
     try:
         manifest = read_manifest(path)
         check_schema(manifest, path)
-        shared = unpacked(durable.read_file(path / SHARED, manifest["files"][SHARED]))
+        shared = unpack(durable.read_file(path / SHARED, manifest["files"][SHARED]))
     except UnprovenError as error:
         raise CheckpointError(
             f"{path} cannot be trusted: {error}.",
@@ -92,7 +92,7 @@ def read_shared(path: Path) -> tuple[int, dict[str, Any], dict[str, Any]]:
     return manifest["iteration"], shared, manifest
 
 
-def _enumerated(there: list[tuple[int, Path]]) -> str:
+def _enumerate_iterations(there: list[tuple[int, Path]]) -> str:
     """The iterations of some checkpoints, oldest first, without the middle of a long list."""
     numbers = [str(iteration) for iteration, _ in reversed(there)]
     if len(numbers) > _MOST_LISTED:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from helpers import durable
-from helpers.checkpoints.manifests import PackedShard, listed, pack_file, read_manifest
+from helpers.checkpoints.manifests import PackedShard, list_checkpoints, pack_file, read_manifest
 from helpers.durable import Bytes, Proof, UnprovenError
 from helpers.errors import CheckpointError
 
@@ -53,7 +53,7 @@ def shard_name(rank: int, name: str) -> str:
     return f"{_prefix(rank)}{name}{_ENDING}"
 
 
-def checked_shards(shards: Mapping[str, Shard] | None) -> Mapping[str, Shard]:
+def check_shards(shards: Mapping[str, Shard] | None) -> Mapping[str, Shard]:
     """Those that there are, if they can be saved.
 
     Raises:
@@ -133,7 +133,7 @@ class StoredShards(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         try:
-            array = self.proven(name)
+            array = self.read_verified(name)
         except UnprovenError as error:  # it was proven when the checkpoint was chosen
             raise CheckpointError(
                 f"{self._folder} has changed while it was read: {error}.",
@@ -148,7 +148,7 @@ class StoredShards(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         return len(self._packed) + len(self._files)
 
-    def proven(self, name: str) -> np.ndarray:
+    def read_verified(self, name: str) -> np.ndarray:
         """The array of a shard.
 
         Raises:
@@ -164,16 +164,16 @@ class StoredShards(Mapping[str, np.ndarray]):
             words = str(error).removeprefix(f"{self._pack.name} ")
             raise UnprovenError(words if words.startswith(full) else f"{full} {words}") from error
 
-    def prove(self) -> None:
+    def verify(self) -> None:
         """Read them all once, one after the other.
 
         Raises:
             UnprovenError: one is missing, unreadable or altered.
         """
         for name in self:
-            self.proven(name)
+            self.read_verified(name)
 
-    def kept(self, name: str, version: str) -> PackedShard | None:
+    def find_unchanged(self, name: str, version: str) -> PackedShard | None:
         """A shard whose place the next checkpoint takes over; None where it has to be written.
 
         It has to be where its version is another one or its content is not known, and where it is no longer there.
@@ -195,7 +195,7 @@ class StoredShards(Mapping[str, np.ndarray]):
 def places_taken(folder: Path) -> dict[str, list[tuple[int, int]]]:
     """(first, last + 1) byte of all shards of the checkpoints in a folder, by their pack's name."""
     taken: dict[str, set[tuple[int, int]]] = {}
-    for _, checkpoint in listed(folder):
+    for _, checkpoint in list_checkpoints(folder):
         try:
             manifest = read_manifest(checkpoint)
         except UnprovenError:
@@ -230,7 +230,8 @@ def write_shards(
     if not shards:
         return {}
     kept = {
-        name: before.kept(name, each.version) if before else None for name, each in shards.items()
+        name: before.find_unchanged(name, each.version) if before else None
+        for name, each in shards.items()
     }
     path = folder / pack_file(rank)
     room = _Room([*taken.get(path.name, ()), *(before.places() if before else ())])

@@ -50,7 +50,7 @@ class _Tensor:
     data: np.ndarray
 
 
-def packed(state: State) -> list[Bytes]:
+def pack(state: State) -> list[Bytes]:
     """The bytes of a file that holds the state, in parts; arrays are referred to, not copied.
 
     Leaves are None, bool, int of any size, float (NaN and infinities too), str, numpy arrays and
@@ -77,7 +77,7 @@ def packed(state: State) -> list[Bytes]:
     return [len(text).to_bytes(8, "little") + text, *(tensors[name].data.data for name in order)]
 
 
-def unpacked(content: bytearray) -> dict[str, Any]:
+def unpack(content: bytearray) -> dict[str, Any]:
     """The state in a file's content, which its arrays share and may change.
 
     The content is trusted: prove it first.

@@ -31,21 +31,21 @@ from helpers.checkpoints.manifests import (
     SHARED,
     check_schema,
     iteration_of,
-    listed,
+    list_checkpoints,
+    make_manifest,
     name_of,
     read_manifest,
-    sealed_manifest,
     target_of,
     worker_file,
 )
 from helpers.checkpoints.shards import (
     Shard,
     StoredShards,
-    checked_shards,
+    check_shards,
     places_taken,
     write_shards,
 )
-from helpers.checkpoints.state_files import State, packed, unpacked
+from helpers.checkpoints.state_files import State, pack, unpack
 from helpers.durable import UnprovenError
 from helpers.errors import CheckpointError, StorageError
 from helpers.parallel.workers import Workers
@@ -128,10 +128,10 @@ class Checkpoints:
             TypeError: a state holds what a file cannot, see `helpers.checkpoints.state_files`.
         """
         rank = self._workers.rank
-        large = checked_shards(shards)
-        files = {worker_file(rank): packed(local)}
+        large = check_shards(shards)
+        files = {worker_file(rank): pack(local)}
         if self._workers.is_root:
-            files[SHARED] = packed(shared)
+            files[SHARED] = pack(shared)
         name, taken = self._on_root(self._new_staging)
         staging, places = self.folder / name, {"rank": rank, "before": self._stored, "taken": taken}
         self._stored = None  # of a save that fails nothing is kept
@@ -169,7 +169,7 @@ class Checkpoints:
         *,
         best: bool,
     ) -> None:
-        manifest = sealed_manifest(
+        manifest = make_manifest(
             iteration=iteration,
             world_size=self._workers.size,
             identity=self.identity,
@@ -196,7 +196,7 @@ class Checkpoints:
         if not self.keep:
             return
         linked = {target_of(self.folder / LATEST), target_of(self.folder / BEST)}
-        past = [path for number, path in listed(self.folder) if number <= iteration]
+        past = [path for number, path in list_checkpoints(self.folder) if number <= iteration]
         for path in past[self.keep :]:
             if path.name not in linked:
                 durable.remove_folder(path)
@@ -222,7 +222,7 @@ class Checkpoints:
                 another run, world size or newer program.
         """
         refused: list[str] = []
-        for name in self._on_root(lambda: [path.name for _, path in listed(self.folder)]):
+        for name in self._on_root(lambda: [path.name for _, path in list_checkpoints(self.folder)]):
             checkpoint, trouble = self._load(self.folder / name)
             if checkpoint is not None:
                 return replace(checkpoint, warnings=refused)
@@ -247,7 +247,7 @@ class Checkpoints:
         shards = StoredShards(path, self._workers.rank, manifest)
         states, trouble = _attempt(_read_states, path, manifest, files)
         if not trouble:
-            _, trouble = _attempt(shards.prove)
+            _, trouble = _attempt(shards.verify)
         trouble = ", ".join(dict.fromkeys(filter(None, self._workers.allgather_json(trouble))))
         if trouble:
             return None, trouble
@@ -296,7 +296,7 @@ class Checkpoints:
 
 
 def _read_states(path: Path, manifest: Mapping[str, Any], names: list[str]) -> list[dict[str, Any]]:
-    return [unpacked(durable.read_file(path / name, manifest["files"][name])) for name in names]
+    return [unpack(durable.read_file(path / name, manifest["files"][name])) for name in names]
 
 
 def _attempt(read: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]:

@@ -49,7 +49,7 @@ class Layer:
         self.shown[key] = brief(shown)
         self.names[key] = name
 
-    def under(self, other: Layer) -> Layer:
+    def overlay(self, other: Layer) -> Layer:
         """Both in one; where both have a value, the other's."""
         return Layer(
             {**self.values, **other.values},
@@ -82,7 +82,7 @@ class Vocabulary:
         """The key that a name stands for, written with dashes or underscores."""
         return self.keys.get(name.replace("-", "_"))
 
-    def unknown(self, name: str, *, shown: str) -> ConfigurationError:
+    def unknown_name(self, name: str, *, shown: str) -> ConfigurationError:
         """The refusal of a name that no setting has, with its nearest neighbour."""
         shown = brief(shown)
         if _SECRET.search(name):
@@ -126,7 +126,7 @@ def read_flags(argv: Sequence[str], vocabulary: Vocabulary) -> tuple[Layer, str 
             )
         name, equals, text = argument[2:].partition("=")
         if name.replace("-", "_") in CONFIG_FLAGS:
-            path = text if equals else _following(f"--{name}", rest)
+            path = text if equals else _next_value(f"--{name}", rest)
             config.put("config", path, shown=f"--{name}={path}", name=f"--{name}")
             continue
         key, value = _flag_value(name, text if equals else None, rest, vocabulary)
@@ -144,14 +144,14 @@ def _flag_value(
     """(key, value) of one flag; takes its value from the rest where it stands apart."""
     key = vocabulary.key(name)
     if key is None:
-        return _negated(name, text, vocabulary), False
+        return _parse_negation(name, text, vocabulary), False
     if text is not None:
         is_word = (
             vocabulary.settings[key].kind == "bool" and text.lower() in TRUE_WORDS + FALSE_WORDS
         )
         return key, text.lower() in TRUE_WORDS if is_word else text
     if vocabulary.settings[key].kind != "bool":
-        return key, _following(f"--{name}", rest)
+        return key, _next_value(f"--{name}", rest)
     if rest and not rest[0].startswith("-"):
         return key, _switch_word(name, rest)
     return key, True
@@ -167,15 +167,15 @@ def _switch_word(name: str, rest: list[str]) -> bool:
     return word.lower() in TRUE_WORDS
 
 
-def _negated(name: str, text: str | None, vocabulary: Vocabulary) -> str:
+def _parse_negation(name: str, text: str | None, vocabulary: Vocabulary) -> str:
     """The key of `--no-switch`."""
     shown = f"flag --{name}"
     if not re.match("no[-_]", name):
-        raise vocabulary.unknown(name, shown=shown)
+        raise vocabulary.unknown_name(name, shown=shown)
     positive = name[3:]
     key = vocabulary.key(positive)
     if key is None:
-        raise vocabulary.unknown(positive, shown=shown)
+        raise vocabulary.unknown_name(positive, shown=shown)
     if vocabulary.settings[key].kind != "bool":
         raise ConfigurationError(
             f"--{name} is not possible: {key} is no switch.",
@@ -189,7 +189,7 @@ def _negated(name: str, text: str | None, vocabulary: Vocabulary) -> str:
     return key
 
 
-def _following(flag: str, rest: list[str]) -> str:
+def _next_value(flag: str, rest: list[str]) -> str:
     if rest and (not rest[0].startswith("-") or _NUMBER.match(rest[0])):
         return rest.pop(0)
     raise ConfigurationError(
@@ -216,18 +216,18 @@ def help_text(sections: Mapping[str, Sequence[Setting]], *, width: int | None = 
         *textwrap.wrap(intro, columns),
         "",
         "  --config FILE.yaml (also --config_path)",
-        *_indented("settings, one `key: value` a line; keys are the flags below", columns),
+        *_indent("settings, one `key: value` a line; keys are the flags below", columns),
     ]
     for heading, settings in sections.items():
         lines += ["", heading]
         for each in settings:
             switch = "[no-]" if each.kind == "bool" else ""
             lines.append(f"  --{switch}{each.key}{_placeholder(each)}")
-            lines += _indented(_described(each), columns)
+            lines += _indent(_describe(each), columns)
     return "\n".join(lines) + "\n"
 
 
-def _indented(text: str, columns: int) -> list[str]:
+def _indent(text: str, columns: int) -> list[str]:
     indent = " " * 6
     wrapped = textwrap.wrap(
         text.replace("= ", "=\xa0").replace("> ", ">\xa0"),  # ">= 0" stays in one line
@@ -245,7 +245,7 @@ def _placeholder(each: Setting) -> str:
     return {"int": " INTEGER", "float": " NUMBER", "bool": "", "str": " TEXT"}[each.kind]
 
 
-def _described(each: Setting) -> str:
+def _describe(each: Setting) -> str:
     facts = [
         f"default: {'unset' if each.default is None else show(each.default)}",
         f"unit: {each.unit}" if each.unit else "",

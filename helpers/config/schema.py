@@ -71,7 +71,7 @@ class Schema:
         self._homes: dict[str, dict[str, type[Settings]]] = {}
         for owner, kind in {**algorithms, **other_owners}.items():
             for key in kind.settings_for({}):
-                if not self._inherited(kind, key):
+                if not self._inherited_settings(kind, key):
                     self._homes.setdefault(key, {})[owner] = kind
         for task, of_task in self.tasks.items():
             for key in of_task.settings_for({}).keys() - self._homes.keys():
@@ -105,7 +105,7 @@ class Schema:
             where = f"({path}, line {file.lines[name]})"
             key = self.vocabulary.key(name)
             if key is None:
-                raise self.vocabulary.unknown(name, shown=f"key {name} {where}")
+                raise self.vocabulary.unknown_name(name, shown=f"key {name} {where}")
             layer.put(key, value, shown=f"{name}: {_as_written(value)} {where}", name=name)
         return layer
 
@@ -119,7 +119,7 @@ class Schema:
         for name, value in values.items():
             key = self.vocabulary.key(name)
             if key is None:
-                raise self.vocabulary.unknown(name, shown=f"key {name}")
+                raise self.vocabulary.unknown_name(name, shown=f"key {name}")
             layer.put(key, value, shown=f"{name}={value}", name=name)
         return layer
 
@@ -129,7 +129,7 @@ class Schema:
         Raises:
             ConfigurationError: a list, a wrong type, a value out of bounds or of no algorithm.
         """
-        layer = merged(layers)
+        layer = merge_layers(layers)
         for key, value in layer.values.items():
             _refuse_collection(layer.shown[key], value)
         kind = self._kind(layer)
@@ -140,7 +140,7 @@ class Schema:
         own = {key: value for key, value in layer.values.items() if key in known}
         for key in layer.values.keys() - own.keys():
             self._check_alone(key, layer.values[key], layer.shown[key])
-        config = _validated(kind, own, layer)
+        config = _validate(kind, own, layer)
         foreign = [key for key in layer.values if key not in owners]
         warnings = (self._foreign_line(foreign, layer, config.algo),) if foreign else ()
         unwise = config.warnings() if config.task == "train" else ()
@@ -198,7 +198,7 @@ class Schema:
             found.setdefault(each.group, []).append(shown)
         for algo, kind in self.algorithms.items():
             for each in kind.settings_for({}).values():
-                if each.key not in common and each not in self._inherited(kind, each.key):
+                if each.key not in common and each not in self._inherited_settings(kind, each.key):
                     found.setdefault(f"{algo}: {each.group}", []).append(each)
         for owner, other in self.other_owners.items():
             for each in settings_of(other).values():
@@ -230,7 +230,7 @@ class Schema:
             return next(iter(self.algorithms.values()))
         return RunConfig
 
-    def _inherited(self, kind: type[Settings], key: str) -> list[Setting]:
+    def _inherited_settings(self, kind: type[Settings], key: str) -> list[Setting]:
         """This setting in what an imitation is made of: told and named there, not once more for it."""
         others = tuple(self.other_owners.values())
         if kind in others or not issubclass(kind, others):
@@ -270,12 +270,12 @@ class Schema:
         parts = []
         for owners, names in by_owner.items():
             verb = "belongs" if len(names) == 1 else "belong"
-            parts.append(f"{_listed(names)} {verb} to {owners}")
+            parts.append(f"{_join_names(names)} {verb} to {owners}")
         object_ = "it" if len(keys) == 1 else "them"
         return f"{', '.join(parts)}; {algo} does not use {object_}."
 
 
-def merged(layers: Sequence[Layer]) -> Layer:
+def merge_layers(layers: Sequence[Layer]) -> Layer:
     """All layers in one, the later ones over the earlier ones.
 
     `batch_norm_all` stands for every `*_batch_norm`: over those of earlier layers, under those of
@@ -286,7 +286,7 @@ def merged(layers: Sequence[Layer]) -> Layer:
         if layer.values.get(SWITCH_OF_ALL) is not None:
             for key in [key for key in whole.values if key.endswith(_SWITCHED_BY_ALL)]:
                 del whole.values[key]
-        whole = whole.under(layer)
+        whole = whole.overlay(layer)
     return whole
 
 
@@ -345,7 +345,7 @@ def dump_config(config: RunConfig, path: Path) -> None:
     write_atomically(path, config_text(config))
 
 
-def _validated(kind: type[RunConfig], values: Mapping[str, Any], layer: Layer) -> RunConfig:
+def _validate(kind: type[RunConfig], values: Mapping[str, Any], layer: Layer) -> RunConfig:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -384,6 +384,6 @@ def _as_written(value: object) -> str:
     return "null" if value is None else str(value)
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -265,7 +265,7 @@ def settings_of(kind: type[Settings]) -> Mapping[str, Setting]:
         declared: Any = info.json_schema_extra
         if declared is None:
             continue
-        plain, choices, is_optional = _taken_apart(info.annotation)
+        plain, choices, is_optional = _parse_annotation(info.annotation)
         found[key] = Setting(
             key=key,
             kind=plain,
@@ -285,7 +285,7 @@ def settings_of(kind: type[Settings]) -> Mapping[str, Setting]:
     return found
 
 
-def _taken_apart(annotation: Any) -> tuple[Kind, tuple[str, ...], bool]:
+def _parse_annotation(annotation: Any) -> tuple[Kind, tuple[str, ...], bool]:
     """(kind, choices, is optional) of `int`, `float | None`, `Literal["a", "b"]` ..."""
     is_optional = False
     if get_origin(annotation) in (Union, types.UnionType):

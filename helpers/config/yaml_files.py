@@ -125,7 +125,7 @@ class _Reader:
     def _value(self, event: Any, *, depth: int) -> Any:
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
-            return self._aliased(event, line)
+            return self._resolve_alias(event, line)
         if depth > _DEEPEST:
             raise self._refusal(line, "is nested too deeply", "A setting is one value, or a list.")
         if event.tag not in (None, "!"):
@@ -144,7 +144,7 @@ class _Reader:
             self.anchors[event.anchor] = value
         return value
 
-    def _aliased(self, event: Any, line: int) -> Any:
+    def _resolve_alias(self, event: Any, line: int) -> Any:
         self.aliases += 1
         if event.anchor not in self.anchors:
             raise self._refusal(line, f"names *{event.anchor}", "Define that anchor above it.")

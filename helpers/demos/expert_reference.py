@@ -7,7 +7,7 @@ from typing import Any
 
 from helpers.checkpoints.manifests import iteration_of
 from helpers.checkpoints.resolve import resolve_checkpoint
-from helpers.demos.load import Demos, kept_steps
+from helpers.demos.load import Demos, subsample_steps
 from helpers.episodes import summary
 from helpers.errors import StorageError
 from helpers.run_folder.references import Reference
@@ -59,7 +59,7 @@ def _of_demos(demos: Demos, config: Any) -> Reference | None:
         return None
     used = []
     for index, demo in zip(demos.indices, demos.episodes, strict=True):
-        steps = kept_steps(config, index, demo.length)
+        steps = subsample_steps(config, index, demo.length)
         used.append(
             {
                 "episode": index,

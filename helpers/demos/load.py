@@ -188,7 +188,7 @@ def without_actions(demos: Sequence[Demo]) -> list[Demo]:
     return [replace(demo, actions=None) for demo in demos]
 
 
-def kept_steps(config: Any, index: int, length: int) -> range:
+def subsample_steps(config: Any, index: int, length: int) -> range:
     """The steps of an episode that are used: all, or every so manieth from an offset that the seed draws.
 
     The offset is a function of the run's seed and of the episode's index in its source: it is the same on every

@@ -171,13 +171,13 @@ class MinariEpisodes:
         origin: dict[str, Any] = {"minari_dataset": str(self.metadata.get("dataset_id", ""))}
         if "seed" in attributes:
             origin["seed"] = int(attributes["seed"])
-        specification = _parsed(self.metadata.get("env_spec"))
+        specification = _parse_json(self.metadata.get("env_spec"))
         if isinstance(specification.get("id"), str):
             origin["env_id"] = specification["id"]
         for requirement in self.metadata.get("requirements") or ():
             if match := re.fullmatch(r"mujoco==([\w.]+)", str(requirement).replace(" ", "")):
                 origin["mujoco_version"] = match[1]
-        space = _parsed(self.metadata.get("action_space"))
+        space = _parse_json(self.metadata.get("action_space"))
         if space.get("type") == "Box" and "low" in space and "high" in space:
             origin["action_low"], origin["action_high"] = (
                 np.asarray(space[name], dtype=np.float64) for name in ("low", "high")
@@ -185,7 +185,7 @@ class MinariEpisodes:
         return origin
 
 
-def _parsed(text: object) -> Mapping[str, Any]:
+def _parse_json(text: object) -> Mapping[str, Any]:
     try:
         found = json.loads(text) if isinstance(text, str) else {}
     except ValueError:
@@ -252,7 +252,7 @@ def _write(folder: Path, demos: Sequence[Demo]) -> None:
         dataset = minari.create_dataset_from_buffers(
             folder.relative_to(root()).as_posix(),
             buffers,
-            env=_unstarted(demos),
+            env=_stub_environment(demos),
             requirements=[f"{package}=={said}" for package, said in packages.items() if said],
             algorithm_name=str(first.get("run", "unknown")),
             data_format="hdf5",
@@ -265,7 +265,7 @@ def _actions(demo: Demo) -> np.ndarray:
     return np.zeros((demo.length, 1), np.float32) if demo.actions is None else demo.actions
 
 
-def _unstarted(demos: Sequence[Demo]) -> gymnasium.Env:
+def _stub_environment(demos: Sequence[Demo]) -> gymnasium.Env:
     """What Minari wants to know of an environment: its specification and spaces, and no simulator."""
     import gymnasium
     from gymnasium import spaces

@@ -11,7 +11,7 @@ import numpy as np
 from helpers.demos.episode import Demo, Expected
 from helpers.demos.hdf5 import same_bits
 from helpers.demos.load import read_demos
-from helpers.display.captions import WORDS, Colour, captioned, faded, side_by_side
+from helpers.display.captions import WORDS, Colour, add_caption, fade, side_by_side
 from helpers.errors import ConfigurationError
 
 LONGEST = 10.0  # seconds of an episode that are filmed: a picture without a GPU takes 50 ms, and there are two
@@ -48,13 +48,13 @@ class Side:
             self.length += 1
             self.is_over = ended
 
-    def shown(self, seconds_per_step: float) -> np.ndarray:
+    def draw(self, seconds_per_step: float) -> np.ndarray:
         """The picture under its caption."""
         assert self.picture is not None
         seconds = f"{self.length * seconds_per_step:.1f} s"
         figure = f"{self.return_:,.0f}" if abs(self.return_) >= 100 else f"{self.return_:.1f}"
-        return captioned(
-            faded(self.picture) if self.is_over else self.picture,
+        return add_caption(
+            fade(self.picture) if self.is_over else self.picture,
             self.name,
             f"return {figure}",
             note=f"ended at {seconds}" if self.is_over else seconds,
@@ -189,4 +189,4 @@ def _both(
     for index, side in enumerate(sides):
         if not side.is_over and not is_last:
             side.picture = environment.picture(index)
-    return side_by_side(*(side.shown(seconds_per_step) for side in sides))
+    return side_by_side(*(side.draw(seconds_per_step) for side in sides))

@@ -14,7 +14,7 @@ from helpers.config.schema import Parsed
 from helpers.demos.checks import check_demo, check_together
 from helpers.demos.episode import Demo, Expected
 from helpers.demos.hdf5 import demo_path, file_name_of, write_demo
-from helpers.demos.load import Source, choose, find_demos, kept_steps, without_actions
+from helpers.demos.load import Source, choose, find_demos, subsample_steps, without_actions
 from helpers.demos.minari_datasets import PREFIX, write_minari
 from helpers.demos.summary import figures_of, page
 from helpers.display.histogram import draw_returns
@@ -54,7 +54,7 @@ def report(parsed: Parsed, workers: Workers, *, expected_of: Expectation) -> int
         expected: Expected | None = expected_of(config.env_id)
     else:
         expected = _expected_by(source, indices, expected_of)
-    demos, refusals = _inspected(source, indices, expected)
+    demos, refusals = _inspect(source, indices, expected)
     if not demos:
         raise refusals[0]
     _show(source.folder, demos, refusals, config)
@@ -70,7 +70,7 @@ def report(parsed: Parsed, workers: Workers, *, expected_of: Expectation) -> int
     return DONE
 
 
-def _inspected(
+def _inspect(
     source: Source,
     indices: Sequence[int],
     expected: Expected | None,
@@ -96,7 +96,7 @@ def _show(
     config: Any,
 ) -> None:
     """The card on the terminal and as JSON, and the picture."""
-    kept = [kept_steps(config, index, demo.length) for index, demo in demos.items()]
+    kept = [subsample_steps(config, index, demo.length) for index, demo in demos.items()]
     figures = figures_of([*demos.values()], kept)
     problems = [error.problem for error in refusals]
     print(page(figures, title=f"demonstrations in {folder}", refusals=problems))

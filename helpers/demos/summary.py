@@ -47,7 +47,7 @@ def figures_of(demos: Sequence[Demo], kept: Sequence[range]) -> Figures:
         "observations": _observations(demos),
         "actions": _actions(demos),
         "duplicates": len(hashes) - len(set(hashes)),
-        "origin": {name: _said(demos, name) for name in _ORIGINS},
+        "origin": {name: _origin_values(demos, name) for name in _ORIGINS},
         "steps_kept": sum(len(steps) for steps in kept),
         "sha256": hashlib.sha256("".join(hashes).encode()).hexdigest(),
         "files": [
@@ -105,7 +105,7 @@ def _actions(demos: Sequence[Demo]) -> Figures | None:
     return found
 
 
-def _said(demos: Sequence[Demo], name: str) -> list[Any]:
+def _origin_values(demos: Sequence[Demo], name: str) -> list[Any]:
     """The values of an origin's entry among the episodes, each once; nothing where none says it."""
     values = [demo.origin[name] for demo in demos if name in demo.origin]
     return list(dict.fromkeys(value for value in values if isinstance(value, str | int | float)))

@@ -15,7 +15,7 @@ _BASELINE = 0.66  # where letters stand, from its top
 Colour = tuple[int, int, int]
 
 
-def captioned(
+def add_caption(
     picture: np.ndarray,
     name: str,
     figure: str,
@@ -54,7 +54,7 @@ def side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.concatenate([left, gap, right], axis=1)
 
 
-def faded(picture: np.ndarray) -> np.ndarray:
+def fade(picture: np.ndarray) -> np.ndarray:
     """Halfway to white."""
     return (picture // 2 + 127).astype(np.uint8)
 

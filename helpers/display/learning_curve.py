@@ -77,7 +77,7 @@ def series(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], l
     return [step for step, _ in points], [value for _, value in points]
 
 
-def averaged(steps: list[float], values: list[float]) -> tuple[list[float], list[float]]:
+def average_groups(steps: list[float], values: list[float]) -> tuple[list[float], list[float]]:
     """Means of consecutive groups, so that no more than so many points are left."""
     size = max(1, math.ceil(len(values) / SMOOTHED_ROWS))
     starts = range(0, len(values), size)
@@ -97,7 +97,7 @@ def _draw_training(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         axes.plot(steps, values, color=TRAINING, linewidth=0.7, alpha=0.35)
     marker = "o" if len(steps) == 1 else ""
     axes.plot(
-        *averaged(steps, values),
+        *average_groups(steps, values),
         color=TRAINING,
         linewidth=1.6,
         marker=marker,
@@ -167,7 +167,7 @@ def _spread(row: Mapping[str, Any]) -> tuple[float, float]:
 def _style(axes: Axes, name: str, *, unit: str) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    axes.set_title(_wrapped(name), loc="left", fontsize=11, fontweight="bold", color=INK, pad=12)
+    axes.set_title(_wrap_name(name), loc="left", fontsize=11, fontweight="bold", color=INK, pad=12)
     axes.set_xlabel(f"{unit}, all workers" if unit == ENVIRONMENT_STEPS else unit, color=INK)
     axes.set_ylabel("return of an episode", color=INK)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
@@ -209,7 +209,7 @@ def _short(value: float) -> str:
     return f"{value:g}"
 
 
-def _wrapped(name: str) -> str:
+def _wrap_name(name: str) -> str:
     """A long run name over several lines, broken at dots and underscores if possible."""
     lines = [""]
     for piece in name.replace(".", ".\0").replace("_", "_\0").split("\0"):

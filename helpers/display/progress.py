@@ -74,7 +74,7 @@ class Speed:
 
 
 @dataclass
-class Standing:
+class RunProgress:
     """Where the run is, kept from row to row.
 
     Attributes:
@@ -155,9 +155,9 @@ class Progress:
         self._output = sys.stdout if output is None else output
         self._clock = clock
         self._terminal = find_terminal(self._output) if is_root else None
-        self._mode = _settled(mode, self._terminal) if is_root else "none"
+        self._mode = _resolve_mode(mode, self._terminal) if is_root else "none"
         self._speaks = is_root
-        self._standing = Standing(total_steps)
+        self._run = RunProgress(total_steps)
         self._shown_at: float | None = None
         self._shown_iteration = -1
         self._line = ""  # the live line that stands on the terminal
@@ -174,9 +174,9 @@ class Progress:
             return
         with self._lock:
             now = self._clock()
-            self._standing.take(row, now)
+            self._run.take(row, now)
             pause = LIVE_SECONDS if self.is_live else PLAIN_SECONDS
-            is_last = self._standing.step >= self._standing.total_steps
+            is_last = self._run.step >= self._run.total_steps
             if self._shown_at is None or now - self._shown_at >= pause or is_last:
                 self._show(now)
 
@@ -201,7 +201,7 @@ class Progress:
     def close(self) -> None:
         """Leave the last state on a line of its own."""
         with self._lock:
-            if self._mode != "none" and self._standing.iteration > self._shown_iteration >= 0:
+            if self._mode != "none" and self._run.iteration > self._shown_iteration >= 0:
                 self._show(self._clock())
             if self._line:
                 self._write("\n")
@@ -209,19 +209,19 @@ class Progress:
             self._mode = "none"
 
     def _show(self, now: float) -> None:
-        self._shown_at, self._shown_iteration = now, self._standing.iteration
+        self._shown_at, self._shown_iteration = now, self._run.iteration
         if self.is_live:
             terminal = self._terminal or Terminal()
             signs = _can_encode(self._output)
             self._line = live_line(
-                self._standing,
+                self._run,
                 width=terminal.width() - 1,
                 signs=signs,
                 colours=terminal.has_colours,
             )
             self._write(CLEAR + self._line)
         else:
-            self._write(plain_line(self._standing) + "\n")
+            self._write(plain_line(self._run) + "\n")
 
     def _write(self, text: str) -> None:
         try:
@@ -231,42 +231,40 @@ class Progress:
             self._speaks, self._mode, self._line = False, "none", ""
 
 
-def plain_line(standing: Standing) -> str:
+def plain_line(run: RunProgress) -> str:
     """One line for a log."""
     parts = [
-        f"iteration {standing.iteration}",
-        f"{count(standing.step)} of {count(standing.total_steps)} steps ({standing.fraction:.0%})",
+        f"iteration {run.iteration}",
+        f"{count(run.step)} of {count(run.total_steps)} steps ({run.fraction:.0%})",
     ]
-    if standing.rate:
-        parts.append(f"{count(standing.rate)} steps/s")
-    if standing.return_ is not None:
-        change = (
-            standing.evaluations[-1] - standing.evaluations[-2] if standing.evaluations[1:] else 0
-        )
-        kind = "return" if standing.evaluations else "training return"
-        parts.append(f"{kind} {number(standing.return_)}" + (f" ({change:+.4g})" if change else ""))
-    if standing.seconds_left is not None:
-        parts.append(f"{duration(standing.seconds_left)} left")
+    if run.rate:
+        parts.append(f"{count(run.rate)} steps/s")
+    if run.return_ is not None:
+        change = run.evaluations[-1] - run.evaluations[-2] if run.evaluations[1:] else 0
+        kind = "return" if run.evaluations else "training return"
+        parts.append(f"{kind} {number(run.return_)}" + (f" ({change:+.4g})" if change else ""))
+    if run.seconds_left is not None:
+        parts.append(f"{format_duration(run.seconds_left)} left")
     return " | ".join(parts)
 
 
-def live_line(standing: Standing, *, width: int, signs: bool, colours: bool) -> str:
+def live_line(run: RunProgress, *, width: int, signs: bool, colours: bool) -> str:
     """The live line: as much of it as the width (columns) holds, the least important left out first.
 
     Args:
-        standing: where the run is.
+        run: where it is.
         width: columns there are.
         signs: whether the output knows Unicode.
         colours: whether it knows ANSI colours.
     """
-    steps = f"{count(standing.step)}/{count(standing.total_steps)} steps"
-    left = "" if standing.seconds_left is None else f"{duration(standing.seconds_left)} left"
-    value = "" if standing.return_ is None else f"return {number(standing.return_)}"
-    arrow = f"{value} {trend(standing.evaluations, signs=signs)}".strip()
-    sparks = f"{arrow} {sparkline(standing.evaluations)}" if signs else arrow
-    rate = f"{count(standing.rate)}/s" if standing.rate else ""
-    iteration = f"iteration {standing.iteration}"
-    percent = f"{standing.fraction:4.0%}"
+    steps = f"{count(run.step)}/{count(run.total_steps)} steps"
+    left = "" if run.seconds_left is None else f"{format_duration(run.seconds_left)} left"
+    value = "" if run.return_ is None else f"return {number(run.return_)}"
+    arrow = f"{value} {trend(run.evaluations, signs=signs)}".strip()
+    sparks = f"{arrow} {sparkline(run.evaluations)}" if signs else arrow
+    rate = f"{count(run.rate)}/s" if run.rate else ""
+    iteration = f"iteration {run.iteration}"
+    percent = f"{run.fraction:4.0%}"
     fallbacks = (
         (24, [percent, iteration, steps, rate, sparks.strip(), left]),
         (12, [percent, iteration, steps, rate, sparks.strip(), left]),
@@ -278,7 +276,7 @@ def live_line(standing: Standing, *, width: int, signs: bool, colours: bool) -> 
     for cells, parts in fallbacks:
         text = "  ".join(part for part in parts if part)
         if len(text) + (cells + 1 if cells else 0) <= width:
-            return bar(standing.fraction, cells, signs=signs, colours=colours) + text
+            return bar(run.fraction, cells, signs=signs, colours=colours) + text
     return ""
 
 
@@ -325,7 +323,7 @@ def number(value: float) -> str:
     return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.4g}"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """45s, 1m20s, 2h05m, 1d03h."""
     whole = round(seconds)
     minutes, hours, days = whole // 60, whole // 3600, whole // 86400
@@ -336,7 +334,7 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{whole % 60:02}s" if minutes else f"{whole}s"
 
 
-def _settled(mode: Mode, terminal: Terminal | None) -> Mode:
+def _resolve_mode(mode: Mode, terminal: Terminal | None) -> Mode:
     if mode != "auto":
         return mode
     return "live" if terminal is not None and os.environ.get("TERM") != "dumb" else "plain"

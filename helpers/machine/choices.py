@@ -12,34 +12,34 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 NATIVE, TORCH = "native", "torch"
-_obeyed: dict[str, str] = {}
+_presets: dict[str, str] = {}
 _made: dict[str, str] = {}
 
 
-def obey(choices: Mapping[str, str]) -> None:
+def set_presets(choices: Mapping[str, str]) -> None:
     """From now on `choose` gives these, by name, without asking."""
-    _obeyed.clear()
-    _obeyed.update(choices)
+    _presets.clear()
+    _presets.update(choices)
 
 
-def obeyed(name: str) -> str | None:
+def preset(name: str) -> str | None:
     """What `choose` would give without asking; None: it would ask."""
-    return _obeyed.get(name)
+    return _presets.get(name)
 
 
 def choose(name: str, measure: Callable[[], str]) -> str:
-    """`NATIVE` or `TORCH`: what the run began with, else what `measure` says; noted in `made`."""
-    choice = _obeyed.get(name) or measure()
+    """`NATIVE` or `TORCH`: what the run began with, else what `measure` says; noted in `all_choices`."""
+    choice = _presets.get(name) or measure()
     _made[name] = choice
     return choice
 
 
-def made() -> dict[str, str]:
+def all_choices() -> dict[str, str]:
     """All choices of this process, by name, and those that it would obey."""
-    return dict(sorted((_obeyed | _made).items()))
+    return dict(sorted((_presets | _made).items()))
 
 
-def kept(path: Path, measure: Callable[[], str]) -> str:
+def cached(path: Path, measure: Callable[[], str]) -> str:
     """What `measure` said on this kind of machine the first time; asks and keeps it if it never did.
 
     Of several processes that ask at once all are given the same answer. Where nothing can be written,

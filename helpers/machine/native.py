@@ -112,7 +112,7 @@ def _compile(compiler: tuple[str, ...], source: Path, library: Path) -> str:
     return ""
 
 
-def aligned(count: int) -> np.ndarray:
+def aligned_empty(count: int) -> np.ndarray:
     """An uninitialised float32 vector that starts on a 64-byte boundary."""
     raw = np.empty(count * 4 + 64, dtype=np.uint8)
     start = -raw.ctypes.data % 64

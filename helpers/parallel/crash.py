@@ -47,7 +47,7 @@ def install_crash_handler(workers: Workers, folder: Path | None) -> None:
         error = failure.exc_value
         if error is None or isinstance(error, SystemExit):
             return
-        code, text = _reported(error, workers, folder)
+        code, text = _report(error, workers, folder)
         _say(text)
         if failure.thread is None or not failure.thread.daemon:
             workers.abort(code)
@@ -59,7 +59,7 @@ def install_crash_handler(workers: Workers, folder: Path | None) -> None:
 
 def _end_together(workers: Workers, folder: Path | None, error: BaseException) -> int:
     """The exit code that all workers leave with, if all have failed; else does not return."""
-    code, text = _reported(error, workers, folder)
+    code, text = _report(error, workers, folder)
     channel = workers.last_words
     if channel is not None:
         patience = min(_PATIENCE + _PATIENCE_A_RANK * workers.rank, _MOST_PATIENCE)
@@ -89,7 +89,7 @@ def _tell(text: str) -> None:
     sys.stderr.flush()
 
 
-def _reported(error: BaseException, workers: Workers, folder: Path | None) -> tuple[int, str]:
+def _report(error: BaseException, workers: Workers, folder: Path | None) -> tuple[int, str]:
     """(exit code, what is shown); keeps the traceback.
 
     Shown are two lines, after the traceback if this is no failure that its reader can mend.

@@ -142,9 +142,9 @@ class Deadline:
             return _SIGNAL + self.noted
         if self._workers.is_root and self._stop_file is not None and self._stop_file.exists():
             return _STOP_FILE
-        return _TIME_LIMIT if self.end - self._clock() < self._needed() else _GO_ON
+        return _TIME_LIMIT if self.end - self._clock() < self._seconds_needed() else _GO_ON
 
-    def _needed(self) -> float:
+    def _seconds_needed(self) -> float:
         """Seconds that must be left to go on."""
         iterations = 1 if self._only_first else _ITERATIONS_LEFT
         slowest = max(self._iterations, default=0.0)
@@ -164,7 +164,7 @@ class Deadline:
             )
 
 
-def noted_signal() -> str | None:
+def received_signal() -> str | None:
     """The stop signal that this process was sent and a `Deadline` has noted, as "TERM"; None: none yet.
 
     For what must not wait until the iteration's end.

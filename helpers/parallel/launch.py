@@ -36,7 +36,7 @@ class Announcement:
     size: int | None
 
 
-def announced(environment: Mapping[str, str] = os.environ) -> Announcement | None:
+def find_announcement(environment: Mapping[str, str] = os.environ) -> Announcement | None:
     """What the launcher of this process announces; None without a launcher of several processes.
 
     Inside an allocation, mpiexec is itself a step of Slurm, so the more special speaks first.

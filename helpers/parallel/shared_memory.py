@@ -43,7 +43,7 @@ def clear_leftovers(folder: Path = FOLDER, *, budget: float = _BUDGET) -> list[s
         OSError
     ):  # a process of this user that does not let itself be looked at may hold them all
         return []
-    return [name for name in sorted(left) if _removed(folder / name)]
+    return [name for name in sorted(left) if _remove(folder / name)]
 
 
 def _old_files(folder: Path) -> set[str]:
@@ -101,7 +101,7 @@ def _has_shared_memory(process: Path) -> bool:
     return any(int(size) for size in _SHARED.findall(status))
 
 
-def _removed(path: Path) -> bool:
+def _remove(path: Path) -> bool:
     try:
         path.unlink()
     except OSError:

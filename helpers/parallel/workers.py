@@ -25,7 +25,13 @@ import numpy as np
 
 from helpers.errors import LaunchError
 from helpers.parallel.exchange import Exchange
-from helpers.parallel.launch import Announcement, announced, check_library, check_size, missing_mpi
+from helpers.parallel.launch import (
+    Announcement,
+    check_library,
+    check_size,
+    find_announcement,
+    missing_mpi,
+)
 from helpers.parallel.shared_memory import clear_leftovers
 from helpers.parallel.stopwatch import Stopwatch
 
@@ -76,7 +82,7 @@ class Workers:
             LaunchError: they were started so that MPI does not join them. The first process raises
                 it; the others end with the same code and leave the word to it.
         """
-        announcement = announced()
+        announcement = find_announcement()
         if announcement is None:
             return cls.solo()
         try:
@@ -172,7 +178,7 @@ class Workers:
 
         Like all JSON values here it has been through JSON once, on the root too: tuples are lists.
         """
-        message = _encoded(value) if self.is_root else np.empty(0, dtype=np.uint8)
+        message = _encode(value) if self.is_root else np.empty(0, dtype=np.uint8)
         length = np.array([message.size], dtype=np.int64)
         self.broadcast_(length)
         if not self.is_root:
@@ -182,7 +188,7 @@ class Workers:
 
     def gather_json(self, value: Any) -> list[Any] | None:
         """The values of all workers by rank, on the root; None on the others."""
-        message = _encoded(value)
+        message = _encode(value)
         if self._communicator is None:
             return [json.loads(message.tobytes())]
         lengths = np.zeros(self.size, dtype=np.int64)
@@ -192,7 +198,7 @@ class Workers:
         received = [everything, lengths.tolist()] if self.is_root else None
         with self.stopwatch.allreduce:
             self._communicator.Gatherv(message, received, root=0)
-        return None if everything is None else _decoded(everything, lengths)
+        return None if everything is None else _decode(everything, lengths)
 
     def allgather_json(self, value: Any) -> list[Any]:
         """The values of all workers by rank, on every worker."""
@@ -324,11 +330,11 @@ def _torch_uint8() -> torch.dtype:
     return torch.uint8
 
 
-def _encoded(value: Any) -> np.ndarray:
+def _encode(value: Any) -> np.ndarray:
     return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
 
 
-def _decoded(messages: np.ndarray, lengths: Sequence[int] | np.ndarray) -> list[Any]:
+def _decode(messages: np.ndarray, lengths: Sequence[int] | np.ndarray) -> list[Any]:
     ends = np.cumsum(lengths)
     return [
         json.loads(messages[end - length : end].tobytes())

@@ -78,7 +78,7 @@ def start_of(*, argv: Sequence[str], world_size: int) -> dict[str, Any]:
         "commit": code["commit"],
         "dirty": code["dirty"],
         "diff_sha256": code["diff_sha256"],
-        "argv": redacted(argv),
+        "argv": redact(argv),
         **native_code(),
     }
 
@@ -96,7 +96,7 @@ def native_code() -> dict[str, str]:
     }
 
 
-def moved(start: Mapping[str, Any]) -> str | None:
+def describe_native_change(start: Mapping[str, Any]) -> str | None:
     """A line where native code is other than at a start; None where it is the same, or unknown."""
     now = native_code()
     if not now.keys() <= start.keys() or all(start[key] == now[key] for key in now):
@@ -108,7 +108,7 @@ def moved(start: Mapping[str, Any]) -> str | None:
     return f"Bits may differ from here on: it ran on {told[0]}, and now runs on {told[1]}."
 
 
-def redacted(argv: Sequence[str]) -> list[str]:
+def redact(argv: Sequence[str]) -> list[str]:
     """Arguments without the values of flags named like a key, token, secret or password."""
     shown = []
     hide_next = False

@@ -18,7 +18,7 @@ from helpers.config.yaml_files import read_yaml
 from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError, StorageError, UserError
 from helpers.run_folder import run_lock
-from helpers.run_folder.capsule import capsule_of, moved, short_commit, start_of
+from helpers.run_folder.capsule import capsule_of, describe_native_change, short_commit, start_of
 from helpers.seeding import Streams
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class ExperimentInitializer:
             ConfigurationError: the folder belongs to another configuration, or to something else.
             StorageError: it cannot be made or written.
         """
-        outcome = _opened_or_refused(config, workers.size, argv) if workers.is_root else None
+        outcome = _open_as_json(config, workers.size, argv) if workers.is_root else None
         outcome = workers.broadcast_json(outcome)
         if "error" in outcome:
             raise _ERRORS[outcome["error"]](outcome["problem"], outcome["remedy"])
@@ -149,14 +149,14 @@ def _of_worker(choices: Sequence[Mapping[str, str]], rank: int) -> Mapping[str, 
     return choices[rank] if rank < len(choices) else {}
 
 
-def _opened_or_refused(config: RunConfig, world_size: int, argv: Sequence[str]) -> dict[str, Any]:
+def _open_as_json(config: RunConfig, world_size: int, argv: Sequence[str]) -> dict[str, Any]:
     """The outcome as JSON values, so that an error of the root becomes one of every worker."""
     name = run_name(config)
     folder = Path(config.runs_dir).expanduser() / name
     try:
         group_of(name)
         start = start_of(argv=argv, world_size=world_size)
-        kept = _kept_of(config, folder)
+        kept = _saved_settings(config, folder)
         is_new, warnings = _open_folder(config.model_copy(update=kept), name, folder, start)
     except UserError as error:
         return {
@@ -181,7 +181,7 @@ def _opened_or_refused(config: RunConfig, world_size: int, argv: Sequence[str]) 
     }
 
 
-def _kept_of(config: RunConfig, folder: Path) -> dict[str, Scalar]:
+def _saved_settings(config: RunConfig, folder: Path) -> dict[str, Scalar]:
     """What a run that goes on keeps of its saved settings: files that it began to leave, it leaves to its end."""
     key, path = "checkpoint_interval", folder / CONFIG_FILE
     if getattr(config, key) is not None or not path.exists():
@@ -189,7 +189,7 @@ def _kept_of(config: RunConfig, folder: Path) -> dict[str, Scalar]:
     try:
         saved = config.settings[key].read(read_yaml(path).values.get(key))
     except (ConfigurationError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise _damage_error(path, error) from error
     return {key: saved}
 
 
@@ -213,7 +213,7 @@ def _open_folder(
         _refuse_another(config, folder)
     run_lock.take(folder)
     dump_config(config, folder / CONFIG_FILE)
-    capsule, warnings = _continued_capsule(folder, start)
+    capsule, warnings = _continue_capsule(folder, start)
     if is_new or capsule is None:
         capsule = capsule_of(name=name, group=group_of(name), start=start)
     write_atomically(folder / CAPSULE_FILE, json.dumps(capsule, indent=1) + "\n")
@@ -266,11 +266,11 @@ def _saved_identity(config: RunConfig, path: Path) -> dict[str, Scalar]:
             keys &= settings_of(RunConfig).keys()
         saved = {key: settings[key].read(values.get(key, settings[key].default)) for key in keys}
     except (ConfigurationError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise _damage_error(path, error) from error
     return {"algo": algo, **{key: saved[key] for key in settings if key in saved}}
 
 
-def _damaged(path: Path, error: Exception) -> ConfigurationError:
+def _damage_error(path: Path, error: Exception) -> ConfigurationError:
     detail = error.problem if isinstance(error, ConfigurationError) else f"{error}."
     return ConfigurationError(
         f"The {CONFIG_FILE} of an existing run is damaged: {path}: {detail}",
@@ -278,7 +278,7 @@ def _damaged(path: Path, error: Exception) -> ConfigurationError:
     )
 
 
-def _continued_capsule(
+def _continue_capsule(
     folder: Path,
     start: Mapping[str, Any],
 ) -> tuple[dict[str, Any] | None, list[str]]:
@@ -288,7 +288,7 @@ def _continued_capsule(
         capsule = json.loads(path.read_text(encoding="utf-8"))
         begun = capsule["starts"][0]
         was = (begun["commit"], begun["diff_sha256"])
-        warnings = list(filter(None, [moved(capsule["starts"][-1])]))
+        warnings = list(filter(None, [describe_native_change(capsule["starts"][-1])]))
         capsule["starts"].append(dict(start))
     except FileNotFoundError:
         return None, []
@@ -301,11 +301,11 @@ def _continued_capsule(
     return capsule, [line, *warnings]
 
 
-def moved_since(folder: Path) -> str | None:
+def native_change_since(folder: Path) -> str | None:
     """A line where this machine makes other native code than the one that a run was last on."""
     try:
         last = json.loads((folder / CAPSULE_FILE).read_text(encoding="utf-8"))["starts"][-1]
-        return moved(last)
+        return describe_native_change(last)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
 

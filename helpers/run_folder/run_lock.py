@@ -56,10 +56,10 @@ def release(folder: Path) -> None:
 
 
 def _identity(pid: int) -> dict[str, Any]:
-    return {"host": platform.node(), "pid": pid, "started": _started(pid)}
+    return {"host": platform.node(), "pid": pid, "started": _start_time(pid)}
 
 
-def _started(pid: int) -> int | None:
+def _start_time(pid: int) -> int | None:
     """When a process started, in ticks since boot; None if there is no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
@@ -81,4 +81,4 @@ def _lives(holder: dict[str, Any]) -> bool:
     """Whether the process that wrote it is still there, and is on this machine."""
     if holder.get("host") != platform.node() or holder.get("started") is None:
         return False
-    return _started(int(holder["pid"])) == holder["started"]
+    return _start_time(int(holder["pid"])) == holder["started"]

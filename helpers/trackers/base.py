@@ -116,11 +116,11 @@ class Trackers:
 
     def _each(self, action: Callable[[Tracker], None]) -> None:
         for tracker in tuple(self._others):
-            if not guarded(tracker.name, lambda: action(tracker), self._print):  # noqa: B023
+            if not run_guarded(tracker.name, lambda: action(tracker), self._print):  # noqa: B023
                 self._others.remove(tracker)
 
 
-def guarded(name: str, action: Callable[[], object], print: Callable[[str], None]) -> bool:
+def run_guarded(name: str, action: Callable[[], object], print: Callable[[str], None]) -> bool:
     """Do something with a tracker; where it fails, whatever the reason, say so and return False.
 
     The one broad except of the project: a tracker runs foreign code, and none of its failures,
@@ -165,17 +165,17 @@ def make_trackers(
     others: list[Any] = []
     step = None if resume_after is None else int((metrics.last_row or {}).get("step", 0))
     if config.tensorboard:
-        guarded("tensorboard", lambda: others.append(_tensorboard(run_folder, step)), print)
+        run_guarded("tensorboard", lambda: others.append(_tensorboard(run_folder, step)), print)
     table = others[-1] if others else None
     folder = experiment_folder(config, run_folder) if config.tracking_interval else None
     if folder is not None:
         file_name = _own_file(folder, run_name)
         label = "tensorboard of --experiment_directory"
-        is_made = guarded(label, lambda: others.append(_table(folder, step, file_name)), print)
+        is_made = run_guarded(label, lambda: others.append(_table(folder, step, file_name)), print)
         table = others[-1] if is_made else None
     mode = wandb_mode(config)
     if mode != "disabled":
-        guarded(
+        run_guarded(
             "wandb",
             lambda: others.append(
                 _wandb(config, run_folder, mode, run_name, group, resume_after is not None, print),

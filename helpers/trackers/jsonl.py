@@ -36,7 +36,7 @@ class MetricsLog:
         self.path = path
         self.last_row: Row | None = None
         try:
-            kept = b"" if resume_after is None else self._kept_rows(resume_after)
+            kept = b"" if resume_after is None else self._rows_until(resume_after)
             if not path.exists() or path.read_bytes() != kept:
                 write_atomically(path, kept)
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
@@ -81,7 +81,7 @@ class MetricsLog:
         except OSError as error:
             raise _storage_error(self.path, error) from error
 
-    def _kept_rows(self, resume_after: int) -> bytes:
+    def _rows_until(self, resume_after: int) -> bytes:
         """The file's lines up to the iteration, byte for byte."""
         if not self.path.exists():
             return b""

@@ -89,13 +89,13 @@ class Tracking:
 
     def write(self, step: int) -> None:
         """Merge what all workers kept, write it at this step, begin anew; collective."""
-        self.settle()
+        self.collect()
         shares = [self._kept] if self.workers.size == 1 else self.workers.gather_json(self._kept)
         self._kept = {}
         if shares is not None:
-            self.writer.write(merged(shares), step)
+            self.writer.write(merge_values(shares), step)
 
-    def settle(self) -> None:
+    def collect(self) -> None:
         """Take what the sources gathered; at each iteration's end, whether or not one saves there."""
         for source in self.sources if self.is_on else ():
             source()
@@ -166,7 +166,7 @@ def reduction(tag: str) -> Callable[[float, float], float] | None:
     return None
 
 
-def merged(shares: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, float]:
+def merge_values(shares: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, float]:
     """The value of every tag that any worker kept."""
     kept: Kept = {}
     for share in shares:

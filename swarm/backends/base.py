@@ -21,7 +21,7 @@ class DeploymentError(UserError):
 
 
 @dataclass(frozen=True)
-class Sight:
+class JobState:
     """What a look at the scheduler told of one submission.
 
     Attributes:
@@ -51,7 +51,7 @@ class Scheduler(Protocol):
     def check(self) -> None:
         """Raise `DeploymentError` where nothing can be started."""
 
-    def look(self, submissions: Mapping[str, Submission]) -> Mapping[str, Sight]:
+    def query(self, submissions: Mapping[str, Submission]) -> Mapping[str, JobState]:
         """What became of submissions, by run; a run that is not in the answer is gone."""
 
     def submit(self, batch: Sequence[tuple[Run, int]], token: str) -> Mapping[str, Job]:
@@ -64,18 +64,18 @@ class Scheduler(Protocol):
         """Called when all is submitted."""
 
 
-def sight_of_process(submission: Submission) -> Sight:
+def state_of_process(submission: Submission) -> JobState:
     """What the job script of a submission tells of its life, without any scheduler."""
     process = submission.process
     if process is None:
-        return Sight("gone")
+        return JobState("gone")
     job = {"deployment": "process", "job": str(process.pid), "host": process.host}
     is_alive = process.is_alive()
     if is_alive is None:
-        return Sight("unknown", job, f"on {process.host}")
+        return JobState("unknown", job, f"on {process.host}")
     if is_alive:
-        return Sight("running", job)
+        return JobState("running", job)
     is_silent = submission.verdict is None  # killed, then: what it started may live on
     if is_silent and process.has_survivors():
-        return Sight("running", job, "its script was killed, its workers go on")
-    return Sight("gone", job)
+        return JobState("running", job, "its script was killed, its workers go on")
+    return JobState("gone", job)

@@ -12,7 +12,7 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def dying_with_parent() -> Callable[[], None]:
+def die_with_parent() -> Callable[[], None]:
     """What to do between fork and exec to be killed when this process dies, however. On Linux only."""
     parent = os.getpid()
 

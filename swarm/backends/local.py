@@ -17,9 +17,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from helpers.errors import UserError
-from swarm.backends.base import DeploymentError, Job, Scheduler, Sight, sight_of_process
+from swarm.backends.base import DeploymentError, Job, JobState, Scheduler, state_of_process
 from swarm.backends.tmux import TmuxScheduler
-from swarm.ledger import Ledger, Submission, new_token, spelled
+from swarm.ledger import Ledger, Submission, format_number, new_token
 from swarm.plan import Plan, Run, load
 
 QUEUE = "queue"  # the queue process as an entry of the ledger in the swarm's folder
@@ -43,15 +43,15 @@ class LocalScheduler:
         if shutil.which("bash") is None:
             raise DeploymentError("There is no bash on this machine.", "Install it.")
 
-    def look(self, submissions: Mapping[str, Submission]) -> Mapping[str, Sight]:
+    def query(self, submissions: Mapping[str, Submission]) -> Mapping[str, JobState]:
         """By the job scripts themselves."""
-        return {run: sight_of_process(each) for run, each in submissions.items() if each.process}
+        return {run: state_of_process(each) for run, each in submissions.items() if each.process}
 
     def submit(self, batch: Sequence[tuple[Run, int]], token: str) -> Mapping[str, Job]:
         """Start a process for each."""
         jobs = {}
         for run, number in batch:
-            command = ["bash", str(run.job_script), spelled(number)]
+            command = ["bash", str(run.job_script), format_number(number)]
             process = start_detached(
                 command,
                 log=self._plan.log_file(run),
@@ -82,15 +82,15 @@ class QueueScheduler:
         """See that runs can be started."""
         self._inner.check()
 
-    def look(self, submissions: Mapping[str, Submission]) -> Mapping[str, Sight]:
+    def query(self, submissions: Mapping[str, Submission]) -> Mapping[str, JobState]:
         """What runs, and what is noted and has not begun."""
-        sights = dict(self._inner.look(submissions))
+        job_states = dict(self._inner.query(submissions))
         is_served = is_running(Ledger(self._plan.folder).submission(QUEUE))
         reason = "waits for its turn" if is_served else "nobody starts it: spawn again"
         for run, submission in submissions.items():
             if submission.job is not None and submission.started_by is None:
-                sights.setdefault(run, Sight("queued", submission.job, reason))
-        return sights
+                job_states.setdefault(run, JobState("queued", submission.job, reason))
+        return job_states
 
     def submit(self, batch: Sequence[tuple[Run, int]], token: str) -> Mapping[str, Job]:
         """What the ledger is to note."""
@@ -118,7 +118,7 @@ class QueueScheduler:
                         "-m",
                         "swarm.backends.local",
                         str(self._plan.folder),
-                        spelled(number),
+                        format_number(number),
                     ],
                     log=self._plan.folder / "logs" / "queue.log",
                     folder=Path(__file__).parents[2],
@@ -253,8 +253,10 @@ class Queue:
         submissions: Mapping[str, Submission],
     ) -> None:
         """Fill the free places."""
-        sights = self._starter.look(submissions)
-        busy = {run for run, sight in sights.items() if sight.life in ("queued", "running")}
+        job_states = self._starter.query(submissions)
+        busy = {
+            run for run, job_state in job_states.items() if job_state.life in ("queued", "running")
+        }
         busy |= {run for run, _ in self._beginning}
         for run, number in waiting[: max(self._places - len(busy), 0)]:
             self._starter.submit([(run, number)], "")

@@ -13,9 +13,9 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from swarm.backends.base import DeploymentError, Job, Life, Sight
-from swarm.backends.children import dying_with_parent
-from swarm.ledger import Submission, spelled
+from swarm.backends.base import DeploymentError, Job, JobState, Life
+from swarm.backends.children import die_with_parent
+from swarm.ledger import Submission, format_number
 from swarm.plan import Plan, Run
 
 _ENDED = (
@@ -78,7 +78,7 @@ class SlurmScheduler:
                 )
         self._rows()
 
-    def look(self, submissions: Mapping[str, Submission]) -> Mapping[str, Sight]:
+    def query(self, submissions: Mapping[str, Submission]) -> Mapping[str, JobState]:
         """What squeue shows, by the tokens of the submissions."""
         if not submissions:
             return {}
@@ -86,7 +86,7 @@ class SlurmScheduler:
         for row in self._rows():
             found.setdefault(row.token, []).append(row)
         return {
-            run: self._sight(self._rows_of(run, found.get(submission.token, [])))
+            run: self._job_state(self._rows_of(run, found.get(submission.token, [])))
             for run, submission in submissions.items()
         }
 
@@ -103,10 +103,10 @@ class SlurmScheduler:
             indices = ranges(sorted(self._indices[run.name] for run, _ in batch))
             limit = self._plan.launch.max_parallel
             array = f"--array={indices}" + (f"%{limit}" if limit else "")
-            command = [*head, array, str(self._plan.array_script), spelled(number)]
+            command = [*head, array, str(self._plan.array_script), format_number(number)]
         else:
             [(run, _)] = batch
-            command = [*head, f"--job-name={run.name}", str(run.job_script), spelled(number)]
+            command = [*head, f"--job-name={run.name}", str(run.job_script), format_number(number)]
         done = _call(command, cwd=str(self._plan.launch.working_folder), MILOZERO_TOKEN=token)
         job = done.stdout.strip().partition(";")[0]
         if done.returncode != 0 or not job.isdigit():
@@ -153,14 +153,14 @@ class SlurmScheduler:
         index = str(self._indices.get(run, "none"))
         return [row for row in rows if row.name == run or row.index == index]
 
-    def _sight(self, rows: Sequence[_Row]) -> Sight:
+    def _job_state(self, rows: Sequence[_Row]) -> JobState:
         """Of several jobs under one token, the one that is most alive: a job may have resubmitted itself."""
         order = {"running": 0, "queued": 1, "gone": 2}
         if not rows:
-            return Sight("gone")
+            return JobState("gone")
         row = min(rows, key=lambda each: order[each.life])
         reason = row.state if row.life == "gone" or row.reason == "None" else row.reason
-        return Sight(row.life, {"deployment": "slurm", "job": row.job}, reason)
+        return JobState(row.life, {"deployment": "slurm", "job": row.job}, reason)
 
     def _job(self, run: str, job: str) -> Job:
         task = f"_{self._indices[run]}" if self.at_once else ""
@@ -174,9 +174,9 @@ class SlurmScheduler:
     ) -> Mapping[str, Job]:
         """The jobs after all, where sbatch gave up on an answer that was under way."""
         rows = [row for row in self._rows() if row.token == token]
-        found = {run.name: self._sight(self._rows_of(run.name, rows)) for run, _ in batch}
-        if all(sight.job for sight in found.values()):
-            return {run: sight.job for run, sight in found.items() if sight.job}
+        found = {run.name: self._job_state(self._rows_of(run.name, rows)) for run, _ in batch}
+        if all(job_state.job for job_state in found.values()):
+            return {run: job_state.job for run, job_state in found.items() if job_state.job}
         said = _last_line(done.stderr or done.stdout) or f"status {done.returncode}"
         raise DeploymentError(
             f"sbatch refuses {batch[0][0].name}: {said}",
@@ -214,7 +214,7 @@ def _call(
             errors="replace",
             timeout=_SECONDS,
             check=False,
-            preexec_fn=dying_with_parent(),
+            preexec_fn=die_with_parent(),
         )
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 1, "", f"no answer in {_SECONDS} seconds")

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from libtmux import Server
 from libtmux.exc import LibTmuxException
 
-from swarm.backends.base import DeploymentError, Job, Sight, sight_of_process
-from swarm.ledger import Submission, spelled
+from swarm.backends.base import DeploymentError, Job, JobState, state_of_process
+from swarm.ledger import Submission, format_number
 from swarm.plan import Plan, Run
 
 _COLUMNS = "#{session_name}|#{pane_id}|#{pane_dead}|#{window_name}|#{pane_start_command}"
@@ -52,17 +52,17 @@ class TmuxScheduler:
                 "Install it (sudo apt-get install tmux), or spawn with --deployment=local.",
             )
 
-    def look(self, submissions: Mapping[str, Submission]) -> Mapping[str, Sight]:
+    def query(self, submissions: Mapping[str, Submission]) -> Mapping[str, JobState]:
         """By the job scripts that have begun, and by windows for those that have not yet."""
         windows = {(each.run, each.number): each for each in self._windows() if not each.is_dead}
-        sights = {}
+        job_states = {}
         for run, submission in submissions.items():
             window = windows.get((run, submission.number))
             if submission.process is not None:
-                sights[run] = sight_of_process(submission)
+                job_states[run] = state_of_process(submission)
             elif window is not None:
-                sights[run] = Sight("queued", self._job(run, window.pane), "starting")
-        return sights
+                job_states[run] = JobState("queued", self._job(run, window.pane), "starting")
+        return job_states
 
     def submit(self, batch: Sequence[tuple[Run, int]], token: str) -> Mapping[str, Job]:
         """Open a window for each.
@@ -75,7 +75,7 @@ class TmuxScheduler:
         for run, number in batch:
             self._close_ended(run.name, number)
             where = ("-t", f"={self._session}:", "-c", str(self._plan.launch.working_folder))
-            command = ("bash", str(run.job_script), spelled(number))
+            command = ("bash", str(run.job_script), format_number(number))
             form = ("-P", "-F", "#{pane_id}")
             [pane] = self._call("new-window", "-d", *form, *where, "-n", run.name, *command)
             jobs[run.name] = self._job(run.name, pane)

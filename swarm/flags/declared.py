@@ -14,7 +14,7 @@ from helpers.errors import ConfigurationError
 _Kind = TypeVar("_Kind", bound=Settings)
 
 
-def validated(
+def validate(
     kind: type[_Kind],
     values: Mapping[str, Any],
     *,

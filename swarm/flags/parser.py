@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from helpers.config.command_line import Vocabulary, brief, read_flags
 from helpers.config.settings import Setting, settings_of, show
 from helpers.errors import ConfigurationError
-from swarm.flags.declared import validated
+from swarm.flags.declared import validate
 from swarm.flags.hidden_key import FLAG, split_key
 from swarm.flags.spawn_settings import CALIBERS, SpawnSettings
 
@@ -42,7 +42,7 @@ class Command:
 class _SpawnVocabulary(Vocabulary):
     """The flags of the spawner, which knows where the others belong."""
 
-    def unknown(self, name: str, *, shown: str) -> ConfigurationError:
+    def unknown_name(self, name: str, *, shown: str) -> ConfigurationError:
         from agents.algorithms import SCHEMA
 
         if SCHEMA.vocabulary.key(name) is not None:
@@ -50,7 +50,7 @@ class _SpawnVocabulary(Vocabulary):
                 f"{brief(shown).capitalize()} is a setting of the runs.",
                 f"Write it into the YAML file of --config, as {name.replace('-', '_')}: VALUE.",
             )
-        refusal = super().unknown(name, shown=shown)
+        refusal = super().unknown_name(name, shown=shown)
         remedy = refusal.remedy.replace("python main.py --help", "python spawner.py -h")
         return ConfigurationError(refusal.problem, remedy.replace("all settings", "all flags"))
 
@@ -66,10 +66,10 @@ def parse(argv: Sequence[str], *, wandb_api_key: str | None = None) -> Command:
         ConfigurationError: anything in them that cannot be used.
     """
     rest, key = split_key(argv)
-    key = _checked(wandb_api_key if key is None else key)
+    key = _check_key(wandb_api_key if key is None else key)
     layer, config = read_flags(_lists_joined(rest), _SpawnVocabulary(_all().values()))
     values = layer.values if config is None else {**layer.values, "config": config}
-    read = validated(
+    read = validate(
         SpawnSettings,
         values,
         shown=lambda name: layer.shown.get(name, f"--{name}={values[name]}"),
@@ -79,7 +79,7 @@ def parse(argv: Sequence[str], *, wandb_api_key: str | None = None) -> Command:
     return Command(read, frozenset(values), numbers, key)
 
 
-def _checked(key: str | None) -> str | None:
+def _check_key(key: str | None) -> str | None:
     if key is not None and not re.fullmatch(r"(?!--)[!-~]+", key):
         raise ConfigurationError(
             f"--{SECRET_FLAG} has no value, or one with spaces in it.",
@@ -167,8 +167,8 @@ def help_text(width: int | None = None) -> str:
     for each in _all().values():
         groups.setdefault(each.group, []).extend(_entry(each, columns))
     secret = "your wandb key; kept in a file that only you can read. Better: WANDB_API_KEY"
-    groups["wandb"] += [f"  --{SECRET_FLAG} TEXT", *_indented(secret, columns)]
-    groups["spawning"] += ["  -h, --help", *_indented("this page", columns)]
+    groups["wandb"] += [f"  --{SECRET_FLAG} TEXT", *_indent(secret, columns)]
+    groups["spawning"] += ["  -h, --help", *_indent("this page", columns)]
     for heading, entries in groups.items():
         lines += ["", heading, *entries]
     return "\n".join(lines) + "\n"
@@ -187,10 +187,10 @@ def _entry(each: Setting, columns: int) -> list[str]:
         value = {"int": " INTEGER", "float": " NUMBER", "bool": "", "str": " TEXT"}[each.kind]
     facts = "" if each.default is None else f" [default: {show(each.default)}]"
     example = f" (as {each.example})" if each.kind == "str" and each.example else ""
-    return [f"  {flags}{value}", *_indented(f"{each.help_line}{example}{facts}", columns)]
+    return [f"  {flags}{value}", *_indent(f"{each.help_line}{example}{facts}", columns)]
 
 
-def _indented(text: str, columns: int) -> list[str]:
+def _indent(text: str, columns: int) -> list[str]:
     indent = " " * 6
     return textwrap.wrap(
         text,

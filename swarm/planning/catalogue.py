@@ -20,7 +20,7 @@ from helpers.config.run import DURATION_PATTERN, seconds_of
 from helpers.config.settings import Settings, setting, settings_of
 from helpers.config.yaml_files import read_yaml
 from helpers.errors import ConfigurationError
-from swarm.flags.declared import validated
+from swarm.flags.declared import validate
 from swarm.plan import Caliber
 
 Bundles = Mapping[str, Mapping[str, tuple[str, ...]]]  # environment ids by benchmark and bundle
@@ -240,7 +240,7 @@ def _refuse_unknown(path: Path, where: str, key: str) -> None:
 
 
 def _caliber(name: str, values: Mapping[str, Any], cluster: str, *, gpu: bool) -> Caliber:
-    read = validated(
+    read = validate(
         CaliberSettings,
         values,
         shown=lambda key: f"{key}: {values[key]} (caliber {name} of the cluster {cluster})",

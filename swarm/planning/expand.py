@@ -179,17 +179,17 @@ class _Maker:
             chosen["env_id"] = env_id
         if num_demos is not None:
             chosen["num_demos"] = num_demos
-        settings = _replaced(self.request.settings, chosen)
-        first = self._resolved(settings, number, trial)
+        settings = _replace_values(self.request.settings, chosen)
+        first = self._resolve(settings, number, trial)
         chosen["env_id"] = self._canonical(first.config.env_id)
         chosen["seed"] = first.config.seed + seed
         if self.request.demo_dir is not None:
             chosen["expert_path"] = f"{self.request.demo_dir.rstrip('/')}/{chosen['env_id']}"
-        named = _replaced(settings, chosen)
-        config = self._resolved(named, number, trial).config
+        named = _replace_values(settings, chosen)
+        config = self._resolve(named, number, trial).config
         demos = self._number_of_demos(first)
         chosen["uuid"] = _name(config, self.request.prefix, demos)
-        parsed = self._resolved(_replaced(named, {"uuid": chosen["uuid"]}), number, trial)
+        parsed = self._resolve(_replace_values(named, {"uuid": chosen["uuid"]}), number, trial)
         self.warnings.extend(parsed.warnings)
         folder = self.working_folder / Path(parsed.config.runs_dir).expanduser() / chosen["uuid"]
         return Run(chosen["uuid"], parsed.config, folder, number)
@@ -205,7 +205,7 @@ class _Maker:
             self.canonical[env_id] = self.resolve_env_id(env_id)
         return self.canonical[env_id]
 
-    def _resolved(self, settings: Layer, number: int, trial: Mapping[str, Scalar]) -> Parsed:
+    def _resolve(self, settings: Layer, number: int, trial: Mapping[str, Scalar]) -> Parsed:
         try:
             return self.schema.resolve(self.under, settings, self.over)
         except ConfigurationError as error:
@@ -225,14 +225,14 @@ def _name(config: Any, prefix: str | None, num_demos: int | None) -> str:
     return ".".join(part for part in (prefix, head, demos, seed) if part)
 
 
-def _replaced(layer: Layer, values: Mapping[str, Any]) -> Layer:
+def _replace_values(layer: Layer, values: Mapping[str, Any]) -> Layer:
     """The layer with some values in the place of its own, as if they stood in the file."""
     shown = {
         key: f"{key}={value}" if isinstance(value, list) else f"{key}={show(value)}"
         for key, value in values.items()
     }
     names = {key: key for key in values}
-    return layer.under(Layer(dict(values), shown, names))
+    return layer.overlay(Layer(dict(values), shown, names))
 
 
 def _refuse_what_a_swarm_decides(settings: Layer) -> None:
@@ -281,7 +281,7 @@ def _trials(request: Request, schema: Schema) -> list[dict[str, Scalar]]:
 def _in_step(key: str, settings: Layer, schema: Schema) -> list[Scalar]:
     """The typed choices of a list, repetitions included: in step with others they mean something."""
     each = ({key: [choice]} for choice in settings.values[key])
-    return [schema.sweep_choices(_replaced(settings, choice))[key][0] for choice in each]
+    return [schema.sweep_choices(_replace_values(settings, choice))[key][0] for choice in each]
 
 
 def _collision(one: Run, other: Run, trials: Sequence[Mapping[str, Scalar]]) -> ConfigurationError:

@@ -11,14 +11,14 @@ _MOST_RUNS = 20
 _MOST_TELLING = 4
 
 
-def table(plan: Plan, *, most: int | None = None) -> str:
+def plan_table(plan: Plan, *, most: int | None = None) -> str:
     """The runs, one a line.
 
     Args:
         plan: of the swarm.
         most: lines to print; a screenful if None.
     """
-    telling = _telling_settings(plan.runs)
+    telling = _differing_settings(plan.runs)
     head = ["run", "env_id", "seed", *telling, "name"]
     shown = plan.runs[: _MOST_RUNS if most is None else most]
     rows = [head, *(_row(index, run, telling) for index, run in enumerate(shown))]
@@ -49,7 +49,7 @@ def cost_line(plan: Plan) -> str:
     return f"{cost}, for at most {hours:.4g} h each start: {cores * hours:,.4g} core-hours"
 
 
-def _telling_settings(runs: Sequence[Run]) -> list[str]:
+def _differing_settings(runs: Sequence[Run]) -> list[str]:
     """The settings that differ between trials, the first few of them."""
     firsts = {
         run.trial: run for run in reversed(runs) if run.config.env_id == runs[0].config.env_id

@@ -55,7 +55,7 @@ class House:
     suite_of: Callable[[str], str]
 
 
-def planned(command: Command, house: House, *, here: Path) -> Planned:
+def make_plan(command: Command, house: House, *, here: Path) -> Planned:
     """What a command means, validated to the last run; nothing is written.
 
     Args:

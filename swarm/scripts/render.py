@@ -139,7 +139,7 @@ def _directives(
         f"--job-name={job_name}",
         f"--ntasks={launch.num_workers}",
         "--cpus-per-task=1",
-        *_asked_of_the_cluster(caliber),
+        *_cluster_options(caliber),
         "--requeue",
         "--open-mode=append",
         f"--output={output}",
@@ -148,7 +148,7 @@ def _directives(
     return [sbatch_word(word) for word in words]
 
 
-def _asked_of_the_cluster(caliber: Caliber) -> list[str]:
+def _cluster_options(caliber: Caliber) -> list[str]:
     words = []
     if caliber.seconds is not None:
         words.append(f"--time={_slurm_time(caliber.seconds)}")

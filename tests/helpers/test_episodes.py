@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from environments.factory import make_vector_env
-from helpers.episodes import STEP_NAMES, RandomPolicy, clipped, run_episodes
+from helpers.episodes import STEP_NAMES, RandomPolicy, clip_actions, run_episodes
 
 SEEDS = [3, 11, 4, 27]
 CASES = [
@@ -46,7 +46,7 @@ def all_stepped_to_the_last(environment: Any, policy: RandomPolicy) -> list[dict
         actions, _ = policy.predict(observations, explore=False)
         after, rewards, terminated, truncated, infos = environment.step(actions)
         successors = environment.successors(after, infos)
-        executed = clipped(actions, environment.single_action_space)
+        executed = clip_actions(actions, environment.single_action_space)
         for i in np.flatnonzero(running):
             columns = (observations, executed, rewards, successors, terminated, truncated)
             rows[i].append([column[i].copy() for column in columns])

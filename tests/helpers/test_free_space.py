@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from helpers.errors import ConfigurationError
-from helpers.free_space import free_memory, require_disk, require_memory, shown
+from helpers.free_space import format_bytes, free_memory, require_disk, require_memory
 
 
 def write(root: Path, path: str, text: str) -> None:
@@ -58,7 +58,7 @@ def test_the_arithmetic_is_told(tmp_path: Path) -> None:
         require(1)
         with pytest.raises(ConfigurationError, match=r"^2 x 3 = 1024.0 TiB, but .* free.*\.\nLess"):
             require(2**50)
-    assert [shown(size) for size in (0, 1023, 1536, 3 * 2**20)] == [
+    assert [format_bytes(size) for size in (0, 1023, 1536, 3 * 2**20)] == [
         "0 bytes",
         "1023 bytes",
         "1.5 KiB",

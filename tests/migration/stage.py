@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from agents.algorithms import SCHEMA
-from agents.weights.migration.task import bring_in
+from agents.weights.migration.task import import_weights
 from environments.ids import resolve_env_id
 from helpers.parallel.workers import Workers
 from main import build, policy_files
@@ -20,7 +20,7 @@ def migrate(file, algo, runs, *flags, env="Pendulum-v1"):
     argv = ["--task=migrate", f"--migrate_from={file}", f"--env_id={env}", "--uuid=moved.seed00"]
     argv += [f"--algo={algo}"] if algo else []
     argv += [f"--runs_dir={runs}", *flags]
-    bring_in(
+    import_weights(
         SCHEMA,
         SCHEMA.parse_command_line(argv),
         Workers.solo(),

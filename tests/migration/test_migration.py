@@ -13,7 +13,7 @@ from agents.weights.load import load_agent
 from agents.weights.migration.check import Rebuilt, compare
 from agents.weights.migration.foreign_files import read_foreign
 from agents.weights.migration.task import fill
-from helpers.checkpoints.manifests import listed
+from helpers.checkpoints.manifests import list_checkpoints
 from helpers.errors import CheckpointError, ConfigurationError, UserError
 from tests import launch
 from tests.agents.builders import small_agent, small_config
@@ -129,7 +129,7 @@ def test_a_migrated_run_is_evaluated_and_trained_on_from_there(tmp_path):
     )
     assert trained.returncode == 0, trained.stderr
     assert "goes on after iteration 0" in trained.stdout
-    assert [iteration for iteration, _ in listed(run / "checkpoints")] == [2, 1, 0]
+    assert [iteration for iteration, _ in list_checkpoints(run / "checkpoints")] == [2, 1, 0]
     # no update yet: what was brought in is still there
     warm = load_agent(run, iter_num="1").models()["policy"]
     assert all(torch.equal(t, before.state_dict()[key]) for key, t in warm.state_dict().items())

@@ -13,7 +13,7 @@ from helpers.config.run import RunConfig
 from swarm import plan as plans
 from swarm.ledger import Ledger, Submission
 from swarm.plan import Launch, Plan, Run
-from swarm.status import standings
+from swarm.status import run_statuses
 from tests.patience import patience
 
 STEPS = 1000
@@ -120,7 +120,7 @@ def latest(ledger: Ledger, run: str) -> Submission:
 
 def are_done(plan: Plan) -> bool:
     """Whether all runs have come to their end."""
-    return all(each.state == "done" for each in standings(plan).values())
+    return all(each.state == "done" for each in run_statuses(plan).values())
 
 
 def executions(plan: Plan) -> dict[str, list[str]]:

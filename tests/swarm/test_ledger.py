@@ -18,7 +18,7 @@ from helpers.run_folder.experiment import CONFIG_FILE
 from swarm.backends.local import QUEUE, Queue, QueueScheduler, submissions_of
 from swarm.deploy import deploy
 from swarm.ledger import Ledger, new_token
-from swarm.status import OWNER_FILE, standings
+from swarm.status import OWNER_FILE, run_statuses
 from tests.patience import promptly
 from tests.swarm.spawning import spawn_killed_at, start_spawner
 from tests.swarm.swarms import are_done, executions, latest, make_plan, wait_for
@@ -151,7 +151,7 @@ def test_a_queue_keeps_to_its_places_and_outlives_the_spawner(tmp_path: Path) ->
     start_spawner(plan).join()
     most = 0
     while not are_done(plan):
-        states = [each.state for each in standings(plan).values()]
+        states = [each.state for each in run_statuses(plan).values()]
         most = max(most, states.count("running"))
         time.sleep(0.05)
     assert most == 2
@@ -161,12 +161,12 @@ def test_a_queue_keeps_to_its_places_and_outlives_the_spawner(tmp_path: Path) ->
 def test_a_queue_process_that_was_killed_is_replaced_and_runs_go_on(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, count=3, seconds=promptly(0.8), max_parallel=1)
     deploy(plan, say=lambda _: None)
-    wait_for(lambda: any(each.state == "running" for each in standings(plan).values()))
+    wait_for(lambda: any(each.state == "running" for each in run_statuses(plan).values()))
     queue = latest(Ledger(plan.folder), QUEUE).process
     assert queue is not None
     _kill(queue.pid)
     wait_for(lambda: not queue.is_alive())
-    reasons = {each.reason for each in standings(plan).values() if each.state == "queued"}
+    reasons = {each.reason for each in run_statuses(plan).values() if each.state == "queued"}
     assert reasons == {"nobody starts it: spawn again"}
     outcome = deploy(plan, say=lambda _: None)
     assert outcome.submitted == []
@@ -209,25 +209,25 @@ def test_a_run_whose_script_was_killed_is_at_work_until_its_workers_end(tmp_path
     time.sleep(0.2)
     _kill(process.pid)
     wait_for(lambda: process.is_alive() is False)
-    [standing] = standings(plan).values()
-    assert (standing.state, standing.reason) == (
+    [status] = run_statuses(plan).values()
+    assert (status.state, status.reason) == (
         "running",
         "its script was killed, its workers go on",
     )
     assert deploy(plan, say=lambda _: None).submitted == []
-    wait_for(lambda: next(iter(standings(plan).values())).state == "lost")
+    wait_for(lambda: next(iter(run_statuses(plan).values())).state == "lost")
     assert len(deploy(plan, say=lambda _: None).submitted) == 1
 
 
 def test_done_runs_stay_done_and_failed_ones_are_submitted_anew(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, count=2, seconds=0, code=3, max_parallel=2)
     deploy(plan, say=lambda _: None)
-    wait_for(lambda: all(each.state == "failed" for each in standings(plan).values()))
-    assert {each.reason for each in standings(plan).values()} == {"exit code 3, standin"}
+    wait_for(lambda: all(each.state == "failed" for each in run_statuses(plan).values()))
+    assert {each.reason for each in run_statuses(plan).values()} == {"exit code 3, standin"}
     script = plan.launch_script(plan.runs[0])
     script.write_text(script.read_text().replace("code=${code:-3}", "code=${code:-0}"))
     assert len(deploy(plan, say=lambda _: None).submitted) == 2
-    wait_for(lambda: [each.state for each in standings(plan).values()] == ["done", "failed"])
+    wait_for(lambda: [each.state for each in run_statuses(plan).values()] == ["done", "failed"])
     assert deploy(plan, say=lambda _: None).submitted == [plan.runs[1].name]
     assert submissions_of(plan)[plan.runs[0].name].number == 2
 

@@ -16,10 +16,10 @@ import pytest
 
 from helpers.errors import ConfigurationError
 from swarm import watch
-from swarm.control import chosen_runs, find_swarm, resume, stop
+from swarm.control import find_swarm, resume, select_runs, stop
 from swarm.deploy import deploy
 from swarm.plan import Plan
-from swarm.status import standings
+from swarm.status import run_statuses
 from tests.patience import patience, promptly
 from tests.swarm.swarms import REPOSITORY, STEPS, executions, make_plan, wait_for
 
@@ -29,7 +29,7 @@ def quiet(_line: str) -> None:
 
 
 def states(plan: Plan) -> list[str]:
-    return [each.state for each in standings(plan).values()]
+    return [each.state for each in run_statuses(plan).values()]
 
 
 def write_metrics(plan: Plan, number: int, *rows: dict[str, object]) -> None:
@@ -80,7 +80,7 @@ def test_the_last_error_of_a_failed_run_is_shown_without_control_characters(tmp_
     wait_for(lambda: states(plan) == ["failed"])
     [line] = watch.lines_of(plan)
     assert line.error == "a loss [31mthat is[0m not finite"
-    assert line.error in str(watch.table(plan, [line]))
+    assert line.error in str(watch.status_table(plan, [line]))
 
 
 def test_stopped_runs_are_resumed_and_what_had_not_begun_leaves_the_queue(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_failed_runs_are_resumed_only_by_name(tmp_path: Path) -> None:
     said: list[str] = []
     assert resume(plan, plan.runs, are_named=False, say=said.append).submitted == []
     assert len(said) == 2 and "name it to try it again" in said[0]
-    runs = chosen_runs(plan, ["*seed01"])
+    runs = select_runs(plan, ["*seed01"])
     assert resume(plan, runs, are_named=True, say=quiet).submitted == [plan.runs[1].name]
     wait_for(lambda: [len(each) for each in executions(plan).values()] == [1, 2])
 
@@ -124,9 +124,9 @@ def test_swarms_and_runs_are_found_by_name_beginning_folder_and_pattern(tmp_path
     with pytest.raises(ConfigurationError) as refusal:
         find_swarm("quack", swarms=swarms)
     assert "quick" in refusal.value.remedy
-    assert len(chosen_runs(plan, ["*seed0?", "*seed11"])) == 11
+    assert len(select_runs(plan, ["*seed0?", "*seed11"])) == 11
     with pytest.raises(ConfigurationError, match="is called nobody"):
-        chosen_runs(plan, ["nobody"])
+        select_runs(plan, ["nobody"])
 
 
 def test_the_table_fits_its_screen_and_puts_trouble_first(tmp_path: Path) -> None:
@@ -148,22 +148,14 @@ def test_the_table_fits_its_screen_and_puts_trouble_first(tmp_path: Path) -> Non
         2,
         "x" * 99,
     )
-    text = str(watch.table(plan, lines, width=80, rows=10))
+    text = str(watch.status_table(plan, lines, width=80, rows=10))
     rows = text.splitlines()
     assert rows[0] == "a_name_that_is_long: 30 runs, 29 done, 1 failed"
     assert rows[1] == "each name begins with a_name_that_is_long."
     assert rows[3].split()[:2] == ["seed29", "failed"]
     assert rows[-1] == "... and 21 more: --once shows all"
     assert max(map(len, rows)) <= 80
-    assert len(str(watch.table(plan, lines)).splitlines()) == 33
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, ""), (0.4, "0s"), (59.6, "1m00s"), (3599, "59m59s"), (7500, "2h05m"), (97200, "1d03h")],
-)
-def test_a_duration_has_two_units(seconds: float | None, text: str) -> None:
-    assert watch.duration(seconds) == text
+    assert len(str(watch.status_table(plan, lines)).splitlines()) == 33
 
 
 def reporter(*arguments: str) -> subprocess.CompletedProcess[str]:

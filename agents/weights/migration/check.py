@@ -77,7 +77,7 @@ class Rebuilt:
     def _layer(self, ours: str, x: Tensor) -> Tensor:
         return x @ self._weight(f"{ours}.weight").T + self._weight(f"{ours}.bias")
 
-    def hidden(self, model: str, x: Tensor) -> tuple[Tensor, str]:
+    def last_hidden(self, model: str, x: Tensor) -> tuple[Tensor, str]:
         """The last hidden layer (B, width), and the name of the head."""
         count = sum(name.startswith(f"{model}.") for name in self.names if name.endswith("weight"))
         count -= f"{model}.log_std.weight" in self.names
@@ -86,10 +86,10 @@ class Rebuilt:
         return x, f"{model}.{count - 1}"
 
     def _net(self, model: str, x: Tensor) -> Tensor:
-        x, head = self.hidden(model, x)
+        x, head = self.last_hidden(model, x)
         return self._layer(head, x)
 
-    def standardised(self, observations: np.ndarray) -> Tensor:
+    def standardise(self, observations: np.ndarray) -> Tensor:
         """As its networks take them."""
         moments, x = self.foreign.observations, torch.from_numpy(observations).double()
         if moments is None:
@@ -100,7 +100,7 @@ class Rebuilt:
 
     def head(self, model: str, observations: np.ndarray) -> Tensor:
         """What a policy gives before squashing and stretching (B, A or K)."""
-        return self._net(model, self.standardised(observations))
+        return self._net(model, self.standardise(observations))
 
     def policy(self, observations: np.ndarray) -> Tensor:
         """Actions (B, A) as the environment takes them; logits or values (B, K)."""
@@ -114,7 +114,7 @@ class Rebuilt:
 
     def critic(self, model: str, observations: np.ndarray, actions: np.ndarray) -> Tensor:
         """Values (B,) in units of reward."""
-        x = self.standardised(observations)
+        x = self.standardise(observations)
         if self.algo in SQUASHED and self.scale is not None:
             center, half = (torch.from_numpy(each).double() for each in self.scale)
             x = torch.cat([x, (torch.from_numpy(actions).double() - center) / half], -1)
@@ -126,7 +126,7 @@ class Rebuilt:
 
     def log_std(self, observations: np.ndarray) -> Tensor:
         """Logarithms of the deviations (B, A) of Stable-Baselines3's SAC."""
-        x, _ = self.hidden("policy", self.standardised(observations))
+        x, _ = self.last_hidden("policy", self.standardise(observations))
         return self._layer("policy.log_std", x).clamp(*_SB3_LOG_STD)
 
 

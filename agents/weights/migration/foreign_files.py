@@ -227,7 +227,7 @@ def _rl_games(path: Path, content: Mapping[str, Any]) -> Foreign:
         for name, tensor in dict(content.get(key) or {}).items():
             weights[f"{key}.{name}"] = tensor
     observations, values = (
-        _taken_moments(path, weights, prefix) for prefix in ("running_mean_std.", "value_mean_std.")
+        _pop_moments(path, weights, prefix) for prefix in ("running_mean_std.", "value_mean_std.")
     )
     is_a2c = any(name.startswith("a2c_network.") for name in weights)
     return Foreign(
@@ -240,7 +240,7 @@ def _rl_games(path: Path, content: Mapping[str, Any]) -> Foreign:
     )
 
 
-def _taken_moments(path: Path, weights: dict[str, Tensor], prefix: str) -> Moments | None:
+def _pop_moments(path: Path, weights: dict[str, Tensor], prefix: str) -> Moments | None:
     """The moments of this name, taken out of the weights."""
     found = {name: weights.pop(name) for name in list(weights) if name.startswith(prefix)}
     if not found:

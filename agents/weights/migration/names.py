@@ -81,13 +81,13 @@ def layers_of(foreign: Foreign, algo: str) -> dict[str, list[str]]:
     for model, patterns in _LAYERS.get((foreign.program, algo), {}).items():
         layers: list[str] = []
         for pattern in patterns:
-            alternatives = (_numbered(foreign.weights, each) for each in pattern.split("|"))
+            alternatives = (_layers_in_order(foreign.weights, each) for each in pattern.split("|"))
             layers += next(filter(None, alternatives), [])
         found[model] = layers
     return found
 
 
-def _numbered(weights: Mapping[str, Tensor], pattern: str) -> list[str]:
+def _layers_in_order(weights: Mapping[str, Tensor], pattern: str) -> list[str]:
     """The layers that a pattern stands for, in the order of their numbers."""
     form = re.compile(re.escape(pattern).replace(r"\*", r"(\d+)"))
     layers = (name.removesuffix(".weight") for name in weights if not name.endswith(".bias"))
@@ -113,7 +113,7 @@ def slots_of(algo: str, models: Mapping[str, State]) -> dict[str, Tensor]:
     return slots
 
 
-def mapped(
+def map_names(
     foreign: Foreign,
     algo: str,
     slots: Mapping[str, Tensor],
@@ -150,14 +150,14 @@ def mapped(
     lacking = [ours for ours in missing if ours not in copied]
     if lacking:
         raise ConfigurationError(
-            f"{foreign.path} has nothing for {few(lacking)}; it has {few(list(foreign.weights))}.",
+            f"{foreign.path} has nothing for {shorten(lacking)}; it has {shorten(list(foreign.weights))}.",
             f"Its architecture must be ours: {_advice(foreign, algo)}; or name its weights by "
             f"--migrate_names={lacking[0]}=THEIRS,...",
         )
     left = [theirs for theirs in foreign.weights if theirs not in names.values()]
     if left and auto:
         raise ConfigurationError(
-            f"{foreign.path} has weights that no part of our {algo} takes: {few(left)}.",
+            f"{foreign.path} has weights that no part of our {algo} takes: {shorten(left)}.",
             f"Its architecture must be ours: {_advice(foreign, algo)}. Where these do not count, name all "
             "others by --migrate_names and give --no-migrate_auto.",
         )
@@ -277,7 +277,7 @@ def _advice(foreign: Foreign, algo: str) -> str:
     return " ".join(flags) or "perceptrons without normalised layers"
 
 
-def few(names: Sequence[str]) -> str:
+def shorten(names: Sequence[str]) -> str:
     """The first of a list of names, and how many more there are."""
     most = 6
     more = f" and {len(names) - most} more" if len(names) > most else ""

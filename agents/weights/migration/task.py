@@ -26,9 +26,9 @@ from agents.weights.migration.names import (
     SQUASHED,
     Mapped,
     State,
-    few,
     layers_of,
-    mapped,
+    map_names,
+    shorten,
     slots_of,
     stacks_of,
 )
@@ -47,7 +47,7 @@ from helpers.run_folder.experiment import CONFIG_FILE, ExperimentInitializer, ru
 SUPPORTED = ("ppo", "sac", "td3", "ddpg", "dqn")
 
 
-def bring_in(
+def import_weights(
     schema: Schema,
     parsed: Parsed,
     workers: Workers,
@@ -69,7 +69,7 @@ def bring_in(
         resolve_env_id: the canonical environment id.
     """
     foreign = read(parsed)
-    config = configured(schema, parsed, foreign)
+    config = make_config(schema, parsed, foreign)
     config = config.model_copy(update={"env_id": resolve_env_id(config.env_id)})
     refuse_existing(config, workers)
     orchestrator = build(
@@ -148,7 +148,7 @@ def read(parsed: Parsed) -> Foreign:
         raise ConfigurationError(
             f"{foreign.path} has no a2c_network: of rl_games, only PPO's names are known.",
             "Say which of its weights becomes which: --migrate_names=OURS=THEIRS,... "
-            f"(it has {few(list(foreign.weights))}).",
+            f"(it has {shorten(list(foreign.weights))}).",
         )
     _check_activation(foreign, config)
     if config.migrate_moments:
@@ -190,7 +190,7 @@ def _check_activation(foreign: Foreign, config: RunConfig) -> None:
         )
 
 
-def configured(schema: Schema, parsed: Parsed, foreign: Foreign) -> Any:
+def make_config(schema: Schema, parsed: Parsed, foreign: Foreign) -> Any:
     """The configuration of the run: the file's architecture where the command line says nothing.
 
     Raises:
@@ -263,7 +263,13 @@ def fill(
     config = agent.config
     models = {name: model.state_dict() for name, model in agent.models().items()}
     slots = slots_of(config.algo, models)
-    found = mapped(foreign, config.algo, slots, given=asked.migrate_names, auto=asked.migrate_auto)
+    found = map_names(
+        foreign,
+        config.algo,
+        slots,
+        given=asked.migrate_names,
+        auto=asked.migrate_auto,
+    )
     for ours, theirs in found.names.items():
         slots[ours].copy_(foreign.weights[theirs])
     for ours in found.copied:

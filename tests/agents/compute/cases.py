@@ -46,7 +46,7 @@ def main(mode: str) -> int:
     except Stopped as stop:
         print(stop.problem)
         return stop.exit_code
-    print(json.dumps({"made": choices.made(), "sum": tensors["sum"].sum().item()}))
+    print(json.dumps({"made": choices.all_choices(), "sum": tensors["sum"].sum().item()}))
     return 0
 
 

@@ -81,9 +81,9 @@ def test_the_time_left_is_told_as_long_as_it_is_known(child, tmp_path, monkeypat
     child("time.sleep(0.8)\n" + MAKE + "time.sleep(60)")
     monkeypatch.setattr(compile_jobs, "TELL_SECONDS", 0.25)
     monkeypatch.setattr(compile_jobs, "START_SECONDS", 1.0)
-    compile_piece._keep_seconds(tmp_path / "milozero" / "kernels", 0.4)
+    compile_piece._record_seconds(tmp_path / "milozero" / "kernels", 0.4)
     assert compiled(tmp_path) == ""
-    assert compile_piece.kept_seconds(tmp_path) == compile_piece.PIECE_SECONDS
+    assert compile_piece.expected_seconds(tmp_path) == compile_piece.PIECE_SECONDS
     first, *others, last = [record.message for record in caplog.records]
     assert first.startswith("compiling 1 gradient step for ") and first.endswith("about 1 s")
     assert others and all(
@@ -98,9 +98,11 @@ def test_the_time_left_is_told_as_long_as_it_is_known(child, tmp_path, monkeypat
 )
 def test_a_worker_takes_its_share_of_the_cores(size, cores, expected, monkeypatch):
     told = (
-        None if size is None else compile_jobs.announced({"PMI_RANK": "0", "PMI_SIZE": str(size)})
+        None
+        if size is None
+        else compile_jobs.find_announcement({"PMI_RANK": "0", "PMI_SIZE": str(size)})
     )
-    monkeypatch.setattr(compile_jobs, "announced", lambda: told)
+    monkeypatch.setattr(compile_jobs, "find_announcement", lambda: told)
     monkeypatch.setattr(compile_jobs.os, "sched_getaffinity", lambda process: range(cores))
     assert compile_jobs.at_once() == expected
 

@@ -27,7 +27,7 @@ from tests.agents.builders import SPACES, random_rollout, small_agent, small_con
 @pytest.fixture(autouse=True)
 def reports(caplog, monkeypatch):
     caplog.set_level(logging.INFO, logger="agents.compute.compiled_step")
-    monkeypatch.setattr(choices, "_obeyed", {})
+    monkeypatch.setattr(choices, "_presets", {})
     monkeypatch.setattr(choices, "_made", {})
 
 
@@ -66,7 +66,7 @@ def test_ppo_with_other_networks_is_compiled_to_the_same(kind, settings, caplog)
     # What was begun before the first rollout is what was needed then.
     assert begun is agents[1].steps._step
     assert len([r for r in caplog.records if r.message.startswith("compiling 2 ")]) <= 1
-    assert choices.made()["ppo gradient"] in (choices.NATIVE, choices.TORCH)
+    assert choices.all_choices()["ppo gradient"] in (choices.NATIVE, choices.TORCH)
 
 
 # Compiling
@@ -188,9 +188,9 @@ def test_vectors_other_than_asked_for_are_an_error(monkeypatch):
 
 def test_of_a_failed_compilation_the_telling_line_is_shown():
     text = "In file included\n/a/b.cpp:3:1: error: no such thing\n1 warning\nCppCompileError: it\n"
-    assert compile_piece.telling_line(text) == "/a/b.cpp:3:1: error: no such thing"
-    assert compile_piece.telling_line("one\nRuntimeError: two\n") == "RuntimeError: two"
-    assert compile_piece.telling_line("\n") == ""
+    assert compile_piece.error_line(text) == "/a/b.cpp:3:1: error: no such thing"
+    assert compile_piece.error_line("one\nRuntimeError: two\n") == "RuntimeError: two"
+    assert compile_piece.error_line("\n") == ""
 
 
 def adder(given):
@@ -211,7 +211,7 @@ def test_where_nothing_can_be_compiled_torch_does_it_and_says_so_once(
     assert tensors["x"].tolist() == [3.0] * 3
     (warning,) = [r.message for r in caplog.records if r.levelname == "WARNING"]
     assert "there is no C++ compiler: no-such-compiler" in warning
-    assert choices.made() == {"adder": "torch"}
+    assert choices.all_choices() == {"adder": "torch"}
 
 
 # What is compiled is held against torch
@@ -227,7 +227,7 @@ def loads(monkeypatch, tmp_path):
             library.write_bytes(b"")
 
         monkeypatch.setattr(JOBS, "begin", begun)
-        monkeypatch.setattr(compiled, "_loaded", lambda library: (function, ""))
+        monkeypatch.setattr(compiled, "_load", lambda library: (function, ""))
         step = CompiledStep("adder", adder, {"x": torch.zeros(3)}, native=True)
         step()
         return step.tensors["x"].tolist(), list((tmp_path / "milozero" / "kernels").iterdir())
@@ -241,31 +241,31 @@ def test_what_is_slower_than_torch_is_not_used_and_that_is_kept(loads, caplog):
         tensors[0].add_(1.0)
 
     value, files = loads(slow)
-    assert value == [1.0] * 3 and choices.made() == {"adder": "torch"}
+    assert value == [1.0] * 3 and choices.all_choices() == {"adder": "torch"}
     assert len([r for r in caplog.records if "torch, which is faster here" in r.message]) == 1
     (kept,) = [path for path in files if path.suffix == ".json"]
     assert json.loads(kept.read_text()) == {"choice": "torch"}
     # Another process of this machine obeys that, and a run what it began with.
     loads(lambda tensors: tensors[0].add_(1.0))
-    assert choices.made() == {"adder": "torch"}
-    choices.obey({"adder": "native"})
+    assert choices.all_choices() == {"adder": "torch"}
+    choices.set_presets({"adder": "native"})
     calls = []
     loads(lambda tensors: calls.append(tensors[0].add_(1.0)))
-    assert choices.made() == {"adder": "native"} and len(calls) == 2
+    assert choices.all_choices() == {"adder": "native"} and len(calls) == 2
 
 
 def test_what_gives_another_result_than_torch_is_not_used_nor_kept(loads, caplog):
     value, files = loads(lambda tensors: tensors[0].add_(1.05))
-    assert value == [1.0] * 3 and choices.made() == {"adder": "torch"}
+    assert value == [1.0] * 3 and choices.all_choices() == {"adder": "torch"}
     assert "does not give torch's x" in caplog.text
     assert not files
-    choices.obey({"adder": "native"})
+    choices.set_presets({"adder": "native"})
     assert loads(lambda tensors: tensors[0].fill_(float("nan")))[0] == [1.0] * 3
 
 
 def test_a_run_that_began_in_torch_compiles_nothing(monkeypatch):
-    monkeypatch.setattr(compiled, "_begun", None)  # calling it would be noted as trouble
-    choices.obey({"adder": "torch"})
+    monkeypatch.setattr(compiled, "_begin_compiling", None)  # calling it would be noted as trouble
+    choices.set_presets({"adder": "torch"})
     for native in (True, False):
         step = CompiledStep("adder", adder, {"x": torch.zeros(3)}, native=native)
         step.begin()
@@ -280,7 +280,7 @@ def test_tensors_of_another_form_than_begun_with_are_compiled_for(monkeypatch, t
         begun.append(tuple(tensors[0].shape))
         raise RuntimeError("enough")
 
-    monkeypatch.setattr(compiled, "_begun", note)
+    monkeypatch.setattr(compiled, "_begin_compiling", note)
     step = CompiledStep("adder", adder, {"x": torch.zeros(3)}, native=True)
     step.begin()
     step(x=torch.zeros(5))

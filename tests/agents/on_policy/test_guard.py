@@ -35,7 +35,7 @@ def test_the_kernel_stays_where_nothing_was_changed_and_not_a_bit_is_moved_by_as
     caplog,
 ):
     asked = first_update(kind)
-    monkeypatch.setattr(ppo, "checked", lambda steps, _: steps)
+    monkeypatch.setattr(ppo, "check_kernel", lambda steps, _: steps)
     unasked = first_update(kind)
     assert isinstance(asked.gradient_steps, NativeSteps) and not caplog.text
     assert torch.equal(asked.parameters.values, unasked.parameters.values)
@@ -102,13 +102,13 @@ def test_a_change_that_the_first_minibatch_does_not_show_is_seen(what, monkeypat
         (networks.GaussianActor, "choose"),
         (networks.Critic, "forward"),
         (ppo.PPO, "loss"),
-        (flat.FlatAdam, "_in_torch"),
+        (flat.FlatAdam, "_step_in_torch"),
     ],
     ids=lambda each: each if isinstance(each, str) else each.__name__,
 )
 def test_so_does_whoever_changes_another_part(owner, name, monkeypatch, caplog):
     original = getattr(owner, name)
-    if name == "_in_torch":
+    if name == "_step_in_torch":
 
         def changed(self, rates, root, clip_norm):
             return original(self, [1.1 * rate for rate in rates], root, clip_norm)
@@ -131,12 +131,12 @@ def test_adam_in_c_is_left_out_where_it_differs(monkeypatch, caplog):
     optimizer = agent.optimizer
     agent.parameters.gradients.copy_(torch.linspace(-1, 1, len(agent.parameters.gradients)))
     before = agent.parameters.values.clone()
-    original = flat.FlatAdam._in_torch
+    original = flat.FlatAdam._step_in_torch
 
     def changed(self, rates, root, clip_norm):
         return original(self, [1.1 * rate for rate in rates], root, clip_norm)
 
-    monkeypatch.setattr(flat.FlatAdam, "_in_torch", changed)
+    monkeypatch.setattr(flat.FlatAdam, "_step_in_torch", changed)
     sizes = {"policy": 1e-3, "value": 1e-3}
     optimizer.step_(sizes)
     assert "Adam's step in C differs" in caplog.text

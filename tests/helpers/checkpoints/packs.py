@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.checkpoints.manifests import _sealed, read_manifest
+from helpers.checkpoints.manifests import _seal, read_manifest
 from helpers.checkpoints.shards import Shard
 from helpers.checkpoints.store import Checkpoint, Checkpoints
 from helpers.parallel.workers import Workers
@@ -63,6 +63,6 @@ def old_style(path: Path) -> Path:
         files[name] = {"bytes": shard["bytes"], "sha256": shard["sha256"]}
     known = {key: manifest[key] for key in ("iteration", "world_size", "identity")}
     sealed = {"schema": 1, **known, "files": dict(sorted(files.items())), "shards": versions}
-    (path / "manifest.json").write_bytes(_sealed(sealed))
+    (path / "manifest.json").write_bytes(_seal(sealed))
     pack(path).unlink()
     return path

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from helpers import durable
-from helpers.checkpoints.manifests import contents_of, read_manifest, sealed_manifest
+from helpers.checkpoints.manifests import contents_of, make_manifest, read_manifest
 from helpers.checkpoints.resolve import read_shared
 from helpers.checkpoints.shards import Shard, npy_array, npy_parts
 from helpers.checkpoints.store import Checkpoints
@@ -114,7 +114,7 @@ def test_a_checkpoint_without_shards_is_what_it_was(tmp_path: Path) -> None:
     manifest = read_manifest(path)
     assert list(manifest) == ["schema", "iteration", "world_size", "identity", "files", "sha256"]
     assert (
-        sealed_manifest(
+        make_manifest(
             iteration=1,
             world_size=1,
             identity={"algo": "sac"},

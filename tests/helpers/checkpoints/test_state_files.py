@@ -12,13 +12,13 @@ import pytest
 import safetensors.numpy
 import torch
 
-from helpers.checkpoints.state_files import packed, unpacked
+from helpers.checkpoints.state_files import pack, unpack
 from tests.helpers.checkpoints.cases import assert_same, full_state
 from tests.mpi.start import ROOT, clean_environment
 
 
 def through_bytes(state: Any) -> Any:
-    return unpacked(bytearray(b"".join(packed(state))))
+    return unpack(bytearray(b"".join(pack(state))))
 
 
 def test_everything_comes_back_bit_for_bit() -> None:
@@ -50,7 +50,7 @@ def test_the_safetensors_library_reads_them() -> None:
         "steps": 3,
         "half": torch.ones(3, dtype=torch.bfloat16),
     }
-    tensors = safetensors.deserialize(b"".join(packed(state)))
+    tensors = safetensors.deserialize(b"".join(pack(state)))
     names = {name: (entry["dtype"], tuple(entry["shape"])) for name, entry in tensors}
     assert names == {
         "memory/1": ("F64", ()),
@@ -60,7 +60,7 @@ def test_the_safetensors_library_reads_them() -> None:
         "memory/0": ("U8", (3,)),
     }
     del state["half"]  # which numpy has no word for
-    arrays = safetensors.numpy.load(b"".join(packed(state)))
+    arrays = safetensors.numpy.load(b"".join(pack(state)))
     assert_same(arrays["actor/w"], state["actor"]["w"])
     assert_same(arrays["memory/1"], state["memory"][1])
 
@@ -95,26 +95,26 @@ class Weights(collections.UserList):
 )
 def test_what_would_not_come_back_exactly_is_refused(leaf: Any) -> None:
     with pytest.raises(TypeError, match=r"a state cannot hold .* \(at agent/leaf\)"):
-        packed({"agent": {"leaf": leaf}})
+        pack({"agent": {"leaf": leaf}})
 
 
 @pytest.mark.parametrize("key", [1, None, ("a",), b"a"])
 def test_keys_are_strings(key: Any) -> None:
     with pytest.raises(TypeError, match="keys of a state are strings"):
-        packed({"a": {key: 1}})
+        pack({"a": {key: 1}})
 
 
 def test_the_reserved_name_is_refused() -> None:
     with pytest.raises(TypeError, match="__metadata__"):
-        packed({"__metadata__": np.ones(1)})
+        pack({"__metadata__": np.ones(1)})
     assert_same(through_bytes({"__metadata__": 1}), {"__metadata__": 1})
 
 
 def test_without_tensors_torch_is_not_imported() -> None:
     program = (
         "import sys, numpy as np\n"
-        "from helpers.checkpoints.state_files import packed, unpacked\n"
-        "unpacked(bytearray(b''.join(packed({'a': np.ones(2), 'b': [1]}))))\n"
+        "from helpers.checkpoints.state_files import pack, unpack\n"
+        "unpack(bytearray(b''.join(pack({'a': np.ones(2), 'b': [1]}))))\n"
         "assert 'torch' not in sys.modules"
     )
     environment = clean_environment()

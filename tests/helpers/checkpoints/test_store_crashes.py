@@ -16,7 +16,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from helpers.checkpoints.manifests import listed
+from helpers.checkpoints.manifests import list_checkpoints
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
 from helpers.checkpoints.store import Checkpoints
 from helpers.errors import CheckpointError, StorageError
@@ -89,7 +89,7 @@ def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 def number_after(copy: Path) -> int:
     """The state that a run would go on from after a death, when everything there has been looked at."""
     # Whoever only reads sees good ones, before anybody tidies.
-    for iteration, path in listed(copy):
+    for iteration, path in list_checkpoints(copy):
         assert read_shared(path)[0] == iteration
     _, shared, _ = read_shared(resolve_checkpoint(copy, "latest"))
     assert_same(shared, state(shared["b"]["seen"]))
@@ -331,10 +331,16 @@ def test_refused_ones_do_not_count_as_the_newest(folder: Path) -> None:
     checkpoint = run.load_latest()
     assert checkpoint is not None and checkpoint.iteration == 2
     run.save(3, shared=state(3), local={"noise": state(103)})
-    assert {iteration for iteration, _ in listed(folder)} == {1, 2, 3, 4, 5}  # 1 is the best
+    assert {iteration for iteration, _ in list_checkpoints(folder)} == {
+        1,
+        2,
+        3,
+        4,
+        5,
+    }  # 1 is the best
     reloaded = opened(folder, keep=2).load_latest()
     assert reloaded is not None and (reloaded.iteration, len(reloaded.warnings)) == (3, 2)
     for iteration in (4, 5):
         run.save(iteration, shared=state(iteration), local={"noise": state(iteration + 100)})
     assert loaded_number(folder) == 5
-    assert {iteration for iteration, _ in listed(folder)} == {1, 4, 5}
+    assert {iteration for iteration, _ in list_checkpoints(folder)} == {1, 4, 5}

@@ -18,7 +18,7 @@ from environments.ids import MUJOCO_NAMES
 from helpers.demos.checks import check_demo, check_spaces, check_together
 from helpers.demos.episode import Expected
 from helpers.demos.hdf5 import demo_path, read_datasets, read_demo, same_bits, write_demo
-from helpers.demos.load import choose, find_demos, kept_steps, read_demos
+from helpers.demos.load import choose, find_demos, read_demos, subsample_steps
 from helpers.demos.summary import figures_of
 from helpers.errors import ConfigurationError, StorageError
 from tests.helpers.demos.cases import MADE_BY, settings, steps_of, write_demos, write_plain
@@ -266,19 +266,19 @@ def test_which_are_used_depends_on_the_settings_alone(tmp_path):
 
 def test_steps_are_kept_from_an_offset_that_the_seed_draws():
     config = settings(seed=3)
-    kept = kept_steps(config, 4, 1000)
-    assert kept == kept_steps(config, 4, 1000) and len(kept) == 50
+    kept = subsample_steps(config, 4, 1000)
+    assert kept == subsample_steps(config, 4, 1000) and len(kept) == 50
     assert all(step % 20 == kept[0] for step in kept) and 0 <= kept[0] < 20 and kept[-1] >= 980
-    offsets = Counter(kept_steps(settings(seed=s), 0, 1000)[0] for s in range(2000))
+    offsets = Counter(subsample_steps(settings(seed=s), 0, 1000)[0] for s in range(2000))
     assert (
         set(offsets) == set(range(20))
         and max(offsets.values()) < 160
         and min(offsets.values()) > 50
     )
-    assert len({kept_steps(config, index, 1000)[0] for index in range(16)}) > 5
-    assert kept_steps(settings(expert_demo_subsample=False), 0, 7) == range(7)
+    assert len({subsample_steps(config, index, 1000)[0] for index in range(16)}) > 5
+    assert subsample_steps(settings(expert_demo_subsample=False), 0, 7) == range(7)
     for length in range(1, 30):
-        assert len(kept_steps(config, 2, length)) >= 1
+        assert len(subsample_steps(config, 2, length)) >= 1
 
 
 def test_demonstrations_of_the_run_are_loaded(tmp_path):

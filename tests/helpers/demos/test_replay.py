@@ -79,7 +79,7 @@ def captions(monkeypatch: pytest.MonkeyPatch, env_id: str, demo: Demo) -> list[t
         said.append((name, figure, note))
         return picture
 
-    monkeypatch.setattr(module, "captioned", caption)
+    monkeypatch.setattr(module, "add_caption", caption)
     film(Replay(demo), env_id)
     return said
 

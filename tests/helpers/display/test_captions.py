@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from helpers.display.captions import captioned, faded, side_by_side
+from helpers.display.captions import add_caption, fade, side_by_side
 
 
 def picture(height: int = 120, width: int = 480) -> np.ndarray:
@@ -19,7 +19,7 @@ def band_of(shown: np.ndarray, height: int = 120) -> np.ndarray:
 
 
 def test_words_stand_left_middle_and_right_and_the_picture_is_as_it_was() -> None:
-    shown = captioned(
+    shown = add_caption(
         picture(),
         "imitator",
         "return 11,234",
@@ -38,19 +38,19 @@ def test_words_stand_left_middle_and_right_and_the_picture_is_as_it_was() -> Non
 
 
 def test_another_figure_is_another_caption_of_the_same_height() -> None:
-    one, other = (captioned(picture(), "expert", f"return {figure}") for figure in ("8", "-1"))
+    one, other = (add_caption(picture(), "expert", f"return {figure}") for figure in ("8", "-1"))
     assert one.shape == other.shape and (one != other).any()
-    assert captioned(picture(), "expert", "").shape == one.shape
+    assert add_caption(picture(), "expert", "").shape == one.shape
 
 
 @pytest.mark.parametrize("width", [1, 16, 64, 600, 1920])
 def test_any_width_is_captioned(width: int) -> None:
-    shown = captioned(picture(width=width), "imitator", "return 11,234", note="12.3 s")
+    shown = add_caption(picture(width=width), "imitator", "return 11,234", note="12.3 s")
     assert shown.shape[1] == width and shown.shape[0] > 120
 
 
 def test_two_stand_side_by_side() -> None:
-    both = side_by_side(picture(), faded(picture()))
+    both = side_by_side(picture(), fade(picture()))
     assert both.shape == (120, 480 + 8 + 480, 3) and both.dtype == np.uint8
     assert (both[:, :480] == 90).all() and (both[:, 480:488] == 255).all()
     assert (both[:, 488:] == 172).all()

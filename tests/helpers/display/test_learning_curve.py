@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from helpers.display import learning_curve as curve
-from helpers.display.learning_curve import averaged, draw_curve, series
+from helpers.display.learning_curve import average_groups, draw_curve, series
 from helpers.errors import StorageError
 from helpers.run_folder.references import save_references
 
@@ -113,9 +113,9 @@ def test_the_expert_and_chance_are_lines_across(name, tmp_path, monkeypatch):
 
 def test_many_rows_are_averaged_few_are_not():
     steps = [float(step) for step in range(1, 7)]
-    assert averaged(steps, steps) == (steps, steps)
+    assert average_groups(steps, steps) == (steps, steps)
     steps = [float(step) for step in range(200)]
-    means, values = averaged(steps, steps)
+    means, values = average_groups(steps, steps)
     assert means == values and len(means) == 50 and means[0] == 1.5
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from helpers.display import progress
-from helpers.display.progress import Progress, Standing, live_line, plain_line
+from helpers.display.progress import Progress, RunProgress, live_line, plain_line
 from tests.patience import patience
 
 REPOSITORY = Path(__file__).parents[3]
@@ -55,94 +55,94 @@ def test_a_run_that_stops_early_still_shows_where():
 
 
 def test_a_plain_line_says_all():
-    standing = Standing(1_000_000)
-    standing.take(row(10, **{"eval/return_mean": 1500.0, "time/steps_per_second": 8000.0}), 0.0)
-    standing.take(row(18, **{"eval/return_mean": 1623.4}), 1.0)
-    assert plain_line(standing) == (
+    run = RunProgress(1_000_000)
+    run.take(row(10, **{"eval/return_mean": 1500.0, "time/steps_per_second": 8000.0}), 0.0)
+    run.take(row(18, **{"eval/return_mean": 1623.4}), 1.0)
+    assert plain_line(run) == (
         "iteration 18 | 18k of 1M steps (2%) | 8k steps/s | return 1623 (+123.4) | 2m03s left"
     )
 
 
 def test_time_left_follows_the_present_speed():
-    standing = Standing(1_000_000)
+    run = RunProgress(1_000_000)
     for second in range(600):
-        standing.take({"iteration": second, "step": second * 100}, float(second))
-    assert standing.rate == pytest.approx(100)
+        run.take({"iteration": second, "step": second * 100}, float(second))
+    assert run.rate == pytest.approx(100)
     for second in range(600, 1000):
-        standing.take({"iteration": second, "step": 59_900 + (second - 599) * 500}, float(second))
-    assert standing.rate == pytest.approx(500, rel=0.01)
-    assert standing.seconds_left == pytest.approx((1_000_000 - 259_900 - 500) / 500, rel=0.02)
+        run.take({"iteration": second, "step": 59_900 + (second - 599) * 500}, float(second))
+    assert run.rate == pytest.approx(500, rel=0.01)
+    assert run.seconds_left == pytest.approx((1_000_000 - 259_900 - 500) / 500, rel=0.02)
 
 
-def replaying(standing, clock, iterations, *, updates, seconds):
+def replaying(run, clock, iterations, *, updates, seconds):
     """So many iterations of 1000 steps, each taking so long."""
     for _ in range(iterations):
         clock.now += seconds
-        done = row(standing.iteration + 1, **{"update/count": updates})
-        standing.take(done | {"time/steps_per_second": 1000 / seconds}, clock())
+        done = row(run.iteration + 1, **{"update/count": updates})
+        run.take(done | {"time/steps_per_second": 1000 / seconds}, clock())
 
 
 def test_time_left_is_that_of_updates_not_of_a_warm_up_which_costs_nothing():
     """5 iterations of 0.05 s, then each takes 4 s: 995 are 3980 s, and so it says at once."""
-    standing, clock = Standing(1_000_000), Clock()
+    run, clock = RunProgress(1_000_000), Clock()
     for _ in range(5):
-        replaying(standing, clock, 1, updates=0.0, seconds=0.05)
-        assert standing.seconds_left is None  # how long an update takes is not known
-        assert standing.rate == pytest.approx(20_000)
-        assert "left" not in plain_line(standing)
+        replaying(run, clock, 1, updates=0.0, seconds=0.05)
+        assert run.seconds_left is None  # how long an update takes is not known
+        assert run.rate == pytest.approx(20_000)
+        assert "left" not in plain_line(run)
     for iteration in range(6, 30):
-        replaying(standing, clock, 1, updates=1000.0, seconds=4.0)
-        assert standing.seconds_left == pytest.approx((1000 - iteration) * 4.0)
-        assert standing.rate == pytest.approx(250)
+        replaying(run, clock, 1, updates=1000.0, seconds=4.0)
+        assert run.seconds_left == pytest.approx((1000 - iteration) * 4.0)
+        assert run.rate == pytest.approx(250)
 
 
 def test_time_left_does_not_trust_the_iteration_in_which_updates_begin():
     """A warm-up of 5900 steps: the sixth iteration has a tenth of the updates, and of the time."""
-    standing, clock = Standing(1_000_000), Clock()
-    replaying(standing, clock, 5, updates=0.0, seconds=0.05)
-    replaying(standing, clock, 1, updates=100.0, seconds=0.4)
-    assert standing.seconds_left == pytest.approx(994 * 0.4)
-    replaying(standing, clock, 1, updates=1000.0, seconds=4.0)
-    assert standing.seconds_left == pytest.approx(993 * 4.0)
+    run, clock = RunProgress(1_000_000), Clock()
+    replaying(run, clock, 5, updates=0.0, seconds=0.05)
+    replaying(run, clock, 1, updates=100.0, seconds=0.4)
+    assert run.seconds_left == pytest.approx(994 * 0.4)
+    replaying(run, clock, 1, updates=1000.0, seconds=4.0)
+    assert run.seconds_left == pytest.approx(993 * 4.0)
 
 
 def test_time_left_forgets_the_first_updates_which_are_compiled():
     """14 s for the first, then 4 s: half of what is too much is gone after 30 s or so."""
-    standing, clock = Standing(10_000_000), Clock()
-    replaying(standing, clock, 5, updates=0.0, seconds=0.05)
-    replaying(standing, clock, 1, updates=1000.0, seconds=14.0)
+    run, clock = RunProgress(10_000_000), Clock()
+    replaying(run, clock, 5, updates=0.0, seconds=0.05)
+    replaying(run, clock, 1, updates=1000.0, seconds=14.0)
     errors = []
     for _ in range(100):
-        replaying(standing, clock, 1, updates=1000.0, seconds=4.0)
-        assert standing.seconds_left is not None
-        errors.append(standing.seconds_left / (4.0 * (10_000 - standing.iteration)) - 1.0)
+        replaying(run, clock, 1, updates=1000.0, seconds=4.0)
+        assert run.seconds_left is not None
+        errors.append(run.seconds_left / (4.0 * (10_000 - run.iteration)) - 1.0)
     assert errors == sorted(errors, reverse=True)
     assert errors[7] < 0.3 and errors[-1] < 0.002
 
 
 def test_time_left_after_going_on_is_known_from_the_first_row():
-    standing, clock = Standing(1_000_000), Clock()
-    standing.iteration = 499
-    replaying(standing, clock, 1, updates=1000.0, seconds=4.0)
-    assert standing.seconds_left == pytest.approx(500 * 4.0)
+    run, clock = RunProgress(1_000_000), Clock()
+    run.iteration = 499
+    replaying(run, clock, 1, updates=1000.0, seconds=4.0)
+    assert run.seconds_left == pytest.approx(500 * 4.0)
 
 
 def test_few_updates_do_not_make_the_speed_start_anew_for_ever():
     """One update in every other iteration: 2 s and 4 s, 3 s on average."""
-    standing, clock = Standing(1_000_000), Clock()
+    run, clock = RunProgress(1_000_000), Clock()
     for _ in range(40):
-        replaying(standing, clock, 1, updates=1.0, seconds=4.0)
-        replaying(standing, clock, 1, updates=0.0, seconds=2.0)
-    assert standing.seconds_left == pytest.approx(920 * 3.0, rel=0.02)
+        replaying(run, clock, 1, updates=1.0, seconds=4.0)
+        replaying(run, clock, 1, updates=0.0, seconds=2.0)
+    assert run.seconds_left == pytest.approx(920 * 3.0, rel=0.02)
 
 
 @pytest.mark.parametrize("width", [200, 120, 80, 60, 40, 20, 10, 3, 0])
 @pytest.mark.parametrize("signs", [True, False])
 def test_the_live_line_fits(width, signs):
-    standing = Standing(30_000_000)
+    run = RunProgress(30_000_000)
     for i in range(1, 12):
-        standing.take(row(1000 * i, **{"eval/return_mean": -1234.5 * i}), float(100 * i))
-    line = live_line(standing, width=width, signs=signs, colours=True)
+        run.take(row(1000 * i, **{"eval/return_mean": -1234.5 * i}), float(100 * i))
+    line = live_line(run, width=width, signs=signs, colours=True)
     text = re.sub(r"\x1b\[\d+m", "", line)
     assert len(text) <= width
     assert signs or line.isascii()
@@ -199,20 +199,28 @@ def test_a_terminal_that_goes_away_does_not_end_the_run():
 
 
 def test_a_return_that_is_not_finite_is_shown():
-    standing = Standing(1000)
+    run = RunProgress(1000)
     for value in (1.0, float("nan"), 2.0):
-        standing.take(row(1, **{"eval/return_mean": value}), 0.0)
-    assert "return 2" in live_line(standing, width=120, signs=True, colours=False)
-    standing.take(row(1, **{"eval/return_mean": float("nan")}), 0.0)
-    assert "return nan" in live_line(standing, width=120, signs=True, colours=False)
+        run.take(row(1, **{"eval/return_mean": value}), 0.0)
+    assert "return 2" in live_line(run, width=120, signs=True, colours=False)
+    run.take(row(1, **{"eval/return_mean": float("nan")}), 0.0)
+    assert "return nan" in live_line(run, width=120, signs=True, colours=False)
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "0s"), (59.4, "59s"), (80, "1m20s"), (7500, "2h05m"), (97_200, "1d03h")],
+    [
+        (0.4, "0s"),
+        (59.4, "59s"),
+        (59.6, "1m00s"),
+        (80, "1m20s"),
+        (3599, "59m59s"),
+        (7500, "2h05m"),
+        (97_200, "1d03h"),
+    ],
 )
 def test_durations(seconds, text):
-    assert progress.duration(seconds) == text
+    assert progress.format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(

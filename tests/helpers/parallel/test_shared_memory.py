@@ -23,9 +23,9 @@ from tests import launch
 # This user may have other starts on this machine, whose leftovers are not this test's to remove.
 CONNECT = """
 import sys, time
-from helpers import shared_memory
+from helpers.parallel import shared_memory
 shared_memory._NAME, shared_memory._YOUNG = __import__("re").compile(sys.argv[2]), 60.0
-from helpers.workers import Workers
+from helpers.parallel.workers import Workers
 workers = Workers.connect()
 workers.barrier()
 if workers.is_root:

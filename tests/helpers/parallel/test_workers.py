@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from helpers.errors import LAUNCH, LaunchError
-from helpers.parallel.launch import Announcement, announced, check_library, check_size
+from helpers.parallel.launch import Announcement, check_library, check_size, find_announcement
 from helpers.parallel.workers import Workers
 from tests.mpi.start import ROOT, clean_environment, run
 from tests.patience import patience, promptly
@@ -127,15 +127,15 @@ def test_what_launchers_announce(
     environment: dict[str, str],
     expected: tuple[int, int | None] | None,
 ) -> None:
-    found = announced(environment)
+    found = find_announcement(environment)
     assert (None if found is None else (found.rank, found.size)) == expected
 
 
 def test_a_foreign_mpiexec_is_refused_before_mpi_begins() -> None:
-    open_mpi = announced({"OMPI_COMM_WORLD_SIZE": "2", "PMIX_RANK": "0"})
-    hydra = announced({"PMI_SIZE": "2", "HYDI_CONTROL_FD": "7"})
-    pmix = announced({"PMIX_RANK": "0", "SLURM_STEP_NUM_TASKS": "2"})
-    pmi = announced({"PMI_SIZE": "2"})
+    open_mpi = find_announcement({"OMPI_COMM_WORLD_SIZE": "2", "PMIX_RANK": "0"})
+    hydra = find_announcement({"PMI_SIZE": "2", "HYDI_CONTROL_FD": "7"})
+    pmix = find_announcement({"PMIX_RANK": "0", "SLURM_STEP_NUM_TASKS": "2"})
+    pmi = find_announcement({"PMI_SIZE": "2"})
     assert open_mpi and hydra and pmix and pmi
     for announcement, vendor, version in [
         (open_mpi, "Open MPI", ""),

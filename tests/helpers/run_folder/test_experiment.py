@@ -17,7 +17,7 @@ from helpers.config.run import UUID_PATTERN
 from helpers.errors import ConfigurationError, StorageError, UserError
 from helpers.machine import compilers, processor
 from helpers.run_folder import capsule
-from helpers.run_folder.capsule import code_state, redacted, short_commit
+from helpers.run_folder.capsule import code_state, redact, short_commit
 from helpers.run_folder.experiment import ExperimentInitializer, choices_of, group_of, run_name
 
 GIT = [
@@ -295,7 +295,7 @@ def test_every_worker_gets_the_error(tmp_path):
     ],
 )
 def test_redaction(argv, shown):
-    assert redacted(argv) == shown
+    assert redact(argv) == shown
 
 
 def test_no_secret_reaches_the_run_folder(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from helpers.parallel.workers import Workers
-from helpers.trackers.skrl_metrics import Tracking, merged
+from helpers.trackers.skrl_metrics import Tracking, merge_values
 
 
 def tracking(interval=250):
@@ -71,7 +71,7 @@ def test_every_sample_weighs_the_same_over_calls_and_workers():
             made.spread("A / b", np.array(values, dtype=np.float32))
             everything += values
         shares.append(json.loads(json.dumps(made.state_dict()["kept"])))
-    assert merged(shares) == {
+    assert merge_values(shares) == {
         "A / b (max)": 9.0,
         "A / b (min)": -4.0,
         "A / b (mean)": pytest.approx(sum(everything) / len(everything), rel=1e-12),
@@ -79,7 +79,7 @@ def test_every_sample_weighs_the_same_over_calls_and_workers():
 
 
 def test_tags_that_only_one_worker_tracks_are_written_too():
-    assert merged([{"A / b": [4.0, 2.0]}, {}, {"A / c (min)": [1.0, 0.0]}]) == {
+    assert merge_values([{"A / b": [4.0, 2.0]}, {}, {"A / c (min)": [1.0, 0.0]}]) == {
         "A / b": 2.0,
         "A / c (min)": 1.0,
     }
@@ -120,7 +120,7 @@ def test_where_nothing_is_tracked_nothing_is_kept_or_asked_for():
     made.sources.append(lambda: pytest.fail("asked for"))
     made.track_data("A / b", 1.0)
     made.gather("A / c").add(np.zeros(3))
-    made.settle()
+    made.collect()
     made.advance(0, 10**6)
     assert made.state_dict() == {} and written == []
     made.load_state_dict({"kept": {"A / b": [1.0, 1.0]}})

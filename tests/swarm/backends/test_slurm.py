@@ -17,7 +17,7 @@ from swarm.control import STOP_FILE, resume, stop
 from swarm.deploy import deploy
 from swarm.ledger import Ledger, new_token
 from swarm.plan import Plan
-from swarm.status import standings
+from swarm.status import run_statuses
 from swarm.watch import lines_of
 from tests.patience import promptly
 from tests.slurm.cluster import PrivateSlurm
@@ -30,7 +30,7 @@ def quiet(_line: str) -> None:
 
 
 def states(plan: Plan) -> list[str]:
-    return [each.state for each in standings(plan).values()]
+    return [each.state for each in run_statuses(plan).values()]
 
 
 def make(folder: Path, **how: object) -> Plan:
@@ -58,7 +58,7 @@ def test_a_swarm_runs_to_its_end_over_two_nodes(
     assert all(each == ["001 0"] for each in executions(plan).values())
     assert len(jobs(slurm, plan)) == 7
     form = r"\d+_\d+" if array else r"\d+"
-    assert all(re.fullmatch(form, each.job) for each in standings(plan).values())
+    assert all(re.fullmatch(form, each.job) for each in run_statuses(plan).values())
 
 
 def test_an_array_keeps_to_its_places(tmp_path: Path, slurm: PrivateSlurm) -> None:
@@ -169,10 +169,10 @@ def test_a_cancelled_job_is_lost_and_spawned_again(tmp_path: Path, slurm: Privat
     plan = make(tmp_path, count=1, seconds=30)
     deploy(plan, say=quiet)
     wait_for(lambda: states(plan) == ["running"])
-    [standing] = standings(plan).values()
-    slurm.run("scancel", standing.job)
+    [status] = run_statuses(plan).values()
+    slurm.run("scancel", status.job)
     wait_for(lambda: states(plan) == ["lost"])
-    assert next(iter(standings(plan).values())).reason == "cancelled"
+    assert next(iter(run_statuses(plan).values())).reason == "cancelled"
     assert len(deploy(plan, say=quiet).submitted) == 1
     stop(plan, plan.runs, say=quiet)
     wait_for(lambda: states(plan) == ["stopped"])
@@ -184,7 +184,7 @@ def test_a_requeued_job_keeps_its_place(tmp_path: Path, slurm: PrivateSlurm, arr
     deploy(plan, say=quiet)
     ledger, name = Ledger(plan.ledger_folder), plan.runs[1].name
     wait_for(lambda: all(latest(ledger, run.name).attempts for run in plan.runs))
-    job = standings(plan)[name].job
+    job = run_statuses(plan)[name].job
     slurm.run("scontrol", "requeue", job)
     wait_for(lambda: states(plan) == ["running", "queued"])
     assert deploy(plan, say=quiet).submitted == []
@@ -234,7 +234,7 @@ def test_a_controller_that_does_not_answer_makes_no_run_look_lost(
         patch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
         patch.setattr("swarm.backends.slurm._TRIES", 1)
         with pytest.raises(DeploymentError, match="Slurm does not answer"):
-            standings(plan)
+            run_statuses(plan)
         with pytest.raises(DeploymentError, match="Slurm does not answer"):
             deploy(plan, say=quiet)
     wait_for(lambda: states(plan) == ["done"])

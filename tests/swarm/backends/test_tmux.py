@@ -14,7 +14,7 @@ from swarm.control import resume, stop
 from swarm.deploy import deploy
 from swarm.ledger import Ledger
 from swarm.plan import Plan
-from swarm.status import standings
+from swarm.status import run_statuses
 from tests.swarm.spawning import spawn_with_kills, start_spawner
 from tests.swarm.swarms import are_done, executions, make_plan, wait_for
 
@@ -24,7 +24,7 @@ def quiet(_line: str) -> None:
 
 
 def states(plan: Plan) -> list[str]:
-    return [each.state for each in standings(plan).values()]
+    return [each.state for each in run_statuses(plan).values()]
 
 
 def make(folder: Path, tmux: str, **how: object) -> Plan:
