@@ -65,7 +65,7 @@ def test_a_run_writes_exactly_the_metrics_of_the_table(tmp_path, name):
     env_id = "CartPole-v1" if name in ("dqn", "ppo of choices") else "Pendulum-v1"
     flags = {"tensorboard": "true", "num_timesteps": 960, "num_envs": 2, "seed": 1}
     if algo != "ppo":
-        flags |= {"warm_up": 50, "steps_per_iteration": 96}
+        flags |= {"learning_starts": 50, "steps_per_iteration": 96}
     if name == "ppo with an entropy term":
         flags["p_ent_reg_scale"] = 0.01
     done = launch.run(resume_settings(env_id, tmp_path, "tags.seed01", algo, **flags))
@@ -169,7 +169,7 @@ def check_noise(table, due):
     )
     before = 0
     for step in due:
-        mine = 0.1 * numbers[max(before, SIZES["warm_up"]) // 4 : step // 4]
+        mine = 0.1 * numbers[max(before, SIZES["learning_starts"]) // 4 : step // 4]
         before = step
         if not mine.size:
             assert f"{NOISE} (max)" not in table[step]
@@ -198,7 +198,12 @@ def test_values_are_over_all_steps_environments_updates_and_workers(tracked, alg
 
 def test_losses_of_the_policy_are_over_its_own_updates():
     """Every 16th of the updates, one a step: one or two of them between writes 20 steps apart."""
-    settings = SIZES | {"policy_delay": 16, "num_envs": 4, "warm_up": 0, "updates_per_step": 1.0}
+    settings = SIZES | {
+        "policy_delay": 16,
+        "num_envs": 4,
+        "learning_starts": 0,
+        "updates_per_step": 1.0,
+    }
     loop = make_loop(small_config("td3", **settings), Workers.solo(), recorder := Recorder())
     policy = loop.agent.trainer._steps["policy"]
     losses, made = [], policy.piece

@@ -208,9 +208,10 @@ class DQNConfig(ReplayConfig):
             )
         return self
 
-    slow_period: int = setting(
+    target_period: int = setting(
         1000,
         "global environment steps between two renewals of the slow network",
+        former=("slow_period",),
         group="critic",
         unit="environment steps",
         ge=1,
@@ -220,8 +221,9 @@ class DQNConfig(ReplayConfig):
         "the quick network chooses the next action, the slow one values it",
         group="critic",
     )
-    duelling: bool = setting(
+    dueling: bool = setting(
         False,
         "a state's value and its choices' advantages have heads of their own",
+        former=("duelling",),
         group="critic",
     )

@@ -50,7 +50,7 @@ class DDPG:
         config = self.config
         train.minimise("critic", critic=config.q_lr)
         train.minimise("policy", policy=config.p_lr)
-        train.update_targets(config.polyak)
+        train.update_targets(config.tau)
 
     def critic_loss(self, batch: Batch, _: Tensor) -> tuple[Tensor, Numbers]:
         """Squared TD errors, Algorithm 1."""

@@ -58,7 +58,7 @@ class REDQ:
         """The critics and their targets; every `policy_delay` updates also policy and temperature."""
         config = self.config
         train.minimise("critic", critic=config.q_lr)
-        train.update_targets(config.polyak)
+        train.update_targets(config.tau)
         if train.is_due(config.policy_delay):
             train.minimise("policy", policy=config.p_lr, temperature=config.temperature_lr)
 

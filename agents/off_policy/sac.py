@@ -59,7 +59,7 @@ class SAC:
         config = self.config
         train.minimise("critic", critic=config.q_lr)
         train.minimise("policy", policy=config.p_lr, temperature=config.temperature_lr)
-        train.update_targets(config.polyak)
+        train.update_targets(config.tau)
 
     def critic_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Numbers]:
         """Squared TD errors, Eq. 5 with the entropy of Eq. 3."""

@@ -53,7 +53,7 @@ class TD3:
         train.minimise("critic", critic=config.q_lr)
         if train.is_due(config.policy_delay):
             train.minimise("policy", policy=config.p_lr)
-            train.update_targets(config.polyak)
+            train.update_targets(config.tau)
 
     def critic_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Numbers]:
         """Squared TD errors, to targets of smoothed actions (Eq. 14) and the smaller value (Eq. 10)."""

@@ -61,7 +61,7 @@ class TQC:
         config = self.config
         train.minimise("critic", critic=config.q_lr)
         train.minimise("policy", policy=config.p_lr, temperature=config.temperature_lr)
-        train.update_targets(config.polyak)
+        train.update_targets(config.tau)
 
     def critic_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Numbers]:
         """Quantile Huber loss (Eq. 10) to the smallest quantiles of all target critics (Eq. 7 to 9)."""

@@ -65,7 +65,7 @@ EAGER, NORM = "--no-compile", "--layer_norm"
 # The Zoo's own settings of DQN on CartPole, as far as they differ from the task's.
 ZOO = (
     "--rollout_len=256",
-    "--slow_period=256",
+    "--target_period=256",
     "--n_step=1",
     "--no-double",
     "--lr_schedule=constant",
@@ -307,7 +307,12 @@ SUITES = {
             Case(
                 f"pendulum_20k_{algo}",
                 f"tasks/train_mujoco_{algo}.yaml",
-                ("--env_id=Pendulum-v1", "--num_timesteps=20_000", "--warm_up=1000", *flags),
+                (
+                    "--env_id=Pendulum-v1",
+                    "--num_timesteps=20_000",
+                    "--learning_starts=1000",
+                    *flags,
+                ),
                 -200.0,
                 "Stable-Baselines3 Zoo about -150",
                 episodes=100,  # the return is mostly the initial state's
