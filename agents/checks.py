@@ -17,7 +17,7 @@ from agents.cloning.config import BCConfig, CloningConfig, DaggerConfig
 from agents.cloning.expert import find_expert
 from agents.demonstrations.dataset import check_batch
 from agents.imitation.config import ImitationConfig
-from agents.off_policy.replay_config import ReplayConfig
+from agents.off_policy.core.config import ReplayConfig
 from agents.replay.files import load_memories
 from agents.replay.record_layout import fitting, record_dtype, require_room
 from agents.replay.sum_tree import SumTree

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from agents.common_settings import STACK_FORM, STACK_PATTERN, ActionKind
-from agents.off_policy.replay_config import ReplayConfig
+from agents.off_policy.core.config import ReplayConfig
 from helpers.config.run import cross_field_error
 from helpers.config.settings import setting
 

@@ -16,8 +16,8 @@ from agents.metric_sums import Numbers
 from agents.nn.critics import Critics, SquashedGaussianActor, Temperature
 from agents.nn.distributions import squashed_log_prob
 from agents.off_policy import losses
-from agents.off_policy.algorithm import TD_ERROR, Batch, Exploration, Spec
 from agents.off_policy.config import SACConfig
+from agents.off_policy.core.algorithm import TD_ERROR, Batch, Exploration, Spec
 
 INSIDE = 1.0 - 1e-5  # actions at a bound, whose density is infinite, are moved to just inside
 

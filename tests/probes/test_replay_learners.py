@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.off_policy.algorithm import Batch
+from agents.off_policy.core.algorithm import Batch
 from tests.agents.builders import small_agent, small_config, train_on
 from tests.probes import environments as probes
 

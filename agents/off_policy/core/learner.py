@@ -27,9 +27,9 @@ from agents.nn.action_scale import ActionScale
 from agents.nn.models import Model, models_of
 from agents.nn.noise import RandomBlocks
 from agents.nn.normalizer import ObservationNormalizer
-from agents.off_policy.algorithm import TD_ERROR, Batch, MakesAlgorithm, Spec
-from agents.off_policy.batch import BLOCK, ReplayBatch
-from agents.off_policy.replay_config import ReplayConfig
+from agents.off_policy.core.algorithm import TD_ERROR, Batch, MakesAlgorithm, Spec
+from agents.off_policy.core.batch import BLOCK, ReplayBatch
+from agents.off_policy.core.config import ReplayConfig
 from agents.replay.files import export_as_set, load_memories
 from agents.replay.memory import ReplayMemory
 from helpers.checkpoints.shards import Shard
