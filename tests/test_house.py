@@ -203,7 +203,7 @@ def inner_imports(path: Path) -> list[tuple[int, str]]:
             names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
             for name in names:
                 if name.split(".")[0] in OURS:
-                    found[node.lineno] = name
+                    found[getattr(node, "lineno", 0)] = name
     return sorted(found.items())
 
 

@@ -84,9 +84,6 @@ def test_a_run_writes_exactly_the_metrics_of_the_table(tmp_path, name):
         assert {value for _, value in table["Episode / Total timesteps (max)"]} == {200.0}
 
 
-# Values
-
-
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory):
     """(what was written by step, what the losses saw by step and worker), by algorithm and number of workers."""

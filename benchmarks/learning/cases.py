@@ -6,6 +6,7 @@ from benchmarks.learning.case import Case
 from benchmarks.learning.experts import EXPERTS
 
 CLASSIC, MUJOCO = "tasks/train_classic_ppo.yaml", "tasks/train_mujoco_ppo.yaml"
+ONE_UPDATE = ("--updates_per_step=1", "--policy_delay=1")
 EAGER, NORM = "--no-compile", "--layer_norm"
 # The Zoo's own settings of DQN on CartPole, as far as they differ from the task's.
 ZOO = (
@@ -294,7 +295,15 @@ SUITES = {
                 ("td3", 4000.0, "pooled 4854 +- 715 (28 seeds)"),
                 ("ddpg", 3800.0, "pooled 4474 +- 553 (19 seeds)"),
                 ("crossq", 6000.0, "authors 9507 at 200k"),
+                ("tqc", 4700.0, "none at 100k; SAC: pooled 5333 +- 577 (23 seeds)"),
             )
+        ),
+        Case(
+            "halfcheetah_100k_redq",  # twenty updates a step take twenty times as long
+            "tasks/train_mujoco_redq.yaml",
+            ("--env_id=HalfCheetah-v5", "--num_timesteps=100_000", *ONE_UPDATE),
+            4700.0,
+            "none with one update a step; SAC: pooled 5333 +- 577 (23 seeds)",
         ),
         Case(
             "halfcheetah_200k_sac",
