@@ -26,7 +26,7 @@ from helpers.checkpoints.manifests import (
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
 from helpers.checkpoints.shards import packs
 from helpers.checkpoints.store import Checkpoint, Checkpoints
-from helpers.config.schema import Parsed, Schema, defaults_of, identity_of
+from helpers.config.schema import Parsed, Schema, defaults_of, former_names_of, identity_of
 from helpers.demos.hdf5 import demo_path, file_name_of, space_attributes, write_demo
 from helpers.demos.replay import Replay, find_replay
 from helpers.display.progress import Progress
@@ -139,6 +139,7 @@ def verify_resume(
             keep=0,
             identity=identity_of(config),
             defaults=defaults_of(config),
+            former=former_names_of(config),
         )
         orchestrator = build(
             config,

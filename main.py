@@ -20,7 +20,7 @@ from helpers.checkpoints.manifests import list_checkpoints
 from helpers.checkpoints.policy_files import PolicyFiles
 from helpers.checkpoints.store import Checkpoints
 from helpers.config import command_line
-from helpers.config.schema import Parsed, defaults_of, identity_of
+from helpers.config.schema import Parsed, defaults_of, former_names_of, identity_of
 from helpers.display.progress import Progress
 from helpers.display.terminal import outlast_readers
 from helpers.machine import choices
@@ -105,6 +105,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         keep=config.keep_checkpoints,
         identity=identity_of(config),
         defaults=defaults_of(config),
+        former=former_names_of(config),
     )
     checkpoint = checkpoints.load_latest()
     choices.set_presets(experiment.choices)

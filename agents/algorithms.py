@@ -11,20 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.cloning.config import BCConfig, DaggerConfig
+from agents.cloning import config as cloning
 from agents.demonstrations.config import DemosConfig
 from agents.imitation import variants
 from agents.imitation.config import ImitationSettings
-from agents.off_policy.config import (
-    CrossQConfig,
-    DDPGConfig,
-    DQNConfig,
-    REDQConfig,
-    SACConfig,
-    TD3Config,
-    TQCConfig,
-)
-from agents.on_policy.config import PPOConfig
+from agents.off_policy import config as off_policy
+from agents.on_policy import config as on_policy
 from helpers.config.json_schema import json_schema_text
 from helpers.config.run import RunConfig
 from helpers.config.schema import Schema
@@ -47,16 +39,16 @@ class Entry:
 
 
 REGISTRY: Mapping[str, Entry] = {
-    "ppo": Entry(PPOConfig, "agents.on_policy.ppo.PPO"),
-    "sac": Entry(SACConfig, "agents.off_policy.sac.SAC"),
-    "td3": Entry(TD3Config, "agents.off_policy.td3.TD3"),
-    "ddpg": Entry(DDPGConfig, "agents.off_policy.ddpg.DDPG"),
-    "crossq": Entry(CrossQConfig, "agents.off_policy.crossq.CrossQ"),
-    "redq": Entry(REDQConfig, "agents.off_policy.redq.REDQ"),
-    "tqc": Entry(TQCConfig, "agents.off_policy.tqc.TQC"),
-    "dqn": Entry(DQNConfig, "agents.off_policy.dqn.DQN"),
-    "bc": Entry(BCConfig, "agents.cloning.bc.BC"),
-    "dagger": Entry(DaggerConfig, "agents.cloning.dagger.Dagger"),
+    "ppo": Entry(on_policy.PPOConfig, "agents.on_policy.ppo.PPO"),
+    "sac": Entry(off_policy.SACConfig, "agents.off_policy.sac.SAC"),
+    "td3": Entry(off_policy.TD3Config, "agents.off_policy.td3.TD3"),
+    "ddpg": Entry(off_policy.DDPGConfig, "agents.off_policy.ddpg.DDPG"),
+    "crossq": Entry(off_policy.CrossQConfig, "agents.off_policy.crossq.CrossQ"),
+    "redq": Entry(off_policy.REDQConfig, "agents.off_policy.redq.REDQ"),
+    "tqc": Entry(off_policy.TQCConfig, "agents.off_policy.tqc.TQC"),
+    "dqn": Entry(off_policy.DQNConfig, "agents.off_policy.dqn.DQN"),
+    "bc": Entry(cloning.BCConfig, "agents.cloning.bc.BC"),
+    "dagger": Entry(cloning.DaggerConfig, "agents.cloning.dagger.Dagger"),
     "gail": Entry(variants.GAILConfig, "agents.imitation.agent.ImitationAgent"),
     "airl": Entry(variants.AIRLConfig, "agents.imitation.agent.ImitationAgent"),
     "sam": Entry(variants.SAMConfig, "agents.imitation.agent.ImitationAgent"),

@@ -17,7 +17,8 @@ from agents.cloning.config import BCConfig, CloningConfig, DaggerConfig
 from agents.cloning.expert import find_expert
 from agents.demonstrations.dataset import check_batch
 from agents.imitation.config import ImitationConfig
-from agents.off_policy.replay_config import ReplayConfig
+from agents.imitation.variants import MAADConfig
+from agents.off_policy.core.config import ReplayConfig
 from agents.replay.files import load_memories
 from agents.replay.record_layout import convert_columns, record_dtype, require_space
 from agents.replay.sum_tree import SumTree
@@ -143,7 +144,7 @@ def _check_imitated(config: ImitationConfig, demos: Demos) -> None:
         demo.terminated[list(subsample_steps(config, index, demo.length))]
         for index, demo in zip(demos.indices, demos.episodes, strict=True)
     )
-    if config.algo == "maad" and config.wrap_absorb and all(ends.all() for ends in kept):
+    if isinstance(config, MAADConfig) and config.wrap_absorb and all(ends.all() for ends in kept):
         raise ConfigurationError(
             f"No step that is kept of {config.expert_path} leads to another state of the task, which algo=maad learns "
             "actions from.",

@@ -80,7 +80,7 @@ def _make(implementation: str, parts: Mapping[str, Any], *first: Any) -> Agent:
     module, _, name = implementation.rpartition(".")
     make: Any = getattr(import_module(module), name)
     if module.startswith("agents.off_policy."):
-        from agents.off_policy.learner import OffPolicyLearner
+        from agents.off_policy.core.learner import OffPolicyLearner
 
         make = partial(OffPolicyLearner, make)
     return cast(Agent, make(*first, **parts))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from helpers.errors import DONE, STOPPED_EARLY
+from helpers.trackers.jsonl import parse_row
 from swarm.backends.base import JobState, Scheduler
 from swarm.backends.local import QUEUE, QueueScheduler
 from swarm.backends.slurm import SlurmScheduler
@@ -113,8 +114,6 @@ def ledger_of(plan: Plan, run: Run) -> Path:
 
 def last_row(run: Run) -> dict[str, Any] | None:
     """The last complete row of the run's metrics; None where there is none."""
-    from helpers.trackers.jsonl import parse_row
-
     try:
         with (run.folder / "metrics.jsonl").open("rb") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - _TAIL, 0))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from helpers.display.progress import format_duration
+from helpers.trackers.jsonl import parse_row
 from swarm.plan import Plan, Run
 from swarm.status import UNDER_WAY, RunStatus, State, ledger_of, run_statuses
 
@@ -254,8 +255,6 @@ def _log_of(plan: Plan, run: Run) -> Path:
 
 def _last_metrics(run: Run) -> tuple[dict[str, Any], float | None]:
     """(the last row, the last return); of the last evaluation, else of the last rollout."""
-    from helpers.trackers.jsonl import parse_row
-
     tail = _tail(run.folder / "metrics.jsonl", _TAIL)
     rows = [row for row in map(parse_row, tail.splitlines(keepends=True)) if row is not None]
     last = rows[-1] if rows else {}

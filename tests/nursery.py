@@ -40,7 +40,7 @@ IMPORTED = (  # nothing that reads the environment as it is imported, and no MPI
     "agents.weights.migration.task",
     "agents.weights.load",
     "agents.on_policy.ppo",
-    "agents.off_policy.learner",
+    "agents.off_policy.core.learner",
     "environments.factory",
     "evaluator",
     "helpers.display.learning_curve",

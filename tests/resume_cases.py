@@ -31,7 +31,7 @@ REPLAY: dict[str, Any] = {
     "num_timesteps": 96 * SLOW_ITERATIONS,
     "rollout_len": 12,
     "steps_per_iteration": 96,
-    "warm_up": 120,
+    "learning_starts": 120,
     "updates_per_step": 0.25,
     "mem_size": 384,  # a third of what is collected
     "q_perception_stack": "mlp_16",
@@ -63,7 +63,7 @@ ALGORITHMS = {
     "td3": REPLAY | {"algo": "td3", "n_step": 3},
     "ddpg": REPLAY | {"algo": "ddpg"},
     "crossq": REPLAY | {"algo": "crossq", "renorm_warm_up": 100},
-    "dqn": REPLAY | {"algo": "dqn", "priority_exponent": 0.6, "slow_period": 300},
+    "dqn": REPLAY | {"algo": "dqn", "priority_exponent": 0.6, "target_period": 300},
 }
 FRESH = [("ppo", "Hopper-v5", 1), ("ppo", "Hopper-v5", 2)]  # whose processes are forked from none
 REPLAY_CASES = [  # every other one in the tests, all in benchmarks/resume.py

@@ -20,7 +20,7 @@ REPLAY = {
     "mem_size": 200,
     "num_timesteps": 64,
     "steps_per_iteration": 32,
-    "warm_up": 40,
+    "learning_starts": 40,
     "compile": "false",
     "eval_frequency": 0,
     "p_perception_stack": "mlp_8",
@@ -225,10 +225,10 @@ def test_a_run_that_goes_on_needs_its_imported_files_no_more(tmp_path):
 
 @pytest.mark.parametrize("algo", ["sac", "td3", "dqn", "sam"])
 def test_a_run_that_ends_before_it_learns_is_told_so(algo):
-    flags = [f"--algo={algo}", "--warm_up=400"]
+    flags = [f"--algo={algo}", "--learning_starts=400"]
     parsed = SCHEMA.parse_command_line([*flags, "--num_timesteps=400"])
     assert parsed.warnings == (
-        "num_timesteps=400 ends within warm_up=400: all actions are random and nothing is learnt; a run this "
-        "short learns with --warm_up=100.",
+        "num_timesteps=400 ends within learning_starts=400: all actions are random and nothing is learned; a run this "
+        "short learns with --learning_starts=100.",
     )
     assert SCHEMA.parse_command_line([*flags, "--num_timesteps=500"]).warnings == ()

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +24,7 @@ OURS = frozenset((*PACKAGES, *PROGRAMS, "registry"))
 EXTENDS = {
     "agents.imitation.maad": {"agents.on_policy.ppo", "agents.imitation.agent"},
 }  # docs/architecture.md
-MOST_LINES = 400
+MOST_LINES, MOST_FILES = 400, 12
 BROUGHT = {"pydantic_core": "pydantic"}  # by a package that pins it exactly
 
 # What each may import of the project; a name stands for itself and all below it.
@@ -137,6 +138,81 @@ def test_benchmarks_import_no_tests() -> None:
         if re.match(r"tests\.(.*\.)?test_", module)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+# Places that may hold an algorithm's name as a text: the list, the algorithms' own folders, other libraries' names.
+NAMED = ("agents/algorithms.py", "agents/weights/migration/", "helpers/config/run.py")
+FAMILIES = ("agents/on_policy/", "agents/off_policy/", "agents/imitation/", "agents/cloning/")
+
+
+def test_no_other_file_asks_for_an_algorithms_name() -> None:
+    wrong = [
+        f"{shown(path)}:{node.lineno}: {node.value!r}"
+        for path in product_sources()
+        if not shown(path).startswith((*NAMED, *FAMILIES))
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Constant) and node.value in REGISTRY
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_folder_has_twelve_files_at_most() -> None:
+    counts = Counter(
+        os.path.dirname(shown(path))
+        for path in sources()
+        if path.name != "__init__.py" and path.parent != ROOT / "tests"
+    )
+    assert not {folder: n for folder, n in counts.items() if n > MOST_FILES}
+
+
+def test_packages_say_nothing() -> None:
+    full = [shown(p) for p in sources() if p.name == "__init__.py" and p.read_text().strip()]
+    assert not full, f"an __init__.py is empty: {full}"
+
+
+# Imports inside functions: programs that answer at once, and what is heavy and seldom needed.
+LATE = {
+    "main.py": "only what the task needs: an evaluation makes no trainer",
+    "evaluator.py": "wandb",
+    "spawner.py": "--help answers at once",
+    "reporter.py": "--help answers at once",
+    "agents/factory.py": "torch, which the configuration does without; DAgger's expert",
+    "agents/compute/compile_piece.py": "Inductor, which takes seconds",
+    "environments/expected.py": "a simulator's package",
+    "environments/factory.py": "a simulator's package",
+    "environments/sizes.py": "a simulator's package",
+    "environments/suites/gymnasium_suites.py": "MuJoCo",
+    "environments/sync_vector.py": "MuJoCo",
+    "swarm/deploy.py": "settings of all algorithms",
+    "swarm/flags/parser.py": "settings of all algorithms",
+    "swarm/plan.py": "settings of all algorithms",
+}
+
+
+def inner_imports(path: Path) -> list[tuple[int, str]]:
+    """(line, module) of the project's modules that are imported inside functions."""
+    functions = [
+        node
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    found: dict[int, str] = {}
+    for function in functions:
+        for node in ast.walk(function):
+            names = [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                if name.split(".")[0] in OURS:
+                    found[getattr(node, "lineno", 0)] = name
+    return sorted(found.items())
+
+
+def test_modules_are_imported_at_the_top_but_for_the_listed_ones() -> None:
+    late = {shown(path): inner_imports(path) for path in product_sources()}
+    wrong = {name: found for name, found in late.items() if found and name not in LATE}
+    assert not wrong, wrong
+    idle = [name for name in LATE if not late.get(name)]
+    assert not idle, f"nothing is imported inside a function of {idle}"
 
 
 def test_what_must_answer_at_once_brings_nothing_heavy() -> None:

@@ -31,7 +31,13 @@ SAC = [
         "--rollout_len=4",
         "--steps_per_iteration=40",
     ),
-    *("--batch_size=8", "--warm_up=60", "--mem_size=200", "--no-compile", "--eval_frequency=0"),
+    *(
+        "--batch_size=8",
+        "--learning_starts=60",
+        "--mem_size=200",
+        "--no-compile",
+        "--eval_frequency=0",
+    ),
     *("--p_perception_stack=mlp_8", "--q_perception_stack=mlp_8", "--updates_per_step=0.5"),
 ]
 

@@ -14,12 +14,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
 from helpers.trackers.skrl_metrics import NOISE
-from tests import launch
+from tests import launch, resume_cases
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
 from tests.mpi.start import run as run_workers
 from tests.mpi.tracked import ITERATIONS, SIZES, Recorder, make_loop
-from tests.resume_cases import iterations_of
-from tests.resume_cases import settings as resume_settings
 
 ALGORITHMS = ["sac", "td3", "ddpg", "crossq", "dqn", "ppo"]
 
@@ -35,11 +33,10 @@ CRITICS |= ranged("Target / Target")
 NOISY = ranged("Exploration / Exploration noise")
 SOFT = CRITICS | ranged("Q-network / Q2") | {"Coefficient / Entropy coefficient"}
 ACTOR_CRITIC = {"Loss / Policy loss", "Loss / Value loss"}
+VALUES = {"Exploration / Exploration epsilon", "Loss / Q-network loss"} | ranged("Target / Target")
 STD = {"Policy / Standard deviation"}
 TABLE = {  # the columns of the seed's table: + always, - where such a function is enabled
-    "dqn": ALL
-    | {"Exploration / Exploration epsilon", "Loss / Q-network loss"}
-    | ranged("Target / Target"),
+    "dqn": ALL | VALUES,
     "ddpg": ALL | CRITICS | NOISY,
     "td3": ALL | CRITICS | NOISY | ranged("Q-network / Q2"),
     "sac": ALL | SOFT | {"Loss / Entropy loss"},  # -: the temperature is always learnt
@@ -65,10 +62,10 @@ def test_a_run_writes_exactly_the_metrics_of_the_table(tmp_path, name):
     env_id = "CartPole-v1" if name in ("dqn", "ppo of choices") else "Pendulum-v1"
     flags = {"tensorboard": "true", "num_timesteps": 960, "num_envs": 2, "seed": 1}
     if algo != "ppo":
-        flags |= {"warm_up": 50, "steps_per_iteration": 96}
+        flags |= {"learning_starts": 50, "steps_per_iteration": 96}
     if name == "ppo with an entropy term":
         flags["p_ent_reg_scale"] = 0.01
-    done = launch.run(resume_settings(env_id, tmp_path, "tags.seed01", algo, **flags))
+    done = launch.run(resume_cases.settings(env_id, tmp_path, "tags.seed01", algo, **flags))
     assert done.returncode == 0, done.stderr
     found = curves(tmp_path / "tags.seed01")
     table = {tag: points for tag, points in found.items() if " / " in tag}
@@ -85,9 +82,6 @@ def test_a_run_writes_exactly_the_metrics_of_the_table(tmp_path, name):
         assert (lowest <= mean).all() and (mean <= highest).all()
     if env_id == "Pendulum-v1":
         assert {value for _, value in table["Episode / Total timesteps (max)"]} == {200.0}
-
-
-# Values
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +163,7 @@ def check_noise(table, due):
     )
     before = 0
     for step in due:
-        mine = 0.1 * numbers[max(before, SIZES["warm_up"]) // 4 : step // 4]
+        mine = 0.1 * numbers[max(before, SIZES["learning_starts"]) // 4 : step // 4]
         before = step
         if not mine.size:
             assert f"{NOISE} (max)" not in table[step]
@@ -198,7 +192,12 @@ def test_values_are_over_all_steps_environments_updates_and_workers(tracked, alg
 
 def test_losses_of_the_policy_are_over_its_own_updates():
     """Every 16th of the updates, one a step: one or two of them between writes 20 steps apart."""
-    settings = SIZES | {"policy_delay": 16, "num_envs": 4, "warm_up": 0, "updates_per_step": 1.0}
+    settings = SIZES | {
+        "policy_delay": 16,
+        "num_envs": 4,
+        "learning_starts": 0,
+        "updates_per_step": 1.0,
+    }
     loop = make_loop(small_config("td3", **settings), Workers.solo(), recorder := Recorder())
     policy = loop.agent.trainer._steps["policy"]
     losses, made = [], policy.piece
@@ -369,7 +368,7 @@ def test_the_curves_of_a_stopped_run_are_those_of_an_undisturbed_one(
 ):
     chosen = {"write_interval": 150, "save_frequency": 5}
     flags = {
-        name: resume_settings(env_id, tmp_path, f"{name}.seed00", algo, **chosen)
+        name: resume_cases.settings(env_id, tmp_path, f"{name}.seed00", algo, **chosen)
         + [f"--experiment_directory={tmp_path / 'experiments' / name}"]
         for name in ("undisturbed", "stopped")
     }
@@ -377,7 +376,7 @@ def test_the_curves_of_a_stopped_run_are_those_of_an_undisturbed_one(
     assert done.returncode == 0, done.stderr
     process = launch.start(flags["stopped"], workers=workers)
     folder = tmp_path / "stopped.seed00"
-    iterations = iterations_of(algo)
+    iterations = resume_cases.iterations_of(algo)
     instant = random.Random(f"{algo} {how}").randrange(6, iterations * 5 // 8)
     launch.wait_for_rows(folder, instant, process)
     assert launch.interrupt(process, how) != 0

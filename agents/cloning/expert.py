@@ -17,6 +17,7 @@ import numpy as np
 from agents.cloning.config import DaggerConfig
 from helpers.checkpoints.manifests import SHARED, read_manifest
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
+from helpers.durable import UnprovenError
 from helpers.episodes import clip_actions
 from helpers.errors import CheckpointError, ConfigurationError
 from helpers.run_folder.experiment import CONFIG_FILE
@@ -82,8 +83,6 @@ def find_expert(config: DaggerConfig, load_config: Callable[[Path], Any]) -> Exp
 
 
 def _proof_of(checkpoint: Path) -> str:
-    from helpers.durable import UnprovenError
-
     try:
         return str(read_manifest(checkpoint)["files"][SHARED]["sha256"])
     except UnprovenError as error:

@@ -151,7 +151,7 @@ class ImitationAgent:
             return 0
         updates = self.rollouts  # of the learner
         if not isinstance(learner, PPOConfig):
-            steps = max(0, self.rollouts * learner.rollout_len - learner.warm_up)
+            steps = max(0, self.rollouts * learner.rollout_len - learner.learning_starts)
             updates = int(steps * learner.updates_per_step)
         return -(-updates // config.g_steps) * int(config.d_steps)
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from agents.common_settings import STACK_FORM, STACK_PATTERN, ActionKind
-from agents.off_policy.replay_config import ReplayConfig
+from agents.off_policy.core.config import ReplayConfig
 from helpers.config.run import cross_field_error
 from helpers.config.settings import setting
 
@@ -208,9 +208,10 @@ class DQNConfig(ReplayConfig):
             )
         return self
 
-    slow_period: int = setting(
+    target_period: int = setting(
         1000,
         "global environment steps between two renewals of the slow network",
+        former=("slow_period",),
         group="critic",
         unit="environment steps",
         ge=1,
@@ -220,8 +221,9 @@ class DQNConfig(ReplayConfig):
         "the quick network chooses the next action, the slow one values it",
         group="critic",
     )
-    duelling: bool = setting(
+    dueling: bool = setting(
         False,
         "a state's value and its choices' advantages have heads of their own",
+        former=("duelling",),
         group="critic",
     )

@@ -17,8 +17,8 @@ from agents.metric_sums import Numbers
 from agents.nn.batch_renorm import NormalisedNet, RunningStatistics, Statistics
 from agents.nn.critics import Critics, SquashedGaussianActor, Temperature
 from agents.off_policy import losses
-from agents.off_policy.algorithm import TD_ERROR, Batch, Exploration, Spec
 from agents.off_policy.config import CrossQConfig
+from agents.off_policy.core.algorithm import TD_ERROR, Batch, Exploration, Spec
 
 BETA1 = 0.5  # of Adam, as in the paper
 

@@ -15,8 +15,8 @@ from agents.compute.trainer import Objective, Trainer
 from agents.metric_sums import Numbers
 from agents.nn.critics import Critics, DeterministicActor
 from agents.off_policy import losses
-from agents.off_policy.algorithm import TD_ERROR, Batch, Exploration, Spec
 from agents.off_policy.config import DDPGConfig
+from agents.off_policy.core.algorithm import TD_ERROR, Batch, Exploration, Spec
 
 
 class DDPG:
@@ -50,7 +50,7 @@ class DDPG:
         config = self.config
         train.minimise("critic", critic=config.q_lr)
         train.minimise("policy", policy=config.p_lr)
-        train.update_targets(config.polyak)
+        train.update_targets(config.tau)
 
     def critic_loss(self, batch: Batch, _: Tensor) -> tuple[Tensor, Numbers]:
         """Squared TD errors, Algorithm 1."""

@@ -16,19 +16,19 @@ from agents.compute.trainer import Objective, Trainer
 from agents.metric_sums import Numbers
 from agents.nn.critics import QNetwork
 from agents.off_policy import losses
-from agents.off_policy.algorithm import TD_ERROR, Batch, Exploration, Spec
 from agents.off_policy.config import DQNConfig
+from agents.off_policy.core.algorithm import TD_ERROR, Batch, Exploration, Spec
 
 
 class DQN:
-    """A Q-network, and a target network that equals it every `slow_period` steps."""
+    """A Q-network, and a target network that equals it every `target_period` steps."""
 
     def __init__(self, config: DQNConfig, spec: Spec) -> None:
         self.config, self.action_dim = config, spec.action_dim
         self.critic = self._q_network(spec)
         self.target_critic = copy.deepcopy(self.critic)
         self.networks = {"critic": self.critic}
-        self.targets, self.target_period = {"critic": self.target_critic}, config.slow_period
+        self.targets, self.target_period = {"critic": self.target_critic}, config.target_period
         self.exploration = Exploration("uniform", 2, epsilon=self.epsilon)
         skrl_names = {"critic/loss": "Loss / Q-network loss"}
         self.objectives = {
@@ -39,7 +39,7 @@ class DQN:
         *hidden, width = hidden_sizes(self.config.q_perception_stack)
         features = nn.Sequential(spec.relu_mlp(spec.observation_dim, hidden, width), nn.ReLU())
         head = spec.relu_mlp(width, (), spec.action_dim)
-        baseline = spec.relu_mlp(width, (), 1) if self.config.duelling else None
+        baseline = spec.relu_mlp(width, (), 1) if self.config.dueling else None
         return QNetwork(features, head, baseline)
 
     def epsilon(self, steps: int) -> float:

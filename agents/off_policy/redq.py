@@ -15,8 +15,8 @@ from agents.compute.trainer import Objective, Trainer
 from agents.metric_sums import Numbers
 from agents.nn.critics import Critics, SquashedGaussianActor, Temperature
 from agents.off_policy import losses
-from agents.off_policy.algorithm import TD_ERROR, Batch, Exploration, Spec
 from agents.off_policy.config import REDQConfig
+from agents.off_policy.core.algorithm import TD_ERROR, Batch, Exploration, Spec
 
 
 class REDQ:
@@ -58,7 +58,7 @@ class REDQ:
         """The critics and their targets; every `policy_delay` updates also policy and temperature."""
         config = self.config
         train.minimise("critic", critic=config.q_lr)
-        train.update_targets(config.polyak)
+        train.update_targets(config.tau)
         if train.is_due(config.policy_delay):
             train.minimise("policy", policy=config.p_lr, temperature=config.temperature_lr)
 

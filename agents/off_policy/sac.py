@@ -16,8 +16,8 @@ from agents.metric_sums import Numbers
 from agents.nn.critics import Critics, SquashedGaussianActor, Temperature
 from agents.nn.distributions import squashed_log_prob
 from agents.off_policy import losses
-from agents.off_policy.algorithm import TD_ERROR, Batch, Exploration, Spec
 from agents.off_policy.config import SACConfig
+from agents.off_policy.core.algorithm import TD_ERROR, Batch, Exploration, Spec
 
 INSIDE = 1.0 - 1e-5  # actions at a bound, whose density is infinite, are moved to just inside
 
@@ -59,7 +59,7 @@ class SAC:
         config = self.config
         train.minimise("critic", critic=config.q_lr)
         train.minimise("policy", policy=config.p_lr, temperature=config.temperature_lr)
-        train.update_targets(config.polyak)
+        train.update_targets(config.tau)
 
     def critic_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Numbers]:
         """Squared TD errors, Eq. 5 with the entropy of Eq. 3."""

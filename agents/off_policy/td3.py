@@ -15,8 +15,8 @@ from agents.compute.trainer import Objective, Trainer
 from agents.metric_sums import Numbers
 from agents.nn.critics import Critics, DeterministicActor
 from agents.off_policy import losses
-from agents.off_policy.algorithm import TD_ERROR, Batch, Exploration, Spec
 from agents.off_policy.config import TD3Config
+from agents.off_policy.core.algorithm import TD_ERROR, Batch, Exploration, Spec
 
 
 class TD3:
@@ -53,7 +53,7 @@ class TD3:
         train.minimise("critic", critic=config.q_lr)
         if train.is_due(config.policy_delay):
             train.minimise("policy", policy=config.p_lr)
-            train.update_targets(config.polyak)
+            train.update_targets(config.tau)
 
     def critic_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Numbers]:
         """Squared TD errors, to targets of smoothed actions (Eq. 14) and the smaller value (Eq. 10)."""

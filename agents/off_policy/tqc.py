@@ -15,8 +15,8 @@ from agents.compute.trainer import Objective, Trainer
 from agents.metric_sums import Numbers
 from agents.nn.critics import Critics, SquashedGaussianActor, Temperature
 from agents.off_policy import losses
-from agents.off_policy.algorithm import TD_ERROR, Batch, Exploration, Spec
 from agents.off_policy.config import TQCConfig
+from agents.off_policy.core.algorithm import TD_ERROR, Batch, Exploration, Spec
 
 
 class TQC:
@@ -61,7 +61,7 @@ class TQC:
         config = self.config
         train.minimise("critic", critic=config.q_lr)
         train.minimise("policy", policy=config.p_lr, temperature=config.temperature_lr)
-        train.update_targets(config.polyak)
+        train.update_targets(config.tau)
 
     def critic_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Numbers]:
         """Quantile Huber loss (Eq. 10) to the smallest quantiles of all target critics (Eq. 7 to 9)."""

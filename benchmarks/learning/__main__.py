@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.learning import control_demos, normalised
-from benchmarks.learning.cases import CONTROLS, EPISODES, NORMALISED, SUITES, Case
+from benchmarks.learning.case import EPISODES, Case
+from benchmarks.learning.cases import CONTROLS, NORMALISED, SUITES
 from benchmarks.learning.experts import ROOT
 from benchmarks.learning.normalised import Scale, spread
 from helpers.errors import ConfigurationError

@@ -2,70 +2,16 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
-
+from benchmarks.learning.case import Case
 from benchmarks.learning.experts import EXPERTS
 
-EPISODES = 20
-
-
-@dataclass(frozen=True)
-class Case:
-    """One environment at one number of steps.
-
-    Attributes:
-        name: of the runs.
-        task: the YAML file.
-        flags: what differs from it; `{data}` stands for the folder of runs and demonstrations.
-        bar: what the mean over seeds must reach; None where it is reported as it is.
-        reference: what others report, with the source.
-        episodes: of the evaluation.
-        part_of: the name of a longer case that learns the same until this one's last step: its
-            evaluation at that step is taken, and nothing is trained.
-        seeds: at most so many; 0 is as many as the suite.
-        stays_below: the mean must stay below the bar.
-    """
-
-    name: str
-    task: str
-    flags: tuple[str, ...]
-    bar: float | None
-    reference: str
-    episodes: int = EPISODES
-    part_of: str = ""
-    seeds: int = 0
-    stays_below: bool = False
-
-    @property
-    def env_id(self) -> str:
-        """Of its environment."""
-        return self.setting("env_id")
-
-    def setting(self, name: str) -> str:
-        """A setting among its flags."""
-        (flag,) = [flag for flag in self.flags if flag.startswith(f"--{name}=")]
-        return flag.partition("=")[2]
-
-    def seeds_of(self, wanted: int) -> range:
-        """Its seeds, of a suite of so many."""
-        return range(min(self.seeds or wanted, wanted))
-
-    def is_met(self, scores: Sequence[float]) -> bool:
-        """Whether the mean of a score a seed is on its side of the bar; not without any."""
-        if not scores or self.bar is None:
-            return bool(scores)
-        mean = statistics.fmean(scores)
-        return mean < self.bar if self.stays_below else mean >= self.bar
-
-
 CLASSIC, MUJOCO = "tasks/train_classic_ppo.yaml", "tasks/train_mujoco_ppo.yaml"
+ONE_UPDATE = ("--updates_per_step=1", "--policy_delay=1")
 EAGER, NORM = "--no-compile", "--layer_norm"
 # The Zoo's own settings of DQN on CartPole, as far as they differ from the task's.
 ZOO = (
     "--rollout_len=256",
-    "--slow_period=256",
+    "--target_period=256",
     "--n_step=1",
     "--no-double",
     "--lr_schedule=constant",
@@ -307,7 +253,12 @@ SUITES = {
             Case(
                 f"pendulum_20k_{algo}",
                 f"tasks/train_mujoco_{algo}.yaml",
-                ("--env_id=Pendulum-v1", "--num_timesteps=20_000", "--warm_up=1000", *flags),
+                (
+                    "--env_id=Pendulum-v1",
+                    "--num_timesteps=20_000",
+                    "--learning_starts=1000",
+                    *flags,
+                ),
                 -200.0,
                 "Stable-Baselines3 Zoo about -150",
                 episodes=100,  # the return is mostly the initial state's
@@ -344,7 +295,15 @@ SUITES = {
                 ("td3", 4000.0, "pooled 4854 +- 715 (28 seeds)"),
                 ("ddpg", 3800.0, "pooled 4474 +- 553 (19 seeds)"),
                 ("crossq", 6000.0, "authors 9507 at 200k"),
+                ("tqc", 4700.0, "none at 100k; SAC: pooled 5333 +- 577 (23 seeds)"),
             )
+        ),
+        Case(
+            "halfcheetah_100k_redq",  # twenty updates a step take twenty times as long
+            "tasks/train_mujoco_redq.yaml",
+            ("--env_id=HalfCheetah-v5", "--num_timesteps=100_000", *ONE_UPDATE),
+            4700.0,
+            "none with one update a step; SAC: pooled 5333 +- 577 (23 seeds)",
         ),
         Case(
             "halfcheetah_200k_sac",

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.learning.cases import EPISODES, Case
+from benchmarks.learning.case import EPISODES, Case
 from environments.factory import make_vector_env
 from helpers.episodes import random_figures
 from helpers.errors import ConfigurationError

@@ -102,7 +102,7 @@ def learner(work: Imitating) -> Figures:
 
 
 def _length(work: Imitating) -> tuple[str, str]:
-    return f"--num_timesteps={work.steps}", "--warm_up=1000"
+    return f"--num_timesteps={work.steps}", "--learning_starts=1000"
 
 
 def gail(workers: int) -> Callable[[Imitating], Figures]:

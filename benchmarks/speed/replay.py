@@ -56,13 +56,13 @@ class Replay:
 
     Attributes:
         algo: its name on command lines.
-        warm_up: steps before the first update.
+        learning_starts: steps before the first update.
         steps: of our run.
         peer_steps, slow_steps: that a peer, and the slowest one, is timed for.
     """
 
     algo: str
-    warm_up: int = 1000
+    learning_starts: int = 1000
     steps: int = 6000
     peer_steps: int = 3000
     slow_steps: int = 1000
@@ -115,7 +115,7 @@ def ours(workers: int, *, burst: int = 0) -> Callable[[Replay], Figures]:
         rollout = burst or workers
         settings = [
             f"--num_timesteps={work.steps}",
-            f"--warm_up={work.warm_up}",
+            f"--learning_starts={work.learning_starts}",
             f"--num_envs={workers}",
             f"--rollout_len={rollout}",
             f"--steps_per_iteration={1000 - 1000 % rollout}",

@@ -80,7 +80,8 @@ class Checkpoints:
     Attributes:
         folder: made by the first save.
         keep: how many of the newest stay, 0 for all; those that `latest` and `best` stand for always do.
-        identity: what a checkpoint must agree with to be loaded; one that is older than a word had its default.
+        identity: what a checkpoint must agree with to be loaded; one that is older than a word had its default, and
+            may have it under a former name.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Checkpoints:
         keep: int,
         identity: Mapping[str, Scalar],
         defaults: Mapping[str, Scalar] | None = None,
+        former: Mapping[str, str] | None = None,
     ) -> None:
         """Clear what an earlier process left unfinished.
 
@@ -100,7 +102,7 @@ class Checkpoints:
         self.folder, self.keep = folder, keep
         self.identity: dict[str, Scalar] = json.loads(json.dumps(identity))
         self._defaults: dict[str, Scalar] = json.loads(json.dumps(defaults or {}))
-        self._workers = workers
+        self._former, self._workers = dict(former or {}), workers
         self._stored: StoredShards | None = None  # of the checkpoint saved or loaded last
         self._on_root(self._tidy)
 
@@ -263,12 +265,13 @@ class Checkpoints:
                 f"world_size is {ours} here, but {theirs} in {path}.",
                 f"Start it {start}, or begin another run with --uuid.",
             )
-        saved = self._defaults | manifest["identity"]
+        there = {self._former.get(key, key): each for key, each in manifest["identity"].items()}
+        saved = self._defaults | there
         for key in dict.fromkeys([*self.identity, *saved]):
-            here, there = (repr(each.get(key, "(absent)")) for each in (self.identity, saved))
-            if here != there:
+            here, before = (repr(each.get(key, "(absent)")) for each in (self.identity, saved))
+            if here != before:
                 raise CheckpointError(
-                    f"{key} is {here} here, but {there} in {path}.",
+                    f"{key} is {here} here, but {before} in {path}.",
                     f"Go on with the {key} of that run, or begin another one with --uuid.",
                 )
 

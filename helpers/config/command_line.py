@@ -74,7 +74,7 @@ class Vocabulary:
         self.keys: dict[str, str] = {}
         for each in settings:
             self.settings[each.key] = each
-            for name in (each.key, *each.aliases):
+            for name in each.names:
                 if self.keys.setdefault(name, each.key) != each.key:
                     raise ValueError(f"{name} means both {self.keys[name]} and {each.key}")
 
@@ -90,7 +90,8 @@ class Vocabulary:
                 f"{shown[0].upper()}{shown[1:]} is not taken: command lines and run folders hold no secrets.",
                 "Set the key in the environment (WANDB_API_KEY), or once by `wandb login`.",
             )
-        names = [*self.keys, *CONFIG_FLAGS]
+        former = {name for each in self.settings.values() for name in each.former}
+        names = [*(self.keys.keys() - former), *CONFIG_FLAGS]
         near = difflib.get_close_matches(name.replace("-", "_"), names, n=1)
         dashes = "--" if "--" in shown else ""
         guess = f"Did you mean {dashes}{near[0]}? " if near else ""

@@ -27,7 +27,7 @@ def json_schema(sections: Mapping[str, Iterable[Setting]]) -> dict[str, Any]:
     found: dict[str, list[Setting]] = {}
     for settings in sections.values():
         for each in settings:
-            for name in (each.key, *each.aliases):
+            for name in each.names:
                 found.setdefault(name, []).append(each)
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -54,6 +54,8 @@ def _property(name: str, settings: Sequence[Setting]) -> dict[str, Any]:
     unit = f" ({first.unit})" if first.unit else ""
     alias = "" if name == first.key else f"The same as {first.key}: "
     described = {"description": f"{alias}{first.help_line}{unit}"}
+    if name in first.former:
+        described |= {"deprecated": True, "deprecationMessage": f"now {first.key}"}  # type: ignore[dict-item]
     if first.default is not None:
         described["default"] = first.default  # type: ignore[assignment]
     choices = {"type": "array", "items": one, "minItems": 1}

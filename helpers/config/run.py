@@ -367,10 +367,3 @@ class RunConfig(Settings):
         if self.write_interval == "auto":
             return max(1, self.num_timesteps // 100)
         return max(0, int(self.write_interval))
-
-    @property
-    def tracking_mode(self) -> Literal["online", "offline", "disabled"]:
-        """`wandb_mode` with its unset value decided."""
-        if self.wandb_mode is not None:
-            return self.wandb_mode
-        return "online" if self.wandb_project or self.wandb_entity else "disabled"

@@ -296,6 +296,11 @@ def identity_of(config: RunConfig) -> dict[str, Scalar]:
     return {key: getattr(config, key) for key in keys}
 
 
+def former_names_of(config: RunConfig) -> dict[str, str]:
+    """Keys by the names that they had in earlier versions, as old checkpoints have them."""
+    return {name: key for key, each in config.settings.items() for name in each.former}
+
+
 def defaults_of(config: RunConfig) -> dict[str, Scalar]:
     """Defaults of the identity settings: what a run stood for that is older than a setting."""
     return {key: config.settings[key].default for key in identity_of(config)}

@@ -34,6 +34,7 @@ def setting(
     group: str,
     unit: str = "",
     aliases: tuple[str, ...] = (),
+    former: tuple[str, ...] = (),
     identity: bool = True,
     form: str = "",
     pattern: str = "",
@@ -51,6 +52,7 @@ def setting(
         group: the heading under which `--help` and `config.yaml` show it.
         unit: steps, iterations, seconds ...
         aliases: other names that YAML and command line may use.
+        former: names that it had in earlier versions; read everywhere, shown nowhere.
         identity: whether a run with another value is another run (name and resume check).
         form: what its text looks like, where a pattern rules it ("mlp_64 or mlp_240_160").
         pattern: the regular expression (ASCII) that its whole text must match.
@@ -62,6 +64,7 @@ def setting(
         "group": group,
         "unit": unit,
         "aliases": list(aliases),
+        "former": list(former),
         "identity": identity,
         "form": form,
         "pattern": pattern,
@@ -104,11 +107,17 @@ class Setting:
     group: str
     unit: str
     aliases: tuple[str, ...]
+    former: tuple[str, ...]
     identity: bool
     form: str
     pattern: str
     example: str
     bounds: Mapping[str, float]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names that are read."""
+        return (self.key, *self.aliases, *self.former)
 
     @property
     def bounds_text(self) -> str:
@@ -276,6 +285,7 @@ def settings_of(kind: type[Settings]) -> Mapping[str, Setting]:
             group=declared["group"],
             unit=declared["unit"],
             aliases=tuple(declared["aliases"]),
+            former=tuple(declared["former"]),
             identity=declared["identity"],
             form=declared["form"],
             pattern=declared["pattern"],

@@ -1,1 +1,0 @@
-"""Where metrics go: `metrics.jsonl` always, TensorBoard and Weights & Biases where asked for."""

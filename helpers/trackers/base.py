@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol, runtime_checkable
 
+from helpers.config.run import RunConfig
 from helpers.errors import ConfigurationError
-from helpers.trackers.experiment_folder import experiment_folder
+from helpers.trackers.experiment_folder import event_file, experiment_folder
 from helpers.trackers.jsonl import MetricsLog, Row
-
-if TYPE_CHECKING:
-    from helpers.trackers.tensorboard import TensorBoardTracker
 
 
 class Tracker(Protocol):
@@ -29,24 +30,39 @@ class Tracker(Protocol):
         """Say how the run ended (an exit code of `helpers.errors`) and let go."""
 
 
-class TrackerSettings(Protocol):
-    """The part of the configuration that trackers read."""
+@dataclass(frozen=True)
+class Session:
+    """A start of a run, as its trackers see it.
 
-    @property
-    def tensorboard(self) -> bool: ...
-    @property
-    def wandb_mode(self) -> str | None: ...
-    @property
-    def wandb_project(self) -> str | None: ...
-    @property
-    def wandb_entity(self) -> str | None: ...
-    @property
-    def tracking_interval(self) -> int: ...
-    @property
-    def experiment_directory(self) -> str | None: ...
-    @property
-    def experiment_name(self) -> str | None: ...
-    def model_dump(self) -> dict[str, Any]: ...
+    Attributes:
+        run_folder: where trackers keep their files.
+        run_name: the run's name.
+        group: the name without the seed.
+        resume_step: the global environment step that the run continues from; None for a fresh run.
+        print: prints a line for the user.
+    """
+
+    run_folder: Path
+    run_name: str
+    group: str
+    resume_step: int | None
+    print: Callable[[str], None]
+
+
+# What makes each tracker: a function (RunConfig, Session) -> Tracker, or None where the configuration asks for none.
+TRACKERS: Mapping[str, str] = {
+    "tensorboard": "helpers.trackers.tensorboard.make_tracker",
+    "tensorboard of --experiment_directory": "helpers.trackers.tensorboard.make_table",
+    "wandb": "helpers.trackers.wandb.make_tracker",
+}
+
+
+@runtime_checkable
+class TakesScalars(Tracker, Protocol):
+    """A tracker that also takes skrl's metrics."""
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Show values by their tags at a global environment step."""
 
 
 class Trackers:
@@ -64,7 +80,7 @@ class Trackers:
         metrics: MetricsLog | None = None,
         others: Sequence[Tracker] = (),
         *,
-        table: TensorBoardTracker | None = None,
+        table: TakesScalars | None = None,
         print: Callable[[str], None] = print,
     ) -> None:
         self._metrics = metrics
@@ -135,7 +151,7 @@ def run_guarded(name: str, action: Callable[[], object], print: Callable[[str], 
 
 
 def make_trackers(
-    config: TrackerSettings,
+    config: RunConfig,
     run_folder: Path,
     *,
     is_root: bool,
@@ -162,83 +178,32 @@ def make_trackers(
     if not is_root:
         return Trackers()
     metrics = MetricsLog(run_folder / "metrics.jsonl", resume_after=resume_after)
-    others: list[Any] = []
     step = None if resume_after is None else int((metrics.last_row or {}).get("step", 0))
-    if config.tensorboard:
-        run_guarded("tensorboard", lambda: others.append(_tensorboard(run_folder, step)), print)
-    table = others[-1] if others else None
-    folder = experiment_folder(config, run_folder) if config.tracking_interval else None
-    if folder is not None:
-        file_name = _own_file(folder, run_name)
-        label = "tensorboard of --experiment_directory"
-        is_made = run_guarded(label, lambda: others.append(_table(folder, step, file_name)), print)
-        table = others[-1] if is_made else None
-    mode = wandb_mode(config)
-    if mode != "disabled":
-        run_guarded(
-            "wandb",
-            lambda: others.append(
-                _wandb(config, run_folder, mode, run_name, group, resume_after is not None, print),
-            ),
-            print,
-        )
-    return Trackers(metrics, others, table=table, print=print)
+    session = Session(run_folder, run_name, group, step, print)
+    check_experiment(config, session)
+    others: list[Tracker] = []
+
+    def make(path: str) -> None:
+        module, _, function = path.rpartition(".")
+        tracker = getattr(import_module(module), function)(config, session)
+        others.extend([tracker] if tracker is not None else [])
+
+    for name, path in TRACKERS.items():
+        run_guarded(name, partial(make, path), print)
+    tables = [each for each in others if isinstance(each, TakesScalars)]
+    return Trackers(metrics, others, table=tables[-1] if tables else None, print=print)
 
 
-def wandb_mode(config: TrackerSettings) -> str:
-    """The wanted mode; where it is not set, online if a project or an entity is named."""
-    if config.wandb_mode is not None:
-        return config.wandb_mode
-    return "online" if config.wandb_project or config.wandb_entity else "disabled"
-
-
-def _tensorboard(run_folder: Path, resume_step: int | None) -> Tracker:
-    from helpers.trackers.tensorboard import TensorBoardTracker
-
-    return TensorBoardTracker(run_folder, resume_step=resume_step)
-
-
-def _table(folder: Path, resume_step: int | None, file_name: str) -> Tracker:
-    from helpers.trackers.tensorboard import TableTracker
-
-    return TableTracker(folder, resume_step=resume_step, file_name=file_name)
-
-
-def _own_file(folder: Path, run_name: str) -> str:
-    """The run's event file in an experiment's folder.
+def check_experiment(config: RunConfig, session: Session) -> None:
+    """Refuse an experiment's folder that holds another run's event file: TensorBoard would draw them as one.
 
     Raises:
-        ConfigurationError: another run's lies there; TensorBoard would draw them as one.
+        ConfigurationError: there is one.
     """
-    own = f"events.out.tfevents.milozero.{run_name}"
-    for path in sorted(folder.glob("*tfevents*")):
-        if path.name != own:
+    folder = experiment_folder(config, session.run_folder)
+    for path in sorted(folder.glob("*tfevents*")) if folder is not None else ():
+        if path.name != event_file(session.run_name):
             raise ConfigurationError(
                 f"{folder} holds {path.name}: it is another run's.",
                 "Choose another --experiment_name or --experiment_directory, or move that away.",
             )
-    return own
-
-
-def _wandb(
-    config: TrackerSettings,
-    run_folder: Path,
-    mode: str,
-    run_name: str,
-    group: str,
-    continued: bool,
-    print: Callable[[str], None],
-) -> Tracker:
-    from helpers.trackers.wandb import WandbTracker
-
-    return WandbTracker(
-        run_folder,
-        mode=mode,
-        run_name=run_name,
-        group=group,
-        project=config.wandb_project,
-        entity=config.wandb_entity,
-        settings=config.model_dump(),
-        continued=continued,
-        say=print,
-    )

@@ -10,6 +10,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from helpers.config.run import RunConfig
+from helpers.trackers.base import Session
+from helpers.trackers.experiment_folder import event_file, experiment_folder
 from helpers.trackers.jsonl import Row, is_number
 
 FILE_NAME = "events.out.tfevents.milozero"  # "tfevents" is what TensorBoard looks for
@@ -84,6 +87,22 @@ class TableTracker(TensorBoardTracker):
 
     def log(self, row: Row) -> None:
         """Nothing to do: rows are in the run folder."""
+
+
+def make_tracker(config: RunConfig, session: Session) -> TensorBoardTracker | None:
+    """The event file in the run folder, with --tensorboard."""
+    if not config.tensorboard:
+        return None
+    return TensorBoardTracker(session.run_folder, resume_step=session.resume_step)
+
+
+def make_table(config: RunConfig, session: Session) -> TableTracker | None:
+    """The event file in the experiment's folder, if there is one."""
+    folder = experiment_folder(config, session.run_folder)
+    if folder is None:
+        return None
+    name = event_file(session.run_name)
+    return TableTracker(folder, resume_step=session.resume_step, file_name=name)
 
 
 def _cut_broken_tail(path: Path) -> None:

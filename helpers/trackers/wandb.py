@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from helpers.config.run import RunConfig
+from helpers.trackers.base import Session
 from helpers.trackers.jsonl import Row
 
 SILENCE_SECONDS = 5.0  # how long `close` waits for a server that does not answer
@@ -179,3 +181,28 @@ def run_id(run_name: str) -> str:
         return run_name
     digest = hashlib.sha256(run_name.encode()).hexdigest()[:12]
     return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', run_name)[: LONGEST_ID - 13]}-{digest}"
+
+
+def make_tracker(config: RunConfig, session: Session) -> WandbTracker | None:
+    """The feeder of Weights & Biases, unless it is disabled."""
+    mode = mode_of(config)
+    if mode == "disabled":
+        return None
+    return WandbTracker(
+        session.run_folder,
+        mode=mode,
+        run_name=session.run_name,
+        group=session.group,
+        project=config.wandb_project,
+        entity=config.wandb_entity,
+        settings=config.model_dump(),
+        continued=session.resume_step is not None,
+        say=session.print,
+    )
+
+
+def mode_of(config: RunConfig) -> str:
+    """The wanted mode; where it is not set, online if a project or an entity is named."""
+    if config.wandb_mode is not None:
+        return config.wandb_mode
+    return "online" if config.wandb_project or config.wandb_entity else "disabled"

@@ -49,7 +49,7 @@ def small_config(algo: str = "ppo", **settings: Any) -> Any:
         small |= {
             "steps_per_iteration": 64,
             "mem_size": 400,
-            "warm_up": 32,
+            "learning_starts": 32,
             "updates_per_step": 0.25,
             "q_perception_stack": "mlp_8",
             "compile": False,  # each form would be compiled anew

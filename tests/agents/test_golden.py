@@ -21,7 +21,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "crossq-continuous": ("continuous", {"algo": "crossq", "renorm_warm_up": 20}),
     "redq-continuous": ("continuous", {"algo": "redq", "num_critics": 3, "policy_delay": 2}),
     "tqc-continuous": ("continuous", {"algo": "tqc", "num_critics": 3, "num_quantiles": 7}),
-    "dqn-discrete": ("discrete", {"algo": "dqn", "duelling": True, "priority_exponent": 0.6}),
+    "dqn-discrete": ("discrete", {"algo": "dqn", "dueling": True, "priority_exponent": 0.6}),
     "ppo-continuous": ("continuous", {}),
     "ppo-discrete": ("discrete", {"p_ent_reg_scale": 0.01}),
     "ppo-shared-layer-norm": ("continuous", {"shared_value": True, "layer_norm": True}),

@@ -26,7 +26,7 @@ CASES = [  # (kind, settings, workers beside one)
     ("continuous", ["algo=td3", "n_step=3", "clip_norm=1.0"], FOUR),
     ("continuous", ["algo=ddpg"], FOUR),
     ("continuous", ["algo=crossq", "renorm_warm_up=20"], FOUR),
-    ("discrete", ["algo=dqn", "priority_exponent=0.6", "duelling=true", "slow_period=100"], FOUR),
+    ("discrete", ["algo=dqn", "priority_exponent=0.6", "dueling=true", "target_period=100"], FOUR),
     # Those that clone: 80 updates.
     ("continuous", ["algo=bc", "held_out_demos=2", "cloning_loss=log_likelihood"], FOUR),
     ("discrete", ["algo=bc", "clip_norm=0.1"], FOUR),

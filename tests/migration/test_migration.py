@@ -102,7 +102,12 @@ def test_a_checkpoint_of_rl_games(separate, discrete, normalised, tmp_path, caps
 
 def test_a_migrated_run_is_evaluated_and_trained_on_from_there(tmp_path):
     flags = ["--algo=sac", "--env_id=Pendulum", f"--runs_dir={tmp_path}", "--uuid=moved.seed00"]
-    small = ["--num_timesteps=400", "--steps_per_iteration=200", "--warm_up=300", "--batch_size=8"]
+    small = [
+        "--num_timesteps=400",
+        "--steps_per_iteration=200",
+        "--learning_starts=300",
+        "--batch_size=8",
+    ]
     flags += [
         *small,
         "--p_perception_stack=mlp_8_6",
@@ -193,7 +198,7 @@ REFUSED = {
         "is no .npz file of",
     ),
     "layer_norm": ("sac.zip", "sac", ["--layer_norm"], "has none"),
-    "duelling": ("dqn.zip", "dqn", ["--duelling"], "nothing for q_network.baseline"),
+    "dueling": ("dqn.zip", "dqn", ["--dueling"], "nothing for q_network.baseline"),
     "names": (
         "ppo.zip",
         "ppo",

@@ -31,7 +31,7 @@ SIZES: dict[str, Any] = {  # 4 environments; a rollout is 2 steps of each, or 16
     "rollout_len": 8,
     "steps_per_iteration": 64,
     "write_interval": 20,
-    "warm_up": 32,
+    "learning_starts": 32,
     "batch_size": 8,
     "mem_size": 200,
 }

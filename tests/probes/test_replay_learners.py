@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.off_policy.algorithm import Batch
+from agents.off_policy.core.algorithm import Batch
 from tests.agents.builders import small_agent, small_config, train_on
 from tests.probes import environments as probes
 
@@ -21,7 +21,7 @@ SETTINGS: dict[str, Any] = {
     "gamma": GAMMA,
     "rollout_len": 16,
     "batch_size": 64,
-    "warm_up": 160,
+    "learning_starts": 160,
     "updates_per_step": 2.0,
     "mem_size": 4000,
     "p_perception_stack": "mlp_32_32",
@@ -31,11 +31,11 @@ SETTINGS: dict[str, Any] = {
 }
 NO_ENTROPY = {"temperature_init": 1e-6, "temperature_lr": 1e-9}
 OWN: dict[str, dict[str, Any]] = {
-    "sac": {"polyak": 0.1, **NO_ENTROPY},
-    "redq": {"polyak": 0.1, "num_critics": 4, "policy_delay": 2, **NO_ENTROPY},
-    "tqc": {"polyak": 0.1, "num_critics": 2, "dropped_quantiles": 0, **NO_ENTROPY},
-    "td3": {"polyak": 0.1, "exploration_std": 0.3},
-    "ddpg": {"polyak": 0.1, "exploration_std": 0.3},
+    "sac": {"tau": 0.1, **NO_ENTROPY},
+    "redq": {"tau": 0.1, "num_critics": 4, "policy_delay": 2, **NO_ENTROPY},
+    "tqc": {"tau": 0.1, "num_critics": 2, "dropped_quantiles": 0, **NO_ENTROPY},
+    "td3": {"tau": 0.1, "exploration_std": 0.3},
+    "ddpg": {"tau": 0.1, "exploration_std": 0.3},
     # its critics act by running statistics, which follow the minibatches' by a hundredth an update
     "crossq": {
         "batch_size": 256,
@@ -45,7 +45,7 @@ OWN: dict[str, dict[str, Any]] = {
         "renorm_warm_up": 100,
         **NO_ENTROPY,
     },
-    "dqn": {"slow_period": 32, "exploration_fraction": 1.0, "epsilon_end": 0.5},
+    "dqn": {"target_period": 32, "exploration_fraction": 1.0, "epsilon_end": 0.5},
 }
 
 Tensors = Mapping[str, torch.Tensor]

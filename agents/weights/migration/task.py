@@ -35,7 +35,7 @@ from agents.weights.migration.names import (
 from agents.weights.migration.notes import farewell, notes
 from helpers.checkpoints.store import Checkpoints
 from helpers.config.run import RunConfig
-from helpers.config.schema import Parsed, Schema, defaults_of, identity_of
+from helpers.config.schema import Parsed, Schema, defaults_of, former_names_of, identity_of
 from helpers.config.settings import settings_of
 from helpers.display.progress import Progress
 from helpers.errors import DONE, ConfigurationError
@@ -92,6 +92,7 @@ def import_weights(
         keep=config.keep_checkpoints,
         identity=identity_of(config),
         defaults=defaults_of(config),
+        former=former_names_of(config),
     )
     orchestrator.save(best=True)
     if workers.is_root:

@@ -15,7 +15,12 @@ ALL = [(algo, "continuous") for algo in CONTINUOUS] + [("dqn", "discrete")]
 @pytest.mark.parametrize(("algo", "kind"), ALL)
 @pytest.mark.parametrize("num_envs", [1, 4, 16])
 def test_updates_a_step_do_not_depend_on_the_number_of_environments(algo, kind, num_envs):
-    settings = {"num_envs": num_envs, "warm_up": 48, "updates_per_step": 0.5, "mem_size": 1600}
+    settings = {
+        "num_envs": num_envs,
+        "learning_starts": 48,
+        "updates_per_step": 0.5,
+        "mem_size": 1600,
+    }
     agent = small_agent(small_config(algo, **settings), SPACES[kind])
     counts = []
     for i in range(3):
@@ -54,13 +59,13 @@ def looping(agent, *, terminated: bool, truncated: bool) -> Transitions:
 )
 def test_a_limit_is_no_death(algo, kind, terminated, truncated, value):
     """With gamma 0.5 the value is 1 / (1 - 0.5); only an end by the task leaves the reward alone."""
-    settings = {"gamma": 0.5, "q_lr": 0.01, "updates_per_step": 4.0, "warm_up": 0}
+    settings = {"gamma": 0.5, "q_lr": 0.01, "updates_per_step": 4.0, "learning_starts": 0}
     if algo in ("sac", "crossq", "redq", "tqc"):
         settings |= {"temperature_init": 1e-6, "temperature_lr": 1e-9}
     if algo != "dqn" and algo != "crossq":
-        settings["polyak"] = 0.1
+        settings["tau"] = 0.1
     if algo == "dqn":
-        settings["slow_period"] = 64
+        settings["target_period"] = 64
     agent = small_agent(small_config(algo, **settings), SPACES[kind])
     for _ in range(8 if algo == "dqn" else 4):  # each renewal halves what is missing
         metrics = agent.update(looping(agent, terminated=terminated, truncated=truncated))
@@ -126,7 +131,10 @@ def test_the_squashed_density_stays_finite_far_out():
 
 def test_warm_up_actions_fill_the_bounds_and_do_not_depend_on_the_policy():
     agents = [
-        small_agent(small_config("sac", warm_up=1000, temperature_init=t), SPACES["continuous"])
+        small_agent(
+            small_config("sac", learning_starts=1000, temperature_init=t),
+            SPACES["continuous"],
+        )
         for t in (0.1, 1.0)
     ]
     first, second = (
@@ -141,7 +149,7 @@ def test_actions_are_scaled_to_the_bounds_and_back():
     import gymnasium
 
     space = gymnasium.spaces.Box(np.array([-2.0, 0.0, 1.0]), np.array([2.0, 1.0, 5.0]), dtype=float)
-    agent = small_agent(small_config("td3", warm_up=0), space)
+    agent = small_agent(small_config("td3", learning_starts=0), space)
     actions, _ = agent.predict(np.random.default_rng(0).normal(size=(4, 5)) * 100, explore=True)
     assert (space.low <= actions).all() and (actions <= space.high).all()
     inside = agent.actions.to_networks(torch.from_numpy(actions.astype(np.float32)))

@@ -32,7 +32,7 @@ CASES = [
     ],
     *[
         ("dqn", CHOICES, more)
-        for more in (NORMS, WIDE_CRITIC, {"layer_norm": True}, {"duelling": True})
+        for more in (NORMS, WIDE_CRITIC, {"layer_norm": True}, {"dueling": True})
     ],
 ]
 MODELS = {

@@ -14,7 +14,8 @@ import pytest
 from agents.algorithms import SCHEMA
 from benchmarks.learning import __main__ as learning
 from benchmarks.learning import control_demos, normalised
-from benchmarks.learning.cases import IMITATION, Case
+from benchmarks.learning.case import Case
+from benchmarks.learning.cases import IMITATION
 from benchmarks.learning.normalised import Scale
 from environments.expected import expected_of
 from helpers.demos.load import read_demos

@@ -46,7 +46,7 @@ def test_readme_training_command():
     assert (config.p_lr, config.p_perception_stack) == (1e-4, "mlp_100")
     assert config.execution_seconds == 4 * 86_400
     assert config.p_batch_norm and config.v_batch_norm
-    assert config.tracking_mode == "online"
+    assert config.wandb_project and config.wandb_mode is None
     assert parsed.warnings == (
         "--d_perception_stack, --num_demos and --expert_path belong to the imitation algorithms; "
         "ppo does not use them.",

@@ -8,9 +8,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from helpers.errors import ConfigurationError, StorageError
-from helpers.trackers import base
-from helpers.trackers.base import Trackers, make_trackers, wandb_mode
+from helpers.trackers import tensorboard
+from helpers.trackers.base import Trackers, make_trackers
 from helpers.trackers.jsonl import MetricsLog, read_metrics
+from helpers.trackers.wandb import mode_of
 
 ROW = {"iteration": 1, "step": 100, "loss": 0.5}
 
@@ -106,11 +107,11 @@ def test_a_resumed_run_purges_tensorboard_from_the_kept_step_on(tmp_path, monkey
     trackers.close(0)
     seen = []
 
-    def tensorboard(folder, step):
-        seen.append(step)
+    def make_tracker(config, session):
+        seen.append(session.resume_step)
         return Sink()
 
-    monkeypatch.setattr(base, "_tensorboard", tensorboard)
+    monkeypatch.setattr(tensorboard, "make_tracker", make_tracker)
     make(tmp_path, settings(tensorboard=True), resume_after=2)
     make(tmp_path, settings(tensorboard=True), resume_after=0)
     make(tmp_path, settings(tensorboard=True))
@@ -200,4 +201,4 @@ def test_a_tracker_that_cannot_start_is_left_out(tmp_path):
     ],
 )
 def test_naming_a_project_turns_wandb_on(changes, mode):
-    assert wandb_mode(settings(**changes)) == mode
+    assert mode_of(settings(**changes)) == mode

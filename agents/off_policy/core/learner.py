@@ -27,9 +27,9 @@ from agents.nn.action_scale import ActionScale
 from agents.nn.models import Model, models_of
 from agents.nn.noise import NoiseStream
 from agents.nn.normalizer import ObservationNormalizer
-from agents.off_policy.algorithm import TD_ERROR, Batch, MakesAlgorithm, Spec
-from agents.off_policy.batch import BLOCK, ReplayBatch
-from agents.off_policy.replay_config import ReplayConfig
+from agents.off_policy.core.algorithm import TD_ERROR, Batch, MakesAlgorithm, Spec
+from agents.off_policy.core.batch import BLOCK, ReplayBatch
+from agents.off_policy.core.config import ReplayConfig
 from agents.replay.files import export_as_set, load_memories
 from agents.replay.memory import ReplayMemory
 from helpers.checkpoints.shards import Shard
@@ -208,7 +208,7 @@ class OffPolicyLearner:
         explore: bool,
     ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
         """Actions (N, A) or (N,) for raw observations (N, obs_dim): explored, or the best known."""
-        if explore and self.steps < self.config.warm_up:
+        if explore and self.steps < self.config.learning_starts:
             return self.actions.random(self._warming.next()), {}
         noise = self._exploration_noise() if explore else None
         actions = self._compiled_policy(self._policy_input(observations), noise)
@@ -253,7 +253,7 @@ class OffPolicyLearner:
         if self._may_import:
             self._import()
         epsilon = self.algorithm.exploration.epsilon
-        if epsilon is not None and self.steps >= config.warm_up:
+        if epsilon is not None and self.steps >= config.learning_starts:
             self.track_data(EPSILON, epsilon(self.steps))
         self.memory.add(rollout)
         if config.p_batch_norm or config.q_batch_norm:
@@ -286,7 +286,7 @@ class OffPolicyLearner:
         trainer.learning_rate_scale = (
             1.0 if config.lr_schedule == "constant" else max(0.0, 1.0 - progress)
         )
-        due = int(max(0, self.steps - config.warm_up) * config.updates_per_step)
+        due = int(max(0, self.steps - config.learning_starts) * config.updates_per_step)
         while trainer.updates < due:
             index = self.batch.draw(reward, progress=progress)
             self.algorithm.update(trainer)

@@ -12,7 +12,7 @@ from torch import Tensor
 from agents.base import RewardFunction, environment_reward
 from agents.nn.action_scale import ActionScale
 from agents.nn.noise import NoiseStream
-from agents.off_policy.replay_config import ReplayConfig
+from agents.off_policy.core.config import ReplayConfig
 from agents.replay.memory import ReplayMemory
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams

@@ -127,9 +127,10 @@ class ReplayConfig(ObservationSettings, RunConfig):
     )
     q_lr: float = setting(1e-3, "Adam step size of the critics", group="critic", gt=0)
     gamma: float = setting(0.99, "discount of a step", group="critic", ge=0, le=1)
-    polyak: float = setting(
+    tau: float = setting(
         0.005,
         "how far the slow networks move towards the quick ones at an update",
+        former=("polyak",),
         group="critic",
         gt=0,
         le=1,
@@ -159,9 +160,10 @@ class ReplayConfig(ObservationSettings, RunConfig):
         gt=0,
         le=100,
     )
-    warm_up: int = setting(
+    learning_starts: int = setting(
         5_000,
         "global environment steps of random actions before the first update",
+        former=("warm_up",),
         group="optimisation",
         unit="environment steps",
         ge=0,
@@ -185,11 +187,12 @@ class ReplayConfig(ObservationSettings, RunConfig):
 
     def warnings(self) -> tuple[str, ...]:
         """A run that ends before its first update."""
-        if self.num_timesteps > self.warm_up:
+        if self.num_timesteps > self.learning_starts:
             return super().warnings()
         line = (
-            f"num_timesteps={self.num_timesteps} ends within warm_up={self.warm_up}: all actions are random and "
-            f"nothing is learnt; a run this short learns with --warm_up={self.num_timesteps // 4}."
+            f"num_timesteps={self.num_timesteps} ends within learning_starts={self.learning_starts}: all actions are "
+            "random and nothing is learned; a run this short learns with "
+            f"--learning_starts={self.num_timesteps // 4}."
         )
         return (*super().warnings(), line)
 
