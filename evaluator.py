@@ -16,13 +16,7 @@ from agents.base import Agent
 from environments.expected import expected_of
 from environments.factory import make_vector_env
 from environments.rendering import episode_frames, prepare_rendering, video_timing
-from helpers.checkpoints.manifests import (
-    SHARED,
-    contents_of,
-    list_checkpoints,
-    name_of,
-    read_manifest,
-)
+from helpers.checkpoints import manifests
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
 from helpers.checkpoints.shards import packs
 from helpers.checkpoints.store import Checkpoint, Checkpoints
@@ -62,7 +56,7 @@ def find_run(config: Any, workers: Workers) -> tuple[Path, Path]:
             )
         folder = Path(workers.broadcast_json(str(fetched)))
         wanted = config.iter_num
-        name = name_of(int(wanted)) if wanted.isdecimal() else wanted
+        name = manifests.name_of(int(wanted)) if wanted.isdecimal() else wanted
         return folder, resolve_checkpoint(folder / "checkpoints" / name, wanted)
     if not config.model_path:
         raise ConfigurationError(
@@ -105,7 +99,7 @@ def evaluate(
         environments=evaluation.mine,
     )
     agent.load_state_dict(shared["agent"])
-    evaluation.run(agent, environment, policy=str(manifest["files"][SHARED]["sha256"]))
+    evaluation.run(agent, environment, policy=str(manifest["files"][manifests.SHARED]["sha256"]))
     return DONE
 
 
@@ -319,7 +313,7 @@ class Verification:
 
     def __init__(self, folder: Path, workers: Workers) -> None:
         self.run, self.workers = folder, workers
-        found = sorted(list_checkpoints(folder / "checkpoints"))
+        found = sorted(manifests.list_checkpoints(folder / "checkpoints"))
         if len(found) < 2:
             raise CheckpointError(
                 f"{folder} holds {len(found)} checkpoint; verifying takes two.",
@@ -365,8 +359,10 @@ class Verification:
 
     def verdict(self) -> int:
         """Print it on the root; the exit code."""
-        made = contents_of(read_manifest(self.folder / "checkpoints" / name_of(self.until)))
-        there = contents_of(read_manifest(self.target))
+        made = manifests.contents_of(
+            manifests.read_manifest(self.folder / "checkpoints" / manifests.name_of(self.until)),
+        )
+        there = manifests.contents_of(manifests.read_manifest(self.target))
         differing = sorted(n for n in made | there if made.get(n) != there.get(n))
         saved = {
             row["iteration"]: without_times(row) for row in read_metrics(self.run / "metrics.jsonl")

@@ -159,7 +159,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     if workers.is_root:
         run_lock.release(folder)
         unit = config.settings["num_timesteps"].unit
-        farewell(
+        closing_lines(
             folder,
             reason,
             iteration=orchestrator.iteration,
@@ -239,7 +239,7 @@ def check_shares(config: Any, workers: Workers) -> None:
         )
 
 
-def farewell(
+def closing_lines(
     folder: Path,
     reason: str | None,
     *,

@@ -46,14 +46,14 @@ def spawn(command: Command) -> None:
     from environments.ids import resolve_env_id, suite_of
     from swarm.planning import preflight
     from swarm.planning.overview import cost_line, plan_table
-    from swarm.planning.request import House, make_plan
+    from swarm.planning.request import Program, make_plan
     from swarm.scripts import launch_files
     from swarm.scripts.render import render_job
 
     settings = command.settings
     root = Path(__file__).resolve().parent
-    house = House(root, SCHEMA, resolve_env_id, suite_of)
-    found = make_plan(command, house, here=Path.cwd())
+    program = Program(root, SCHEMA, resolve_env_id, suite_of)
+    found = make_plan(command, program, here=Path.cwd())
     plan = found.plan
     warnings = [*found.warnings, *preflight.check(plan)]
     print(plan_table(plan, most=len(plan.runs) if settings.dry_run else None))

@@ -183,7 +183,7 @@ def rename(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def point(link: Path, name: str) -> None:
+def replace_link(link: Path, name: str) -> None:
     """Let a symbolic link stand for `name` beside it; it always stands for the old or the new one."""
     if link.is_symlink() and os.readlink(link) == name:
         return

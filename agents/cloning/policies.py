@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agents.nn import distributions
-from agents.nn.actors import linear, perceptron
+from agents.nn.actors import orthogonal_linear, tanh_mlp
 from agents.nn.critics import relu_mlp
 
 EDGE = 1e-6  # how near to a bound an action counts when it is unsquashed
@@ -168,8 +168,8 @@ def make_policy(
     if activation == "relu":
         net = relu_mlp(observations, hidden, outputs, layer_norm=False, **made)
     else:
-        layers = perceptron(observations, hidden, layer_norm=False, **made)
-        head = linear(hidden[-1], outputs, gain=1.0 / math.sqrt(hidden[-1]), **made)
+        layers = tanh_mlp(observations, hidden, layer_norm=False, **made)
+        head = orthogonal_linear(hidden[-1], outputs, gain=1.0 / math.sqrt(hidden[-1]), **made)
         net = nn.Sequential(*layers, head)
     if is_discrete:
         return Choice(net, choices=actions)

@@ -91,7 +91,7 @@ class InverseDynamics:
         self._seen = states_of(demos, size)
         self.tensors = self._make_tensors(samples * len(environments), normalizers)
         self._step = CompiledStep(f"{NAME} gradient", self._gradient, self.tensors, native=native)
-        self._told = 0
+        self._logged = 0
 
     def _make_tensors(self, count: int, normalizers: InputNormalizers) -> dict[str, Tensor]:
         def tensor(array: np.ndarray) -> Tensor:
@@ -183,8 +183,8 @@ class InverseDynamics:
         """
         total = self.tensors["loss"].clone()
         self.workers.sum_(total)
-        mean = float(total.item()) / max(1, self.updates - self._told)
-        self._told = self.updates
+        mean = float(total.item()) / max(1, self.updates - self._logged)
+        self._logged = self.updates
         self.tensors["loss"].zero_()
         if not np.isfinite(mean):
             raise NumericalError(
@@ -211,7 +211,7 @@ class InverseDynamics:
         """
         self.parameters.load_state_dict(state["parameters"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.updates = self._told = int(state["updates"])
+        self.updates = self._logged = int(state["updates"])
         self._noise.seek(self.updates)
 
     def synchronised_arrays(self) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from agents.nn import distributions
 from helpers.errors import ConfigurationError
 
 
-def linear(
+def orthogonal_linear(
     inputs: int,
     outputs: int,
     *,
@@ -29,7 +29,7 @@ def linear(
     return layer
 
 
-def perceptron(
+def tanh_mlp(
     inputs: int,
     hidden: Sequence[int],
     *,
@@ -41,7 +41,7 @@ def perceptron(
     layers: list[nn.Module] = []
     for width in hidden:
         layers.append(
-            linear(inputs, width, gain=math.sqrt(2.0), generator=generator, dtype=dtype),
+            orthogonal_linear(inputs, width, gain=math.sqrt(2.0), generator=generator, dtype=dtype),
         )
         if layer_norm:
             layers.append(nn.LayerNorm(width, dtype=dtype))
@@ -71,7 +71,7 @@ class GaussianActor(nn.Module):
     ) -> None:
         super().__init__()
         self.features = features
-        self.head = linear(width, actions, gain=0.01, generator=generator, dtype=dtype)
+        self.head = orthogonal_linear(width, actions, gain=0.01, generator=generator, dtype=dtype)
         self.log_std = nn.Parameter(torch.full((actions,), math.log(std_init), dtype=dtype))
         self.noise_dim = actions
 
@@ -111,7 +111,7 @@ class CategoricalActor(nn.Module):
     ) -> None:
         super().__init__()
         self.features = features
-        self.head = linear(width, actions, gain=0.01, generator=generator, dtype=dtype)
+        self.head = orthogonal_linear(width, actions, gain=0.01, generator=generator, dtype=dtype)
         self.noise_dim = actions
 
     def outputs(self, observations: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ class Critic(nn.Module):
     ) -> None:
         super().__init__()
         self.features = features
-        self.head = linear(width, 1, gain=1.0, generator=generator, dtype=dtype)
+        self.head = orthogonal_linear(width, 1, gain=1.0, generator=generator, dtype=dtype)
 
     def forward(self, observations: Tensor) -> Tensor:
         """Values (B,), never (B, 1)."""

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from agents.common_settings import hidden_sizes
-from agents.nn.actors import CategoricalActor, Critic, GaussianActor, make_actor, perceptron
+from agents.nn.actors import CategoricalActor, Critic, GaussianActor, make_actor, tanh_mlp
 from agents.on_policy.config import PPOConfig
 
 
@@ -26,7 +26,7 @@ def make_actor_critic(
 
     def stack(name: str) -> tuple[nn.Sequential, int]:
         sizes = hidden_sizes(name)
-        layers = perceptron(observation_dim, sizes, layer_norm=config.layer_norm, **make)
+        layers = tanh_mlp(observation_dim, sizes, layer_norm=config.layer_norm, **make)
         return layers, sizes[-1]
 
     features, width = stack(config.p_perception_stack)

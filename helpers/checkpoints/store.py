@@ -188,7 +188,7 @@ class Checkpoints:
             durable.rename(target, replaced)
         durable.rename(staging, target)
         for link in [LATEST, BEST] if best else [LATEST]:
-            durable.point(self.folder / link, target.name)
+            durable.replace_link(self.folder / link, target.name)
         if replaced.exists():
             durable.remove_folder(replaced)
         self._prune(iteration)

@@ -124,7 +124,13 @@ def _is_hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
-def choose(source: Source, num_demos: int | None, *, choice: str, seed: int) -> tuple[int, ...]:
+def select_indices(
+    source: Source,
+    num_demos: int | None,
+    *,
+    choice: str,
+    seed: int,
+) -> tuple[int, ...]:
     """Which episodes are used, ascending: a function of these arguments, so the same on every worker.
 
     Args:
@@ -163,12 +169,12 @@ def read_demos(
         keep_actions: whether also those of which a run uses states alone have their actions.
 
     Raises:
-        ConfigurationError: what `find_demos`, `choose`, `check_demo` and `check_together` refuse.
+        ConfigurationError: what `find_demos`, `select_indices`, `check_demo` and `check_together` refuse.
     """
     if config.num_demos == 0:
         return Demos((), ())
     source = find_demos(config.expert_path)
-    indices = choose(
+    indices = select_indices(
         source,
         config.num_demos,
         choice=config.expert_demo_choice,

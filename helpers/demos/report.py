@@ -14,7 +14,7 @@ from helpers.config.schema import Parsed
 from helpers.demos.checks import check_demo, check_together
 from helpers.demos.episode import Demo, Expected
 from helpers.demos.hdf5 import demo_path, file_name_of, write_demo
-from helpers.demos.load import Source, choose, find_demos, subsample_steps, without_actions
+from helpers.demos.load import Source, find_demos, select_indices, subsample_steps, without_actions
 from helpers.demos.minari_datasets import PREFIX, write_minari
 from helpers.demos.summary import figures_of, page
 from helpers.display.histogram import draw_returns
@@ -44,7 +44,12 @@ def report(parsed: Parsed, workers: Workers, *, expected_of: Expectation) -> int
         return DONE
     config: Any = parsed.config
     source = find_demos(config.expert_path)
-    indices = choose(source, config.num_demos, choice=config.expert_demo_choice, seed=config.seed)
+    indices = select_indices(
+        source,
+        config.num_demos,
+        choice=config.expert_demo_choice,
+        seed=config.seed,
+    )
     if not indices:
         raise ConfigurationError(
             f"{source.folder}: no demonstration is chosen.",

@@ -39,8 +39,8 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class House:
-    """What the swarm takes from the rest of the house, which it stands beside.
+class Program:
+    """What the swarm takes from the rest of the program.
 
     Attributes:
         root: where main.py and `tasks/` lie.
@@ -55,12 +55,12 @@ class House:
     suite_of: Callable[[str], str]
 
 
-def make_plan(command: Command, house: House, *, here: Path) -> Planned:
+def make_plan(command: Command, program: Program, *, here: Path) -> Planned:
     """What a command means, validated to the last run; nothing is written.
 
     Args:
         command: of the spawner.
-        house: the rest of the program.
+        program: what the swarm takes from it.
         here: the folder that relative paths mean, absolute.
 
     Raises:
@@ -68,12 +68,12 @@ def make_plan(command: Command, house: House, *, here: Path) -> Planned:
     """
     settings = command.settings
     config = Path(str(settings.config)).expanduser()
-    layer = house.schema.read_file(config)
-    caliber = _caliber(command, house.root)
+    layer = program.schema.read_file(config)
+    caliber = _caliber(command, program.root)
     label = settings.prefix or config.stem
     env_ids: tuple[str, ...] = ()
     if settings.env_bundle is not None:
-        name, env_ids = _bundle(settings.env_bundle, settings, layer, house)
+        name, env_ids = _bundle(settings.env_bundle, settings, layer, program)
         label = f"{label}-{name.rpartition('/')[2]}"
     expansion = expand(
         Request(
@@ -90,12 +90,12 @@ def make_plan(command: Command, house: House, *, here: Path) -> Planned:
             over=_over(command, layer),
             under=_under(command, caliber),
         ),
-        schema=house.schema,
+        schema=program.schema,
         working_folder=here,
-        resolve_env_id=house.resolve_env_id,
+        resolve_env_id=program.resolve_env_id,
     )
     swarms = here / Path(settings.swarms_dir).expanduser()
-    plan = plan_of(expansion, _launch(settings, caliber, house, here), label=label, swarms=swarms)
+    plan = plan_of(expansion, _launch(settings, caliber, program, here), label=label, swarms=swarms)
     secrets = plan.folder / SECRETS_FILE
     if command.wandb_api_key is not None or secrets.exists():
         plan = replace(plan, launch=replace(plan.launch, secrets_file=secrets))
@@ -106,12 +106,12 @@ def _bundle(
     name: str,
     settings: SpawnSettings,
     layer: Layer,
-    house: House,
+    program: Program,
 ) -> tuple[str, tuple[str, ...]]:
-    paths = sources("bundles.yaml", settings.bundles_file, shipped=house.root / "tasks")
-    named = layer.values.get("env_id") or house.schema.vocabulary.settings["env_id"].default
+    paths = sources("bundles.yaml", settings.bundles_file, shipped=program.root / "tasks")
+    named = layer.values.get("env_id") or program.schema.vocabulary.settings["env_id"].default
     first = named[0] if isinstance(named, list) else named
-    suite = house.suite_of(house.resolve_env_id(str(first)))
+    suite = program.suite_of(program.resolve_env_id(str(first)))
     return find_bundle(name, read_bundles(paths), suite=suite)
 
 
@@ -148,7 +148,7 @@ def _under(command: Command, caliber: Caliber) -> dict[str, Scalar]:
     return {"execution_time": str(caliber.seconds)}
 
 
-def _launch(settings: SpawnSettings, caliber: Caliber, house: House, here: Path) -> Launch:
+def _launch(settings: SpawnSettings, caliber: Caliber, program: Program, here: Path) -> Launch:
     is_slurm = settings.deployment == "slurm"
     image = settings.docker_image
     asked = march(elsewhere=is_slurm)  # of the nodes, which may be others than this machine
@@ -158,7 +158,7 @@ def _launch(settings: SpawnSettings, caliber: Caliber, house: House, here: Path)
         deployment=settings.deployment,
         working_folder=here,
         python=Path(sys.executable),
-        program="main.py" if here == house.root else str(house.root / "main.py"),
+        program="main.py" if here == program.root else str(program.root / "main.py"),
         num_workers=settings.num_workers,
         caliber=caliber,
         args_method=settings.args_method,

@@ -15,10 +15,10 @@ from environments.ids import resolve_env_id, suite_of
 from helpers.errors import UserError
 from swarm.plan import Caliber, Launch, Plan
 from swarm.planning.expand import Expansion, Request, expand, plan_of
-from swarm.planning.request import House
+from swarm.planning.request import Program
 
 ROOT = Path(__file__).resolve().parents[2]
-HOUSE = House(ROOT, SCHEMA, resolve_env_id, suite_of)
+PROGRAM = Program(ROOT, SCHEMA, resolve_env_id, suite_of)
 HERE = Path("/home/me/milozero")
 LAUNCH = Launch("local", HERE, Path("/opt/venv/bin/python"), mpiexec="/opt/venv/bin/mpiexec")
 SHORT = Caliber("short", seconds=21_600)

@@ -60,7 +60,7 @@ def _rl_games_notes(rebuilt: Rebuilt) -> Iterator[str]:
         )
 
 
-def farewell(config: Any, folder: Path, files: Sequence[Path], workers: Workers) -> list[str]:
+def closing_lines(config: Any, folder: Path, files: Sequence[Path], workers: Workers) -> list[str]:
     """Where it lies, and what may be done next."""
     launcher = f"mpiexec -n {workers.size} " if workers.size > 1 else ""
     flags = [flag for flag in to_flags(config, "minimal") if not flag.startswith("--algo=")]

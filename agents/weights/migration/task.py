@@ -32,7 +32,7 @@ from agents.weights.migration.names import (
     slots_of,
     stacks_of,
 )
-from agents.weights.migration.notes import farewell, notes
+from agents.weights.migration.notes import closing_lines, notes
 from helpers.checkpoints.store import Checkpoints
 from helpers.config.run import RunConfig
 from helpers.config.schema import Parsed, Schema, defaults_of, former_names_of, identity_of
@@ -105,7 +105,7 @@ def import_weights(
         lines.append("largest difference to its networks in plain torch, over 1000 observations:")
         lines += [f"  {each}" for each in differences]
         lines += [f"note: {each}" for each in notes(rebuilt, agent, found, observation_dim)]
-        lines += farewell(config, experiment.folder, files, workers)
+        lines += closing_lines(config, experiment.folder, files, workers)
         print("\n".join(lines))
     return DONE
 

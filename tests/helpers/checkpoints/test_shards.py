@@ -251,7 +251,7 @@ def test_a_save_that_failed_after_it_replaced_another_is_not_kept(
     checkpoints = opened(tmp_path)
     save(checkpoints, 1, 1, 2)
     with monkeypatch.context() as patch, pytest.raises(StorageError, match="I/O"):
-        patch.setattr(durable, "point", Mock(side_effect=OSError(errno.EIO, "I/O error")))
+        patch.setattr(durable, "replace_link", Mock(side_effect=OSError(errno.EIO, "I/O error")))
         save(checkpoints, 1, 1, 3)  # the folder of the first holds another content now
     save(checkpoints, 2, 1, 2)
     checkpoint = latest(tmp_path)

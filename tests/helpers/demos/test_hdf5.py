@@ -18,7 +18,7 @@ from environments.ids import MUJOCO_NAMES
 from helpers.demos.checks import check_demo, check_spaces, check_together
 from helpers.demos.episode import Expected
 from helpers.demos.hdf5 import demo_path, read_datasets, read_demo, same_bits, write_demo
-from helpers.demos.load import choose, find_demos, read_demos, subsample_steps
+from helpers.demos.load import find_demos, read_demos, select_indices, subsample_steps
 from helpers.demos.summary import figures_of
 from helpers.errors import ConfigurationError, StorageError
 from tests.helpers.demos.cases import MADE_BY, settings, steps_of, write_demos, write_plain
@@ -253,15 +253,20 @@ def test_a_thousand_files_are_in_order(tmp_path):
 def test_which_are_used_depends_on_the_settings_alone(tmp_path):
     write_demos(tmp_path, 8)
     source = find_demos(str(tmp_path))
-    assert choose(source, 3, choice="first", seed=5) == (0, 1, 2)
-    assert choose(source, None, choice="first", seed=5) == tuple(range(8))
-    drawn = {choose(source, 3, choice="seed", seed=seed) for seed in range(30)}
+    assert select_indices(source, 3, choice="first", seed=5) == (0, 1, 2)
+    assert select_indices(source, None, choice="first", seed=5) == tuple(range(8))
+    drawn = {select_indices(source, 3, choice="seed", seed=seed) for seed in range(30)}
     assert len(drawn) > 10 and all(len(set(each)) == 3 for each in drawn)
     assert {index for each in drawn for index in each} == set(range(8))
-    assert choose(source, 3, choice="seed", seed=5) == choose(source, 3, choice="seed", seed=5)
-    few = set(choose(source, 3, choice="seed", seed=5))
-    assert few < set(choose(source, 4, choice="seed", seed=5))
-    refused(lambda: choose(source, 9, choice="first", seed=0), "--num_demos=9", "holds 8")
+    assert select_indices(source, 3, choice="seed", seed=5) == select_indices(
+        source,
+        3,
+        choice="seed",
+        seed=5,
+    )
+    few = set(select_indices(source, 3, choice="seed", seed=5))
+    assert few < set(select_indices(source, 4, choice="seed", seed=5))
+    refused(lambda: select_indices(source, 9, choice="first", seed=0), "--num_demos=9", "holds 8")
 
 
 def test_steps_are_kept_from_an_offset_that_the_seed_draws():
