@@ -20,6 +20,7 @@ from helpers.checkpoints import manifests
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
 from helpers.checkpoints.shards import packs
 from helpers.checkpoints.store import Checkpoint, Checkpoints
+from helpers.config.run import RunConfig
 from helpers.config.schema import Parsed, Schema, defaults_of, former_names_of, identity_of
 from helpers.demos.hdf5 import demo_path, file_name_of, space_attributes, write_demo
 from helpers.demos.replay import Replay, find_replay
@@ -38,7 +39,7 @@ from helpers.seeding import Streams
 from helpers.trackers.jsonl import read_metrics
 
 
-def find_run(config: Any, workers: Workers) -> tuple[Path, Path]:
+def find_run(config: RunConfig, workers: Workers) -> tuple[Path, Path]:
     """(run folder, checkpoint) of --model_path or --wandb_run_path; the root alone downloads.
 
     Raises:
@@ -84,7 +85,7 @@ def evaluate(
     """
     folder, checkpoint = find_run(parsed.config, workers)
     adopted = schema.adopt(schema.load_config(folder / CONFIG_FILE), parsed)
-    config: Any = adopted.config
+    config: RunConfig = adopted.config
     install_crash_handler(workers, folder)
     for line in adopted.warnings if workers.is_root else ():
         print(f"warning: {line}")
@@ -157,7 +158,9 @@ class Evaluation:
         noise: the streams that a stochastic evaluation draws from.
     """
 
-    def __init__(self, config: Any, workers: Workers, *, folder: Path, iteration: int) -> None:
+    def __init__(
+        self, config: RunConfig, workers: Workers, *, folder: Path, iteration: int,
+    ) -> None:
         self.config, self.workers, self.folder, self.iteration = config, workers, folder, iteration
         streams = Streams(config.seed)
         # What learns from demonstrations is judged from other initial states than theirs, whatever the seeds.
@@ -206,7 +209,7 @@ class Evaluation:
             _write(path, json.dumps(figures, indent=1) + "\n")
             title = f"{self.folder.name}, iteration {self.iteration}"
             print(statistics_table(returns, lengths, terminated, title=title))
-            compared = comparison(figures["return_mean"], read_references(self.folder))
+            compared = comparison(float(np.mean(returns)), read_references(self.folder))
             print(*filter(None, (compared, f"statistics: {path}")), sep="\n")
             if made:
                 print(f"demonstrations: {made[0]} ... {len(made)} files")

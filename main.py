@@ -20,6 +20,7 @@ from helpers.checkpoints.manifests import list_checkpoints
 from helpers.checkpoints.policy_files import PolicyFiles
 from helpers.checkpoints.store import Checkpoints
 from helpers.config import command_line
+from helpers.config.run import RunConfig
 from helpers.config.schema import Parsed, defaults_of, former_names_of, identity_of
 from helpers.display.progress import Progress
 from helpers.display.terminal import outlast_readers
@@ -148,22 +149,27 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         orchestrator.load(checkpoint)
         progress.message(f"goes on after iteration {checkpoint.iteration}")
     reason = train_or_stop(orchestrator, progress, folder)
-    deadline.ignore_signals()
-    progress.close()
-    table = profile(workers) if config.profile else None
+    return finish(config, orchestrator, folder, reason)
+
+
+def finish(config: RunConfig, orchestrator: Any, folder: Path, reason: str | None) -> int:
+    """Close the run's files, say what it left and what may be done next; the exit code."""
+    orchestrator.deadline.ignore_signals()
+    orchestrator.progress.close()
+    table = profile(orchestrator.workers) if config.profile else None
     if table:
         print(table)
     code = errors.STOPPED_EARLY if reason else errors.DONE
-    tracker.upload(folder, [CONFIG_FILE, "checkpoints/best", "checkpoints/latest"])
-    tracker.close(code)
-    if workers.is_root:
+    orchestrator.tracker.upload(folder, [CONFIG_FILE, "checkpoints/best", "checkpoints/latest"])
+    orchestrator.tracker.close(code)
+    if orchestrator.workers.is_root:
         run_lock.release(folder)
         unit = config.settings["num_timesteps"].unit
         closing_lines(
             folder,
             reason,
             iteration=orchestrator.iteration,
-            workers=workers.size,
+            workers=orchestrator.workers.size,
             unit=unit,
         )
     return code
@@ -188,7 +194,7 @@ def train_or_stop(orchestrator: Any, progress: Progress, folder: Path) -> str | 
     return reason
 
 
-def note_references(config: Any, folder: Path, demos: Demos | None) -> list[str]:
+def note_references(config: RunConfig, folder: Path, demos: Demos | None) -> list[str]:
     """Once a run that imitates: what its returns are compared with, and lines that tell it; where `demos` are."""
     from helpers.run_folder import references
 
@@ -209,12 +215,12 @@ def note_references(config: Any, folder: Path, demos: Demos | None) -> list[str]
     return [f"{name}: return {each['return_mean']:,.2f} ({each['source']})" for name, each in noted]
 
 
-def policy_files(config: Any, checkpoints: Checkpoints, workers: Workers) -> PolicyFiles:
+def policy_files(config: RunConfig, checkpoints: Checkpoints, workers: Workers) -> PolicyFiles:
     """What writes a run's models for sharing, beside its checkpoints."""
     return PolicyFiles(checkpoints.folder, config=config, workers=workers)
 
 
-def check_start(config: Any, workers: Workers) -> Demos | None:
+def check_start(config: RunConfig, workers: Workers) -> Demos | None:
     """Refuse what cannot work before a simulator is started or a folder is made; collective.
 
     Returns:
@@ -230,7 +236,7 @@ def check_start(config: Any, workers: Workers) -> Demos | None:
     return check_run(config, spaces, workers=workers, is_new=is_new, expected_of=expected_of)
 
 
-def check_shares(config: Any, workers: Workers) -> None:
+def check_shares(config: RunConfig, workers: Workers) -> None:
     """Refuse more workers than there are environments."""
     if config.num_envs < workers.size:
         raise errors.ConfigurationError(
@@ -260,7 +266,7 @@ def closing_lines(
     print(f"      {launcher}python main.py --task=verify_resume --model_path={folder}")
 
 
-def build(config: Any, workers: Workers, *, demos: Demos | None = None, **parts: Any) -> Any:
+def build(config: RunConfig, workers: Workers, *, demos: Demos | None = None, **parts: Any) -> Any:
     """The orchestrator of this worker's share of the run's environments; `demos` where they are read already."""
     from environments.factory import make_vector_env
     from orchestrator import Orchestrator
@@ -285,7 +291,7 @@ def build(config: Any, workers: Workers, *, demos: Demos | None = None, **parts:
 
 
 def build_agent(
-    config: Any,
+    config: RunConfig,
     environment: Any,
     workers: Workers,
     *,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from agents.base import Agent, State, Transitions
+from helpers.config.run import RunConfig
 from helpers.episodes import Episode, run_episodes, summary
 from helpers.errors import NumericalError
 from helpers.parallel.profile import share_metrics
@@ -199,7 +200,7 @@ class Orchestrator:
         environment: VectorEnvironment,
         *,
         evaluation: tuple[VectorEnvironment | None, Sequence[int]],
-        config: Any,
+        config: RunConfig,
         workers: Workers,
         checkpoints: Checkpoints,
         tracker: Tracker,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -22,6 +21,7 @@ from agents.off_policy.core.config import ReplayConfig
 from agents.replay.files import load_memories
 from agents.replay.record_layout import convert_columns, record_dtype, require_space
 from agents.replay.sum_tree import SumTree
+from helpers.config.run import RunConfig
 from helpers.demos.episode import Expected
 from helpers.demos.load import Demos, read_demos, subsample_steps
 from helpers.errors import CheckpointError, ConfigurationError, StorageError, UserError
@@ -35,7 +35,7 @@ Spaces = tuple[gymnasium.Space, gymnasium.Space]
 
 
 def check_run(
-    config: Any,
+    config: RunConfig,
     spaces: Spaces | None,
     *,
     workers: Workers,
@@ -78,7 +78,7 @@ def check_run(
     return demos
 
 
-def check_actions(config: Any, space: gymnasium.Space) -> None:
+def check_actions(config: RunConfig, space: gymnasium.Space) -> None:
     """Refuse a space of actions that the algorithm does not take.
 
     Raises:
@@ -86,8 +86,9 @@ def check_actions(config: Any, space: gymnasium.Space) -> None:
     """
     is_choice = isinstance(space, gymnasium.spaces.Discrete)
     is_imitation = isinstance(config, ImitationConfig)
-    learner = config.learner_config if is_imitation else config
-    if isinstance(space, gymnasium.spaces.Discrete) and learner.ACTIONS == "continuous":
+    learner = config.learner_config if isinstance(config, ImitationConfig) else config
+    kind = getattr(learner, "ACTIONS", "both")
+    if isinstance(space, gymnasium.spaces.Discrete) and kind == "continuous":
         others = "--learner=ppo" if is_imitation else "--algo=dqn or --algo=ppo"
         learns = f"{'learner' if is_imitation else 'algo'}={learner.algo}"
         raise ConfigurationError(
@@ -95,7 +96,7 @@ def check_actions(config: Any, space: gymnasium.Space) -> None:
             f"{space.n} choices.",
             f"Use {others}, or an environment such as --env_id=Pendulum-v1.",
         )
-    if learner.ACTIONS == "discrete" and not is_choice:
+    if kind == "discrete" and not is_choice:
         raise ConfigurationError(
             f"algo={config.algo} takes discrete actions, but those of env_id={config.env_id} are "
             f"vectors of {space.shape[0] if space.shape else 0} numbers.",
@@ -113,7 +114,7 @@ def record_of(config: ReplayConfig, spaces: Spaces) -> np.dtype:
     return record_dtype(observation=(number, (size,)), action=action, reward=number)
 
 
-def check_demos(config: Any, demos: Demos) -> None:
+def check_demos(config: RunConfig, demos: Demos) -> None:
     """Refuse demonstrations that an imitation, bc or dagger cannot learn from.
 
     Raises:
@@ -152,7 +153,7 @@ def _check_imitated(config: ImitationConfig, demos: Demos) -> None:
         )
 
 
-def _check(config: Any, spaces: Spaces | None, *, workers: Workers, is_new: bool) -> None:
+def _check(config: RunConfig, spaces: Spaces | None, *, workers: Workers, is_new: bool) -> None:
     if spaces is not None:
         check_actions(config, spaces[1])
     if isinstance(config, CloningConfig):

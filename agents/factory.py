@@ -13,6 +13,7 @@ from agents.checks import check_actions, check_demos
 from agents.cloning.config import CloningConfig, DaggerConfig
 from agents.demonstrations.dataset import flatten_demos
 from agents.imitation.config import ImitationConfig
+from helpers.config.run import RunConfig
 from helpers.demos.load import Demos, read_demos
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def make_agent(
-    config: Any,
+    config: RunConfig,
     *,
     observation_space: gymnasium.spaces.Box,
     action_space: gymnasium.Space,
@@ -86,7 +87,7 @@ def _make(implementation: str, parts: Mapping[str, Any], *first: Any) -> Agent:
     return cast(Agent, make(*first, **parts))
 
 
-def load_expert(config: Any, **spaces: Any) -> Expert:
+def load_expert(config: DaggerConfig, **spaces: Any) -> Expert:
     """The trained policy that `expert_policy` names, made as an evaluation makes it."""
     from agents.cloning.expert import Expert, find_expert
     from helpers.parallel.workers import Workers

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from agents.base import Metrics
+from agents.cloning.config import CloningConfig
 from agents.cloning.policies import make_policy
 from agents.common_settings import hidden_sizes
 from agents.compute.compiled_policy import CompiledPolicy
@@ -58,7 +59,7 @@ class Cloner:
         *,
         observation_space: gymnasium.spaces.Box,
         action_space: gymnasium.Space,
-        config: Any,
+        config: CloningConfig,
         workers: Workers,
         streams: Streams,
         environments: range,

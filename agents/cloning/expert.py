@@ -17,6 +17,7 @@ import numpy as np
 from agents.cloning.config import DaggerConfig
 from helpers.checkpoints.manifests import SHARED, read_manifest
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
+from helpers.config.run import RunConfig
 from helpers.durable import UnprovenError
 from helpers.episodes import clip_actions
 from helpers.errors import CheckpointError, ConfigurationError
@@ -37,7 +38,7 @@ class ExpertSource:
     """
 
     checkpoint: Path
-    config: Any
+    config: RunConfig
     fingerprint: str
 
     def check_sizes(self, spaces: tuple[gymnasium.Space, gymnasium.Space]) -> None:

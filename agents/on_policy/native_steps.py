@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.nn.actors import Critic, GaussianActor
 from agents.nn.normalizer import ObservationNormalizer
+from agents.on_policy.config import PPOConfig
 from agents.on_policy.torch_steps import KL, NORM, TorchSteps
 from helpers.machine.native import aligned_empty, build
 from helpers.parallel.workers import Workers
@@ -76,7 +77,7 @@ def native_steps(
     *,
     parameters: FlatParameters,
     optimizer: FlatAdam,
-    config: Any,
+    config: PPOConfig,
     workers: Workers,
     in_torch: TorchSteps | None = None,
 ) -> NativeSteps | None:
@@ -124,7 +125,7 @@ class NativeSteps:
         critic: Critic,
         parameters: FlatParameters,
         optimizer: FlatAdam,
-        config: Any,
+        config: PPOConfig,
         workers: Workers,
         in_torch: TorchSteps | None,
     ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.nn.actors import CategoricalActor, Critic, GaussianActor
 from agents.nn.normalizer import ObservationNormalizer
 from agents.on_policy import losses
+from agents.on_policy.config import PPOConfig
 from helpers.parallel.workers import Workers
 
 COLUMNS = (
@@ -53,7 +53,7 @@ class TorchSteps:
         share: float,
         parameters: FlatParameters,
         optimizer: FlatAdam,
-        config: Any,
+        config: PPOConfig,
         workers: Workers,
         columns: Sequence[str] = COLUMNS,
     ) -> None:

@@ -24,6 +24,7 @@ from agents.base import Agent
 from agents.factory import make_agent
 from helpers.checkpoints.policy_files import read_state
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
+from helpers.config.run import RunConfig
 from helpers.errors import ConfigurationError
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
@@ -51,7 +52,7 @@ def load_agent(
         ConfigurationError: the run is damaged, or its bounds of actions are not known.
     """
     folder = Path(run)
-    config: Any = SCHEMA.load_config(folder / "config.yaml")
+    config: RunConfig = SCHEMA.load_config(folder / "config.yaml")
     _, shared, _ = read_shared(resolve_checkpoint(folder, iter_num))
     state = shared["agent"]
     learner = state.get("learner", state)
@@ -99,7 +100,7 @@ def make_agent_of(
     return _make(config, observations, space)
 
 
-def _make(config: Any, observations: int, action_space: gymnasium.Space) -> Agent:
+def _make(config: RunConfig, observations: int, action_space: gymnasium.Space) -> Agent:
     config = config.model_copy(update={"task": "eval"})
     return make_agent(
         config,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.config.command_line import Layer
+from helpers.config.run import RunConfig
 from helpers.config.schema import Parsed, Schema
 from helpers.config.settings import Scalar, show
 from helpers.errors import ConfigurationError
@@ -218,7 +219,7 @@ class _Maker:
             ) from error
 
 
-def _name(config: Any, prefix: str | None, num_demos: int | None) -> str:
+def _name(config: RunConfig, prefix: str | None, num_demos: int | None) -> str:
     """`prefix.words.algo.gitSHA_1234567.env_id.demos004.seed02`."""
     head, seed = run_name(config).rsplit(".", 1)
     demos = None if num_demos is None else f"demos{num_demos:03d}"

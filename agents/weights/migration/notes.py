@@ -12,6 +12,7 @@ from agents.nn.critics import SquashedGaussianActor
 from agents.weights.migration.check import Rebuilt, deviations_apart
 from agents.weights.migration.foreign_files import CLIP
 from agents.weights.migration.names import Mapped
+from helpers.config.run import RunConfig
 from helpers.config.schema import to_flags
 from helpers.parallel.workers import Workers
 
@@ -60,7 +61,9 @@ def _rl_games_notes(rebuilt: Rebuilt) -> Iterator[str]:
         )
 
 
-def closing_lines(config: Any, folder: Path, files: Sequence[Path], workers: Workers) -> list[str]:
+def closing_lines(
+    config: RunConfig, folder: Path, files: Sequence[Path], workers: Workers,
+) -> list[str]:
     """Where it lies, and what may be done next."""
     launcher = f"mpiexec -n {workers.size} " if workers.size > 1 else ""
     flags = [flag for flag in to_flags(config, "minimal") if not flag.startswith("--algo=")]
