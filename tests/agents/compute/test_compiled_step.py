@@ -44,7 +44,7 @@ def test_ppo_with_other_networks_is_compiled_to_the_same(kind, settings, caplog)
     ]
     assert all(isinstance(agent.gradient_steps, TorchSteps) for agent in agents)
     agents[1].begin()
-    begun = agents[1].steps._step
+    begun = agents[1].gradient_steps._step
     for i in range(2):  # 24 gradient steps
         rollout = random_rollout(agents[0], SPACES[kind], iteration=i)
         metrics = [agent.update(rollout) for agent in agents]
@@ -64,7 +64,7 @@ def test_ppo_with_other_networks_is_compiled_to_the_same(kind, settings, caplog)
         np.testing.assert_allclose(actions[0], actions[1], atol=1e-5)
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
     # What was begun before the first rollout is what was needed then.
-    assert begun is agents[1].steps._step
+    assert begun is agents[1].gradient_steps._step
     assert len([r for r in caplog.records if r.message.startswith("compiling 2 ")]) <= 1
     assert choices.all_choices()["ppo gradient"] in (choices.NATIVE, choices.TORCH)
 
