@@ -47,7 +47,7 @@ def report(parsed: Parsed, workers: Workers, *, expected_of: Expectation) -> int
     indices = choose(source, config.num_demos, choice=config.expert_demo_choice, seed=config.seed)
     if not indices:
         raise ConfigurationError(
-            f"{source.folder}: no demonstration is chosen.",
+            f"{source.folder}: no demonstration is selected.",
             "Give --num_demos=1 or more.",
         )
     if "env_id" in parsed.given:
@@ -128,7 +128,7 @@ def _save(path: Path, figures: dict[str, Any]) -> Path:
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written: {error.strerror or error}.",
-            "Free space there, or copy the demonstrations to a folder that can be written.",
+            "Free space there, or copy the demonstrations to a writable folder.",
         ) from error
     return path
 

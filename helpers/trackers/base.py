@@ -129,7 +129,7 @@ def guarded(name: str, action: Callable[[], object], print: Callable[[str], None
     try:
         action()
     except Exception as error:  # noqa: BLE001
-        print(f"{name}: {error or type(error).__name__}; the run goes on without it")
+        print(f"{name}: {error or type(error).__name__}; the run continues without it")
         return False
     return True
 
@@ -214,8 +214,8 @@ def _own_file(folder: Path, run_name: str) -> str:
     for path in sorted(folder.glob("*tfevents*")):
         if path.name != own:
             raise ConfigurationError(
-                f"{folder} holds {path.name}: it is another run's.",
-                "Choose another --experiment_name or --experiment_directory, or move that away.",
+                f"{folder} contains {path.name} of another run.",
+                "Choose another --experiment_name or --experiment_directory, or move that folder away.",
             )
     return own
 
