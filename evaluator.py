@@ -62,7 +62,7 @@ def find_run(config: RunConfig, workers: Workers) -> tuple[Path, Path]:
     if not config.model_path:
         raise ConfigurationError(
             f"--task={config.task} needs a saved run.",
-            "Name it: --model_path=data/runs/NAME, or --wandb_run_path=entity/project/run.",
+            "Give it: --model_path=data/runs/NAME, or --wandb_run_path=entity/project/run.",
         )
     checkpoint = resolve_checkpoint(Path(config.model_path), config.iter_num)
     return checkpoint.resolve().parent.parent, checkpoint
@@ -159,7 +159,12 @@ class Evaluation:
     """
 
     def __init__(
-        self, config: RunConfig, workers: Workers, *, folder: Path, iteration: int,
+        self,
+        config: RunConfig,
+        workers: Workers,
+        *,
+        folder: Path,
+        iteration: int,
     ) -> None:
         self.config, self.workers, self.folder, self.iteration = config, workers, folder, iteration
         streams = Streams(config.seed)
@@ -319,8 +324,8 @@ class Verification:
         found = sorted(manifests.list_checkpoints(folder / "checkpoints"))
         if len(found) < 2:
             raise CheckpointError(
-                f"{folder} holds {len(found)} checkpoint; verifying takes two.",
-                "Train on past its next save, and keep at least two (--keep_checkpoints=3).",
+                f"{folder} holds {len(found)} checkpoint; verification needs two.",
+                "Continue training past its next save, and keep at least two (--keep_checkpoints=3).",
             )
         (_, self.source), (self.until, self.target) = found[-2:]
         self.rows: list[Mapping[str, Any]] = []

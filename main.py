@@ -147,7 +147,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     progress.message(f"environment: {config.env_id} by {orchestrator.environment.backend}")
     if checkpoint:
         orchestrator.load(checkpoint)
-        progress.message(f"goes on after iteration {checkpoint.iteration}")
+        progress.message(f"resumed after iteration {checkpoint.iteration}")
     reason = train_or_stop(orchestrator, progress, folder)
     return finish(config, orchestrator, folder, reason)
 
@@ -257,7 +257,7 @@ def closing_lines(
     from helpers.display.learning_curve import draw_curve
 
     if reason:
-        print(f"stopped after iteration {iteration} by {reason}; the same command goes on")
+        print(f"stopped after iteration {iteration} by {reason}; the same command resumes it")
     if iteration:
         print(f"curve: {draw_curve(folder, unit=unit)}")
     launcher = f"mpiexec -n {workers} " if workers > 1 else ""

@@ -307,7 +307,7 @@ class Orchestrator:
         raise NumericalError(
             f"{self.config.env_id} gave an observation or a reward that is not finite "
             f"in iteration {self.iteration + 1}",
-            "the simulation diverged: smaller actions keep it together (PPO: a smaller "
+            "the simulation diverged: use smaller actions (PPO: a smaller "
             "--policy_std_init); the last checkpoint is intact",
         )
 

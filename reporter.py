@@ -1,6 +1,6 @@
 """Looking at runs: `python reporter.py watch SWARM`, and stopping and resuming them.
 
-A swarm is named by its name, the beginning of it, or its folder below data/swarms.
+A swarm is named by its name, a prefix of it, or its folder below data/swarms.
 """
 
 from __future__ import annotations
@@ -41,16 +41,20 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
     watch = verbs.add_parser(
         "watch",
-        help="a live table of a swarm; q or Ctrl-C leaves the runs alone",
+        help="a live table of a swarm; q or Ctrl-C does not stop the runs",
     )
     watch.add_argument(
         "swarm",
         metavar="SWARM",
-        help="its name, the beginning of it, or its folder",
+        help="its name, a prefix of it, or its folder",
     )
-    watch.add_argument("--once", action="store_true", help="print the table and end")
-    watch.add_argument("--json", action="store_true", help="print it as JSON, for scripts, and end")
-    watch.add_argument("--every", type=float, metavar="SECONDS", help="between two looks")
+    watch.add_argument("--once", action="store_true", help="print the table and exit")
+    watch.add_argument(
+        "--json",
+        action="store_true",
+        help="print it as JSON, for scripts, and exit",
+    )
+    watch.add_argument("--every", type=float, metavar="SECONDS", help="between updates")
     for name, help_ in (
         ("stop", "let runs save a checkpoint and leave; nothing starts them again but resume"),
         ("resume", "submit runs again that have stopped, and failed ones that are named"),
@@ -59,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument(
             "swarm",
             metavar="SWARM",
-            help="its name, the beginning of it, or its folder",
+            help="its name, a prefix of it, or its folder",
         )
         verb.add_argument(
             "run",
@@ -106,9 +110,9 @@ def _resume(arguments: argparse.Namespace) -> int:
     runs = select_runs(plan, arguments.run)
     names = resume(plan, runs, are_named=bool(arguments.run)).submitted
     for name in names:
-        print(f"{name} goes on")
+        print(f"{name} is resumed")
     if not names:
-        print("none has stopped")
+        print("no run was stopped")
     return DONE
 
 

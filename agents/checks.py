@@ -30,7 +30,7 @@ from helpers.parallel.workers import Workers
 _KINDS: Mapping[str, type[UserError]] = {
     kind.__name__: kind for kind in (ConfigurationError, CheckpointError, StorageError)
 }
-MORE_DEMOS = "Make some: python main.py --task=eval --model_path=RUN --save_traj --num_trajs=16."
+MORE_DEMOS = "Record some: python main.py --task=eval --model_path=RUN --save_traj --num_trajs=16."
 Spaces = tuple[gymnasium.Space, gymnasium.Space]
 
 
@@ -46,8 +46,8 @@ def check_run(
 
     Args:
         config: the run's configuration.
-        spaces: observations and actions; None if they are not known before the environment is made,
-            and whoever takes them will look.
+        spaces: observations and actions; None if unknown until the environment exists; they are
+            checked then.
         workers: all of the run.
         is_new: whether there is nothing to go on with: only then is a memory imported.
         expected_of: what an environment asks of demonstrations, for algorithms that take some.
@@ -92,14 +92,14 @@ def check_actions(config: RunConfig, space: gymnasium.Space) -> None:
         others = "--learner=ppo" if is_imitation else "--algo=dqn or --algo=ppo"
         learns = f"{'learner' if is_imitation else 'algo'}={learner.algo}"
         raise ConfigurationError(
-            f"{learns} takes continuous actions, but those of env_id={config.env_id} are "
-            f"{space.n} choices.",
+            f"{learns} takes continuous actions, but env_id={config.env_id} has "
+            f"{space.n} discrete actions.",
             f"Use {others}, or an environment such as --env_id=Pendulum-v1.",
         )
     if kind == "discrete" and not is_choice:
         raise ConfigurationError(
-            f"algo={config.algo} takes discrete actions, but those of env_id={config.env_id} are "
-            f"vectors of {space.shape[0] if space.shape else 0} numbers.",
+            f"algo={config.algo} takes discrete actions, but env_id={config.env_id} has "
+            f"action vectors of length {space.shape[0] if space.shape else 0}.",
             "Use --algo=sac or --algo=ppo, or an environment such as --env_id=CartPole-v1.",
         )
 
@@ -126,8 +126,8 @@ def check_demos(config: RunConfig, demos: Demos) -> None:
     for demo in demos.episodes:
         if demo.actions is None:
             raise ConfigurationError(
-                f"{demo.source} has states alone, and algo={config.algo} learns from actions.",
-                f"Name demonstrations with actions by --expert_path. {MORE_DEMOS}",
+                f"{demo.source} has no actions, and algo={config.algo} learns from actions.",
+                f"Give demonstrations with actions: --expert_path. {MORE_DEMOS}",
             )
     if isinstance(config, BCConfig):
         _check_enough(config, len(demos.episodes))
@@ -138,8 +138,8 @@ def _check_imitated(config: ImitationConfig, demos: Demos) -> None:
     for demo in demos.episodes if judges_actions else ():
         if demo.actions is None:
             raise ConfigurationError(
-                f"{demo.source} has no actions, and algo={config.algo} judges them.",
-                "Let it judge states: --state_state or --state_only, and --d_log_prob=none with AIRL.",
+                f"{demo.source} has no actions, and algo={config.algo} needs them.",
+                "Use states only: --state_state or --state_only, and --d_log_prob=none with AIRL.",
             )
     kept = (
         demo.terminated[list(subsample_steps(config, index, demo.length))]
@@ -147,8 +147,8 @@ def _check_imitated(config: ImitationConfig, demos: Demos) -> None:
     )
     if isinstance(config, MAADConfig) and config.wrap_absorb and all(ends.all() for ends in kept):
         raise ConfigurationError(
-            f"No step that is kept of {config.expert_path} leads to another state of the task, which algo=maad learns "
-            "actions from.",
+            f"No kept step of {config.expert_path} leads to another state of the task, and algo=maad learns actions "
+            "from such steps.",
             "Keep more steps: --no-expert_demo_subsample, or more demonstrations: --num_demos.",
         )
 
@@ -190,12 +190,12 @@ def _check(config: RunConfig, spaces: Spaces | None, *, workers: Workers, is_new
 def _check_enough(config: BCConfig, count: int) -> None:
     if not count:
         raise ConfigurationError(
-            "algo=bc learns from demonstrations alone, and num_demos=0 gives none.",
-            f"Give --num_demos=1 or more, or leave it out. {MORE_DEMOS}",
+            "algo=bc learns only from demonstrations, and num_demos=0 gives none.",
+            f"Give --num_demos=1 or more, or omit it. {MORE_DEMOS}",
         )
     if config.held_out_demos >= count:
         raise ConfigurationError(
-            f"held_out_demos={config.held_out_demos} of {count} demonstrations leave none to learn from.",
+            f"held_out_demos={config.held_out_demos} of {count} demonstrations leaves none for training.",
             f"Hold out fewer: --held_out_demos={count - 1}, or use more: "
             f"--num_demos={config.held_out_demos + 1}.",
         )

@@ -33,7 +33,7 @@ def clip_norm_setting(default: float) -> Any:
     """How far gradients are cut."""
     return setting(
         default,
-        "largest norm of a gradient, after it is averaged over workers; 0 or less is no limit",
+        "maximum gradient norm, after averaging over workers; 0 or less is no limit",
         group="optimisation",
     )
 
@@ -42,7 +42,7 @@ def compile_setting() -> Any:
     """Whether gradient steps are native code."""
     return setting(
         True,
-        "gradient steps in native code where there is a C compiler; --no-compile is plain torch",
+        "run gradient steps in native code if there is a C compiler; --no-compile is plain torch",
         group="optimisation",
     )
 
@@ -51,7 +51,7 @@ def layer_norm_setting() -> Any:
     """Whether hidden layers are normalised."""
     return setting(
         False,
-        "layer normalisation after each hidden layer",
+        "layer normalization after each hidden layer",
         group="optimisation",
     )
 
@@ -63,7 +63,7 @@ class ObservationSettings(Settings):
 
     batch_norm_all: bool | None = setting(
         None,
-        "sets every *_batch_norm that is not given beside it",
+        "sets every *_batch_norm that is not given explicitly",
         group="observations",
         identity=False,
         example="true",

@@ -1,4 +1,4 @@
-"""Sums of per-update metrics, averaged when a row is logged; and what skrl's metrics show of them.
+"""Sums of per-update metrics, averaged when a row is logged, and the data of skrl's metrics.
 
 A gradient step is compiled: it adds to tensors, which are read every few hundred updates. Nothing is computed for
 skrl's metrics where they are off.
@@ -57,7 +57,7 @@ class MetricSums:
         remedy: against a mean that is not finite.
 
     Attributes:
-        logged: updates whose numbers are in rows of metrics already.
+        logged: updates already logged.
         tensors: "metrics" (names,); with tracking "tracked" (4, tags): sums, counts, highest and lowest values.
     """
 

@@ -42,11 +42,11 @@ def make_vector_env(
     """
     env_id = resolve_env_id(env_id)
     if render_mode is not None and (remedy := rendering.prepare_rendering(env_id, render_mode)):
-        raise ConfigurationError(f"env_id={env_id} cannot be drawn on this machine.", remedy)
+        raise ConfigurationError(f"env_id={env_id} cannot be rendered on this machine.", remedy)
     choices = _backends(env_id)
     if backend not in (None, *choices):
         raise ConfigurationError(
-            f"env_id={env_id} is not stepped by {backend}.",
+            f"env_id={env_id} is not supported by {backend}.",
             f"Leave backend unset, or give one of: {', '.join(choices)}.",
         )
     backend, options = backend or choices[0], dict(options or {})

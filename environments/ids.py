@@ -127,12 +127,12 @@ def task_file(env_id: str) -> tuple[Path, str] | None:
     if not path.is_file():
         raise ConfigurationError(
             f"env_id={env_id}: there is no file {path} in {Path.cwd()}.",
-            "Give its path, a colon, and the class in it: --env_id=my_tasks/cart.py:Cart.",
+            "Give the path, a colon, and the class in the file: --env_id=my_tasks/cart.py:Cart.",
         )
     if any((folder / "config.yaml").exists() for folder in path.resolve().parents):
         raise ConfigurationError(
-            f"env_id={env_id}: {path} lies in a run folder, and nothing there is executed.",
-            "Read it; if you trust it, copy it to another place and name that one.",
+            f"env_id={env_id}: {path} is in a run folder, and nothing there is executed.",
+            "Read it; if you trust it, copy it to another folder and give that path.",
         )
     return path, parts["name"]
 
@@ -169,7 +169,7 @@ def _resolve_dm_control(env_id: str) -> str | None:
     canonical = _dm_control_id(domain, tasks[_plain(parts[2])])
     if parts[3].lower() != "feat" or parts[4] != "0":
         raise ConfigurationError(
-            f"env_id={env_id}: dm_control tasks are served by their features, in version 0 only.",
+            f"env_id={env_id}: dm_control tasks exist only with vector observations (Feat), in version 0.",
             f"Use {canonical}.",
         )
     return canonical
@@ -204,7 +204,7 @@ def _resolve_gymnasium(env_id: str) -> str:
     for pattern, package in _EXTRA_PACKAGES:
         if pattern.fullmatch(env_id):
             raise ConfigurationError(
-                f"env_id={env_id} needs the package {package}, which this project does without.",
+                f"env_id={env_id} needs the package {package}, which this project does not use.",
                 "Use a MuJoCo (Hopper-v5), classic (CartPole-v1), toy (FrozenLake-v1) or "
                 "dm_control (Cheetah-Run-Feat-v0) id.",
             )
@@ -266,7 +266,7 @@ def _unknown_id(env_id: str, versions: dict[str, list[int]]) -> ConfigurationErr
         ids += [f"{n}-v{version}" for n in versions for version in reversed(versions[n])]
         nearest = _nearest(env_id, ids)
     return ConfigurationError(
-        f"env_id={env_id} is no environment that this project knows.",
+        f"env_id={env_id} is not a known environment.",
         (
             f"The nearest is {nearest}."
             if nearest

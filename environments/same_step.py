@@ -125,6 +125,6 @@ def check_origin(state: State, envs: SameStepEnv) -> None:
     theirs = state.get("backend", "an older version")
     if theirs != envs.backend:
         raise CheckpointError(
-            f"The saved environments were stepped by {theirs}, these are by {envs.backend}.",
+            f"The saved environments use the backend {theirs}, these use {envs.backend}.",
             "Continue with the version of the run (capsule.json), or start a new run.",
         )

@@ -1,4 +1,4 @@
-"""Files and folders that are wholly there or not there, also after the power went.
+"""Files and folders that are complete or absent, even after a power failure.
 
 Each function returns when the disk has what it did. A failure is an `OSError` that names the path.
 """

@@ -1,4 +1,4 @@
-"""What a user is told when a run cannot go on: two lines (the problem, the remedy) and an exit code."""
+"""Errors shown to the user: two lines (the problem, the remedy) and an exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STOPPED_EARLY = 75  # resumable: the same command continues the run
 
 
 class UserError(Exception):
-    """A failure that its reader can mend.
+    """A failure that the user can fix.
 
     Attributes:
         problem: what is wrong, with the value that is wrong.
@@ -54,13 +54,13 @@ class StorageError(UserError):
 
 
 class Stopped(UserError):
-    """A signal to stop that came where a run cannot be saved: it goes on from its last checkpoint."""
+    """A signal to stop that came where a run cannot be saved: it resumes from its last checkpoint."""
 
     exit_code = STOPPED_EARLY
 
     def after(self, iteration: int) -> Stopped:
-        """The same, with the iteration that the run goes on after."""
-        return Stopped(self.problem, f"The same command goes on after iteration {iteration}.")
+        """The same, with the iteration that the run resumes after."""
+        return Stopped(self.problem, f"The same command resumes after iteration {iteration}.")
 
 
 class LaunchError(UserError):

@@ -39,13 +39,13 @@ def find_swarm(name: str, *, swarms: Path = SWARMS_DIR) -> Plan:
         return load(swarms / matching[0])
     if matching:
         raise ConfigurationError(
-            f"{len(matching)} swarms begin with {name}.",
-            f"Name one of them: {', '.join(matching[:5])}.",
+            f"{len(matching)} swarms start with {name}.",
+            f"Give one of them: {', '.join(matching[:5])}.",
         )
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:5]
     raise ConfigurationError(
         f"There is no swarm {name} in {swarms}.",
-        f"Name one of these: {', '.join(near)}." if near else "Start one: python spawner.py -h.",
+        f"Give one of these: {', '.join(near)}." if near else "Start one: python spawner.py -h.",
     )
 
 
@@ -133,7 +133,7 @@ def _touch_stop_file(run: Run) -> None:
     except OSError as error:
         raise StorageError(
             f"{error.filename or run.folder} cannot be written: {error.strerror or error}.",
-            "Mend permissions there, or stop the job itself: scancel, or kill -USR1.",
+            "Fix permissions there, or stop the job itself: scancel, or kill -USR1.",
         ) from error
 
 

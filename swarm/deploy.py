@@ -237,7 +237,7 @@ def _refuse_another_configuration(run: Run) -> None:
     if keys:
         key = keys[0]
         raise ConfigurationError(
-            f"{run.folder} holds another run: {key} is {there.get(key)} there, {here.get(key)} here.",
+            f"{run.folder} contains another run: {key} is {there.get(key)} there, {here.get(key)} here.",
             "Choose another --prefix, or move that folder away.",
         )
 
@@ -263,7 +263,7 @@ def _prepare(plan: Plan, run: Run) -> None:
 def _storage_error(folder: Path, error: OSError) -> StorageError:
     return StorageError(
         f"{error.filename or folder} cannot be used: {error.strerror or error}.",
-        "Free space or mend permissions there, then run the same command again.",
+        "Free space or fix permissions there, then run the same command again.",
     )
 
 

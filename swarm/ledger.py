@@ -264,7 +264,7 @@ def _storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(
             f"{error.filename or path} cannot be used: {error.strerror or error}.",
-            "Free space or mend permissions there, then spawn again: nothing starts twice.",
+            "Free space or fix permissions there, then spawn again: nothing starts twice.",
         ) from error
 
 
@@ -283,7 +283,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _damage_error(path: Path, detail: str) -> StorageError:
     return StorageError(
         f"{path} is damaged: {detail}.",
-        f"Look whether that job runs; if not, remove {path.parent} and spawn again.",
+        f"Check whether that job runs; if not, remove {path.parent} and spawn again.",
     )
 
 

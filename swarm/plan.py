@@ -229,13 +229,13 @@ def load(folder: Path, schema: Schema | None = None) -> Plan:
         return Plan(str(content["name"]), folder.absolute(), runs, launch)
     except OSError as error:
         raise ConfigurationError(
-            f"{folder} is no swarm: {path} cannot be read ({error.strerror}).",
-            "Name a folder below data/swarms, or spawn the swarm again.",
+            f"{folder} is not a swarm: {path} cannot be read ({error.strerror}).",
+            "Give a folder in data/swarms, or spawn the swarm again.",
         ) from error
     except (ValueError, LookupError, TypeError) as error:
         raise ConfigurationError(
-            f"{path} is damaged, or of another version of this program.",
-            "Spawn the swarm again: the ledger beside it knows what has run.",
+            f"{path} is damaged, or from another version of this program.",
+            "Spawn the swarm again: its ledger records which runs have started.",
         ) from error
 
 

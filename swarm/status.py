@@ -56,7 +56,7 @@ class RunStatus:
 
     @property
     def job(self) -> str:
-        """What people find the job by; "" where nobody knows."""
+        """The job id shown to users; "" if unknown."""
         noted = self.submission.job if self.submission is not None else None
         job = (noted or {}).get("job") or (self.job_state.job or {}).get("job")
         return str(job or "")

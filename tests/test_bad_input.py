@@ -146,7 +146,7 @@ def test_no_checkpoint_that_can_be_trusted(trained):
     for manifest in (trained / "checkpoints").glob("iter_*/manifest.json"):
         manifest.write_bytes(manifest.read_bytes()[:-30])
     before = contents(trained / "checkpoints")
-    refused(flags(trained.parent), errors.BAD_CHECKPOINT, "No checkpoint", "can be trusted")
+    refused(flags(trained.parent), errors.BAD_CHECKPOINT, "No checkpoint", "is intact")
     assert contents(trained / "checkpoints") == before
 
 

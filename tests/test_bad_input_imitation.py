@@ -92,7 +92,7 @@ def test_settings_that_contradict_each_other(flags: str, words: str, works: str)
         ),
         (
             "--algo=sam --p_moments_from_demos",
-            "learner=sac does not: --p_batch_norm or --q_batch_norm",
+            "learner=sac does not normalize them: give --p_batch_norm or --q_batch_norm",
         ),
         ("--algo=sam --p_moments_from_demos --q_batch_norm", None),
         ("--task=eval --model_path=x --algo=red --use_purl", None),
@@ -126,7 +126,7 @@ def test_a_choice_that_the_environment_does_not_have(
     algo: str,
 ) -> None:
     flags = [f"--algo={algo}", "--env_id=CartPole-v1", f"--expert_path={chosen}"]
-    words = "demo002.h5 has action 2 in step", "choices from 0 to 1", "--env_id"
+    words = "demo002.h5 has action 2 in step", "actions from 0 to 1", "--env_id"
     refused_run([*flags, f"--runs_dir={tmp_path / 'runs'}"], errors.BAD_CONFIGURATION, *words)
     assert not (tmp_path / "runs").exists()
 

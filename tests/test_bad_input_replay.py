@@ -76,16 +76,20 @@ def test_the_trap_catches_what_starts_a_simulator(tmp_path, no_simulator):
 
 @pytest.mark.parametrize("algo", ["sac", "td3", "ddpg", "crossq"])
 def test_choices_for_what_learns_continuous_actions(tmp_path, no_simulator, algo):
-    words = (f"algo={algo} takes continuous", "env_id=CartPole-v1 are 2 choices", "--algo=dqn")
+    words = (
+        f"algo={algo} takes continuous",
+        "env_id=CartPole-v1 has 2 discrete actions",
+        "--algo=dqn",
+    )
     refused_at_once(tmp_path, *words, algo=algo, env_id="CartPole")
 
 
 @pytest.mark.parametrize(
     ("env_id", "words"),
     [
-        ("HalfCheetah", "env_id=HalfCheetah-v5 are vectors of 6 numbers"),
-        ("dog-run", "env_id=Dog-Run-Feat-v0 are vectors of 38 numbers"),
-        ("Pendulum", "env_id=Pendulum-v1 are vectors of 1 number"),
+        ("HalfCheetah", "env_id=HalfCheetah-v5 has action vectors of length 6"),
+        ("dog-run", "env_id=Dog-Run-Feat-v0 has action vectors of length 38"),
+        ("Pendulum", "env_id=Pendulum-v1 has action vectors of length 1"),
     ],
 )
 def test_continuous_actions_for_what_chooses(tmp_path, no_simulator, env_id, words):
@@ -146,7 +150,10 @@ def launch_errors(tmp_path, **settings):
 def test_a_folder_of_the_memory_that_is_a_file(tmp_path, no_simulator):
     (tmp_path / "file").write_text("")
     folder = tmp_path / "file" / "ring"
-    words = (f"{folder} cannot take the replay memory: Not a directory", "Name another folder")
+    words = (
+        f"{folder} cannot hold the replay buffer: Not a directory",
+        "Choose another --memory_folder",
+    )
     refused_at_once(tmp_path, *words, code=errors.STORAGE, memory_folder=folder)
 
 
@@ -155,14 +162,14 @@ def test_half_a_memory_file(tmp_path, no_simulator, format_):
     path = exported(tmp_path, format_, columns())
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    words = {"csv": "line"}.get(format_, "is no whole memory: it is cut off")
+    words = {"csv": "line"}.get(format_, "is not a complete exported file: it is cut off")
     refused_at_once(tmp_path, str(path), words, "Export it again", memory_import=path)
 
 
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        (columns(size=16), "has 16 numbers a step in states, but this run has 17"),
+        (columns(size=16), "has 16 numbers per step in states, but this run has 17"),
         (columns(dtype="float64"), "has float64 in states, but this run has float32"),
         ({k: v for k, v in columns().items() if k != "truncated"}, "has no column truncated, only"),
         (columns() | {"log_prob": np.zeros((STEPS, 2, 1), np.float32)}, "has a column log_prob"),
@@ -170,7 +177,7 @@ def test_half_a_memory_file(tmp_path, no_simulator, format_):
             columns() | {"terminated": np.zeros((STEPS, 2, 1), np.float32)},
             "has float32 in terminated, but this run has bool",
         ),
-        (columns(steps=101), "holds 101 steps of each environment, but the memory 100"),
+        (columns(steps=101), "holds 101 steps of each environment, but the replay buffer 100"),
         (columns(environments=3), "3 environments"),
     ],
     ids=["size", "dtype", "missing", "further", "no boolean", "too long", "environments"],
@@ -200,12 +207,17 @@ def test_a_csv_line_that_is_none(tmp_path, no_simulator, change, words):
 
 def test_a_glob_that_names_nothing(tmp_path, no_simulator):
     pattern = f"{tmp_path}/memories/*.pt"
-    refused_at_once(tmp_path, f"{pattern} names no memory", "in quotes", memory_import=pattern)
+    refused_at_once(
+        tmp_path,
+        f"{pattern} matches no exported file",
+        "in quotes",
+        memory_import=pattern,
+    )
 
 
 def test_two_workers_refuse_a_memory_file_once(tmp_path, no_simulator):
     path = exported(tmp_path, "np", columns(size=3))
-    refused_at_once(tmp_path, "has 3 numbers a step in states", workers=2, memory_import=path)
+    refused_at_once(tmp_path, "has 3 numbers per step in states", workers=2, memory_import=path)
 
 
 def test_a_run_that_goes_on_needs_its_imported_files_no_more(tmp_path):
@@ -220,7 +232,7 @@ def test_a_run_that_goes_on_needs_its_imported_files_no_more(tmp_path):
     path.unlink()
     again = launch.run(replay_flags(tmp_path, **settings))
     assert again.returncode == 0, again.stderr
-    assert "goes on after iteration 2" in again.stdout
+    assert "resumed after iteration 2" in again.stdout
 
 
 @pytest.mark.parametrize("algo", ["sac", "td3", "dqn", "sam"])

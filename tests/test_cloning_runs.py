@@ -175,7 +175,7 @@ def refused_at_once(tmp_path, *words, code=errors.BAD_CONFIGURATION, workers=1, 
         ({"env_id": "Walker2d"}, ["shows Hopper-v5, not Walker2d-v5", "--env_id=Hopper-v5"]),
         ({"expert_state_only": "true"}, ["bc learns from actions", "--no-expert_state_only"]),
         ({"wrap_absorb": "true"}, ["absorbing states", "--no-wrap_absorb"]),
-        ({"expert_path": "/nowhere"}, ["/nowhere is no folder", "--save_traj"]),
+        ({"expert_path": "/nowhere"}, ["/nowhere is not a folder", "--save_traj"]),
         ({"expert_path": ""}, ["expert_path"]),
     ],
     ids=str,
@@ -197,13 +197,13 @@ def test_states_alone_are_refused(tmp_path, no_simulator):
     for i in range(2):
         write_plain(tmp_path / "demos" / f"d{i}.h5", steps_of(i, 40), acs=None)
     bc = {"algo": "bc", "env_id": "Hopper", "expert_path": tmp_path / "demos"}
-    refused_at_once(tmp_path, "states alone", "--expert_path", **bc)
+    refused_at_once(tmp_path, "has no actions", "--expert_path", **bc)
 
 
 @pytest.mark.parametrize(
     ("changes", "code", "words"),
     [
-        ({"expert_policy": ""}, 2, ["names none", "--expert_policy=data/runs/NAME"]),
+        ({"expert_policy": ""}, 2, ["needs an expert", "--expert_policy=data/runs/NAME"]),
         ({"expert_policy": "/nowhere"}, 4, ["/nowhere does not exist", "run folder"]),
         ({"expert_iter_num": "77"}, 4, ["77", "--expert_iter_num"]),
         ({"env_id": "Walker2d"}, 2, ["in Hopper-v5, not in Walker2d-v5", "--env_id=Hopper-v5"]),
@@ -226,5 +226,5 @@ def test_an_expert_that_sees_more_or_less_is_refused(tmp_path, experts, no_simul
     assert "env_id: Hopper-v5" in text
     (other / "config.yaml").write_text(text.replace("env_id: Hopper-v5", "env_id: Walker2d-v5"))
     named = {"algo": "dagger", "env_id": "Walker2d", "expert_policy": other}
-    words = ("sees 11 numbers, the environment gives 17", "--expert_policy")
+    words = ("takes observations of length 11, not 17", "--expert_policy")
     refused_at_once(tmp_path, *words, expert_iter_num="latest", **named)

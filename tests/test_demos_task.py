@@ -130,7 +130,7 @@ def with_nan(path):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (cut, ["demo002.h5", "no whole HDF5 file"]),
+        (cut, ["demo002.h5", "not a complete HDF5 file"]),
         (with_nan, ["rewards is not finite in 1 steps, first in step 3"]),
     ],
     ids=["cut off", "not finite"],
@@ -148,7 +148,7 @@ def test_those_that_can_be_used_are_shown_before_the_others_are_refused(tmp_path
     [
         (["--env_id=Walker2d-v5"], ["shows Hopper-v5, not Walker2d-v5", "--env_id=Hopper-v5"]),
         (["--num_demos=4"], ["--num_demos=4", "holds 3", "--num_demos=3"]),
-        (["--num_demos=0"], ["no demonstration is chosen"]),
+        (["--num_demos=0"], ["no demonstration is selected"]),
         ([], ["MuJoCo 2.3.0", "mujoco==2.3.0", "--expert_mismatch=warn"]),
         (["--expert_mismatch=warn", "--env_id=Walker2d"], ["11 numbers", "17 numbers"]),
     ],

@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.algorithms import REGISTRY
+from agents.algorithms import REGISTRY, SCHEMA
+from helpers.config.settings import settings_of
+from swarm.flags.spawn_settings import SpawnSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("agents", "environments", "helpers", "swarm")
@@ -59,6 +61,11 @@ PLAIN_TENSORS = frozenset(  # for other programs to read
     for name in ("agents/replay/files.py", "helpers/checkpoints/policy_files.py")
 )
 UNSAFE_KEYWORDS = frozenset(("shell", "allow_pickle"))
+# What help and errors say in other words: number of, resume, learned, target network, learning rate.
+UNCLEAR = re.compile(
+    r"\b(so many|go(es)? on|going on|gone on|hardly|whoever|learnt|slow (network|critic|cop(y|ies))s?|step sizes?)\b",
+    re.IGNORECASE,
+)
 
 
 @cache
@@ -316,6 +323,67 @@ def test_requirements_are_pinned_and_name_what_is_imported() -> None:
             brought = [BROUGHT[top]] if top in BROUGHT else providers.get(top, ())
             brings = {name.lower().replace("_", "-") for name in brought}
             assert brings & named, f"{shown(path)}:{line}: {top} is in no requirements file"
+
+
+# Help and errors
+
+
+def error_names() -> set[str]:
+    """`UserError`, its subclasses, and the function that makes such an error of several settings."""
+    nodes = [node for path in product_sources() for node in ast.walk(tree_of(path))]
+    classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    names = {"UserError", "cross_field_error"}
+    for _ in range(3):  # generations
+        names |= {
+            each.name for each in classes if {ast.unparse(base) for base in each.bases} & names
+        }
+    return names
+
+
+def texts_of(call: ast.Call) -> list[str]:
+    """The strings in a call's arguments; pieces of one literal are one, up to a computed value."""
+    arguments = [*call.args, *(each.value for each in call.keywords)]
+    nodes = [node for each in arguments for node in ast.walk(each)]
+    return [
+        each.value
+        for each in nodes
+        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+    ]
+
+
+def test_help_lines_use_the_words_of_the_field() -> None:
+    sections = SCHEMA.sections().values()
+    settings = [*(each for section in sections for each in section)]
+    settings += settings_of(SpawnSettings).values()
+    unclear = [
+        f"{each.key}: {each.help_line}" for each in settings if UNCLEAR.search(each.help_line)
+    ]
+    assert not unclear, "\n".join(unclear)
+
+
+def test_errors_use_the_words_of_the_field() -> None:
+    names, count, unclear = error_names(), 0, []
+    assert names >= {"ConfigurationError", "CheckpointError", "DeploymentError"}
+    for path in product_sources():
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in names:
+                count += 1
+                found = [text for text in texts_of(node) if UNCLEAR.search(text)]
+                unclear += [f"{shown(path)}:{node.lineno}: {text}" for text in found]
+    assert count > 200
+    assert not unclear, "\n".join(unclear)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'ConfigurationError(f"{a} is wrong.", "The run goes " "on.")',
+        'UserError("fine", remedy=f"Lower the step " f"size {b}.")',
+    ],
+)
+def test_an_unclear_text_is_recognised(call: str) -> None:
+    (node,) = (each for each in ast.walk(ast.parse(call)) if isinstance(each, ast.Call))
+    assert any(UNCLEAR.search(text) for text in texts_of(node))
 
 
 # Pages

@@ -189,7 +189,7 @@ def test_a_run_that_was_killed_again_and_again_leaves_the_files_of_one_that_was_
         if process.poll() is None:
             launch.interrupt(process, how)
     resumed, done = train(tmp_path, "killed", flags, workers=workers)
-    assert "goes on after iteration" in done.stdout
+    assert "resumed after iteration" in done.stdout
     assert files(resumed) == files(whole)
     model = load_agent(resumed, iter_num="latest").models()["policy"]
     assert torch.equal(model.action_half, torch.tensor([2.0]))
@@ -247,7 +247,7 @@ def test_bounds_lie_in_a_checkpoint_and_those_that_are_nowhere_are_asked_for(tmp
         return number, shared, manifest
 
     monkeypatch.setattr("agents.weights.load.read_shared", as_an_older_version_wrote_it)
-    with pytest.raises(ConfigurationError, match="does not tell the bounds"):
+    with pytest.raises(ConfigurationError, match="does not contain the action bounds"):
         load_agent(run, iter_num="latest")
     model = load_agent(run, iter_num="latest", bounds=([-2.0], [2.0])).models()["policy"]
     assert model(torch.zeros(1, 3)).shape == (1, 1)

@@ -35,7 +35,7 @@ def test_a_signal_that_a_deadline_has_noted_can_be_asked_for(number, handlers):
 
 def test_it_ends_as_stopped_early_and_says_where_it_goes_on(tmp_path):
     def train():
-        raise errors.Stopped("Stopped by signal TERM.", "The same command goes on.")
+        raise errors.Stopped("Stopped by signal TERM.", "The same command resumes.")
 
     closed = []
     run_lock.take(tmp_path)
@@ -50,6 +50,6 @@ def test_it_ends_as_stopped_early_and_says_where_it_goes_on(tmp_path):
     assert code == errors.STOPPED_EARLY
     assert text.splitlines() == [
         "milozero: Stopped by signal TERM.",
-        "  remedy: The same command goes on after iteration 7.",
+        "  remedy: The same command resumes after iteration 7.",
     ]
     assert not list(tmp_path.iterdir())  # it is no crash

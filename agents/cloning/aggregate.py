@@ -80,7 +80,7 @@ class Rounds:
         return made
 
     def load(self, count: int, shards: Mapping[str, np.ndarray]) -> None:
-        """Take over so many rounds from what `shards` gave; collective."""
+        """Load `count` rounds from what `shards` gave; collective."""
         self._own.clear()
         self._whole.clear()
         for start in range(0, count, ROUNDS_A_SHARD):

@@ -267,7 +267,7 @@ class Cloner:
         Raises:
             CheckpointError: the state is of another architecture.
         """
-        remedy = "give the --p_perception_stack, --cloning_loss and --env_id it was made with"
+        remedy = "give the --p_perception_stack, --cloning_loss and --env_id of its run"
         self.parameters.load_checkpoint(state["parameters"], remedy=remedy)
         self.learning.load_checkpoint(state["learning"], remedy=remedy)
         self.optimizer.load_state_dict(state["optimizer"])

@@ -27,7 +27,7 @@ class CloningConfig(DemonstrationSettings, ObservationSettings, RunConfig):
     # observations
     p_batch_norm: bool = setting(
         True,
-        "standardisation of the policy's observations by those it learns from",
+        "normalize the policy's observations by the statistics of its training data",
         group="observations",
     )
 
@@ -41,36 +41,36 @@ class CloningConfig(DemonstrationSettings, ObservationSettings, RunConfig):
     )
     p_activation: Literal["relu", "tanh"] = setting(
         "relu",
-        "what lies between the policy's layers",
+        "activation function of the policy",
         group="policy",
     )
     cloning_loss: Literal["mse", "log_likelihood"] = setting(
         "mse",
-        "continuous actions: squared error of the mean, or minus the log-likelihood of a Gaussian; choices: the latter",
+        "continuous actions: squared error of the mean, or negative log-likelihood; discrete actions: the latter",
         group="policy",
     )
     squash_actions: bool = setting(
         True,
-        "tanh keeps continuous actions in their bounds; --no-squash_actions: the last layer is linear, acting clips",
+        "squash continuous actions into their bounds by tanh; --no-squash_actions: linear output, clipped when acting",
         group="policy",
     )
-    p_lr: float = setting(3e-4, "Adam step size of the policy at the start", group="policy", gt=0)
+    p_lr: float = setting(3e-4, "initial learning rate of the policy (Adam)", group="policy", gt=0)
 
     # optimisation
     lr_schedule: Literal["linear", "constant"] = setting(
         "linear",
-        "the step size falls to 0 at num_timesteps, or stays",
+        "learning rate: linear decay to 0 at num_timesteps, or constant",
         group="optimisation",
     )
     weight_decay: float = setting(
         1e-4,
-        "times the parameters, added to the gradient",
+        "L2 weight decay, added to the gradient",
         group="optimisation",
         ge=0,
     )
     batch_size: int = setting(
         256,
-        "global minibatch, shared by the workers; a multiple of their number",
+        "global minibatch, shared by the workers; a multiple of the number of workers",
         group="optimisation",
         unit="transitions",
         ge=1,
@@ -84,12 +84,12 @@ class CloningConfig(DemonstrationSettings, ObservationSettings, RunConfig):
         """What demonstrations can be for others, but is of no use here."""
         if self.expert_state_only:
             raise cross_field_error(
-                f"{self.algo} learns from actions, and expert_state_only=true leaves them out.",
+                f"{self.algo} learns from actions, and expert_state_only=true omits them.",
                 "This works: --no-expert_state_only.",
             )
         if self.wrap_absorb:
             raise cross_field_error(
-                f"{self.algo} rewards nothing, so it has no use for the absorbing states of wrap_absorb=true.",
+                f"{self.algo} uses no rewards, so it cannot use the absorbing states of wrap_absorb=true.",
                 "This works: --no-wrap_absorb.",
             )
         return self
@@ -98,23 +98,23 @@ class CloningConfig(DemonstrationSettings, ObservationSettings, RunConfig):
 class BCConfig(CloningConfig):
     """Behaviour cloning (docs/bc.md)."""
 
-    algo: Literal["bc"] = setting("bc", "what learns", group="run")
+    algo: Literal["bc"] = setting("bc", "algorithm", group="run")
     num_timesteps: int = setting(
         50_000,
-        "length of the training; no environment is stepped for it",
+        "length of the training, which steps no environment",
         group="run",
         unit="gradient steps",
         ge=1,
     )
     num_envs: int = setting(
         2,
-        "at least one a worker; they are not stepped, evaluation has its own",
+        "at least one per worker; training does not step them, evaluation has its own",
         group="environment",
         ge=1,
     )
     steps_per_iteration: int = setting(
         1000,
-        "gradient steps per iteration, that is, per row of metrics and look at what is held out",
+        "gradient steps per iteration, that is, per row of metrics and held-out loss",
         group="optimisation",
         unit="gradient steps",
         ge=1,
@@ -122,14 +122,14 @@ class BCConfig(CloningConfig):
     )
     held_out_demos: int = setting(
         1,
-        "whole demonstrations that are judged by and not learnt from, drawn by the seed; 0 judges nothing",
+        "number of demonstrations held out for early stopping, drawn by the seed; 0 disables it",
         group="demonstrations",
         unit="episodes",
         ge=0,
     )
     patience: int = setting(
         20,
-        "stop after so many iterations in which what is held out was not fitted better; 0 is never",
+        "stop after this number of iterations without a lower held-out loss; 0 is never",
         group="optimisation",
         unit="iterations",
         ge=0,
@@ -139,7 +139,7 @@ class BCConfig(CloningConfig):
 class DaggerConfig(CloningConfig):
     """Dataset aggregation (docs/dagger.md)."""
 
-    algo: Literal["dagger"] = setting("dagger", "what learns", group="run")
+    algo: Literal["dagger"] = setting("dagger", "algorithm", group="run")
     num_timesteps: int = setting(
         60_000,
         "length of the training, over all workers",
@@ -149,13 +149,13 @@ class DaggerConfig(CloningConfig):
     )
     num_envs: int = setting(
         5,
-        "environments over all workers together",
+        "number of environments, over all workers",
         group="environment",
         ge=1,
     )
     num_demos: int | None = setting(
         0,
-        "demonstrations that the dataset begins with, in alphabetical order of their files; unset is all",
+        "number of demonstrations in the initial dataset, in alphabetical order of their files; unset is all",
         group="demonstrations",
         unit="episodes",
         ge=0,
@@ -176,7 +176,7 @@ class DaggerConfig(CloningConfig):
     )
     beta_decay: float = setting(
         0.7,
-        "the expert acts with probability beta, 1 in the first round, times this from round to round",
+        "decay per round of beta, the probability that the expert acts (1 in the first round)",
         group="expert",
         ge=0,
         le=1,
@@ -191,7 +191,7 @@ class DaggerConfig(CloningConfig):
     )
     updates_per_round: int = setting(
         5000,
-        "gradient steps after each round, on all that is in the dataset by then",
+        "gradient steps after each round, on the whole dataset so far",
         group="optimisation",
         unit="gradient steps",
         ge=1,

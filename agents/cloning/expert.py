@@ -51,8 +51,8 @@ class ExpertSource:
         for size in _observation_sizes(self.checkpoint / SHARED):
             if size != wanted:
                 raise ConfigurationError(
-                    f"The expert {self.checkpoint} sees {size} numbers, the environment gives {wanted}.",
-                    "Name an expert of this environment by --expert_policy.",
+                    f"The expert {self.checkpoint} takes observations of length {size}, not {wanted}.",
+                    "Give an expert of this environment: --expert_policy.",
                 )
 
 
@@ -65,8 +65,8 @@ def find_expert(config: DaggerConfig, load_config: Callable[[Path], Any]) -> Exp
     """
     if not config.expert_policy:
         raise ConfigurationError(
-            "algo=dagger asks an expert what to do, and expert_policy names none.",
-            "Name a trained run: --expert_policy=data/runs/NAME.",
+            "algo=dagger needs an expert, and expert_policy is not given.",
+            "Give a trained run: --expert_policy=data/runs/NAME.",
         )
     path = Path(config.expert_policy).expanduser()
     try:
@@ -77,8 +77,8 @@ def find_expert(config: DaggerConfig, load_config: Callable[[Path], Any]) -> Exp
     theirs: Any = load_config(checkpoint.parent.parent / CONFIG_FILE)
     if theirs.env_id != config.env_id:
         raise ConfigurationError(
-            f"The expert {path} acts in {theirs.env_id}, not in {config.env_id}.",
-            f"Name an expert of {config.env_id} by --expert_policy, or give --env_id={theirs.env_id}.",
+            f"The expert {path} was trained in {theirs.env_id}, not in {config.env_id}.",
+            f"Give an expert of {config.env_id} by --expert_policy, or use --env_id={theirs.env_id}.",
         )
     return ExpertSource(checkpoint, theirs, _proof_of(checkpoint))
 
@@ -88,7 +88,7 @@ def _proof_of(checkpoint: Path) -> str:
         return str(read_manifest(checkpoint)["files"][SHARED]["sha256"])
     except UnprovenError as error:
         raise CheckpointError(
-            f"The expert {checkpoint} cannot be trusted: {error}.",
+            f"The expert {checkpoint} is damaged: {error}.",
             "Choose another one by --expert_iter_num, or restore it from a copy.",
         ) from error
 
@@ -118,7 +118,7 @@ class Expert:
         except CheckpointError as error:
             raise CheckpointError(
                 f"The expert {source.checkpoint} does not fit this environment: {error.problem}.",
-                "Name an expert of this environment by --expert_policy.",
+                "Give an expert of this environment: --expert_policy.",
             ) from error
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:

@@ -149,8 +149,8 @@ class Jobs:
             if stop := received_signal():
                 self.close()
                 raise Stopped(
-                    f"Stopped by signal {stop} while gradient steps were compiled.",
-                    "The same command goes on from the last checkpoint.",
+                    f"Stopped by signal {stop} while gradient steps were being compiled.",
+                    "The same command resumes from the last checkpoint.",
                 )
             self._tell()
             time.sleep(PAUSE)

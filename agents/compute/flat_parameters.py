@@ -144,7 +144,7 @@ class FlatParameters:
         try:
             self.load_state_dict(state)
         except ValueError as error:
-            problem = f"the checkpoint is of another architecture: {error}"
+            problem = f"the checkpoint has another architecture: {error}"
             raise CheckpointError(problem, remedy) from error
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:

@@ -13,13 +13,13 @@ class DemonstrationSettings(Settings):
 
     expert_path: str | None = setting(
         None,
-        "demonstrations: a folder of HDF5 files, one of them, or a Minari dataset as minari:ID",
+        "demonstrations: a folder of HDF5 files, one HDF5 file, or a Minari dataset as minari:ID",
         group="demonstrations",
         example="data/demos/Hopper-v5",
     )
     num_demos: int | None = setting(
         None,
-        "demonstrations used, in alphabetical order of their files; unset is all",
+        "number of demonstrations, in alphabetical order of their files; unset is all",
         group="demonstrations",
         unit="episodes",
         ge=0,
@@ -27,41 +27,41 @@ class DemonstrationSettings(Settings):
     )
     expert_demo_choice: Literal["first", "seed"] = setting(
         "first",
-        "which num_demos are used: the first, or some that the seed draws",
+        "which num_demos are used: the first, or a random subset drawn by the seed",
         group="demonstrations",
     )
     expert_demo_subsample: bool = setting(
         True,
-        "keep some of each demonstration's transitions only",
+        "keep only some of each demonstration's transitions",
         group="demonstrations",
     )
     expert_demo_subsample_rate: int = setting(
         20,
-        "keep one transition out of this many, from an offset that the seed draws",
+        "keep one transition out of this many, starting at a random offset drawn by the seed",
         group="demonstrations",
         unit="transitions",
         ge=1,
     )
     expert_state_only: bool = setting(
         False,
-        "take the states of demonstrations, and leave their actions",
+        "use only the states of demonstrations, not their actions",
         group="demonstrations",
     )
     expert_mismatch: Literal["refuse", "warn"] = setting(
         "refuse",
-        "demonstrations of another environment or version of MuJoCo are refused, or used with a warning",
+        "demonstrations of another environment or MuJoCo version are an error, or used with a warning",
         group="demonstrations",
         identity=False,
     )
     beside_expert: bool = setting(
         False,
-        "--task=eval --record: the first demonstration and the policy side by side, from the same state on",
+        "--task=eval --record: the first demonstration and the policy side by side, from the same initial state",
         group="demonstrations",
         identity=False,
     )
     wrap_absorb: bool = setting(
         False,
-        "add absorbing states after the ends of episodes",
+        "add absorbing states after terminated episodes",
         group="demonstrations",
     )
 

@@ -27,7 +27,7 @@ from helpers.seeding import Streams
 if TYPE_CHECKING:
     import gymnasium
 
-LOOP = -1  # the step of a row that an absorbing state leads to itself by
+LOOP = -1  # step index of an absorbing state's self-transition
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def check_batch(batch_size: int, workers: Workers) -> None:
     if batch_size % workers.size:
         raise ConfigurationError(
             f"A minibatch of {batch_size} demonstrated transitions is not a multiple of {workers.size} workers.",
-            f"Give --batch_size={-(-batch_size // workers.size) * workers.size}, or start other workers.",
+            f"Give --batch_size={-(-batch_size // workers.size) * workers.size}, or change the number of workers.",
         )
 
 
@@ -304,6 +304,6 @@ def check_same(what: str, saved: str | None, found: str | None) -> None:
     """
     if saved and found and saved != found:
         raise CheckpointError(
-            f"{what} of this run have changed since it began: sha256 {found[:12]} here, {saved[:12]} there.",
-            "Give those that it began with, or begin another run with --uuid.",
+            f"{what} of this run have changed since its start: sha256 {found[:12]} here, {saved[:12]} there.",
+            "Use the original ones, or start another run with --uuid.",
         )

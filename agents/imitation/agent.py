@@ -210,7 +210,7 @@ class ImitationAgent:
         except ValueError as error:
             raise CheckpointError(
                 f"the checkpoint has another reward model: {error}",
-                "give the --d_perception_stack, --wrap_absorb and --state_only it was made with",
+                "give its --d_perception_stack, --wrap_absorb and --state_only",
             ) from error
         self.normalizers.load_state_dict(state["moments"])
         self.model.copy_normalizers()

@@ -41,13 +41,18 @@ class DiscriminatorSettings(Settings):
     )
     d_activation: Literal["relu", "tanh", "leaky_relu"] = setting(
         "relu",
-        "between the discriminator's layers; leaky_relu has slope 0.1 below 0",
+        "activation function of the discriminator; leaky_relu has slope 0.1 below 0",
         group="discriminator",
     )
-    d_lr: float = setting(3e-4, "Adam step size of the discriminator", group="discriminator", gt=0)
+    d_lr: float = setting(
+        3e-4,
+        "learning rate of the discriminator (Adam)",
+        group="discriminator",
+        gt=0,
+    )
     d_batch_size: int = setting(
         256,
-        "global minibatch of the policy's transitions, and as many of the expert's; a multiple of num_envs",
+        "global minibatch of policy transitions, and the same number of the expert's; a multiple of num_envs",
         group="discriminator",
         unit="transitions",
         ge=1,
@@ -63,7 +68,7 @@ class DiscriminatorSettings(Settings):
     )
     g_steps: int = setting(
         1,
-        "updates of the learner for every d_steps of the discriminator: PPO's are rollouts, the others' gradient steps",
+        "updates of the learner for every d_steps of the discriminator: rollouts for PPO, else gradient steps",
         group="discriminator",
         unit="updates",
         ge=1,
@@ -71,27 +76,27 @@ class DiscriminatorSettings(Settings):
     )
     d_batch_norm: bool = setting(
         True,
-        "standardise the discriminator's observations",
+        "normalize the discriminator's observations",
         group="discriminator",
     )
     d_moments: Literal["demos", "policy", "both"] = setting(
         "demos",
-        "d_batch_norm: by moments of the demonstrations, running ones of the policy, or half of each",
+        "d_batch_norm: by statistics of the demonstrations, running statistics of the policy, or half of each",
         group="discriminator",
     )
     p_moments_from_demos: bool = setting(
         False,
-        "the learner's running moments of observations begin with those of the demonstrations",
+        "initialize the learner's observation normalizer from the demonstrations",
         group="observations",
     )
     state_only: bool = setting(
         False,
-        "judge states alone; with AIRL, its reward apart from the shaping is one of states",
+        "the discriminator's input is the state only; AIRL: the reward without shaping depends on the state only",
         group="discriminator",
     )
     state_state: bool = setting(
         False,
-        "judge a state and its successor, no action (GAIfO)",
+        "the discriminator's input is a state and the next state, without action (GAIfO)",
         group="discriminator",
     )
 
@@ -101,72 +106,82 @@ class AdversarialSettings(Settings):
 
     d_ent_reg_scale: float = setting(
         0.001,
-        "weight of the entropy of the discriminator's verdicts",
+        "weight of the entropy of the discriminator's predictions",
         group="discriminator",
         ge=0,
     )
     d_weight_decay: float = setting(
         0.0,
-        "decoupled decay of the discriminator's parameters: d_lr times this is lost a step",
+        "decoupled weight decay of the discriminator, as in AdamW",
         group="discriminator",
         ge=0,
     )
     spectral_norm: bool = setting(
         False,
-        "divide the discriminator's hidden matrices by their largest singular values",
+        "spectral normalization of the discriminator's hidden layers",
         group="discriminator",
     )
     grad_pen: bool = setting(
         True,
-        "penalise the norm of the discriminator's gradient by its input",
+        "penalize the norm of the discriminator's gradient with respect to its input",
         group="discriminator",
     )
     grad_pen_type: Literal["wgan", "dragan"] = setting(
         "wgan",
-        "penalised between expert and policy, or around the expert",
+        "penalized points: between expert and policy, or around the expert",
         group="discriminator",
     )
-    grad_pen_scale: float = setting(10.0, "weight of the penalty", group="discriminator", ge=0)
-    grad_pen_targ: float = setting(1.0, "norm without penalty", group="discriminator", ge=0)
+    grad_pen_scale: float = setting(
+        10.0,
+        "weight of the gradient penalty",
+        group="discriminator",
+        ge=0,
+    )
+    grad_pen_targ: float = setting(
+        1.0,
+        "target norm of the gradient penalty",
+        group="discriminator",
+        ge=0,
+    )
     one_sided_pen: bool = setting(
         True,
-        "penalise norms above grad_pen_targ only",
+        "penalize only norms above grad_pen_targ",
         group="discriminator",
     )
     real_ls_type: str = setting(
         "none",
-        "labels of the expert in place of 1: drawn in a range, lowered, or flipped with a probability",
+        "labels of the expert instead of 1: drawn from a range, lowered, or flipped with a probability",
         group="discriminator",
         form=LABEL_FORM,
         pattern=LABEL_PATTERN,
     )
     fake_ls_type: str = setting(
         "none",
-        "labels of the policy in place of 0: drawn in a range, raised, or flipped with a probability",
+        "labels of the policy instead of 0: drawn from a range, raised, or flipped with a probability",
         group="discriminator",
         form=LABEL_FORM,
         pattern=LABEL_PATTERN,
     )
     use_purl: bool = setting(
         False,
-        "the policy's transitions are unlabelled, some of them as good as the expert's (PURL)",
+        "positive-unlabeled learning: some of the policy's transitions are as good as the expert's (PURL)",
         group="discriminator",
     )
     purl_eta: float = setting(
         0.25,
-        "use_purl: the part of them that is",
+        "use_purl: fraction of the policy's transitions that are as good as the expert's",
         group="discriminator",
         gt=0,
         lt=1,
     )
     reward_type: RewardType = setting(
         "gail",
-        "of D, the probability that it was the expert: -log(1-D), log D - log(1-D), FAIRL's, log D, D, or 2D-1",
+        "with D, the probability of the expert: -log(1-D), log D - log(1-D), FAIRL's, log D, D, or 2D-1",
         group="reward",
     )
     minimax_only: bool | None = setting(
         None,
-        "true is reward_type=gail, false reward_type=airl, where that is not given beside it",
+        "true is reward_type=gail, false is reward_type=airl, unless reward_type is given",
         group="reward",
         identity=False,
         example="true",
@@ -178,13 +193,13 @@ class RewardSettings(Settings):
 
     syn_rew_scale: float = setting(
         1.0,
-        "the learnt reward is multiplied by this",
+        "scale of the learned reward",
         group="reward",
         gt=0,
     )
     syn_rew_clip: float = setting(
         0.0,
-        "largest absolute value of a learnt reward before it is scaled; 0 is no limit",
+        "clip range of the learned reward before scaling; 0 is no limit",
         group="reward",
         ge=0,
     )
@@ -200,24 +215,24 @@ class ImitationSettings(
 
     learner: Learner = setting(
         "ppo",
-        "what learns from the reward; its settings apply, with its defaults",
+        "algorithm that learns from the reward; its settings apply, with its defaults",
         group="run",
     )
     d_log_prob: LogProb = setting(
         "none",
-        "AIRL: subtract the policy's log-probability from the logit, for the reward too, or not at all",
+        "AIRL: subtract the policy's log-probability in logit and reward, in the logit only, or not at all",
         group="discriminator",
     )
     red_epochs: int = setting(
         200,
-        "RED: passes over the demonstrations before the policy learns",
+        "RED: epochs over the demonstrations before the policy is trained",
         group="reward",
         unit="epochs",
         ge=1,
     )
     red_width: float = setting(
         4.0,
-        "RED: an error of so many times the expert's mean one has reward 1/e",
+        "RED: reward = exp(-error / (red_width * mean expert error))",
         group="reward",
         gt=0,
     )
@@ -315,8 +330,8 @@ class ImitationConfig(ImitationSettings, RunConfig):
         ]
         if self.p_moments_from_demos and not any(getattr(self, key) for key in standardised):
             lines.append(
-                f"p_moments_from_demos is for networks that standardise observations, but learner={self.learner} "
-                f"does not: --{' or --'.join(standardised)} lets it.",
+                f"p_moments_from_demos needs normalized observations, but learner={self.learner} "
+                f"does not normalize them: give --{' or --'.join(standardised)}.",
             )
         return tuple(lines)
 

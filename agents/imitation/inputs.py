@@ -24,9 +24,8 @@ from agents.nn.normalizer import RunningMoments
 from helpers.parallel.workers import Workers
 
 CLIP = 10.0
-SMALLEST_SD = (
-    0.1  # an observation that an expert hardly moves would else give him away by its last digits
-)
+# floor on the standard deviation: otherwise the discriminator could separate near-constant features by rounding noise
+SMALLEST_SD = 0.1
 COLUMNS = ("observation", "action", "next_observation", "absorbing", "ends", "goes_on")
 Tensors = Mapping[str, Tensor]
 

@@ -161,7 +161,7 @@ class MAAD(ImitationAgent):
         except ValueError as error:
             raise CheckpointError(
                 f"the checkpoint has another inverse dynamics model: {error}",
-                "give the --idm_perception_stack it was made with",
+                "give its --idm_perception_stack",
             ) from error
 
     def synchronised_arrays(self) -> dict[str, np.ndarray]:

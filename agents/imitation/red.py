@@ -1,6 +1,7 @@
-"""Random expert distillation, arXiv:1905.06750: a reward without an adversary, learnt before the policy.
+"""Random expert distillation, arXiv:1905.06750: a reward without a discriminator, trained before the policy.
 
-A network learns to predict a random one on the expert's transitions; where it fails, the expert has not been.
+A network learns to predict a random one on the expert's transitions: its error is large on transitions that the expert
+did not visit.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from helpers.config.settings import Scalar, redeclare, setting, settings_of
 class GAILConfig(ImitationConfig):
     """Generative adversarial imitation learning (docs/gail.md)."""
 
-    algo: Literal["gail"] = setting("gail", "what learns", group="run")
+    algo: Literal["gail"] = setting("gail", "algorithm", group="run")
 
 
 class AIRLConfig(ImitationConfig):
@@ -34,7 +34,7 @@ class AIRLConfig(ImitationConfig):
         "td3": {"d_log_prob": "none"},  # has no density
     }
 
-    algo: Literal["airl"] = setting("airl", "what learns", group="run")
+    algo: Literal["airl"] = setting("airl", "algorithm", group="run")
     state_only: bool = redeclare(ImitationSettings, "state_only", True)
     reward_type: RewardType = redeclare(ImitationSettings, "reward_type", "airl")
     d_log_prob: LogProb = redeclare(ImitationSettings, "d_log_prob", "both")
@@ -51,7 +51,7 @@ class AIRLConfig(ImitationConfig):
 class SAMConfig(ImitationConfig):
     """Sample-efficient adversarial mimic (docs/sam.md)."""
 
-    algo: Literal["sam"] = setting("sam", "what learns", group="run")
+    algo: Literal["sam"] = setting("sam", "algorithm", group="run")
     learner: Learner = redeclare(ImitationSettings, "learner", "sac")
     spectral_norm: bool = redeclare(ImitationSettings, "spectral_norm", True)
     reward_type: RewardType = redeclare(ImitationSettings, "reward_type", "airl")
@@ -62,7 +62,7 @@ class SAMConfig(ImitationConfig):
 class DACConfig(ImitationConfig):
     """Discriminator-actor-critic (docs/sam.md)."""
 
-    algo: Literal["dac"] = setting("dac", "what learns", group="run")
+    algo: Literal["dac"] = setting("dac", "algorithm", group="run")
     learner: Learner = redeclare(ImitationSettings, "learner", "td3")
     one_sided_pen: bool = redeclare(ImitationSettings, "one_sided_pen", False)
     reward_type: RewardType = redeclare(ImitationSettings, "reward_type", "airl")
@@ -77,7 +77,7 @@ class REDConfig(ImitationConfig):
         {*settings_of(AdversarialSettings), "d_steps", "g_steps", "d_log_prob"},
     )
 
-    algo: Literal["red"] = setting("red", "what learns", group="run")
+    algo: Literal["red"] = setting("red", "algorithm", group="run")
 
     def _contradiction(self) -> tuple[str, str] | None:
         if found := super()._contradiction():
@@ -98,29 +98,34 @@ class REDConfig(ImitationConfig):
 class MAADConfig(ImitationConfig):
     """Imitation of states alone, its policy drawn towards the actions that would have led there (docs/maad.md)."""
 
-    algo: Literal["maad"] = setting("maad", "what learns", group="run")
-    learner: Literal["ppo"] = setting("ppo", "what learns from the reward", group="run")
+    algo: Literal["maad"] = setting("maad", "algorithm", group="run")
+    learner: Literal["ppo"] = setting("ppo", "algorithm that learns from the reward", group="run")
     learner_config: PPOConfig
     expert_state_only: bool = redeclare(ImitationSettings, "expert_state_only", True)
     state_state: bool = redeclare(ImitationSettings, "state_state", True)
     guide_scale: float = setting(
         1.0,
-        "weight of the policy's distance from the actions that are thought to be the expert's",
+        "weight of the policy's distance from the estimated expert actions",
         group="policy",
         aliases=("gail_bc_lambda",),
         ge=0,
     )
     idm_perception_stack: str = setting(
         "mlp_128",
-        "hidden layers of the inverse dynamics: state and successor to action",
+        "hidden layers of the inverse dynamics model, from state and next state to action",
         group="inverse dynamics",
         form=STACK_FORM,
         pattern=STACK_PATTERN,
     )
-    idm_lr: float = setting(1e-3, "Adam step size of it", group="inverse dynamics", gt=0)
+    idm_lr: float = setting(
+        1e-3,
+        "learning rate of the inverse dynamics model (Adam)",
+        group="inverse dynamics",
+        gt=0,
+    )
     idm_steps: int = setting(
         64,
-        "gradient steps of it for each rollout, on d_batch_size transitions",
+        "gradient steps of the inverse dynamics model per rollout, on d_batch_size transitions",
         group="inverse dynamics",
         unit="updates",
         ge=1,

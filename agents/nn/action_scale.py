@@ -35,12 +35,12 @@ class ActionScale:
             return
         if not (isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1):
             raise ConfigurationError(
-                f"actions of the form {space} are not supported",
-                "choose an environment whose actions are a vector (Box) or one choice (Discrete)",
+                f"actions {space} are not supported",
+                "choose an environment with vector (Box) or discrete (Discrete) actions",
             )
         if not space.is_bounded():
             raise ConfigurationError(
-                f"actions in {space} have no bounds to squash into",
+                f"actions in {space} have no bounds for squashing",
                 "choose an environment with bounded actions, or --algo=ppo",
             )
         self.dim, self.shape, self.dtype = space.shape[0], space.shape, np.dtype(np.float32)

@@ -161,8 +161,8 @@ def make_actor(
             dtype=dtype,
         )
     raise ConfigurationError(
-        f"actions of the form {action_space} are not supported",
-        "choose an environment whose actions are a vector (Box) or one choice (Discrete)",
+        f"actions {action_space} are not supported",
+        "choose an environment with vector (Box) or discrete (Discrete) actions",
     )
 
 

@@ -101,9 +101,9 @@ class Model(nn.Module):
         for name in [*here, *there]:
             if here.get(name) != there.get(name):
                 raise CheckpointError(
-                    f"{source} is of another architecture: {name} is {there.get(name, 'missing')} "
+                    f"{source} has another architecture: {name} is {there.get(name, 'missing')} "
                     f"there and {here.get(name, 'missing')} here.",
-                    "Load the models of its own run, or make them with the sizes and switches of that run.",
+                    "Load it into the models of its own run, or create them with that run's settings.",
                 )
         with torch.no_grad():
             for name, tensor in own.items():

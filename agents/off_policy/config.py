@@ -15,22 +15,22 @@ from helpers.config.settings import setting
 class SACConfig(ReplayConfig):
     """Soft actor-critic (docs/sac.md)."""
 
-    algo: Literal["sac"] = setting("sac", "what learns", group="run")
+    algo: Literal["sac"] = setting("sac", "algorithm", group="run")
     temperature_init: float = setting(
         1.0,
-        "weight of the entropy at the start",
+        "initial entropy coefficient (temperature)",
         group="policy",
         gt=0,
     )
     temperature_lr: float = setting(
         1e-3,
-        "Adam step size of the temperature's logarithm",
+        "learning rate of the log temperature (Adam)",
         group="policy",
         gt=0,
     )
     target_entropy_scale: float = setting(
         1.0,
-        "entropy that the temperature holds, times minus the action's dimensions",
+        "target entropy, as a multiple of minus the number of action dimensions",
         group="policy",
         unit="nats",
     )
@@ -39,7 +39,7 @@ class SACConfig(ReplayConfig):
 class CrossQConfig(SACConfig):
     """CrossQ (docs/crossq.md)."""
 
-    algo: Literal["crossq"] = setting("crossq", "what learns", group="run")  # type: ignore[assignment]
+    algo: Literal["crossq"] = setting("crossq", "algorithm", group="run")  # type: ignore[assignment]
     q_perception_stack: str = setting(
         "mlp_512",
         "hidden layers of each critic",
@@ -47,24 +47,24 @@ class CrossQConfig(SACConfig):
         form=STACK_FORM,
         pattern=STACK_PATTERN,
     )
-    p_lr: float = setting(1e-3, "Adam step size of the policy", group="policy", gt=0)
-    q_lr: float = setting(1e-3, "Adam step size of the critics", group="critic", gt=0)
+    p_lr: float = setting(1e-3, "learning rate of the policy (Adam)", group="policy", gt=0)
+    q_lr: float = setting(1e-3, "learning rate of the critics (Adam)", group="critic", gt=0)
     temperature_lr: float = setting(
         1e-3,
-        "Adam step size of the temperature's logarithm",
+        "learning rate of the log temperature (Adam)",
         group="policy",
         gt=0,
     )
     policy_delay: int = setting(
         3,
-        "updates of the critics for each one of the policy and the temperature",
+        "critic updates per update of the policy and the temperature",
         group="policy",
         unit="updates",
         ge=1,
     )
     renorm_warm_up: int = setting(
         100_000,
-        "updates before a minibatch's statistics are corrected towards the running ones",
+        "updates before batch renormalization uses the running statistics",
         group="critic",
         unit="updates",
         ge=0,
@@ -74,25 +74,31 @@ class CrossQConfig(SACConfig):
 class REDQConfig(SACConfig):
     """Randomised ensembled double Q-learning (docs/redq.md)."""
 
-    algo: Literal["redq"] = setting("redq", "what learns", group="run")  # type: ignore[assignment]
-    num_critics: int = setting(10, "critics of the ensemble", group="critic", ge=1, le=100)
+    algo: Literal["redq"] = setting("redq", "algorithm", group="run")  # type: ignore[assignment]
+    num_critics: int = setting(
+        10,
+        "number of critics in the ensemble",
+        group="critic",
+        ge=1,
+        le=100,
+    )
     target_critics: int = setting(
         2,
-        "target critics, drawn at random, whose smallest value makes a target",
+        "number of random target critics in the minimum of a target",
         group="critic",
         ge=1,
         le=100,
     )
     updates_per_step: float = setting(
         20.0,
-        "gradient steps per global environment step, whatever the number of environments",
+        "gradient steps per global environment step, for any number of environments",
         group="optimisation",
         gt=0,
         le=100,
     )
     policy_delay: int = setting(
         20,
-        "updates of the critics for each one of the policy and the temperature",
+        "critic updates per update of the policy and the temperature",
         group="policy",
         unit="updates",
         ge=1,
@@ -112,12 +118,18 @@ class REDQConfig(SACConfig):
 class TQCConfig(SACConfig):
     """Truncated quantile critics (docs/tqc.md)."""
 
-    algo: Literal["tqc"] = setting("tqc", "what learns", group="run")  # type: ignore[assignment]
-    num_critics: int = setting(5, "critics of the ensemble", group="critic", ge=1, le=100)
-    num_quantiles: int = setting(25, "quantiles of each critic", group="critic", ge=1, le=1000)
+    algo: Literal["tqc"] = setting("tqc", "algorithm", group="run")  # type: ignore[assignment]
+    num_critics: int = setting(5, "number of critics in the ensemble", group="critic", ge=1, le=100)
+    num_quantiles: int = setting(
+        25,
+        "number of quantiles per critic",
+        group="critic",
+        ge=1,
+        le=1000,
+    )
     dropped_quantiles: int = setting(
         2,
-        "largest quantiles for each critic that targets leave out",
+        "number of largest quantiles per critic that targets drop",
         group="critic",
         ge=0,
     )
@@ -127,7 +139,7 @@ class TQCConfig(SACConfig):
         """Some quantiles remain."""
         if self.dropped_quantiles >= self.num_quantiles:
             raise cross_field_error(
-                f"dropped_quantiles={self.dropped_quantiles} leaves none of num_quantiles={self.num_quantiles}.",
+                f"dropped_quantiles={self.dropped_quantiles} drops all of num_quantiles={self.num_quantiles}.",
                 f"This works: --dropped_quantiles={self.num_quantiles - 1}.",
             )
         return self
@@ -136,29 +148,29 @@ class TQCConfig(SACConfig):
 class TD3Config(ReplayConfig):
     """Twin delayed deep deterministic policy gradient (docs/td3.md)."""
 
-    algo: Literal["td3"] = setting("td3", "what learns", group="run")
+    algo: Literal["td3"] = setting("td3", "algorithm", group="run")
     exploration_std: float = setting(
         0.1,
-        "deviation of the noise on a rollout's actions, of half the action's range",
+        "standard deviation of the exploration noise, relative to half the action range",
         group="policy",
         ge=0,
     )
     policy_delay: int = setting(
         2,
-        "updates of the critics for each one of the policy and the slow networks",
+        "critic updates per update of the policy and the target networks",
         group="policy",
         unit="updates",
         ge=1,
     )
     target_noise_std: float = setting(
         0.2,
-        "deviation of the noise on a target's actions, of half the action's range",
+        "standard deviation of the noise on target actions, relative to half the action range",
         group="critic",
         ge=0,
     )
     target_noise_clip: float = setting(
         0.5,
-        "largest noise on a target's actions, of half the action's range",
+        "clip range of the noise on target actions, relative to half the action range",
         group="critic",
         ge=0,
     )
@@ -167,11 +179,11 @@ class TD3Config(ReplayConfig):
 class DDPGConfig(ReplayConfig):
     """Deep deterministic policy gradient (docs/ddpg.md)."""
 
-    algo: Literal["ddpg"] = setting("ddpg", "what learns", group="run")
-    p_lr: float = setting(1e-3, "Adam step size of the policy", group="policy", gt=0)
+    algo: Literal["ddpg"] = setting("ddpg", "algorithm", group="run")
+    p_lr: float = setting(1e-3, "learning rate of the policy (Adam)", group="policy", gt=0)
     exploration_std: float = setting(
         0.1,
-        "deviation of the noise on a rollout's actions, of half the action's range",
+        "standard deviation of the exploration noise, relative to half the action range",
         group="policy",
         ge=0,
     )
@@ -182,17 +194,17 @@ class DQNConfig(ReplayConfig):
 
     ACTIONS: ClassVar[ActionKind] = "discrete"
 
-    algo: Literal["dqn"] = setting("dqn", "what learns", group="run")
+    algo: Literal["dqn"] = setting("dqn", "algorithm", group="run")
     epsilon_end: float = setting(
         0.05,
-        "how often a choice is random at last; at first it always is",
+        "final exploration rate epsilon (it starts at 1)",
         group="policy",
         ge=0,
         le=1,
     )
     exploration_fraction: float = setting(
         0.2,
-        "part of the training over which choices become less random",
+        "fraction of the training over which epsilon decays",
         group="policy",
         gt=0,
         le=1,
@@ -203,14 +215,14 @@ class DQNConfig(ReplayConfig):
         """The network that acts is the one that learns: it takes one kind of observations."""
         if self.p_batch_norm != self.q_batch_norm and self.task != "eval":
             raise cross_field_error(
-                f"p_batch_norm={self.p_batch_norm} and q_batch_norm={self.q_batch_norm}, but dqn acts by its critic.",
-                f"Give both alike: --batch_norm_all={str(self.q_batch_norm).lower()}.",
+                f"p_batch_norm={self.p_batch_norm} and q_batch_norm={self.q_batch_norm}, but dqn has one network.",
+                f"Set both to the same value: --batch_norm_all={str(self.q_batch_norm).lower()}.",
             )
         return self
 
     target_period: int = setting(
         1000,
-        "global environment steps between two renewals of the slow network",
+        "global environment steps between updates of the target network",
         former=("slow_period",),
         group="critic",
         unit="environment steps",
@@ -218,12 +230,12 @@ class DQNConfig(ReplayConfig):
     )
     double: bool = setting(
         True,
-        "the quick network chooses the next action, the slow one values it",
+        "double Q-learning: the online network selects actions, the target network evaluates them",
         group="critic",
     )
     dueling: bool = setting(
         False,
-        "a state's value and its choices' advantages have heads of their own",
+        "dueling architecture: separate heads for the state value and the advantages",
         former=("duelling",),
         group="critic",
     )

@@ -23,17 +23,17 @@ from helpers.config.settings import setting
 class PPOConfig(ObservationSettings, RunConfig):
     """Proximal policy optimisation (docs/ppo.md)."""
 
-    algo: Literal["ppo"] = setting("ppo", "what learns", group="run")
+    algo: Literal["ppo"] = setting("ppo", "algorithm", group="run")
 
     # observations
     p_batch_norm: bool = setting(
         True,
-        "running standardisation of the policy's observations",
+        "normalize the policy's observations by running statistics",
         group="observations",
     )
     v_batch_norm: bool = setting(
         True,
-        "running standardisation of the value's observations",
+        "normalize the value function's observations by running statistics",
         group="observations",
     )
 
@@ -47,11 +47,11 @@ class PPOConfig(ObservationSettings, RunConfig):
     )
     policy_std_init: float = setting(
         1.0,
-        "standard deviation of a continuous policy at the start, one for each action",
+        "initial standard deviation of a continuous policy, per action dimension",
         group="policy",
         gt=0,
     )
-    p_lr: float = setting(3e-4, "Adam step size of the policy at the start", group="policy", gt=0)
+    p_lr: float = setting(3e-4, "initial learning rate of the policy (Adam)", group="policy", gt=0)
     p_ent_reg_scale: float = setting(
         0.0,
         "weight of the entropy bonus",
@@ -60,7 +60,7 @@ class PPOConfig(ObservationSettings, RunConfig):
     )
     clip_ratio: float = setting(
         0.2,
-        "how far the probability ratio may leave 1 before its gradient is cut",
+        "clip range of the probability ratio around 1",
         group="policy",
         aliases=("eps",),
         gt=0,
@@ -69,53 +69,58 @@ class PPOConfig(ObservationSettings, RunConfig):
     # value
     v_perception_stack: str = setting(
         "mlp_64",
-        "hidden layers of the value; not used with shared_value",
+        "hidden layers of the value function; unused with shared_value",
         group="value",
         form=STACK_FORM,
         pattern=STACK_PATTERN,
     )
-    v_lr: float = setting(3e-4, "Adam step size of the value at the start", group="value", gt=0)
+    v_lr: float = setting(
+        3e-4,
+        "initial learning rate of the value function (Adam)",
+        group="value",
+        gt=0,
+    )
     value_clip: float = setting(
         0.0,
-        "how far a value may leave its old one before its gradient is cut; 0 is off",
+        "clip range of a value around its old value; 0 is off",
         group="value",
         unit="standard deviations of the target, with normalize_values",
         ge=0,
     )
     baseline_scale: float = setting(
         0.5,
-        "weight of the value loss where policy and value share a net or a gradient clip",
+        "weight of the value loss if policy and value function share layers or gradient clipping",
         group="value",
         ge=0,
     )
     shared_value: bool = setting(
         False,
-        "policy and value share their hidden layers",
+        "policy and value function share their hidden layers",
         group="value",
     )
     normalize_values: bool = setting(
         True,
-        "divide value targets by their running standard deviation",
+        "normalize value targets by running statistics",
         group="value",
     )
 
     # advantages
-    gamma: float = setting(0.99, "discount of a step", group="advantages", ge=0, le=1)
+    gamma: float = setting(0.99, "discount factor", group="advantages", ge=0, le=1)
     gae_lambda: float = setting(
         0.95,
-        "decay of generalised advantage estimation; 1 sums all rewards, 0 looks one step ahead",
+        "lambda of generalized advantage estimation; 1 sums all rewards, 0 is the one-step TD error",
         group="advantages",
         ge=0,
         le=1,
     )
     normalize_advantages: bool = setting(
         True,
-        "standardise the advantages of each minibatch",
+        "normalize the advantages of each minibatch",
         group="advantages",
     )
     recompute_advantages: bool = setting(
         True,
-        "compute the advantages anew before each epoch, from the value as it then is",
+        "recompute the advantages before each epoch, with the current value function",
         group="advantages",
     )
 
@@ -138,26 +143,26 @@ class PPOConfig(ObservationSettings, RunConfig):
     )
     optim_epochs_per_iter: int = setting(
         10,
-        "passes over each rollout",
+        "epochs over each rollout",
         group="optimisation",
         unit="epochs",
         ge=1,
     )
     lr_schedule: Literal["linear", "constant", "adaptive"] = setting(
         "linear",
-        "step sizes fall to 0 at num_timesteps, stay, or follow desired_kl",
+        "learning rates: linear decay to 0 at num_timesteps, constant, or adapted to desired_kl",
         group="optimisation",
     )
     desired_kl: float = setting(
         0.01,
-        "lr_schedule=adaptive: the divergence of an update that the step size is steered to",
+        "lr_schedule=adaptive: KL divergence per update that the learning rate is adapted to",
         group="optimisation",
         unit="nats",
         gt=0,
     )
     target_kl: float = setting(
         0.0,
-        "an iteration's epochs end once the divergence exceeds this; 0 is off",
+        "stop an iteration's epochs when the KL divergence exceeds this; 0 is off",
         group="optimisation",
         unit="nats",
         ge=0,

@@ -362,7 +362,7 @@ class PPO:
         """
         self.parameters.load_checkpoint(
             state["parameters"],
-            remedy="give the --p_perception_stack, --v_perception_stack and --env_id it was made with",
+            remedy="give the --p_perception_stack, --v_perception_stack and --env_id of its run",
         )
         self.optimizer.load_state_dict(state["optimizer"])
         self.gradient_steps.forget()

@@ -16,7 +16,7 @@ import numpy as np
 from helpers.errors import ConfigurationError
 
 _BLOCK = 4096  # lines that are turned at once
-_REMEDY = "Export it again, or leave it out."
+_REMEDY = "Export it again, or omit it."
 # Nine digits tell float32 numbers apart, also when they are read as float64 and rounded: they lie much
 # nearer to the number than to the middle between two. The shortest digits, which repr gives, may not.
 _FORMATS = {"float32": "%.9g", "float64": "%.17g", "bool": "%s", "float16": "%.9g"}
@@ -68,7 +68,7 @@ def read_csv(path: Path) -> dict[str, np.ndarray]:
         reason = getattr(error, "strerror", None) or "it holds bytes that are no text"
         raise ConfigurationError(f"{path} cannot be read: {reason}.", _REMEDY) from error
     if not blocks:
-        raise ConfigurationError(f"{path} has a header and no lines.", _REMEDY)
+        raise ConfigurationError(f"{path} has a header but no data.", _REMEDY)
     # joined name by name, so that no more than one is held twice
     return {name: np.concatenate([block.pop(name) for block in blocks]) for name in sizes}
 
@@ -84,7 +84,7 @@ def _sizes(header: list[str], path: Path) -> dict[str, int]:
             or (name in sizes and name != [*sizes][-1])
         ):
             raise ConfigurationError(
-                f"{path} has {field!r} in its header, where {name or 'name'}.{sizes.get(name, 0)} is due.",
+                f"{path} has {field!r} in its header, where {name or 'name'}.{sizes.get(name, 0)} is expected.",
                 _REMEDY,
             )
         sizes[name] = sizes.get(name, 0) + 1
@@ -114,7 +114,7 @@ def _blocks(lines: Iterator[str], header: list[str], path: Path) -> Iterator[lis
     while block := list(itertools.islice(lines, _BLOCK)):
         if not block[-1].endswith("\n"):
             raise ConfigurationError(
-                f"{path} is cut off: its line {number + len(block) - 1} has no end.",
+                f"{path} is truncated: its line {number + len(block) - 1} has no end.",
                 _REMEDY,
             )
         rows = [line.rstrip("\r\n").split(",") for line in block]

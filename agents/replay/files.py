@@ -91,7 +91,7 @@ def export_memory(columns: Columns, directory: Path, *, format_: str, id_: str) 
     """
     if format_ not in _ENDINGS:
         raise ConfigurationError(
-            f"{format_!r} is no format of memories.",
+            f"{format_!r} is not an export format.",
             f"Give --memory_export_format={', '.join(FORMATS)}.",
         )
     write: dict[str, Callable[[BinaryIO, Columns], None]]
@@ -111,7 +111,7 @@ def export_memory(columns: Columns, directory: Path, *, format_: str, id_: str) 
     except (OSError, RuntimeError) as error:  # torch gives a full disk as the latter
         raise StorageError(
             f"{path} cannot be written: {getattr(error, 'strerror', None) or error}.",
-            "Free space there, or name another folder: --memory_export_directory=PATH.",
+            "Free space there, or choose another folder: --memory_export_directory=PATH.",
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -149,7 +149,7 @@ def load_memories(pattern: str, *, num_envs: int) -> MemoryColumns:
     endings = sorted({path.suffix for path in paths})
     if len(endings) > 1:
         raise ConfigurationError(
-            f"{pattern} names files of different formats: {', '.join(endings)}.",
+            f"{pattern} matches files of different formats: {', '.join(endings)}.",
             "Import one format at a time, as in --memory_import='memory/memories/*.pt'.",
         )
     memories = _group_by_memory(paths)
@@ -167,7 +167,7 @@ def load_memories(pattern: str, *, num_envs: int) -> MemoryColumns:
         raise ConfigurationError(
             f"{pattern} holds {len(memories)} memories of {there} environments in all, the run has "
             f"{num_envs}.",
-            f"Import with --num_envs={there}, or name the files of a run with {num_envs}.",
+            f"Import with --num_envs={there}, or give the files of a run with {num_envs}.",
         )
     return MemoryColumns(arrays, source=pattern, from_text=is_text)
 
@@ -179,7 +179,7 @@ def _find_files(pattern: str) -> list[Path]:
     found = [path for path in paths if path.is_file() and path.suffix[1:] in endings]
     if not found:
         raise ConfigurationError(
-            f"{pattern} names no memory: no file there ends with {', '.join(sorted(endings))}.",
+            f"{pattern} matches no exported file: no file ends with {', '.join(sorted(endings))}.",
             "Give a path or a glob in quotes, as in --memory_import='memory/memories/*.pt'.",
         )
     return sorted(found, key=lambda path: (path.name, path))
@@ -288,19 +288,19 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise ConfigurationError(
-            f"{path} is no whole memory: {reason}.",
-            "Export it again, or leave it out.",
+            f"{path} is not a complete exported file: {reason}.",
+            "Export it again, or omit it.",
         ) from error
     shapes = {array.shape[:2] for array in columns.values()}
     for name, array in columns.items():
         if array.ndim != 3 or len(shapes) > 1:
             raise ConfigurationError(
-                f"{path} has an array {array.shape} in {name}; each is (steps, environments, size), alike but "
+                f"{path} has an array {array.shape} in {name}; each is (steps, environments, size), equal except "
                 "for the size.",
-                "Export it again, or leave it out.",
+                "Export it again, or omit it.",
             )
     if not columns:
-        raise ConfigurationError(f"{path} has no columns.", "Export it again, or leave it out.")
+        raise ConfigurationError(f"{path} has no columns.", "Export it again, or omit it.")
     return columns
 
 

@@ -26,7 +26,8 @@ from helpers.errors import CheckpointError, NumericalError
 
 Batch = dict[str, np.ndarray]
 
-PRIORITY_FLOOR = 1e-6  # added to every TD error: nothing is never sampled again
+# added to every TD error so that each transition keeps a positive probability
+PRIORITY_FLOOR = 1e-6
 # a ring is saved in 64 blocks, of 256 KiB at least and 4 MiB at most
 _SHARDS, _SMALLEST, _LARGEST = 64, 2**18, 2**22
 
@@ -275,8 +276,8 @@ class ReplayMemory:
         masses = (np.abs(td_errors, dtype=np.float64) + PRIORITY_FLOOR) ** self._exponent
         if not np.isfinite(masses).all():
             raise NumericalError(
-                "a TD error that is to be a priority is not finite",
-                "the critic diverged: a smaller --q_lr helps; the last checkpoint is intact",
+                "the TD error of a new priority is not finite",
+                "the critic diverged: lower --q_lr; the last checkpoint is intact",
             )
         self._tree.set(index, masses)
         np.maximum.at(self._largest, index % self.environments, masses)
@@ -337,7 +338,7 @@ class ReplayMemory:
         """
         if state["rows"] != self.rows:
             raise CheckpointError(
-                f"The memory has {self.rows} rows, but {state['rows']} in the checkpoint.",
+                f"The replay buffer has {self.rows} rows, but {state['rows']} in the checkpoint.",
                 "Continue with the --mem_size and --num_envs of that run.",
             )
         self.added, self._generation = state["added"], state["generation"]
@@ -357,7 +358,7 @@ class ReplayMemory:
             if array is None or array.shape[1:] != rows.shape[1:] or array.dtype != rows.dtype:
                 there = "is missing" if array is None else f"holds {_row(array)}"
                 raise CheckpointError(
-                    f"{name}.{block:04d} {there}; this memory takes {_row(rows)}.",
+                    f"{name}.{block:04d} {there}; this replay buffer needs {_row(rows)}.",
                     "Continue with the environments, precision and priorities of that run.",
                 )
             stop = start + len(array)

@@ -148,7 +148,7 @@ def require_space(
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if not os.access(there, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        remedy = "Lower --mem_size, or name a larger disk: --memory_folder=PATH."
+        remedy = "Lower --mem_size, or choose a larger disk: --memory_folder=PATH."
         require_disk(size * workers_here, folder=there, what=what, remedy=remedy)
     except OSError as error:
         raise _unwritable(folder, error) from error
@@ -156,8 +156,8 @@ def require_space(
 
 def _unwritable(folder: Path, error: OSError) -> StorageError:
     return StorageError(
-        f"{folder} cannot take the replay memory: {error.strerror or error}.",
-        "Name another folder: --memory_folder=PATH, or none to keep it in memory.",
+        f"{folder} cannot hold the replay buffer: {error.strerror or error}.",
+        "Choose another --memory_folder, or omit it to use RAM.",
     )
 
 
@@ -199,12 +199,12 @@ def convert_columns(
     if len(range(there)[environments]) != own:
         raise ConfigurationError(
             f"{columns.source} holds {there} environments, but this run has others ({own} here).",
-            f"Import it with --num_envs={there}, or give the files of a run with as many.",
+            f"Import it with --num_envs={there}, or give the files of a run with the same number.",
         )
     if steps > rows:
         raise ConfigurationError(
-            f"{columns.source} holds {steps:,} steps of each environment, but the memory {rows:,}.",
-            f"Let it hold them, --mem_size={steps * there}, or import fewer files.",
+            f"{columns.source} holds {steps:,} steps of each environment, but the replay buffer {rows:,}.",
+            f"Use --mem_size={steps * there}, or import fewer files.",
         )
     converted = {}
     for name, field in COLUMNS.items():
@@ -212,9 +212,9 @@ def convert_columns(
         dtype, one = record[field].base, record[field].shape
         if column.shape[2] != math.prod(one):
             raise ConfigurationError(
-                f"{columns.source} has {column.shape[2]} numbers a step in {name}, but this run has "
+                f"{columns.source} has {column.shape[2]} numbers per step in {name}, but this run has "
                 f"{math.prod(one)}.",
-                "Import a memory of this environment.",
+                "Import a replay buffer of this environment.",
             )
         converted[field] = _as_dtype(column, dtype, columns, name).reshape(steps, own, *one)
     return converted
@@ -226,12 +226,12 @@ def _check_names(columns: MemoryColumns) -> None:
     if missing:
         raise ConfigurationError(
             f"{columns.source} has no column {', '.join(missing)}, only {', '.join(columns)}.",
-            f"A memory has the columns {', '.join(COLUMNS)}.",
+            f"An exported file has the columns {', '.join(COLUMNS)}.",
         )
     if unknown:
         raise ConfigurationError(
-            f"{columns.source} has a column {', '.join(unknown)}, which a memory has not.",
-            f"A memory has the columns {', '.join(COLUMNS)}.",
+            f"{columns.source} has a column {', '.join(unknown)}, which is not a column of replay buffers.",
+            f"An exported file has the columns {', '.join(COLUMNS)}.",
         )
 
 
@@ -257,5 +257,5 @@ def _as_dtype(
         what = f"numbers that are no {dtype} in {name}"
     raise ConfigurationError(
         f"{columns.source} has {what}.",
-        "Import a memory of the same --precision and of this environment.",
+        "Import a replay buffer of the same --precision and of this environment.",
     )

@@ -93,7 +93,7 @@ def make_agent_of(
         space = gymnasium.spaces.Box(-np.inf, np.inf, (actions,), np.float32)
     else:
         raise ConfigurationError(
-            "the actions are not said.",
+            "the action space is not given.",
             "Give bounds=(low, high), actions=LENGTH or choices=NUMBER.",
         )
     config = SCHEMA.resolve(SCHEMA.layer_of({"algo": algo, **settings})).config
@@ -138,7 +138,7 @@ def _action_space(
         if "action_center" in file:
             return _box_around(file["action_center"].numpy(), file["action_half"].numpy())
     raise ConfigurationError(
-        f"{folder} does not tell the bounds of its actions.",
+        f"{folder} does not contain the action bounds.",
         "Give them: bounds=(env.action_space.low, env.action_space.high), or action_space=env.action_space.",
     )
 

@@ -1,4 +1,4 @@
-"""Learners that replay beside the peers: environment steps a second with one update a step, interleaved, medians.
+"""Off-policy algorithms beside the peers: environment steps a second with one update a step, interleaved, medians.
 
     benchmarks/speed/peers/setup.sh                       installs the peers, once
     .venv/bin/python -m benchmarks.speed.replay --fresh   measures, and writes docs/results/speed_replay-KIND.md
@@ -223,7 +223,7 @@ def page(
     machine = identity["machine"]
     rounds = len({row["round"] for row in rows})
     lines = [
-        f"# Speed of the learners that replay: {machine['kind']}",
+        f"# Speed of the off-policy algorithms: {machine['kind']}",
         "",
         f"Made by `python -m benchmarks.speed.replay`: environment steps per second, {ENV_ID}, one update a step, "
         f"minibatch {BATCH}, SAM's 128, interleaved; medians (lowest to highest), rounds: {rounds}. Quote the ratios: "

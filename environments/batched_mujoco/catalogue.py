@@ -69,14 +69,14 @@ def _own_task(path: Path, name: str) -> type[Any]:
     if not dataclasses.is_dataclass(kind) or not isinstance(kind, type):
         raise ConfigurationError(
             f"{path} has no dataclass {name}.",
-            "Name the class behind the colon, and decorate it with @dataclass.",
+            "Give the class after the colon, and decorate it with @dataclass.",
         )
     fields = {field.name for field in dataclasses.fields(kind)}
     missing = [word for word in wanted if word not in fields and not hasattr(kind, word)]
     if missing:
         raise ConfigurationError(
-            f"{name} in {path} is no task: {', '.join(missing)} missing.",
-            "environments/batched_mujoco/task.py says what a task has, docs/environments.md how.",
+            f"{name} in {path} is not a task: {', '.join(missing)} missing.",
+            "environments/batched_mujoco/task.py and docs/environments.md describe a task.",
         )
     return kind
 

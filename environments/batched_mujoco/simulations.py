@@ -134,7 +134,7 @@ def _views(
     moves = isinstance(array, np.ndarray) and array.size and array.flags.owndata
     if not isinstance(array, np.ndarray) or moves or "efc_" in name:
         raise ConfigurationError(
-            f"{name} is no array of MjData that persists between steps.",
-            "Let the task read others: qpos, qvel, xpos, sensordata, cfrc_ext ...",
+            f"{name} is not an array of MjData that persists between steps.",
+            "Read other arrays in the task: qpos, qvel, xpos, sensordata, cfrc_ext ...",
         )
     return [getattr(data, name).reshape(-1) for data in datas], (len(datas), *array.shape)

@@ -296,11 +296,11 @@ def _check_task(task: Task, world: World, now: Any, *, num_envs: int) -> None:
                 f"{array.dtype}{array.shape}" if hasattr(array, "shape") else type(array).__name__
             )
             raise ConfigurationError(
-                f"{type(task).__name__} gives {name} as {found}, with N={num_envs}.",
-                f"Let it give an array {shape} of {dtype.__name__}.",
+                f"{type(task).__name__} returns {name} as {found}, with N={num_envs}.",
+                f"Return an array {shape} of {dtype.__name__}.",
             )
         if any(np.may_share_memory(array, read) for read in vars(now).values()):
             raise ConfigurationError(
-                f"{type(task).__name__} gives {name} as a view of what it read.",
-                "Let it give a new array: what it reads, the next step reads again.",
+                f"{type(task).__name__} returns {name} as a view of an array that it read.",
+                "Return a new array: the next step uses the array again.",
             )

@@ -80,7 +80,7 @@ class SimulationSaver:
             )
         if len(state["integration"]) != mujoco.mj_stateSize(model, _INTEGRATION):
             raise CheckpointError(
-                "The saved simulation is of another MuJoCo model than this environment's.",
+                "The saved simulation has another MuJoCo model than this environment.",
                 "Continue with the package versions of the run (capsule.json), or start a new run.",
             )
         for name, array in _arrays(model):

@@ -145,29 +145,29 @@ def read_torch_file(path: Path) -> dict[str, Any]:
         if not zipfile.is_zipfile(path):
             path.open("rb").close()  # says why, if it is that
             raise CheckpointError(
-                f"{path} is no file of torch.save, or it is cut off.",
-                "Name a .pt file, or fetch it once more.",
+                f"{path} is not a file of torch.save, or it is truncated.",
+                "Give a .pt file, or download it again.",
             )
         with zipfile.ZipFile(path) as archive:
             altered = archive.testzip()
     except (OSError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"{path} cannot be read: {reason}.", "Name another file.") from error
+        raise CheckpointError(f"{path} cannot be read: {reason}.", "Give another file.") from error
     if altered:
-        raise CheckpointError(f"{path} is damaged: {altered} in it.", "Fetch the file once more.")
+        raise CheckpointError(f"{path} is damaged: {altered} in it.", "Download the file again.")
     refusal = torch.serialization.pickle.UnpicklingError
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, AttributeError, TypeError, KeyError, EOFError, refusal) as error:
         raise CheckpointError(
-            f"{path} holds more than tensors and plain values, which could run code when it is read.",
-            "Where you trust it, keep its tensors: "
+            f"{path} contains more than tensors and plain values, which could run code when it is read.",
+            "If you trust it, keep only its tensors: "
             'torch.save({"model": torch.load(FILE, weights_only=False)["model"]}, "weights.pth").',
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(
-            f"{path} holds a {type(content).__name__}, not tensors by name.",
-            "Name a file that holds a state_dict.",
+            f"{path} contains a {type(content).__name__}, not a dictionary of tensors.",
+            "Give a file with a state_dict.",
         )
     return content
 
@@ -184,7 +184,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     for name, value in content.items():
         if not isinstance(value, torch.Tensor):
             raise CheckpointError(
-                f"{path} holds {name!r}, a {type(value).__name__}: it is no state_dict.",
-                "Name a file such as checkpoints/100000_policy.pt.",
+                f"{path} holds {name!r}, a {type(value).__name__}: it is not a state_dict.",
+                "Give a file such as checkpoints/100000_policy.pt.",
             )
     return content

@@ -39,7 +39,7 @@ def resolve_checkpoint(model_path: Path, iter_num: str) -> Path:
     number = int(wanted) if wanted.isdecimal() else None
     if number is None and wanted not in {BEST, LATEST}:
         raise CheckpointError(
-            f"iter_num is {wanted!r}, which is no iteration.",
+            f"iter_num is {wanted!r}, which is not an iteration.",
             f"Give {BEST}, {LATEST} or a number.",
         )
     target = path.resolve() if path.is_symlink() else path
@@ -86,7 +86,7 @@ def read_shared(path: Path) -> tuple[int, dict[str, Any], dict[str, Any]]:
         shared = unpack(durable.read_file(path / SHARED, manifest["files"][SHARED]))
     except UnprovenError as error:
         raise CheckpointError(
-            f"{path} cannot be trusted: {error}.",
+            f"{path} is damaged: {error}.",
             "Choose another one by iter_num, or restore it from a copy.",
         ) from error
     return manifest["iteration"], shared, manifest

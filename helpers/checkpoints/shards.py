@@ -136,8 +136,8 @@ class StoredShards(Mapping[str, np.ndarray]):
             array = self.read_verified(name)
         except UnprovenError as error:  # it was proven when the checkpoint was chosen
             raise CheckpointError(
-                f"{self._folder} has changed while it was read: {error}.",
-                "Start the same command again: it takes the newest checkpoint that is whole.",
+                f"{self._folder} changed while it was read: {error}.",
+                "Run the same command again: it uses the newest complete checkpoint.",
             ) from error
         self.known.add(name)
         return array

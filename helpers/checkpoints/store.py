@@ -231,8 +231,8 @@ class Checkpoints:
             refused.append(f"{name} is refused: {trouble}")
         if refused:
             raise CheckpointError(
-                f"No checkpoint in {self.folder} can be trusted: {'; '.join(refused)}.",
-                "Restore one from a copy, or move that folder away to begin afresh.",
+                f"No checkpoint in {self.folder} is intact: {'; '.join(refused)}.",
+                "Restore one from a copy, or move that folder away to start over.",
             )
         return None
 
@@ -263,7 +263,7 @@ class Checkpoints:
             start = f"with mpiexec -n {theirs}" if theirs > 1 else "without mpiexec"
             raise CheckpointError(
                 f"world_size is {ours} here, but {theirs} in {path}.",
-                f"Start it {start}, or begin another run with --uuid.",
+                f"Start it {start}, or start another run with --uuid.",
             )
         there = {self._former.get(key, key): each for key, each in manifest["identity"].items()}
         saved = self._defaults | there
@@ -272,7 +272,7 @@ class Checkpoints:
             if here != before:
                 raise CheckpointError(
                     f"{key} is {here} here, but {before} in {path}.",
-                    f"Go on with the {key} of that run, or begin another one with --uuid.",
+                    f"Continue with the {key} of that run, or start another one with --uuid.",
                 )
 
     # Together

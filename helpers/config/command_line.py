@@ -87,8 +87,8 @@ class Vocabulary:
         shown = brief(shown)
         if _SECRET.search(name):
             return ConfigurationError(
-                f"{shown[0].upper()}{shown[1:]} is not taken: command lines and run folders hold no secrets.",
-                "Set the key in the environment (WANDB_API_KEY), or once by `wandb login`.",
+                f"{shown[0].upper()}{shown[1:]} is not accepted: command lines and run folders hold no secrets.",
+                "Set the key in the environment (WANDB_API_KEY), or once with `wandb login`.",
             )
         former = {name for each in self.settings.values() for name in each.former}
         names = [*(self.keys.keys() - former), *CONFIG_FLAGS]
@@ -179,7 +179,7 @@ def _parse_negation(name: str, text: str | None, vocabulary: Vocabulary) -> str:
         raise vocabulary.unknown_name(positive, shown=shown)
     if vocabulary.settings[key].kind != "bool":
         raise ConfigurationError(
-            f"--{name} is not possible: {key} is no switch.",
+            f"--{name} is not possible: {key} is not a switch.",
             f"Give a value: --{positive}={vocabulary.settings[key].working_value}.",
         )
     if text is not None:
@@ -195,7 +195,7 @@ def _next_value(flag: str, rest: list[str]) -> str:
         return rest.pop(0)
     raise ConfigurationError(
         f"Flag {flag} needs a value.",
-        f"Write {flag}=VALUE; with = the value may begin with a dash.",
+        f"Write {flag}=VALUE; with = the value may start with a dash.",
     )
 
 

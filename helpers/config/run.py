@@ -46,22 +46,22 @@ class RunConfig(Settings):
     # run
     task: Literal["train", "eval", "verify_resume", "migrate", "demos"] = setting(
         "train",
-        "train (or go on), evaluate, prove that resuming is exact, bring in another program's weights, or "
-        "look at demonstrations",
+        "train (or resume), evaluate, verify that resuming is exact, import another program's weights, or "
+        "inspect demonstrations",
         group="run",
         identity=False,
     )
-    algo: str = setting("ppo", "what learns", group="run")
+    algo: str = setting("ppo", "algorithm", group="run")
     env_id: str = setting(
         "Hopper-v5",
-        "what is acted in; a bare name (Hopper) is its newest version",
+        "environment; a bare name (Hopper) is its newest version",
         group="run",
         form="a name such as Hopper-v5 or Cheetah-Run-Feat-v0",
         pattern=r"[\w.:/-]+",
     )
     seed: int = setting(
         0,
-        "root of every random stream",
+        "seed of all random streams",
         group="run",
         ge=0,
         identity=False,
@@ -69,7 +69,7 @@ class RunConfig(Settings):
     )
     uuid: str | None = setting(
         None,
-        "name of the run; made from the settings, the commit and the seed where not given",
+        "name of the run; default: derived from the settings, the commit and the seed",
         group="run",
         identity=False,
         form=f"name.seed02: letters, digits and _ = + @ - between dots, at most {_LONGEST_NAME}",
@@ -85,7 +85,7 @@ class RunConfig(Settings):
     )
     execution_time: str | None = setting(
         None,
-        "stop with a checkpoint before this much time has passed; the same command goes on",
+        "stop with a checkpoint before this much time has passed; the same command resumes",
         group="run",
         unit="wall-clock time",
         identity=False,
@@ -93,22 +93,22 @@ class RunConfig(Settings):
         pattern=rf"(?=.*[1-9])({DURATION_PATTERN})",
         example="0-06:00:00",
     )
-    runs_dir: str = setting("data/runs", "where run folders are kept", group="run", identity=False)
+    runs_dir: str = setting("data/runs", "folder of the run folders", group="run", identity=False)
     precision: Literal["float32", "float64"] = setting(
         "float32",
-        "numbers of networks and updates",
+        "floating-point precision of networks and updates",
         group="run",
     )
     progress: Literal["auto", "live", "plain", "none"] = setting(
         "auto",
-        "a live line, plain lines, or nothing; auto looks whether a terminal reads it",
+        "a live line, plain lines, or nothing; auto: live on a terminal, else plain",
         group="run",
         identity=False,
     )
 
     profile: bool = setting(
         False,
-        "print at the end where the time of an iteration went",
+        "print the time of each part of an iteration at the end",
         group="run",
         identity=False,
     )
@@ -116,7 +116,7 @@ class RunConfig(Settings):
     # environment
     num_envs: int = setting(
         16,
-        "environments over all workers together",
+        "number of environments, over all workers",
         group="environment",
         ge=1,
     )
@@ -124,7 +124,7 @@ class RunConfig(Settings):
     # evaluation
     eval_frequency: int = setting(
         10,
-        "how often training stops to evaluate (and to choose `best`); 0 is never",
+        "interval between evaluations (which also select `best`); 0 is never",
         group="evaluation",
         unit="iterations",
         ge=0,
@@ -132,7 +132,7 @@ class RunConfig(Settings):
     )
     eval_episodes: int = setting(
         10,
-        "length of an evaluation during training, over all workers",
+        "episodes per evaluation during training, over all workers",
         group="evaluation",
         unit="episodes",
         ge=1,
@@ -155,7 +155,7 @@ class RunConfig(Settings):
     )
     num_trajs: int = setting(
         10,
-        "--task=eval: trajectories to run",
+        "--task=eval: number of trajectories",
         group="evaluation",
         unit="episodes",
         ge=1,
@@ -163,7 +163,7 @@ class RunConfig(Settings):
     )
     deterministic: bool = setting(
         True,
-        "--task=eval: the policy's mean or mode in place of samples",
+        "--task=eval: act by the policy's mean or mode instead of samples",
         group="evaluation",
         identity=False,
     )
@@ -187,13 +187,13 @@ class RunConfig(Settings):
     )
     save_traj_dir: str = setting(
         "data/demos",
-        "where --save_traj writes",
+        "folder for --save_traj",
         group="evaluation",
         identity=False,
     )
     wandb_run_path: str | None = setting(
         None,
-        "--task=eval: the run in wandb whose checkpoint is fetched and evaluated",
+        "--task=eval: wandb run whose checkpoint is downloaded and evaluated",
         group="evaluation",
         identity=False,
         form="entity/project/run",
@@ -202,7 +202,7 @@ class RunConfig(Settings):
     )
     wandb_download_replace: bool = setting(
         False,
-        "fetch the checkpoint again where it lies here already",
+        "download the checkpoint again if it is already here",
         group="evaluation",
         identity=False,
     )
@@ -210,7 +210,7 @@ class RunConfig(Settings):
     # checkpoints
     save_frequency: int = setting(
         50,
-        "how often a checkpoint is saved",
+        "interval between checkpoints",
         group="checkpoints",
         unit="iterations",
         ge=1,
@@ -218,14 +218,14 @@ class RunConfig(Settings):
     )
     keep_checkpoints: int = setting(
         3,
-        "checkpoints kept beside the best one; 0 keeps all",
+        "number of checkpoints kept besides the best one; 0 keeps all",
         group="checkpoints",
         ge=0,
         identity=False,
     )
     sync_frequency: int = setting(
         10,
-        "how often the workers' parameters are compared bit for bit; 0 is never",
+        "interval between bitwise comparisons of the workers' parameters; 0 is never",
         group="checkpoints",
         unit="iterations",
         ge=0,
@@ -234,7 +234,7 @@ class RunConfig(Settings):
 
     checkpoint_interval: str | None = setting(
         None,
-        "how often <timestep>_policy.pt is written for sharing; auto is 10 times a run, 0 or less never; "
+        "interval between <timestep>_policy.pt files for sharing; auto: 10 per run; 0 or less: never; "
         "unset: auto with --experiment_directory or --experiment_name, else never",
         group="checkpoints",
         unit="environment steps",
@@ -245,7 +245,7 @@ class RunConfig(Settings):
     )
     checkpoint_policy_only: bool = setting(
         True,
-        "share the policy only; --no-checkpoint_policy_only: critics and slow networks too",
+        "share only the policy; --no-checkpoint_policy_only: also critics and target networks",
         group="checkpoints",
         identity=False,
     )
@@ -261,7 +261,7 @@ class RunConfig(Settings):
     migrate_activation: Literal["tanh", "relu", "elu", "selu", "gelu", "silu", "other"] | None = (
         setting(
             None,
-            "what lies between its layers, where the file does not say",
+            "activation function, if the file does not contain it",
             group="migration",
             identity=False,
             example="tanh",
@@ -269,14 +269,14 @@ class RunConfig(Settings):
     )
     migrate_moments: str | None = setting(
         None,
-        "moments of its observations: an .npz file of mean, var and count",
+        "statistics of its observation normalizer: an .npz file with mean, var and count",
         group="migration",
         identity=False,
         example="moments.npz",
     )
     migrate_names: str | None = setting(
         None,
-        "which of its weights becomes which of ours, where that is to be said",
+        "names of our weights and of the file's, for weights that are not matched automatically",
         group="migration",
         identity=False,
         form="OURS=THEIRS,OURS=THEIRS",
@@ -285,7 +285,7 @@ class RunConfig(Settings):
     )
     migrate_auto: bool = setting(
         True,
-        "find what --migrate_names leaves out, by known names, else by equal shapes",
+        "match weights that --migrate_names omits by known names, else by equal shapes",
         group="migration",
         identity=False,
     )
@@ -293,21 +293,21 @@ class RunConfig(Settings):
     # tracking
     wandb_project: str | None = setting(
         None,
-        "wandb project; naming one turns wandb on",
+        "wandb project; setting it turns wandb on",
         group="tracking",
         identity=False,
         example="milozero",
     )
     wandb_entity: str | None = setting(
         None,
-        "wandb user or team; naming one turns wandb on",
+        "wandb user or team; setting it turns wandb on",
         group="tracking",
         identity=False,
         example="my_team",
     )
     wandb_mode: Literal["online", "offline", "disabled"] | None = setting(
         None,
-        "unset: online where a project or an entity is named, else disabled",
+        "unset: online if a project or an entity is set, else disabled",
         group="tracking",
         identity=False,
         example="offline",
@@ -320,7 +320,7 @@ class RunConfig(Settings):
     )
     write_interval: str = setting(
         "250",
-        "how often TensorBoard gets skrl's metrics; auto is 100 times a run, 0 or less never",
+        "interval of skrl's metrics in TensorBoard; auto: 100 points per run; 0 or less: never",
         group="tracking",
         unit="environment steps",
         identity=False,
@@ -329,14 +329,14 @@ class RunConfig(Settings):
     )
     experiment_directory: str | None = setting(
         None,
-        "where skrl's metrics are kept (if only the name is given: runs); unset: the run folder",
+        "folder of skrl's metrics (if only the name is given: runs); unset: the run folder",
         group="tracking",
         identity=False,
         example="runs",
     )
     experiment_name: str | None = setting(
         None,
-        "subfolder there; if only the directory is given: date, time and algorithm",
+        "its subfolder; if only the directory is given: date, time and algorithm",
         group="tracking",
         identity=False,
         form="a file name: letters, digits and _ = + @ . -, not first . or -",
@@ -348,7 +348,7 @@ class RunConfig(Settings):
     def _one_thing_to_evaluate(self) -> RunConfig:
         if self.task == "eval" and self.model_path and self.wandb_run_path:
             raise cross_field_error(
-                "--model_path and --wandb_run_path both name what to evaluate.",
+                "--model_path and --wandb_run_path both give a run to evaluate.",
                 "Give one of them.",
             )
         return self

@@ -155,8 +155,8 @@ class Schema:
         layer = self.read_file(path)
         if "algo" not in layer.values:
             raise ConfigurationError(
-                f"{path} does not say its algorithm.",
-                "Is it the config.yaml of a run folder? Name one, or pass the file by --config.",
+                f"{path} does not contain its algorithm.",
+                "Is it the config.yaml of a run folder? Give one, or pass the file by --config.",
             )
         return self.resolve(layer).config
 
@@ -173,7 +173,7 @@ class Schema:
         if parsed.layer.values.get("algo", saved.algo) != saved.algo:
             raise ConfigurationError(
                 f"{parsed.layer.shown['algo']} does not fit: the run was trained by {saved.algo}.",
-                f"Leave --algo out, or write --algo={saved.algo}.",
+                f"Omit --algo, or write --algo={saved.algo}.",
             )
         return self.resolve(self.layer_of(identity_of(saved)), parsed.layer)
 
@@ -222,7 +222,7 @@ class Schema:
             algo = layer.values["algo"]
             if algo not in self.algorithms:
                 raise ConfigurationError(
-                    f"{layer.shown['algo']} is no algorithm.",
+                    f"{layer.shown['algo']} is not an algorithm.",
                     f"Choose one of: {', '.join(self.algorithms)}.",
                 )
             return self.algorithms[algo]
@@ -251,7 +251,7 @@ class Schema:
     def _choices(self, key: str, values: list[object], layer: Layer) -> list[Scalar]:
         if not values:
             raise ConfigurationError(
-                f"{layer.shown[key]} has no choices.",
+                f"{layer.shown[key]} has no values.",
                 "Write at least one value between the brackets, or delete the key.",
             )
         typed = []

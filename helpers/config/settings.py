@@ -1,6 +1,6 @@
 """One setting: its type, bounds, unit and help, declared once, and how text becomes its value.
 
-A declaration reads `p_lr: float = setting(3e-4, "Adam step size", gt=0, group="policy")`. It is the
+A declaration reads `p_lr: float = setting(3e-4, "learning rate (Adam)", gt=0, group="policy")`. It is the
 YAML key, the flag, the tracker key and the key in the saved `config.yaml`.
 """
 
@@ -262,7 +262,7 @@ class Settings(BaseModel):
         return self.settings_for(vars(self))
 
     def warnings(self) -> tuple[str, ...]:
-        """A line each on values that are valid and hardly meant."""
+        """Warnings about values that are valid but probably unintended."""
         return ()
 
 

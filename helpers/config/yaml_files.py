@@ -48,7 +48,7 @@ def read_yaml(path: Path) -> YamlFile:
         what = getattr(error, "problem", None) or "a character that YAML does not allow"
         raise ConfigurationError(
             f"{path}{where} is not valid YAML: {what}.",
-            "Write one `key: value` a line; quote values with special characters.",
+            "Write one `key: value` per line; quote values with special characters.",
         ) from error
 
 
@@ -59,19 +59,19 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be read: {error.strerror}.",
-            "Name a YAML file that exists, such as tasks/train_mujoco_ppo.yaml.",
+            "Give an existing YAML file, such as tasks/train_mujoco_ppo.yaml.",
         ) from error
     if len(content) > LARGEST_FILE:
         raise ConfigurationError(
             f"{path} is larger than {LARGEST_FILE:,} bytes.",
-            "Is this a file of settings? Name a smaller one.",
+            "Is this a settings file? Give a smaller one.",
         )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigurationError(
             f"{path} is not a text file (UTF-8).",
-            "Name a YAML file, such as tasks/train_mujoco_ppo.yaml.",
+            "Give a YAML file, such as tasks/train_mujoco_ppo.yaml.",
         ) from error
 
 
@@ -88,14 +88,14 @@ class _Reader:
         event = self._next_content()
         if not isinstance(event, yaml.MappingStartEvent):
             raise ConfigurationError(
-                f"{self.path} is no mapping of settings.",
-                "Write one `key: value` a line, for example `env_id: Hopper-v5`.",
+                f"{self.path} is not a mapping of settings.",
+                "Write one `key: value` per line, for example `env_id: Hopper-v5`.",
             )
         values, lines = self._mapping(depth=1)
         trailing = [event for event in self.events if isinstance(event, yaml.DocumentStartEvent)]
         if trailing:
             raise ConfigurationError(
-                f"{self.path} holds more than one YAML document.",
+                f"{self.path} contains more than one YAML document.",
                 "Keep one, and delete the `---` after it.",
             )
         return YamlFile(self.path, values, lines)

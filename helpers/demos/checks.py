@@ -10,10 +10,10 @@ from helpers.demos.episode import Demo, Expected
 from helpers.errors import ConfigurationError
 
 _LEAVE_OUT = (
-    "Leave the file out, or make it again: python main.py --task=eval --model_path=RUN --save_traj."
+    "Omit the file, or record it again: python main.py --task=eval --model_path=RUN --save_traj."
 )
-_OTHERS = "Name the environment that they were made in (--env_id), or other demonstrations (--expert_path)."
-_WARN_INSTEAD = "or use them all the same: --expert_mismatch=warn"
+_OTHERS = "Give the environment of the demonstrations (--env_id), or other demonstrations (--expert_path)."
+_WARN_INSTEAD = "or use them nevertheless: --expert_mismatch=warn"
 
 
 def check_demo(demo: Demo) -> None:
@@ -34,8 +34,8 @@ def check_demo(demo: Demo) -> None:
     if ends.tolist() != [demo.length - 1]:
         where = f"in step {ends[0]} of {demo.length}" if len(ends) else "nowhere"
         raise ConfigurationError(
-            f"{demo.source}: the episode ends {where}, which is not its last step alone.",
-            "A demonstration is one episode from its reset to its end: leave the file out, or cut it there.",
+            f"{demo.source}: the episode ends {where}, which is not only its last step.",
+            "A demonstration is one episode from its reset to its end: omit the file, or truncate it there.",
         )
 
 
@@ -87,7 +87,7 @@ def check_together(
     unsaid = [demo for demo in demos if "mujoco_version" not in demo.origin]
     if unsaid and expected is not None and expected.mujoco_version:
         warnings.append(
-            f"{len(unsaid)} of {len(demos)} demonstrations do not say their MuJoCo version.",
+            f"{len(unsaid)} of {len(demos)} demonstrations do not contain their MuJoCo version.",
         )
     return warnings + duplicates(demos)
 
@@ -104,7 +104,7 @@ def _check_size(demo: Demo, name: str, first: Demo, size: int | None) -> None:
     if found != other:
         raise ConfigurationError(
             f"{demo.source} has {name} of {found}, {first.source} of {other}.",
-            "Keep demonstrations of different environments in folders of their own.",
+            "Keep demonstrations of different environments in separate folders.",
         )
     wanted = "one whole number" if size == 0 else f"{size} numbers"
     if size is not None and found not in (wanted, "none"):
@@ -120,7 +120,7 @@ def _check_choices(demo: Demo, choices: int | None) -> None:
     wrong = np.flatnonzero((demo.actions < 0) | (demo.actions >= choices))
     if len(wrong):
         raise ConfigurationError(
-            f"{demo.source} has action {demo.actions[wrong[0]]} in step {wrong[0]}, the environment choices from 0 to "
+            f"{demo.source} has action {demo.actions[wrong[0]]} in step {wrong[0]}, the environment actions from 0 to "
             f"{choices - 1}.",
             _OTHERS,
         )

@@ -1,4 +1,4 @@
-"""Figures of the expert whom a run imitates, for its run folder."""
+"""Reference returns of the expert, for the run folder."""
 
 from __future__ import annotations
 

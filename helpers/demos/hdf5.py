@@ -42,7 +42,7 @@ _READ = (
     "ep_env_rets",
 )
 _NAME = re.compile(r"(?P<env_id>.+)_demo\d+")
-_AGAIN = "Make it again: python main.py --task=eval --model_path=RUN --save_traj; or leave it out."
+_AGAIN = "Record it again: python main.py --task=eval --model_path=RUN --save_traj; or omit it."
 
 
 def demo_path(folder: Path, env_id: str, index: int) -> Path:
@@ -187,9 +187,9 @@ def read_datasets(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def not_whole(path: Path, error: Exception) -> ConfigurationError:
     """What to say of a file that h5py cannot read."""
     if isinstance(error, FileNotFoundError):
-        return ConfigurationError(f"{path} does not exist.", "Look at --expert_path.")
+        return ConfigurationError(f"{path} does not exist.", "Check --expert_path.")
     reason = " ".join(str(error).split()) or type(error).__name__
-    return ConfigurationError(f"{path} is no whole HDF5 file: {reason}.", _AGAIN)
+    return ConfigurationError(f"{path} is not a complete HDF5 file: {reason}.", _AGAIN)
 
 
 def arrays_of(
@@ -228,7 +228,7 @@ def _dataset(group: h5py.Group, name: str, where: str) -> h5py.Dataset:
         sources += [each[0] for each in dataset.external or ()]
         if dataset.dtype.kind in "fiub" and set(sources) == {"."}:
             return dataset
-    raise ConfigurationError(f"{where}: {name} is no array of numbers in this file.", _AGAIN)
+    raise ConfigurationError(f"{where}: {name} is not an array of numbers in this file.", _AGAIN)
 
 
 def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -262,12 +262,12 @@ def read_demo(path: Path, *, expected: Expected | None = None) -> Demo:
             datasets[name].astype(bool) for name in ("terminated", "truncated")
         )
         if not np.array_equal(terminated | truncated, datasets["dones1"].astype(bool)):
-            raise ConfigurationError(f"{path}: dones1 is not terminated or truncated.", _AGAIN)
+            raise ConfigurationError(f"{path}: dones1 is not (terminated or truncated).", _AGAIN)
     else:
         if expected is None or expected.time_limit is None:
             raise ConfigurationError(
-                f"{path} does not say whether its end is the task's or a time limit's.",
-                "Name its environment, whose time limit tells: --env_id=Hopper-v5.",
+                f"{path} does not say whether its end is a termination or a truncation.",
+                "Give its environment, whose time limit determines it: --env_id=Hopper-v5.",
             )
         ended = datasets["dones1"].astype(bool)
         is_cut = len(rewards) >= expected.time_limit

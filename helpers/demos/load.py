@@ -76,8 +76,8 @@ def find_demos(expert_path: str | None) -> Source:
     """
     if not expert_path:
         raise ConfigurationError(
-            "--expert_path is not given, and says where the demonstrations lie.",
-            "Give a folder of them: --expert_path=data/demos/Hopper-v5.",
+            "--expert_path, the folder of the demonstrations, is not given.",
+            "Give it: --expert_path=data/demos/Hopper-v5.",
         )
     if expert_path.startswith(PREFIX):
         return MinariEpisodes.open(dataset_folder(expert_path))
@@ -88,8 +88,8 @@ def find_demos(expert_path: str | None) -> Source:
         return Files(folder.parent, (folder,))
     if not folder.is_dir():
         raise ConfigurationError(
-            f"--expert_path={expert_path} is no folder or file.",
-            f"Name one that is there, or make it: {_MORE}16.",
+            f"--expert_path={expert_path} is not a folder or file.",
+            f"Give an existing one, or record it: {_MORE}16.",
         )
     if own := _files_in(folder):
         return Files(folder, own)
@@ -100,12 +100,12 @@ def find_demos(expert_path: str | None) -> Source:
         return Files(below[0], _files_in(below[0]))
     if below:
         raise ConfigurationError(
-            f"--expert_path={expert_path} has demonstrations of {len(below)} runs below it.",
+            f"--expert_path={expert_path} has demonstrations of {len(below)} runs in subfolders.",
             f"Choose one of them: --expert_path={below[0]}.",
         )
     raise ConfigurationError(
-        f"--expert_path={expert_path} holds no demonstration (no file *{ENDING}).",
-        f"Name another folder, or make some: {_MORE}16.",
+        f"--expert_path={expert_path} has no demonstration (no file *{ENDING}).",
+        f"Give another folder, or record some: {_MORE}16.",
     )
 
 
@@ -147,7 +147,7 @@ def select_indices(
     if wanted > there:
         raise ConfigurationError(
             f"--num_demos={wanted}, but {source.folder} holds {there} demonstrations.",
-            f"Use those: --num_demos={there}, or make more: {_MORE}{wanted}.",
+            f"Use those: --num_demos={there}, or record more: {_MORE}{wanted}.",
         )
     if choice == "first":
         return tuple(range(wanted))
@@ -195,7 +195,7 @@ def without_actions(demos: Sequence[Demo]) -> list[Demo]:
 
 
 def subsample_steps(config: Any, index: int, length: int) -> range:
-    """The steps of an episode that are used: all, or every so manieth from an offset that the seed draws.
+    """The steps of an episode that are used: all of them, or every k-th, starting at a random offset.
 
     The offset is a function of the run's seed and of the episode's index in its source: it is the same on every
     worker, and does not depend on how many other episodes are used. At least one step is kept.

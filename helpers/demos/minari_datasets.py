@@ -48,7 +48,7 @@ def dataset_folder(name: str) -> Path:
     """
     id_ = name.removeprefix(PREFIX)
     if not _ID.fullmatch(id_):
-        raise ConfigurationError(f"{name} is no Minari dataset.", f"Name one as {_ID_FORM}.")
+        raise ConfigurationError(f"{name} is not a Minari dataset.", f"Give one as {_ID_FORM}.")
     return root() / id_
 
 
@@ -79,15 +79,15 @@ class MinariEpisodes:
         path = folder / "data" / _METADATA
         if not path.is_file():
             raise ConfigurationError(
-                f"{folder} is no Minari dataset: there is no {path}.",
-                f"Those here: `minari list local`. To fetch one: `minari download {folder.name}`.",
+                f"{folder} is not a Minari dataset: there is no {path}.",
+                f"Local ones: `minari list local`. To download one: `minari download {folder.name}`.",
             )
         try:
             metadata = json.loads(path.read_text(encoding="utf-8"))
             count = int(metadata["total_episodes"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
-                f"{path} is no description of a Minari dataset: {type(error).__name__}.",
+                f"{path} is not a description of a Minari dataset: {type(error).__name__}.",
                 "Download the dataset again, or make it again with --demos_export=minari:ID.",
             ) from error
         if metadata.get("data_format", "hdf5") != "hdf5" or count < 0:
@@ -122,8 +122,8 @@ class MinariEpisodes:
                 wrong = [each for each in _COLUMNS if isinstance(group.get(each), h5py.Group)]
                 if wrong:
                     raise ConfigurationError(
-                        f"{where} has {wrong[0]} in several parts, not one vector a step.",
-                        "Flatten them into one array, and write the dataset anew with minari.",
+                        f"{where} has {wrong[0]} in several parts, not one vector per step.",
+                        "Flatten them into one array, and write the dataset again with minari.",
                     )
                 arrays = arrays_of(group, _COLUMNS, required=_COLUMNS, where=where)
                 attributes = plain_attributes(group.attrs)
@@ -141,7 +141,7 @@ class MinariEpisodes:
         if observations.ndim != 2 or len(observations) != len(arrays["rewards"]) + 1:
             raise ConfigurationError(
                 f"{where} has observations {observations.shape} for {len(arrays['rewards'])} rewards.",
-                "There is one vector before each step and one after the last: write the dataset anew with minari.",
+                "There is one vector before each step and one after the last: write the dataset again with minari.",
             )
         actions: np.ndarray | None = arrays["actions"]
         if actions is not None and actions.dtype.kind in "iu" and actions.shape[1:] == (1,):
@@ -211,8 +211,8 @@ def write_minari(name: str, demos: Sequence[Demo]) -> Path:
     for demo in demos:
         if not same_bits(demo.next_observations[:-1], demo.observations[1:]):
             raise ConfigurationError(
-                f"{demo.source}: some steps do not begin where those before them led.",
-                "Minari holds whole episodes: export them before they are subsampled.",
+                f"{demo.source}: some steps do not start in the state where the previous one ended.",
+                "Minari datasets contain whole episodes: export them before subsampling.",
             )
     try:
         _write(folder, demos)
@@ -220,7 +220,7 @@ def write_minari(name: str, demos: Sequence[Demo]) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         raise StorageError(
             f"{folder} cannot be written: {error}.",
-            "Free some space, or name another place: MINARI_DATASETS_PATH=PATH.",
+            "Free some space, or choose another folder: MINARI_DATASETS_PATH=PATH.",
         ) from error
     return folder
 

@@ -80,12 +80,12 @@ class Replay:
         """
         if demo.actions is None:
             raise ConfigurationError(
-                f"{demo.source} has states alone: no actions to show.",
+                f"{demo.source} has no actions to replay.",
                 _OTHERS,
             )
         seed = demo.origin.get("seed")
         if not isinstance(seed, int):
-            raise ConfigurationError(f"{demo.source} does not say the seed it began with.", _OTHERS)
+            raise ConfigurationError(f"{demo.source} does not contain its seed.", _OTHERS)
         self.demo, self.actions, self.seed = demo, demo.actions, seed
         self.compared = 0
         self.deviates_at: int | None = None
@@ -173,7 +173,7 @@ def find_replay(config: Any, expected: Expected | None) -> Replay:
     if not demos:
         raise ConfigurationError(
             "--beside_expert shows a demonstration, and num_demos=0 uses none.",
-            "Name some: --expert_path=data/demos/Hopper-v5 --num_demos=1, or leave --beside_expert out.",
+            "Give some: --expert_path=data/demos/Hopper-v5 --num_demos=1, or omit --beside_expert.",
         )
     return Replay(demos[0])
 

@@ -52,7 +52,7 @@ def report(parsed: Parsed, workers: Workers, *, expected_of: Expectation) -> int
     )
     if not indices:
         raise ConfigurationError(
-            f"{source.folder}: no demonstration is chosen.",
+            f"{source.folder}: no demonstration is selected.",
             "Give --num_demos=1 or more.",
         )
     if "env_id" in parsed.given:
@@ -133,7 +133,7 @@ def _save(path: Path, figures: dict[str, Any]) -> Path:
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written: {error.strerror or error}.",
-            "Free space there, or copy the demonstrations to a folder that can be written.",
+            "Free space there, or copy the demonstrations to a writable folder.",
         ) from error
     return path
 

@@ -64,7 +64,7 @@ def draw_returns(returns: Sequence[float], path: Path, *, title: str) -> Path:
         beside.unlink(missing_ok=True)
         raise StorageError(
             f"{path} cannot be written: {error.strerror or error}.",
-            "Free space there, or copy the demonstrations to a folder that can be written.",
+            "Free space there, or copy the demonstrations to a writable folder.",
         ) from error
     return path
 

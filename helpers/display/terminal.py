@@ -1,4 +1,4 @@
-"""Where a person reads along: the terminal, also from under mpiexec, whose ranks write to pipes; or no more."""
+"""Finds the user's terminal, also below mpiexec, and survives its closing."""
 
 from __future__ import annotations
 

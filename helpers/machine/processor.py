@@ -76,9 +76,9 @@ def march(*, elsewhere: bool = False) -> str:
     if asked in known:
         return asked
     if asked in LEVELS:
-        problem = f"takes {LEVELS[asked][0]}, which this processor does not have."
+        problem = f"needs {LEVELS[asked][0]}, which this processor does not support."
     else:
-        problem = f"is no instruction set of {'x86-64' if elsewhere else platform.machine()}."
+        problem = f"is not an instruction set of {'x86-64' if elsewhere else platform.machine()}."
     raise ConfigurationError(
         f"{VARIABLE}={asked} {problem}",
         f"Unset it, or set it to one of: {', '.join(known)}.",

@@ -190,7 +190,7 @@ def _end(started: float, execution_time: float | None, environment: Mapping[str,
         job_end = float(text)
     except ValueError as error:
         raise ConfigurationError(
-            f"{JOB_END} is {text!r}, which is no number of seconds since 1970.",
+            f"{JOB_END} is {text!r}, which is not a number of seconds since 1970.",
             f"Unset it: unset {JOB_END}",
         ) from error
     return min(limit, job_end) if job_end > started else limit

@@ -73,7 +73,7 @@ def group_of(name: str) -> str:
     places = [place for place, text in enumerate(segments) if place and text.startswith("seed")]
     if not places:
         raise ConfigurationError(
-            f"The run name {name} has no segment for its seed.",
+            f"The run name {name} has no part for its seed.",
             "Name it as in --uuid=some_name.seed02.",
         )
     return ".".join(segments[: places[-1]])
@@ -131,7 +131,7 @@ class ExperimentInitializer:
         except (OSError, ValueError) as error:
             raise StorageError(
                 f"{path} cannot be written: {error}.",
-                "Free space or mend permissions there, or choose another --runs_dir.",
+                "Free space or fix permissions there, or choose another --runs_dir.",
             ) from error
         self._choices = found
 
@@ -168,7 +168,7 @@ def _open_as_json(config: RunConfig, world_size: int, argv: Sequence[str]) -> di
         return {
             "error": StorageError.__name__,
             "problem": f"The run folder {folder} cannot be written: {error.strerror or error}.",
-            "remedy": "Free space or mend permissions there, or choose another --runs_dir.",
+            "remedy": "Free space or fix permissions there, or choose another --runs_dir.",
         }
     choices = [choices_of(folder, rank) for rank in range(world_size)]
     return {
@@ -202,7 +202,7 @@ def _open_folder(
     """(is new, warnings); writes `config.yaml` and `capsule.json`."""
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(
-            f"{folder} is a file, where the run's folder would be.",
+            f"{folder} is a file with the name of the run folder.",
             "Choose another --uuid or --runs_dir, or move the file away.",
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -228,7 +228,7 @@ def _refuse_foreign(folder: Path) -> None:
     ]
     if strangers:
         raise ConfigurationError(
-            f"{folder} holds {strangers[0]} but no {CONFIG_FILE}: it is no run folder.",
+            f"{folder} contains {strangers[0]} but no {CONFIG_FILE}: it is not a run folder.",
             "Choose another --uuid or --runs_dir, or move that folder away.",
         )
 
@@ -245,7 +245,7 @@ def _refuse_another(config: RunConfig, folder: Path) -> None:
     old = " ".join(flag_of(key, there[key]) for key in keys)
     raise ConfigurationError(
         f"{folder} belongs to another configuration: {'; '.join(told[:_MOST_DIFFERENCES])}{more}.",
-        f"Choose another --uuid, or go on with the old settings: {old}.",
+        f"Choose another --uuid, or resume with the old settings: {old}.",
     )
 
 

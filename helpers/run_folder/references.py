@@ -55,7 +55,7 @@ def read_references(folder: Path) -> Mapping[str, Reference]:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise StorageError(
             f"{path} is damaged: {type(error).__name__}.",
-            "Remove it; when the run goes on, it is written anew.",
+            "Remove it; the resumed run writes it again.",
         ) from error
 
 

@@ -38,7 +38,7 @@ def take(folder: Path) -> None:
                     return
                 if _lives(holder):
                     raise ConfigurationError(
-                        f"{folder} is being trained by process {holder['pid']} of this machine.",
+                        f"{folder} is being trained by process {holder['pid']} on this machine.",
                         f"Stop it (touch {folder}/stop), wait for it, or choose another --uuid.",
                     ) from None
                 path.unlink(missing_ok=True)

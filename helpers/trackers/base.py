@@ -145,7 +145,7 @@ def run_guarded(name: str, action: Callable[[], object], print: Callable[[str], 
     try:
         action()
     except Exception as error:  # noqa: BLE001
-        print(f"{name}: {error or type(error).__name__}; the run goes on without it")
+        print(f"{name}: {error or type(error).__name__}; the run continues without it")
         return False
     return True
 
@@ -204,6 +204,6 @@ def check_experiment(config: RunConfig, session: Session) -> None:
     for path in sorted(folder.glob("*tfevents*")) if folder is not None else ():
         if path.name != event_file(session.run_name):
             raise ConfigurationError(
-                f"{folder} holds {path.name}: it is another run's.",
-                "Choose another --experiment_name or --experiment_directory, or move that away.",
+                f"{folder} contains {path.name} of another run.",
+                "Choose another --experiment_name or --experiment_directory, or move that folder away.",
             )

@@ -164,7 +164,9 @@ class WandbTracker:
     def _check(self) -> None:
         """Say once that the feeder failed; the run goes on without it."""
         if self._feeder is not None and self._feeder.poll() not in (None, 0):
-            self._say(f"wandb: stopped, the run goes on without it; see {self._folder}/feeder.log")
+            self._say(
+                f"wandb: stopped, the run continues without it; see {self._folder}/feeder.log",
+            )
             self._drop()
 
     def _drop(self) -> None:

@@ -138,7 +138,7 @@ def _wait(child: subprocess.Popen[str], order: str, folder: Path) -> tuple[str, 
 def _unreachable(problem: str) -> ConfigurationError:
     return ConfigurationError(
         problem,
-        "Try again where the network is up, or give --model_path=RUN_FOLDER.",
+        "Try again with network access, or give --model_path=RUN_FOLDER.",
     )
 
 
@@ -190,15 +190,15 @@ def _find_run(run_path: str) -> wandb.apis.public.Run:
         api = wandb.Api(timeout=20)
     except (wandb.errors.UsageError, wandb.errors.AuthenticationError) as error:
         raise ConfigurationError(
-            f"wandb at {url} wants a valid key: {' '.join(str(error).split())[:120]}",
-            "Run `wandb login`, or set WANDB_API_KEY (and WANDB_BASE_URL for a server of your own).",
+            f"wandb at {url} needs a valid key: {' '.join(str(error).split())[:120]}",
+            "Run `wandb login`, or set WANDB_API_KEY (and WANDB_BASE_URL for your own server).",
         ) from error
     try:
         return api.run(run_path)
     except wandb.errors.CommError as error:
         if isinstance(error.exc, ValueError):  # the client found no such run
             raise ConfigurationError(
-                f"There is no run {run_path} at {url}, or your key may not see it.",
+                f"There is no run {run_path} at {url}, or your key has no access to it.",
                 "Copy the path from the run's page in wandb: Overview, Run path.",
             ) from error
         raise _unreachable(f"wandb did not answer: {' '.join(str(error).split())[:160]}") from error

@@ -127,8 +127,8 @@ class QueueScheduler:
                 return
             time.sleep(_PAUSE / 4)
         raise DeploymentError(
-            "The process that starts the runs does not begin.",
-            f"Look at {self._plan.folder / 'logs' / 'queue.log'}, then run the same command again.",
+            "The process that starts the runs did not start.",
+            f"See {self._plan.folder / 'logs' / 'queue.log'}, then run the same command again.",
         )
 
 
@@ -157,7 +157,7 @@ def start_detached(command: Sequence[str], *, log: Path, folder: Path) -> subpro
     except OSError as error:
         raise DeploymentError(
             f"{command[0]} cannot be started: {error.strerror or error}.",
-            f"See that {log} can be written, then run the same command again.",
+            f"Make {log} writable, then run the same command again.",
         ) from error
 
 

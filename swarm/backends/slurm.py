@@ -145,7 +145,7 @@ class SlurmScheduler:
             time.sleep(pause)
         raise DeploymentError(
             f"Slurm does not answer: {_last_line(done.stderr)}",
-            "Look with sinfo whether the cluster is up, then run the same command again.",
+            "Check with sinfo that the cluster is up, then run the same command again.",
         )
 
     def _rows_of(self, run: str, rows: Sequence[_Row]) -> list[_Row]:
@@ -180,7 +180,7 @@ class SlurmScheduler:
         said = _last_line(done.stderr or done.stdout) or f"status {done.returncode}"
         raise DeploymentError(
             f"sbatch refuses {batch[0][0].name}: {said}",
-            "Choose another --caliber, or mend its partition, time or options in the calibers file.",
+            "Choose another --caliber, or fix its partition, time or options in the calibers file.",
         )
 
 

@@ -142,7 +142,7 @@ class TmuxScheduler:
             said = done.stderr[-1] if done.stderr else f"status {done.returncode}"
             raise DeploymentError(
                 f"tmux refuses {command[0]}: {said}",
-                f"Look at it: tmux -L {self._plan.launch.tmux_socket} list-sessions",
+                f"See: tmux -L {self._plan.launch.tmux_socket} list-sessions",
             )
         return list(done.stdout)
 

@@ -83,7 +83,7 @@ def _check_key(key: str | None) -> str | None:
     if key is not None and not re.fullmatch(r"(?!--)[!-~]+", key):
         raise ConfigurationError(
             f"--{SECRET_FLAG} has no value, or one with spaces in it.",
-            "Better leave it out: set WANDB_API_KEY in the environment, or use `wandb login`.",
+            "Omit it: set WANDB_API_KEY in the environment, or use `wandb login`.",
         )
     return key
 

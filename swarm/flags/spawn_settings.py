@@ -33,20 +33,20 @@ class SpawnSettings(Settings):
     )
     env_bundle: str | None = setting(
         None,
-        "environments, by the name of a bundle; unset is the file's own env_id",
+        "bundle of environments; unset is the file's env_id",
         group="what is trained",
         example="debug, dmc/quad",
     )
     num_seeds: int = setting(
         1,
-        "seeds of each experiment, counted up from the file's seed",
+        "number of seeds per experiment, counted up from the file's seed",
         group="what is trained",
         ge=1,
         example="3",
     )
     num_demos: str | None = setting(
         None,
-        "numbers of demonstrations; each gives runs of its own",
+        "numbers of demonstrations; each gives separate runs",
         group="what is trained",
         aliases=("list",),
         form="whole numbers with spaces between",
@@ -61,7 +61,7 @@ class SpawnSettings(Settings):
     )
     prefix: str | None = setting(
         None,
-        "begins the names of the swarm and of its runs",
+        "prefix of the names of the swarm and of its runs",
         group="what is trained",
         form="letters, digits and _ = + @ -, at most 40, not a dash first",
         pattern=r"[A-Za-z0-9_=+@][A-Za-z0-9_=+@-]{0,39}",
@@ -71,33 +71,33 @@ class SpawnSettings(Settings):
     # search
     sweep: bool = setting(
         False,
-        "search: a list in the file is a set of choices",
+        "search: a list in the file is a set of values to try",
         group="search",
     )
     num_trials: int | None = setting(
         None,
-        "combinations to try; grid and zip try all of them where it is not given",
+        "number of combinations to try; default with grid and zip: all",
         group="search",
         ge=1,
         example="10",
     )
     sweep_mode: Literal["random", "grid", "zip"] = setting(
         "random",
-        "draw; take all combinations in order; or the first of all lists, then the second, ...",
+        "random combinations; all combinations in order; or the first of all lists, then the second, ...",
         group="search",
     )
-    sweep_seed: int = setting(0, "root of the random draws", group="search", ge=0)
+    sweep_seed: int = setting(0, "seed of the random combinations", group="search", ge=0)
 
     # where and how
     deployment: Literal["tmux", "slurm", "local"] = setting(
         "tmux",
-        "a window a run on this machine, jobs of a cluster, or processes of this machine",
+        "one window per run on this machine, jobs of a cluster, or processes of this machine",
         group="where and how",
     )
-    num_workers: int = setting(2, "MPI workers of each run", group="where and how", ge=1)
+    num_workers: int = setting(2, "MPI workers per run", group="where and how", ge=1)
     caliber: str | None = setting(
         None,
-        "how long one start of a run may take; on Slurm short if not given, else no limit",
+        "time limit of one start of a run; default: short on Slurm, else no limit",
         group="where and how",
         form=f"{', '.join(CALIBERS)}, or a name of your own file",
         pattern=r"[\w.+-]+",
@@ -105,32 +105,32 @@ class SpawnSettings(Settings):
     )
     cluster: str | None = setting(
         None,
-        "whose calibers; not given: default_cluster of the calibers file",
+        "cluster of the calibers; default: default_cluster of the calibers file",
         group="where and how",
         example="baobab",
     )
-    gpu: bool = setting(False, "ask for a GPU, and its partition", group="where and how")
+    gpu: bool = setting(False, "request a GPU, and its partition", group="where and how")
     max_parallel: int | None = setting(
         None,
-        "runs at a time; not given: all at once, with local as many as the processors hold",
+        "maximum number of runs at a time; default: all, with local as many as the CPU cores allow",
         group="where and how",
         ge=1,
         example="4",
     )
     array: bool = setting(
         False,
-        "Slurm: one array in place of one job a run",
+        "Slurm: one array instead of one job per run",
         group="where and how",
     )
     max_restarts: int = setting(
         50,
-        "how often a run that was preempted, killed or cut by its time limit is started again",
+        "maximum number of restarts after preemption, kill or time limit",
         group="where and how",
         ge=0,
     )
     launcher: Literal["mpiexec", "srun"] | None = setting(
         None,
-        "what starts the workers; not given: srun for containers on Slurm, else mpiexec",
+        "program that starts the workers; default: srun for containers on Slurm, else mpiexec",
         group="where and how",
         example="srun",
     )
@@ -145,7 +145,7 @@ class SpawnSettings(Settings):
     # software of the runs
     conda_env: str | None = setting(
         None,
-        "conda environment to run in; not needed if it is the current one",
+        "conda environment of the runs; default: the current one",
         group="software of the runs",
         form="a name or a path",
         pattern=r"[^-\s].*",
@@ -166,21 +166,21 @@ class SpawnSettings(Settings):
     )
     args_method: Literal["full", "yaml", "minimal"] = setting(
         "full",
-        "a run gets every setting as a flag, a YAML file of its own, or what is not at its default",
+        "pass every setting as a flag, a YAML file per run, or only the settings that differ from their default",
         group="software of the runs",
     )
 
     # wandb
     wandb_project: str | None = setting(
         None,
-        "project; not given: the file's, or milozero where another wandb flag is given",
+        "wandb project; default: the file's, or milozero if another wandb flag is given",
         group="wandb",
         example="milozero",
     )
-    wandb_entity: str | None = setting(None, "user or team", group="wandb", example="my_team")
+    wandb_entity: str | None = setting(None, "wandb user or team", group="wandb", example="my_team")
     wandb_base_url: str | None = setting(
         None,
-        "address of a private wandb",
+        "address of a private wandb server",
         group="wandb",
         form="an address without spaces",
         pattern=r"[^\s-]\S*",
@@ -188,36 +188,36 @@ class SpawnSettings(Settings):
     )
     wandb_upgrade: bool = setting(
         False,
-        "pip install --upgrade wandb, once and now; it leaves the version that is tested here",
+        "run pip install --upgrade wandb once, now; this replaces the tested version",
         group="wandb",
     )
 
     # spawning
     deploy_now: bool = setting(
         False,
-        "start the runs; else their files are written and the command to start them is shown",
+        "start the runs; otherwise write their files and print the command that starts them",
         group="spawning",
     )
     dry_run: bool = setting(
         False,
-        "show the runs, their number and cost and one script; write and start nothing",
+        "print the runs, their number and cost and one script; write and start nothing",
         group="spawning",
     )
     clear: bool = setting(
         False,
-        "remove the launch files once the runs are deployed; scripts and ledger stay with the runs",
+        "remove the launch files after deployment; scripts and ledger stay with the runs",
         group="spawning",
     )
     bundles_file: str | None = setting(
         None,
-        "further bundles, over ~/.config/milozero/bundles.yaml and tasks/bundles.yaml",
+        "additional bundles, which override ~/.config/milozero/bundles.yaml and tasks/bundles.yaml",
         group="spawning",
         example="bundles.yaml",
     )
     calibers_file: str | None = setting(
         None,
-        "further calibers, over ~/.config/milozero/calibers.yaml and tasks/calibers.yaml",
+        "additional calibers, which override ~/.config/milozero/calibers.yaml and tasks/calibers.yaml",
         group="spawning",
         example="calibers.yaml",
     )
-    swarms_dir: str = setting("data/swarms", "where swarm folders are kept", group="spawning")
+    swarms_dir: str = setting("data/swarms", "folder of the swarm folders", group="spawning")

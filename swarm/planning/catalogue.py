@@ -141,7 +141,7 @@ def read_bundles(paths: Iterable[Path]) -> Bundles:
             for name, env_ids in _mapping(path, benchmark, entries).items():
                 if not _is_list_of_texts(env_ids):
                     raise ConfigurationError(
-                        f"{path}: {brief(benchmark)}/{brief(name)} is no list of environments.",
+                        f"{path}: {brief(benchmark)}/{brief(name)} is not a list of environments.",
                         f"Write it as {name}: [Hopper-v5, Walker2d-v5].",
                     )
                 bundles.setdefault(benchmark, {})[name] = tuple(env_ids)
@@ -180,7 +180,7 @@ def find_bundle(name: str, bundles: Bundles, *, suite: str) -> tuple[str, tuple[
     every = [f"{each}/{bundle}" for each in bundles for bundle in bundles[each]]
     raise ConfigurationError(
         f"There is no bundle {brief(name)}.",
-        f"{_near(name, every)}There are {', '.join(every)}; docs/spawner.md says how to add yours.",
+        f"{_near(name, every)}There are {', '.join(every)}; docs/spawner.md describes how to add yours.",
     )
 
 
@@ -201,7 +201,7 @@ def find_caliber(name: str, paths: Iterable[Path], *, cluster: str | None, gpu: 
     if cluster not in clusters:
         raise ConfigurationError(
             f"There is no cluster {brief(cluster)} among the calibers.",
-            f"Choose one of {', '.join(clusters)}; docs/cluster.md says how to add yours.",
+            f"Choose one of {', '.join(clusters)}; docs/cluster.md describes how to add yours.",
         )
     entries = clusters[cluster]
     names = [each for each in entries if each != FOR_ALL]
@@ -268,8 +268,8 @@ def _mapping(path: Path, key: str, value: object) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     raise ConfigurationError(
-        f"{path}: {brief(key)} is no mapping of names.",
-        "Write it as the files tasks/bundles.yaml and tasks/calibers.yaml are written.",
+        f"{path}: {brief(key)} is not a mapping of names.",
+        "Write it like tasks/bundles.yaml and tasks/calibers.yaml.",
     )
 
 

@@ -241,17 +241,17 @@ def _refuse_what_a_swarm_decides(settings: Layer) -> None:
     values, shown = settings.values, settings.shown
     if values.get("uuid") is not None:
         raise ConfigurationError(
-            f"{shown['uuid']} would name all runs of the swarm alike.",
-            "Delete that line; --prefix=NAME begins the name of each run.",
+            f"{shown['uuid']} would give all runs of the swarm the same name.",
+            "Delete that line; --prefix=NAME starts the name of each run.",
         )
     if isinstance(values.get("seed"), list):
         raise ConfigurationError(
-            f"{shown['seed']} is a list, and seeds are no part of a sweep.",
+            f"{shown['seed']} is a list, and seeds are not part of a sweep.",
             "Write the first seed, and their number as --num_seeds=3.",
         )
     if values.get("task", "train") != "train":
         raise ConfigurationError(
-            f"{shown['task']} is nothing to spawn: a swarm trains.",
+            f"{shown['task']} cannot be spawned: a swarm trains.",
             "Delete that line, or start one run: `python main.py --config=FILE.yaml`.",
         )
 
@@ -261,8 +261,8 @@ def _trials(request: Request, schema: Schema) -> list[dict[str, Scalar]]:
     if not request.sweep:
         if request.num_trials is not None and request.num_trials > 1:
             raise ConfigurationError(
-                f"--num_trials={request.num_trials} without --sweep: there is one combination only.",
-                "Add --sweep and lists to the YAML file, or leave --num_trials out.",
+                f"--num_trials={request.num_trials} without --sweep: there is only one combination.",
+                "Add --sweep and lists to the YAML file, or omit --num_trials.",
             )
         return [{}]
     lists = schema.sweep_choices(request.settings)
@@ -291,7 +291,7 @@ def _collision(one: Run, other: Run, trials: Sequence[Mapping[str, Scalar]]) -> 
     if one.trial == other.trial:
         return ConfigurationError(
             problem,
-            "Name each environment and each number of demonstrations once.",
+            "Give each environment and each number of demonstrations once.",
         )
     first, second = trials[one.trial], trials[other.trial]
     keys = [key for key in first if first[key] != second[key]]
@@ -299,7 +299,7 @@ def _collision(one: Run, other: Run, trials: Sequence[Mapping[str, Scalar]]) -> 
     idle = [key for key in keys if key not in settings or not settings[key].identity]
     return ConfigurationError(
         f"{problem} Trials {one.trial} and {other.trial} differ in {', '.join(keys)} only.",
-        f"Give {', '.join(idle or keys)} one value: it does not make a run another run.",
+        f"Give {', '.join(idle or keys)} one value: it does not define a run.",
     )
 
 

@@ -34,7 +34,7 @@ def check(plan: Plan) -> list[str]:
     _check_engine(launch, launch.image)
     if launch.program != "main.py":
         raise ConfigurationError(
-            f"A container sees the current folder, and {launch.program} does not lie in it.",
+            f"A container sees the current folder, and {launch.program} is not in it.",
             f"Spawn from there: cd {Path(launch.program).parent}",
         )
     return [] if is_apptainer(launch) else fetch(launch.image)
@@ -48,7 +48,7 @@ def _check_folders(plan: Plan) -> None:
         if re.search(r"[\\\x00-\x1f\x7f]", folder):
             raise ConfigurationError(
                 f"The folder {folder!r} has a backslash or a control character in its name.",
-                "sbatch and tmux do not take such a name: rename the folder, or choose another.",
+                "sbatch and tmux do not accept such a name: rename the folder, or choose another.",
             )
     if not in_container:
         return
@@ -56,7 +56,7 @@ def _check_folders(plan: Plan) -> None:
         if re.search("[:,]", folder):
             raise ConfigurationError(
                 f"The folder {folder} has a colon or a comma in its name.",
-                "Containers cannot be given such a folder: rename it, or choose another.",
+                "Containers cannot mount such a folder: rename it, or choose another.",
             )
 
 
@@ -65,7 +65,7 @@ def _check_workers(plan: Plan) -> None:
         if run.config.num_envs < plan.launch.num_workers:
             raise ConfigurationError(
                 f"num_envs={run.config.num_envs} is less than the {plan.launch.num_workers} workers.",
-                f"Write --num_workers={run.config.num_envs} or less, or a greater num_envs.",
+                f"Write --num_workers={run.config.num_envs} or less, or a larger num_envs.",
             )
 
 
@@ -73,7 +73,7 @@ def _check_conda(name: str) -> None:
     if shutil.which("conda") is None and not os.environ.get("CONDA_EXE"):
         raise ConfigurationError(
             f"--conda_env={name}: there is no program conda here.",
-            "Activate the environment and leave --conda_env out, or put conda on the PATH.",
+            "Activate the environment and omit --conda_env, or put conda on the PATH.",
         )
 
 
@@ -87,14 +87,14 @@ def _check_engine(launch: Launch, image: str) -> None:
         if shutil.which("docker") is None:
             raise ConfigurationError(
                 "--docker: there is no program docker here.",
-                "Install docker (or podman-docker), or leave --docker out.",
+                "Install docker (or podman-docker), or omit --docker.",
             )
         return
     found = shutil.which("apptainer") or shutil.which("singularity")
     if found is None and launch.deployment != "slurm":  # there, modules may bring it
         raise ConfigurationError(
             f"--docker_image={image}: there is neither apptainer nor singularity here.",
-            "Install one of them, or name a docker image.",
+            "Install one of them, or give a docker image.",
         )
 
 
@@ -114,7 +114,7 @@ def fetch(image: str) -> list[str]:
         reason = (pulled.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ConfigurationError(
             f"There is no image {image}, and docker cannot pull it: {reason}",
-            f"Build it (docker build -t {image} .), or name another --docker_image.",
+            f"Build it (docker build -t {image} .), or give another --docker_image.",
         )
     return [f"The image {image} was pulled."]
 

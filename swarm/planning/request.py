@@ -187,7 +187,7 @@ def _warnings(command: Command) -> list[str]:
         )
     url = settings.wandb_base_url
     if url is not None and not url.startswith(("http://", "https://")):
-        warnings.append(f"--wandb_base_url={url} does not begin with https://.")
+        warnings.append(f"--wandb_base_url={url} does not start with https://.")
     if settings.wandb_upgrade and settings.docker:
         warnings.append("--wandb_upgrade changes this environment; the runs use the image's wandb.")
     if "cluster" in command.given and settings.deployment != "slurm":

@@ -35,19 +35,19 @@ def trials_of(
     """
     if not lists:
         raise ConfigurationError(
-            "--sweep has nothing to choose from: no setting of the YAML file is a list.",
-            "Write choices as p_lr: [1e-4, 3e-4], or leave --sweep out.",
+            "--sweep has nothing to search: no setting of the YAML file is a list.",
+            "Write values as p_lr: [1e-4, 3e-4], or omit --sweep.",
         )
     total = _combinations(lists, mode)
     if num_trials is None and mode == "random":
         raise ConfigurationError(
-            "--sweep_mode=random needs the number of draws.",
+            "--sweep_mode=random needs the number of trials.",
             f"Write --num_trials=N, at most {total}, or --sweep_mode=grid for all {total}.",
         )
     if num_trials is not None and num_trials > total:
         raise ConfigurationError(
-            f"--num_trials={num_trials} is more than there are combinations: {total}.",
-            f"Write --num_trials={total}, or add choices to the lists.",
+            f"--num_trials={num_trials} is more than the number of combinations: {total}.",
+            f"Write --num_trials={total}, or add values to the lists.",
         )
     count = total if num_trials is None else num_trials
     refuse_too_many({"trials": count})
@@ -61,8 +61,8 @@ def _combinations(lists: Mapping[str, Sequence[Scalar]], mode: SweepMode) -> int
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{key} has {length}" for key, length in lengths.items())
         raise ConfigurationError(
-            f"--sweep_mode=zip takes lists of one length: {told}.",
-            "Make the lists equally long, or use --sweep_mode=grid.",
+            f"--sweep_mode=zip needs lists of the same length: {told}.",
+            "Give all lists the same length, or use --sweep_mode=grid.",
         )
     return next(iter(lengths.values()))
 
@@ -122,5 +122,5 @@ def refuse_too_many(factors: Mapping[str, int]) -> None:
         told = " x ".join(f"{count} {noun}" for noun, count in factors.items())
         raise ConfigurationError(
             f"{told} = {total} runs, and a swarm has at most {MOST_RUNS}.",
-            "Ask for fewer, for example with --sweep_mode=random --num_trials=100.",
+            "Request fewer, for example with --sweep_mode=random --num_trials=100.",
         )

@@ -50,7 +50,7 @@ def write(plan: Plan, secrets: Mapping[str, str]) -> None:
     except OSError as error:
         raise StorageError(
             f"The swarm folder {plan.folder} cannot be written: {error.strerror or error}.",
-            "Free space or mend permissions there, or choose another --swarms_dir.",
+            "Free space or fix permissions there, or choose another --swarms_dir.",
         ) from error
 
 
@@ -81,7 +81,7 @@ def _refuse_other_workers(plan: Plan) -> None:
     if before != plan.launch.num_workers:
         raise ConfigurationError(
             f"The swarm {plan.name} was spawned with --num_workers={before} before.",
-            f"Write --num_workers={before} to go on with it, or --prefix=NAME for new runs.",
+            f"Write --num_workers={before} to continue it, or --prefix=NAME for new runs.",
         )
 
 

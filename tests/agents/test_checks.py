@@ -53,5 +53,5 @@ def test_what_is_imported_is_looked_at_only_by_a_new_run() -> None:
     spaces = OBSERVATIONS, SPACES["continuous"]
     check_run(config, spaces, workers=Workers.solo(), is_new=False)
     for known in (spaces, None):
-        with pytest.raises(ConfigurationError, match="names no memory"):
+        with pytest.raises(ConfigurationError, match="matches no exported file"):
             check_run(config, known, workers=Workers.solo(), is_new=True)

@@ -158,7 +158,7 @@ def test_a_backend_that_cannot_step_an_environment_is_refused() -> None:
     for env_id, backend in (("Hopper-v4", "batched MuJoCo"), ("Hopper-v5", "envpool")):
         with pytest.raises(ConfigurationError) as refusal:
             make_vector_env(env_id, seeds=[0], backend=backend)
-        assert f"env_id={env_id} is not stepped by {backend}" in refusal.value.problem
+        assert f"env_id={env_id} is not supported by {backend}" in refusal.value.problem
         assert "Gymnasium" in refusal.value.remedy
 
 

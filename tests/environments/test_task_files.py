@@ -104,8 +104,8 @@ class Mine(Cart):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("reads = ('qpos', 'efc_force')", "efc_force is no array of MjData that persists"),
-        ("reads = ('qpos', 'nonesuch')", "nonesuch is no array"),
+        ("reads = ('qpos', 'efc_force')", "efc_force is not an array of MjData that persists"),
+        ("reads = ('qpos', 'nonesuch')", "nonesuch is not an array"),
         ("xml_file: str = 'nonesuch.xml'", "There is no MuJoCo model nonesuch.xml"),
         ("def observe(self, world, now): return now.qpos", "observations as a view"),
         (
@@ -143,7 +143,7 @@ def test_a_task_that_breaks_a_promise_is_told_so(tmp_path: Path, body: str, word
         (
             "from dataclasses import dataclass\n@dataclass\nclass Mine:\n    xml_file: str = ''",
             "Mine",
-            "is no task: default_camera_config, describe, evaluate, frame_skip",
+            "is not a task: default_camera_config, describe, evaluate, frame_skip",
         ),
     ],
 )
@@ -167,10 +167,10 @@ def test_no_file_and_a_file_that_came_with_a_run_are_refused(tmp_path: Path) -> 
     folder.mkdir(parents=True)
     (folder / "evil.py").write_text("raise SystemExit(99)")
     (tmp_path / "run" / "config.yaml").write_text("algo: ppo\n")
-    with pytest.raises(ConfigurationError, match="lies in a run folder"):
+    with pytest.raises(ConfigurationError, match="is in a run folder"):
         make_vector_env(f"{folder}/evil.py:Mine", seeds=[0])
     (tmp_path / "link.py").symlink_to(folder / "evil.py")
-    with pytest.raises(ConfigurationError, match="lies in a run folder"):
+    with pytest.raises(ConfigurationError, match="is in a run folder"):
         make_vector_env(f"{tmp_path}/link.py:Mine", seeds=[0])
 
 

@@ -133,7 +133,7 @@ def test_a_migrated_run_is_evaluated_and_trained_on_from_there(tmp_path):
         workers=2,
     )
     assert trained.returncode == 0, trained.stderr
-    assert "goes on after iteration 0" in trained.stdout
+    assert "resumed after iteration 0" in trained.stdout
     assert [iteration for iteration, _ in list_checkpoints(run / "checkpoints")] == [2, 1, 0]
     # no update yet: what was brought in is still there
     warm = load_agent(run, iter_num="1").models()["policy"]
@@ -144,7 +144,7 @@ def test_a_migrated_run_is_evaluated_and_trained_on_from_there(tmp_path):
     assert names == [0, 100, 200, 300, 400]
     again = launch.run(["--task=migrate", f"--migrate_from={FOLDER / 'sac.zip'}", *flags])
     assert again.returncode == 2
-    assert "a run already" in again.stderr and len(again.stderr.strip().splitlines()) == 2
+    assert "an existing run" in again.stderr and len(again.stderr.strip().splitlines()) == 2
 
 
 def test_without_a_name_it_never_becomes_the_run_of_the_same_settings(tmp_path):
@@ -157,7 +157,7 @@ def test_without_a_name_it_never_becomes_the_run_of_the_same_settings(tmp_path):
 
 def test_a_class_of_the_users_own_needs_the_activation(tmp_path):
     file = FOLDER / "ppo_own.zip"
-    with pytest.raises(ConfigurationError, match="does not say what lies between"):
+    with pytest.raises(ConfigurationError, match="does not contain its activation function"):
         migrate(file, "ppo", tmp_path)
     theirs = stored("ppo_own")
     agent = loaded(migrate(file, "ppo", tmp_path, "--migrate_activation=tanh"))
@@ -167,16 +167,16 @@ def test_a_class_of_the_users_own_needs_the_activation(tmp_path):
 
 REFUSED = {
     "no file": ("missing.zip", "ppo", [], "cannot be read: No such file"),
-    "pickle": ("vecnormalize.pkl", "ppo", [], "pickled"),
+    "pickle": ("vecnormalize.pkl", "ppo", [], "a pickle"),
     "no algorithm": ("ppo.zip", "", [], "needs the algorithm"),
     "another algorithm": ("sac.zip", "td3", [], "is not of td3"),
     "ours alone": ("sac.zip", "crossq", [], "is not of crossq"),
-    "activation": ("ppo_relu.zip", "ppo", [], "has relu between its layers"),
+    "activation": ("ppo_relu.zip", "ppo", [], "has the activation relu"),
     "activation said": ("ppo.zip", "ppo", ["--migrate_activation=relu"], "says tanh"),
     "gSDE": ("ppo_sde.zip", "ppo", [], "gSDE"),
     "one layer": ("td3_one_layer.zip", "td3", [], "1 hidden layer, of 8"),
     "one critic": ("ddpg.zip", "td3", [], "nothing for critic_2.0.weight"),
-    "two critics": ("td3.zip", "ddpg", [], "weights that no part of our ddpg takes: critic.qf1"),
+    "two critics": ("td3.zip", "ddpg", [], "weights that our ddpg does not have: critic.qf1"),
     "widths": (
         "ppo.zip",
         "ppo",
@@ -184,18 +184,18 @@ REFUSED = {
         r"policy.0.weight is \(9, 3\) here",
     ),
     "layers": ("ppo.zip", "ppo", ["--p_perception_stack=mlp_8_6_5"], "mlp_8_6"),
-    "no moments": ("ppo.zip", "ppo", ["--p_batch_norm"], "has no moments"),
+    "no moments": ("ppo.zip", "ppo", ["--p_batch_norm"], "has no normalizer statistics"),
     "moments off": (
         "ppo_normalised.zip",
         "ppo",
         [f"--migrate_moments={FOLDER}/ppo_normalised_moments.npz", "--no-v_batch_norm"],
-        "takes standardised observations",
+        "takes normalized observations",
     ),
     "no moments in it": (
         "ppo.zip",
         "ppo",
         [f"--migrate_moments={FOLDER}/ppo.npz"],
-        "is no .npz file of",
+        "is not an .npz file with",
     ),
     "layer_norm": ("sac.zip", "sac", ["--layer_norm"], "has none"),
     "dueling": ("dqn.zip", "dqn", ["--dueling"], "nothing for q_network.baseline"),
@@ -252,7 +252,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
     nested = tmp_path / "objects.pth"
     torch.save({"model": {"weight": zipfile.ZipInfo("x")}}, nested)
     for path, words in (
-        (half, "cut off"),
+        (half, "truncated"),
         (bent, "damaged"),
         (empty, "no policy.pth"),
         (other, "no key 'model'"),

@@ -265,7 +265,7 @@ def test_the_key_is_split_off(argv):
         ("--calibers_file none.yaml --caliber short", "none.yaml cannot be read"),
         ("--bundles_file none.yaml --env_bundle debug", "none.yaml cannot be read"),
         ("--num_trials 3", "without --sweep"),
-        ("--sweep --num_trials 1", "nothing to choose from"),
+        ("--sweep --num_trials 1", "nothing to search"),
         ("--docker --docker_image none.sif", "no image"),
         ("--deployment slurm --docker --docker_image none.sif", "no image"),
         ("--num_workers 9", "num_envs=8 is less than the 9 workers"),
@@ -296,11 +296,11 @@ def test_the_instruction_set_is_that_of_the_runs(here, monkeypatch, capsys):
     assert spawned("--dry_run", "--deployment", "slurm") == 0
     assert "  export MILOZERO_MARCH=x86-64-v4\n" in capsys.readouterr().out
     assert spawned("--dry_run") == 2
-    assert "takes AVX-512" in capsys.readouterr().err
+    assert "needs AVX-512" in capsys.readouterr().err
     monkeypatch.setenv("MILOZERO_MARCH", "avx")
     assert spawned("--dry_run", "--deployment", "slurm") == 2
     err = capsys.readouterr().err
-    assert "MILOZERO_MARCH=avx is no instruction set of x86-64." in err and err.count("\n") == 2
+    assert "MILOZERO_MARCH=avx is not an instruction set of x86-64." in err and err.count("\n") == 2
     monkeypatch.delenv("MILOZERO_MARCH")
     assert spawned("--dry_run") == 0
     assert "export MILOZERO_MARCH" not in capsys.readouterr().out

@@ -119,7 +119,7 @@ def test_swarms_and_runs_are_found_by_name_beginning_folder_and_pattern(tmp_path
     swarms = tmp_path / "swarms"
     for name in ("quick", "quic", str(plan.folder)):
         assert find_swarm(name, swarms=swarms).name == "quick"
-    with pytest.raises(ConfigurationError, match="2 swarms begin with qui"):
+    with pytest.raises(ConfigurationError, match="2 swarms start with qui"):
         find_swarm("qui", swarms=swarms)
     with pytest.raises(ConfigurationError) as refusal:
         find_swarm("quack", swarms=swarms)

@@ -21,13 +21,13 @@ from helpers.config.settings import setting
 
 
 class ReplayConfig(ObservationSettings, RunConfig):
-    """What every learner with a replay memory has."""
+    """What every off-policy algorithm has."""
 
     ACTIONS: ClassVar[ActionKind] = "continuous"
 
     num_envs: int = setting(
         2,
-        "environments over all workers together",
+        "number of environments, over all workers",
         group="environment",
         ge=1,
     )
@@ -35,19 +35,19 @@ class ReplayConfig(ObservationSettings, RunConfig):
     # observations
     p_batch_norm: bool = setting(
         False,
-        "running standardisation of the policy's observations",
+        "normalize the policy's observations by running statistics",
         group="observations",
     )
     q_batch_norm: bool = setting(
         False,
-        "running standardisation of the critics' observations",
+        "normalize the critics' observations by running statistics",
         group="observations",
     )
 
     # memory
     mem_size: int = setting(
         1_000_000,
-        "transitions that are remembered, over all workers",
+        "size of the replay buffer, over all workers",
         group="memory",
         unit="transitions",
         aliases=("memory_size",),
@@ -56,7 +56,7 @@ class ReplayConfig(ObservationSettings, RunConfig):
     )
     n_step: int = setting(
         1,
-        "rewards that a target sums before it asks the critic",
+        "number of rewards in the n-step return",
         group="memory",
         unit="environment steps",
         ge=1,
@@ -64,7 +64,7 @@ class ReplayConfig(ObservationSettings, RunConfig):
     )
     priority_exponent: float = setting(
         0.0,
-        "how strongly samples with large errors are preferred; 0 draws uniformly",
+        "exponent alpha of prioritized replay; 0 samples uniformly",
         group="memory",
         ge=0,
         le=1,
@@ -72,38 +72,38 @@ class ReplayConfig(ObservationSettings, RunConfig):
 
     memory_folder: str | None = setting(
         None,
-        "keeps the memory in a file there, mapped; unset is in RAM",
+        "folder for a memory-mapped replay buffer; unset is in RAM",
         group="memory",
         identity=False,
         example="/scratch",
     )
     memory_export: bool = setting(
         False,
-        "write the memory to a file each time that it is full, before it is overwritten",
+        "write the replay buffer to a file each time it is full, before it is overwritten",
         group="memory",
         identity=False,
     )
     memory_export_format: Literal["pt", "np", "npz", "csv"] = setting(
         "pt",
-        "tensors of torch, arrays of NumPy (np and npz are the same), or text",
+        "torch tensors, NumPy arrays (np and npz are the same), or text",
         group="memory",
         identity=False,
     )
     memory_export_directory: str = setting(
         "memory",
-        "where --memory_export writes: its subfolder memories/",
+        "folder for --memory_export, which writes to its subfolder memories/",
         group="memory",
         identity=False,
     )
     memory_import: str | None = setting(
         None,
-        "a new run starts with what these exported files hold, as a glob",
+        "glob of exported files that fill the replay buffer of a new run",
         group="memory",
         example="'memory/memories/*.pt'",
     )
     priority_correction: float = setting(
         0.4,
-        "how far the preference is made up for at the start, rising to 1 at num_timesteps",
+        "initial importance sampling exponent beta of prioritized replay, rising to 1 at num_timesteps",
         group="memory",
         ge=0,
         le=1,
@@ -117,7 +117,7 @@ class ReplayConfig(ObservationSettings, RunConfig):
         form=STACK_FORM,
         pattern=STACK_PATTERN,
     )
-    p_lr: float = setting(3e-4, "Adam step size of the policy", group="policy", gt=0)
+    p_lr: float = setting(3e-4, "learning rate of the policy (Adam)", group="policy", gt=0)
     q_perception_stack: str = setting(
         "mlp_256",
         "hidden layers of each critic",
@@ -125,11 +125,11 @@ class ReplayConfig(ObservationSettings, RunConfig):
         form=STACK_FORM,
         pattern=STACK_PATTERN,
     )
-    q_lr: float = setting(1e-3, "Adam step size of the critics", group="critic", gt=0)
-    gamma: float = setting(0.99, "discount of a step", group="critic", ge=0, le=1)
+    q_lr: float = setting(1e-3, "learning rate of the critics (Adam)", group="critic", gt=0)
+    gamma: float = setting(0.99, "discount factor", group="critic", ge=0, le=1)
     tau: float = setting(
         0.005,
-        "how far the slow networks move towards the quick ones at an update",
+        "soft update coefficient of the target networks (Polyak averaging)",
         former=("polyak",),
         group="critic",
         gt=0,
@@ -147,7 +147,7 @@ class ReplayConfig(ObservationSettings, RunConfig):
     )
     rollout_len: int = setting(
         2,
-        "global environment steps between two bursts of updates; a multiple of num_envs",
+        "global environment steps between updates; a multiple of num_envs",
         group="optimisation",
         unit="environment steps",
         ge=1,
@@ -155,14 +155,14 @@ class ReplayConfig(ObservationSettings, RunConfig):
     )
     updates_per_step: float = setting(
         1.0,
-        "gradient steps per global environment step, whatever the number of environments",
+        "gradient steps per global environment step, for any number of environments",
         group="optimisation",
         gt=0,
         le=100,
     )
     learning_starts: int = setting(
         5_000,
-        "global environment steps of random actions before the first update",
+        "global environment steps with random actions before the first update",
         former=("warm_up",),
         group="optimisation",
         unit="environment steps",
@@ -178,7 +178,7 @@ class ReplayConfig(ObservationSettings, RunConfig):
     )
     lr_schedule: Literal["constant", "linear"] = setting(
         "constant",
-        "step sizes stay, or fall to 0 at num_timesteps",
+        "learning rates: constant, or linear decay to 0 at num_timesteps",
         group="optimisation",
     )
     clip_norm: float = clip_norm_setting(0.0)

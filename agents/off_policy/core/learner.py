@@ -1,4 +1,4 @@
-"""What the off-policy algorithms share: collecting, counting, acting, saving; not what they learn.
+"""The update loop of the off-policy algorithms: collecting, counting, acting, saving; losses are theirs.
 
 Every count is of global environment steps. A minibatch takes equally many samples of each environment, by streams of
 its own: W workers, each with the replay buffer of its environments, draw what one would. Shapes: N environments of
@@ -37,7 +37,7 @@ from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
 from helpers.trackers.skrl_metrics import EPSILON, NOISE, Tracking
 
-REMEDY = "give the --p_perception_stack, --q_perception_stack and --env_id it was made with"
+REMEDY = "give the --p_perception_stack, --q_perception_stack and --env_id of its run"
 
 
 class OffPolicyLearner:

@@ -1,4 +1,4 @@
-"""Whether what was brought in computes what it did: another program's networks, rebuilt in plain torch, beside ours.
+"""Checks that imported weights reproduce the original network's outputs, with networks rebuilt in plain torch.
 
 They are rebuilt in float64 from the file's own tensors, by nothing but matrix products and one activation; ours are
 the run's agent, as it acts, and its critics. Shapes: B observations, A action dimensions, K choices.
@@ -182,7 +182,7 @@ def compare(
     wrong = [each for each in found if not each.is_rounding]
     if wrong:
         raise CheckpointError(
-            f"{rebuilt.foreign.path}: our outputs differ from its own, {wrong[0]}; up to {LIMIT} is rounding.",
+            f"{rebuilt.foreign.path}: our outputs differ from its own, {wrong[0]}; up to {LIMIT} is allowed.",
             "Nothing was written. Is the activation right (--migrate_activation)? Please report it otherwise.",
         )
     return found

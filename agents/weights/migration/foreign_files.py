@@ -88,8 +88,8 @@ def read_foreign(path: Path) -> Foreign:
     """
     if path.suffix in (".pkl", ".pickle"):
         raise CheckpointError(
-            f"{path} is pickled: to read it is to run the code in it.",
-            f"Of VecNormalize v, write its numbers where Stable-Baselines3 is: {_MOMENTS_RECIPE}; "
+            f"{path} is a pickle: reading it would run code in it.",
+            f"With Stable-Baselines3, write the numbers of the VecNormalize v: {_MOMENTS_RECIPE}; "
             "and give them by --migrate_moments=moments.npz beside the .zip.",
         )
     try:
@@ -99,18 +99,18 @@ def read_foreign(path: Path) -> Foreign:
                 return _stable_baselines(path, archive)
     except zipfile.BadZipFile as error:
         raise CheckpointError(
-            f"{path} is cut off, or neither a .zip of Stable-Baselines3 nor a .pth of rl_games.",
-            "Fetch it once more, or save it again with a torch of 1.6 or later.",
+            f"{path} is truncated, or neither a .zip of Stable-Baselines3 nor a .pth of rl_games.",
+            "Download it again, or save it again with torch 1.6 or later.",
         ) from error
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be read: {error.strerror or error}.",
-            "Name a .zip of Stable-Baselines3 or a .pth of rl_games.",
+            "Give a .zip of Stable-Baselines3 or a .pth of rl_games.",
         ) from error
     if not any(name.endswith("data.pkl") for name in names):
         raise CheckpointError(
-            f"{path} holds no policy.pth: it is no model of Stable-Baselines3.",
-            "Name the .zip that model.save() wrote, or a .pth of rl_games.",
+            f"{path} has no policy.pth: it is not a model of Stable-Baselines3.",
+            "Give the .zip that model.save() wrote, or a .pth of rl_games.",
         )
     return _rl_games(path, read_torch_file(path))
 
@@ -122,7 +122,7 @@ def _stable_baselines(path: Path, archive: zipfile.ZipFile) -> Foreign:
     told = _json(path, archive)
     if told.get("use_sde") is True:
         raise CheckpointError(
-            f"{path} explores by gSDE (use_sde=True), which has no counterpart here.",
+            f"{path} uses gSDE (use_sde=True), which is not supported.",
             "Train it with use_sde=False, or another algorithm.",
         )
     described = told.get("policy_class")
@@ -164,8 +164,8 @@ def _json(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
         told = json.loads(_part(path, archive, "data"))
     except ValueError as error:
         raise CheckpointError(
-            f"{path} is damaged: its part data is no JSON.",
-            "Fetch the file once more.",
+            f"{path} is damaged: its part data is not JSON.",
+            "Download the file again.",
         ) from error
     return told if isinstance(told, dict) else {}
 
@@ -174,15 +174,15 @@ def _part(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
     """A part of the archive, its checksum proven."""
     if archive.getinfo(name).file_size > _LARGEST:
         raise CheckpointError(
-            f"{path} is no policy: its part {name} is huge.",
-            "Name another file.",
+            f"{path} is not a policy: its part {name} is too large.",
+            "Give another file.",
         )
     try:
         return archive.read(name)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError) as error:
         raise CheckpointError(
             f"{path} is damaged: {name} in it ({error}).",
-            "Fetch the file once more.",
+            "Download the file again.",
         ) from error
 
 
@@ -195,7 +195,7 @@ def _tensors(path: Path, archive: zipfile.ZipFile, name: str) -> dict[str, Tenso
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (RuntimeError, AttributeError, TypeError, KeyError, EOFError, refusal) as error:
         raise CheckpointError(
-            f"{path}: {name} in it holds more than tensors ({type(error).__name__}).",
+            f"{path}: {name} in it contains more than tensors ({type(error).__name__}).",
             "Save the model again with a current Stable-Baselines3.",
         ) from error
     return _only_tensors(path, state)
@@ -206,8 +206,8 @@ def _only_tensors(path: Path, state: Any) -> dict[str, Tensor]:
 
     if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
         raise CheckpointError(
-            f"{path} holds no state_dict where its weights should be.",
-            "Name a .zip of Stable-Baselines3 or a .pth of rl_games.",
+            f"{path} has no state_dict of weights.",
+            "Give a .zip of Stable-Baselines3 or a .pth of rl_games.",
         )
     return {str(name): tensor.detach() for name, tensor in state.items()}
 
@@ -219,7 +219,7 @@ def _rl_games(path: Path, content: Mapping[str, Any]) -> Foreign:
     if "model" not in content:
         found = ", ".join(map(str, list(content)[:4]))
         raise CheckpointError(
-            f"{path} has no key 'model', so it is no checkpoint of rl_games (keys: {found} ...).",
+            f"{path} has no key 'model', so it is not a checkpoint of rl_games (keys: {found} ...).",
             'Save a state_dict that you trust as torch.save({"model": state_dict}, "weights.pth").',
         )
     weights = _only_tensors(path, content["model"])
@@ -248,7 +248,7 @@ def _pop_moments(path: Path, weights: dict[str, Tensor], prefix: str) -> Moments
     wanted = [f"{prefix}{name}" for name in ("running_mean", "running_var", "count")]
     if sorted(found) != sorted(wanted):
         raise CheckpointError(
-            f"{path} has other moments than {', '.join(wanted)}: {', '.join(found)}.",
+            f"{path} has other statistics than {', '.join(wanted)}: {', '.join(found)}.",
             "Only one vector of observations is supported, not a dictionary of them.",
         )
     mean, variance, count = (found[name].double().numpy() for name in wanted)
@@ -271,10 +271,12 @@ def read_moments(path: Path) -> Moments:
     except OSError as error:
         problem = f"{path} cannot be read: {error.strerror or error}."
     except (KeyError, ValueError, TypeError, zipfile.BadZipFile, AttributeError) as error:
-        problem = f"{path} is no .npz file of mean, var and count ({error})."
+        problem = f"{path} is not an .npz file with mean, var and count ({error})."
     else:
         if mean.ndim != 1 or mean.shape != variance.shape or count.size != 1 or not count > 0:
-            problem = f"{path}: mean {mean.shape}, var {variance.shape}, count {count} do not fit."
+            problem = (
+                f"{path}: mean {mean.shape}, var {variance.shape}, count {count} do not match."
+            )
         elif float(found.get("clip_obs", CLIP)) != CLIP:
             problem = f"{path}: clip_obs is {float(found['clip_obs'])}; here it is {CLIP:g}."
             remedy = f"Train it with VecNormalize(clip_obs={CLIP:g})."

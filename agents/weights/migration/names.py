@@ -151,14 +151,14 @@ def map_names(
     if lacking:
         raise ConfigurationError(
             f"{foreign.path} has nothing for {shorten(lacking)}; it has {shorten(list(foreign.weights))}.",
-            f"Its architecture must be ours: {_advice(foreign, algo)}; or name its weights by "
+            f"Its architecture must be ours: {_advice(foreign, algo)}; or map its weights by "
             f"--migrate_names={lacking[0]}=THEIRS,...",
         )
     left = [theirs for theirs in foreign.weights if theirs not in names.values()]
     if left and auto:
         raise ConfigurationError(
-            f"{foreign.path} has weights that no part of our {algo} takes: {shorten(left)}.",
-            f"Its architecture must be ours: {_advice(foreign, algo)}. Where these do not count, name all "
+            f"{foreign.path} has weights that our {algo} does not have: {shorten(left)}.",
+            f"Its architecture must be ours: {_advice(foreign, algo)}. If they are not needed, map all "
             "others by --migrate_names and give --no-migrate_auto.",
         )
     return Mapped(names, copied, left)
@@ -184,7 +184,7 @@ def _given_names(
         if ours in names:
             raise ConfigurationError(
                 f"--migrate_names gives {ours} twice: {names[ours]} and {theirs}.",
-                "Name each of ours once.",
+                "Give each of ours once.",
             )
         names[ours] = theirs
     return names
@@ -224,7 +224,7 @@ def _find_by_shape(foreign: Foreign, slots: Mapping[str, Tensor], names: dict[st
         elif fitting and not ours.startswith("target_"):
             raise ConfigurationError(
                 f"{' and '.join(rivals)} may each be {' or '.join(fitting)} of {foreign.path}.",
-                f"Say which: --migrate_names={ours}={fitting[0]},...",
+                f"Give the mapping: --migrate_names={ours}={fitting[0]},...",
             )
 
 

@@ -62,7 +62,10 @@ def _rl_games_notes(rebuilt: Rebuilt) -> Iterator[str]:
 
 
 def closing_lines(
-    config: RunConfig, folder: Path, files: Sequence[Path], workers: Workers,
+    config: RunConfig,
+    folder: Path,
+    files: Sequence[Path],
+    workers: Workers,
 ) -> list[str]:
     """Where it lies, and what may be done next."""
     launcher = f"mpiexec -n {workers.size} " if workers.size > 1 else ""

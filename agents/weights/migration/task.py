@@ -136,8 +136,8 @@ def read(parsed: Parsed) -> Foreign:
     config = parsed.config
     if not config.migrate_from:
         raise ConfigurationError(
-            "--task=migrate needs the file to bring in.",
-            "Name it: --migrate_from=model.zip (Stable-Baselines3) or model.pth (rl_games).",
+            "--task=migrate needs a file to import.",
+            "Give it: --migrate_from=model.zip (Stable-Baselines3) or model.pth (rl_games).",
         )
     foreign = read_foreign(Path(config.migrate_from).expanduser())
     told = " or ".join(f"--algo={algo}" for algo in foreign.algorithms or SUPPORTED)
@@ -148,15 +148,15 @@ def read(parsed: Parsed) -> Foreign:
     if foreign.program == "another program" and not config.migrate_names:
         raise ConfigurationError(
             f"{foreign.path} has no a2c_network: of rl_games, only PPO's names are known.",
-            "Say which of its weights becomes which: --migrate_names=OURS=THEIRS,... "
+            "Map its weights: --migrate_names=OURS=THEIRS,... "
             f"(it has {shorten(list(foreign.weights))}).",
         )
     _check_activation(foreign, config)
     if config.migrate_moments:
         if foreign.observations is not None:
             raise ConfigurationError(
-                f"{foreign.path} has moments of its own; --migrate_moments={config.migrate_moments} are others.",
-                "Leave --migrate_moments out.",
+                f"{foreign.path} contains statistics; --migrate_moments={config.migrate_moments} are others.",
+                "Omit --migrate_moments.",
             )
         foreign = replace(
             foreign,
@@ -169,19 +169,19 @@ def _check_activation(foreign: Foreign, config: RunConfig) -> None:
     ours, said = "tanh" if config.algo == "ppo" else "relu", config.migrate_activation
     if foreign.activation is None and said is None:
         raise ConfigurationError(
-            f"{foreign.path} does not say what lies between its layers.",
-            f"Look it up where it was trained, and give --migrate_activation={ours} if that is {ours}; "
+            f"{foreign.path} does not contain its activation function.",
+            f"Look it up in the training code, and give --migrate_activation={ours} if that is {ours}; "
             f"another one cannot be brought in to {config.algo}.",
         )
     if said and foreign.activation not in (None, said):
         raise ConfigurationError(
             f"--migrate_activation={said}, but {foreign.path} says {foreign.activation}.",
-            "Leave --migrate_activation out.",
+            "Omit --migrate_activation.",
         )
     theirs = foreign.activation or said
     if theirs != ours:
         raise ConfigurationError(
-            f"{foreign.path} has {theirs} between its layers; our {config.algo} has {ours}.",
+            f"{foreign.path} has the activation {theirs}; our {config.algo} has {ours}.",
             f"Only networks with {ours} can be brought in: train one with it"
             + (
                 f" (policy_kwargs=dict(activation_fn=torch.nn.{'Tanh' if ours == 'tanh' else 'ReLU'}))."
@@ -209,16 +209,24 @@ def make_config(schema: Schema, parsed: Parsed, foreign: Foreign) -> Any:
     config: Any = schema.resolve(schema.layer_of(asked), parsed.layer).config
     for key in switches:
         if getattr(config, key) != has_moments:
-            problem = "has no moments" if not has_moments else "takes standardised observations"
+            problem = (
+                "has no normalizer statistics"
+                if not has_moments
+                else "takes normalized observations"
+            )
             raise ConfigurationError(
                 f"{key}={str(not has_moments).lower()}, but {foreign.path} {problem}.",
-                f"Leave --{key} out"
-                + ("." if has_moments else ", or give the moments: --migrate_moments=moments.npz."),
+                f"Omit --{key}"
+                + (
+                    "."
+                    if has_moments
+                    else ", or give the statistics: --migrate_moments=moments.npz."
+                ),
             )
     if config.layer_norm:
         raise ConfigurationError(
             f"layer_norm=true, but {foreign.path} has none.",
-            "Leave --layer_norm out.",
+            "Omit --layer_norm.",
         )
     defaults = {
         key: kind.model_fields[key].default for key in settings_of(kind) if "migrate_" in key
@@ -239,7 +247,7 @@ def refuse_existing(config: RunConfig, workers: Workers) -> None:
     folder = Path(config.runs_dir).expanduser() / run_name(config)
     if workers.broadcast_json((folder / CONFIG_FILE).exists() if workers.is_root else None):
         raise ConfigurationError(
-            f"{folder} is a run already, which would be overwritten.",
+            f"{folder} is an existing run, which would be overwritten.",
             "Choose another --uuid or --runs_dir.",
         )
 
@@ -299,8 +307,8 @@ def _check_length(foreign: Foreign, slots: Mapping[str, Tensor]) -> None:
     inputs = next(iter(t for name, t in slots.items() if name.endswith(".0.weight"))).shape[1:]
     if moments != tuple(inputs):
         raise ConfigurationError(
-            f"The moments are of {moments} numbers, the observations have {tuple(inputs)}.",
-            "Give the moments of this environment.",
+            f"The statistics have length {moments}, the observations have {tuple(inputs)}.",
+            "Give the statistics of this environment.",
         )
 
 

@@ -318,7 +318,10 @@ def test_an_evaluation_needs_neither_demonstrations_nor_an_expert():
 
 
 def test_too_few_demonstrations_are_refused():
-    with pytest.raises(ConfigurationError, match="held_out_demos=2 of 2 demonstrations leave none"):
+    with pytest.raises(
+        ConfigurationError,
+        match="held_out_demos=2 of 2 demonstrations leaves none",
+    ):
         bc(num_demos=2, held_out_demos=2)
     with pytest.raises(ConfigurationError, match="num_demos=9"):
         bc(num_demos=9)

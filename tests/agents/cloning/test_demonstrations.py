@@ -51,7 +51,7 @@ def test_the_limit_of_the_environment_tells_how_foreign_demonstrations_end(
 ) -> None:
     own = sources(algo, "continuous") | {"expert_path": str(foreign), "num_demos": 2}
     config = small_config(algo, **own)
-    with pytest.raises(ConfigurationError, match="does not say whether its end is the task's"):
+    with pytest.raises(ConfigurationError, match="does not say whether its end is a termination"):
         make(config, None)
     agent = make(config, Expected("made_up", time_limit=LENGTH))
     other = make(config, Expected("made_up", time_limit=LENGTH + 1))

@@ -151,7 +151,7 @@ def test_formats_are_not_mixed(tmp_path: Path) -> None:
 
 
 def test_a_glob_that_names_nothing_is_told(tmp_path: Path) -> None:
-    assert f"{tmp_path}/no*.pt names no memory" in refusal(f"{tmp_path}/no*.pt")
+    assert f"{tmp_path}/no*.pt matches no exported file" in refusal(f"{tmp_path}/no*.pt")
 
 
 # Bad files
@@ -174,7 +174,7 @@ def test_an_altered_array_is_refused(format_: str, tmp_path: Path) -> None:
     assert place > 0
     for offset in (0, 100, 1199):
         path.write_bytes(damaged(content, "flip", place + offset))
-        assert "is no whole memory" in refusal(path)
+        assert "is not a complete exported file" in refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -202,8 +202,8 @@ def test_an_altered_array_is_refused(format_: str, tmp_path: Path) -> None:
             lambda text: re.sub(r"\n\d", "\nx", text, count=1),
             "'x' for actions.0 in line 2, which is no",
         ),
-        (lambda text: text[:-1], "is cut off: its line 9 has no end"),
-        (lambda text: text.splitlines()[0] + "\n", "has a header and no lines"),
+        (lambda text: text[:-1], "is truncated: its line 9 has no end"),
+        (lambda text: text.splitlines()[0] + "\n", "has a header but no data"),
         (lambda text: text + "\n", "1 fields in line 10"),
         (lambda text: "", "'' in its header"),
     ],
@@ -268,10 +268,10 @@ def test_objects_in_an_npz_file_are_refused(
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "x_memory_1.npz"
     np.savez(path, states=np.array([Trap()]))
-    assert "is no whole memory" in refusal(path)
+    assert "is not a complete exported file" in refusal(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("states.npy", b"no array")
-    assert "is no whole memory" in refusal(path)
+    assert "is not a complete exported file" in refusal(path)
     assert not (tmp_path / "trapped").exists()
 
 
@@ -297,5 +297,5 @@ def test_what_cannot_be_written_leaves_nothing(
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="'h5' is no format of memories"):
+    with pytest.raises(ConfigurationError, match="'h5' is not an export format"):
         export(tmp_path, "h5")

@@ -219,7 +219,7 @@ def test_more_than_the_disk_holds_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(
         StorageError,
-        match="file/ring cannot take the replay memory: Not a directory",
+        match="file/ring cannot hold the replay buffer: Not a directory",
     ):
         memory(folder=tmp_path / "file" / "ring")
 

@@ -143,20 +143,23 @@ def without(name: str) -> dict[str, np.ndarray]:
         (columns_of() | {"log_prob": np.zeros((30, 3, 1))}, "m.pt has a column log_prob, which"),
         (
             columns_of(observation_shape=(4,)),
-            "m.pt has 4 numbers a step in states, but this run has 5",
+            "m.pt has 4 numbers per step in states, but this run has 5",
         ),
-        (columns_of(action_shape=(3,)), "m.pt has 3 numbers a step in actions, but this run has 2"),
+        (
+            columns_of(action_shape=(3,)),
+            "m.pt has 3 numbers per step in actions, but this run has 2",
+        ),
         (columns_of(environments=2), "m.pt holds 2 environments, but this run has others"),
         (columns_of(rows=80) | {}, None),
         (columns_of(**DOUBLE), "m.pt has float64 in states, but this run has float32"),
-        (columns_of(**DISCRETE) | {}, "m.pt has 1 numbers a step in actions"),
+        (columns_of(**DISCRETE) | {}, "m.pt has 1 numbers per step in actions"),
         (
             columns_of() | {"terminated": np.zeros((30, 3, 1), np.float32)},
             "m.pt has float32 in terminated, but this run has bool",
         ),
         (
             {name: np.concatenate([array] * 2) for name, array in columns_of().items()},
-            "m.pt holds 60 steps of each environment, but the memory 50",
+            "m.pt holds 60 steps of each environment, but the replay buffer 50",
         ),
     ],
 )

@@ -109,10 +109,10 @@ def test_an_import_changes_every_version() -> None:
     [
         (
             {"environments": 2},
-            r"holds a row of \(3,\) x 56 bytes; this memory takes a row of \(2,\) x 56",
+            r"holds a row of \(3,\) x 56 bytes; this replay buffer needs a row of \(2,\) x 56",
         ),
-        ({"observation_shape": (6,)}, "this memory takes"),
-        (DOUBLE, "this memory takes"),
+        ({"observation_shape": (6,)}, "this replay buffer needs"),
+        (DOUBLE, "this replay buffer needs"),
         ({"priority_exponent": 0.5}, "memory.priorities.0000 is missing"),
     ],
 )

@@ -183,10 +183,10 @@ def test_what_does_not_fit_is_refused_in_two_lines(tmp_path):
         ("none.pt", "No such file"),
         ("wide.pt", r"layers.0.weight is \(9, 5\) there and \(8, 5\) here"),
         ("more.pt", "log_std is"),
-        ("half.pt", "cut off|damaged"),
+        ("half.pt", "truncated|damaged"),
         ("bent.pt", "damaged"),
-        ("list.pt", "holds a list"),
-        ("number.pt", "no state_dict"),
+        ("list.pt", "contains a list"),
+        ("number.pt", "not a state_dict"),
         ("object.pt", "more than tensors"),
     ):
         with pytest.raises(CheckpointError, match=words) as caught:

@@ -212,7 +212,10 @@ def test_the_state_of_another_backend_is_refused(source: str | None) -> None:
             del state["backend"]  # as it was saved before there were two
         with pytest.raises(CheckpointError) as refusal:
             make_vector_env("Hopper-v5", seeds=[0], backend=target).load_state_dict(state)
-        assert f"by {source or 'an older version'}, these are by {target}" in refusal.value.problem
+        assert (
+            f"the backend {source or 'an older version'}, these use {target}"
+            in refusal.value.problem
+        )
 
 
 @pytest.mark.parametrize("backend", ["batched MuJoCo", "Gymnasium"])

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
-# A run of the swarm test-ffad79e7, written by spawner.py. A run that has begun goes on from its last checkpoint.
+# A run of the swarm test-ffad79e7, written by spawner.py. A run that was stopped resumes from its last checkpoint.
 # One argument: the submission, 001 if not given, of which each is run once; once more by hand: bash job.sh by_hand_1
 
 submission=${1:-001}
@@ -169,7 +169,7 @@ decide() {
   fi
   [ -z "$asked" ] || rm -f -- "$run_folder/stop"  # it was for this start only
   note requeue "$why"
-  say "$run: goes on ($why)"
+  say "$run: resumes ($why)"
   sleep 1
 }
 

@@ -8,7 +8,7 @@
 #SBATCH --open-mode=append
 #SBATCH --output=/home/me/milozero/data/swarms/test-ffad79e7/logs/try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00.log
 # try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
-# A run of the swarm test-ffad79e7, written by spawner.py. A run that has begun goes on from its last checkpoint.
+# A run of the swarm test-ffad79e7, written by spawner.py. A run that was stopped resumes from its last checkpoint.
 # One argument: the submission, 001 if not given, of which each is run once; once more by hand: bash job.sh by_hand_1
 
 submission=${1:-001}
@@ -72,7 +72,7 @@ finish() {
 # The workers finish their iteration and save. The file reaches them where a signal does not.
 ask() {
   asked=$1 heard=yes
-  # at the end of its time a job goes on in another one; before, somebody cancels it, or Slurm itself starts it again
+  # at its time limit the run resumes in another job; before, a user cancels it, or Slurm itself starts it again
   [ "$asked" != TERM ] || [ "$(date +%s)" -lt "${SLURM_JOB_END_TIME:-9999999999}" ] || asked=time
   touch -- "$run_folder/stop"
   [ -z "$program" ] || kill -USR1 "$program" 2>/dev/null

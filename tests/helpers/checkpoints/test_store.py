@@ -234,9 +234,9 @@ def test_a_path_to_one_checkpoint_is_that_one(run_folder: Path, tmp_path: Path) 
     ("path", "iter_num", "words"),
     [
         ("", "7", r"has no checkpoint 7\.\n.* from 0, 10, 620, 1000000\."),
-        ("", "newest", r"'newest', which is no iteration\.\nGive best, latest or a number"),
-        ("", "-1", "'-1', which is no iteration"),
-        ("", "²", "'²', which is no iteration"),
+        ("", "newest", r"'newest', which is not an iteration\.\nGive best, latest or a number"),
+        ("", "-1", "'-1', which is not an iteration"),
+        ("", "²", "'²', which is not an iteration"),
         ("nowhere", "best", r"nowhere does not exist\.\nGive a run folder"),
         ("empty", "best", r"empty holds no checkpoint\."),
     ],

@@ -290,7 +290,7 @@ def test_every_bit_of_a_manifest_counts(folder: Path) -> None:
     content = path.read_bytes()
     for place in range(len(content)):
         path.write_bytes(damaged(content, "flip", place))
-        with pytest.raises(CheckpointError, match="cannot be trusted"):
+        with pytest.raises(CheckpointError, match="is damaged"):
             read_shared(path.parent)
 
 
@@ -314,7 +314,7 @@ def test_if_none_is_good_the_run_does_not_begin_afresh(folder: Path) -> None:
     for path in folder.glob("iter_*/shared.safetensors"):
         path.write_bytes(damaged(path.read_bytes(), "flip", 300))
     before = tree(folder)
-    with pytest.raises(CheckpointError, match="No checkpoint in .* can be trusted") as refusal:
+    with pytest.raises(CheckpointError, match="No checkpoint in .* is intact") as refusal:
         opened(folder).load_latest()
     assert refusal.value.exit_code == 4
     assert "iter_000002 is refused: shared.safetensors is altered" in refusal.value.problem

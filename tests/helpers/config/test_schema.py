@@ -142,17 +142,17 @@ def test_help_is_recognised():
         (["--zzqq"], "Unknown flag --zzqq.", "`python main.py --help` lists all settings."),
         (["--p_lr"], "Flag --p_lr needs a value.", "--p_lr=VALUE"),
         (["--p_lr", "--v_lr=1"], "Flag --p_lr needs a value.", "--p_lr=VALUE"),
-        (["--no-p_lr"], "p_lr is no switch", "--p_lr=0.0003"),
+        (["--no-p_lr"], "p_lr is not a switch", "--p_lr=0.0003"),
         (["--no-render=1"], "negation with a value", "--no-render"),
         (["--render", "maybe"], "--render maybe is not true or false", "--no-render"),
         (["train"], "Unexpected 'train'", "--flag=value"),
         (["-x"], "Unexpected '-x'", "--flag=value"),
         (["--p_lr=-1"], "--p_lr=-1 is not a number > 0.", "A value that works: 0.0003."),
-        (["--p_lr=fast"], "--p_lr=fast is not a number > 0.", "Adam step size of the policy"),
+        (["--p_lr=fast"], "--p_lr=fast is not a number > 0.", "learning rate of the policy"),
         (["--num_envs=2.5"], "--num_envs=2.5 is not a whole number >= 1.", "over all workers"),
         (["--gamma=1.01"], "--gamma=1.01 is not a number >= 0 and <= 1.", "0.99"),
         (["--task=tarin"], "is not one of train, eval, verify_resume, ", "train"),
-        (["--algo=pp"], "--algo=pp is no algorithm.", "ppo"),
+        (["--algo=pp"], "--algo=pp is not an algorithm.", "ppo"),
         (["--p_perception_stack=cnn_64"], "is not of the form mlp_100 (two", "mlp_64"),
         (
             ["--uuid=a/b.seed1"],
@@ -165,7 +165,7 @@ def test_help_is_recognised():
         (["--batch_norm_all=maybe"], "--batch_norm_all=maybe is not true or false.", "true"),
         (["--env_id="], "--env_id= is not of the form", "Hopper-v5"),
         (["--runs_dir=\udcff"], "is not a text", "data/runs"),
-        (["--wandb_api_key=CANARY"], "Flag --wandb_api_key is not taken", "WANDB_API_KEY"),
+        (["--wandb_api_key=CANARY"], "Flag --wandb_api_key is not accepted", "WANDB_API_KEY"),
     ],
 )
 def test_bad_flags_in_two_lines(argv, problem, remedy):
@@ -273,9 +273,9 @@ def test_round_trips(config, tmp_path_factory):
 
 def test_saved_text():
     text = config_text(PPOConfig(p_lr=1e-5))
-    assert "p_lr: 1.0e-05  # Adam step size" in text
-    assert 'runs_dir: "a\\nb"  # where' in config_text(PPOConfig(runs_dir="a\nb"))
-    assert "\n\n# checkpoints\nsave_frequency: 50  # how often" in text
+    assert "p_lr: 1.0e-05  # initial learning rate" in text
+    assert 'runs_dir: "a\\nb"  # folder' in config_text(PPOConfig(runs_dir="a\nb"))
+    assert "\n\n# checkpoints\nsave_frequency: 50  # interval" in text
     assert len(to_flags(PPOConfig(), "minimal")) == 0
     assert "--no-render" in to_flags(PPOConfig(), "full")
 
@@ -283,7 +283,7 @@ def test_saved_text():
 def test_load_refuses_what_no_run_saved(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("seed: 1\n")
-    with pytest.raises(ConfigurationError, match="does not say its algorithm"):
+    with pytest.raises(ConfigurationError, match="does not contain its algorithm"):
         SCHEMA.load_config(path)
 
 

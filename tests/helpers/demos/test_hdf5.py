@@ -132,7 +132,7 @@ def test_a_file_that_is_cut_off_anywhere_is_refused(tmp_path):
     whole = path.read_bytes()
     for length in (0, 10, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        refused(lambda: read_demo(path), path.name, "no whole HDF5 file", "Make it again")
+        refused(lambda: read_demo(path), path.name, "not a complete HDF5 file", "Record it again")
 
 
 def test_altered_numbers_are_found(tmp_path):
@@ -143,7 +143,7 @@ def test_altered_numbers_are_found(tmp_path):
     data = bytearray(path.read_bytes())
     data[chunk.byte_offset + chunk.size // 2] ^= 1
     path.write_bytes(data)
-    refused(lambda: read_demo(path), "no whole HDF5 file")
+    refused(lambda: read_demo(path), "not a complete HDF5 file")
 
 
 @pytest.mark.parametrize(
@@ -162,9 +162,9 @@ def test_altered_numbers_are_found(tmp_path):
         ({"dones1": np.zeros(50, bool)}, ["ends nowhere"]),
         ({"dones1": np.arange(50) == 10}, ["ends in step 10 of 50"]),
         ({"dones1": np.ones(50, bool)}, ["ends in step 0 of 50"]),
-        ({"obs0": "a text"}, ["obs0 is no array of numbers"]),
-        ({"obs0": h5py.ExternalLink("other.h5", "obs0")}, ["obs0 is no array of numbers"]),
-        ({"obs0": h5py.SoftLink("/obs1")}, ["obs0 is no array of numbers"]),
+        ({"obs0": "a text"}, ["obs0 is not an array of numbers"]),
+        ({"obs0": h5py.ExternalLink("other.h5", "obs0")}, ["obs0 is not an array of numbers"]),
+        ({"obs0": h5py.SoftLink("/obs1")}, ["obs0 is not an array of numbers"]),
     ],
     ids=str,
 )
@@ -190,14 +190,20 @@ def test_a_file_cannot_have_another_one_read(tmp_path):
     path = write_plain(tmp_path / "Hopper-v5_demo000.h5", steps_of(1), obs0=None)
     with h5py.File(path, "a") as file:
         file.create_dataset("obs0", (50, 11), "f8", external=[(str(secret), 0, 50 * 11 * 8)])
-    refused(lambda: read_demo(path, expected=HOPPER), "obs0 is no array of numbers in this file")
+    refused(
+        lambda: read_demo(path, expected=HOPPER),
+        "obs0 is not an array of numbers in this file",
+    )
     other = write_plain(tmp_path / "other.h5", steps_of(2))
     path = write_plain(tmp_path / "Hopper-v5_demo001.h5", steps_of(1), obs0=None)
     with h5py.File(path, "a") as file:
         layout = h5py.VirtualLayout((50, 11), "f8")
         layout[:] = h5py.VirtualSource(other, "obs0", (50, 11))
         file.create_virtual_dataset("obs0", layout)
-    refused(lambda: read_demo(path, expected=HOPPER), "obs0 is no array of numbers in this file")
+    refused(
+        lambda: read_demo(path, expected=HOPPER),
+        "obs0 is not an array of numbers in this file",
+    )
 
 
 def test_a_file_that_claims_more_than_there_is_memory_is_refused_before_it_is_read(tmp_path):
@@ -225,12 +231,12 @@ def test_a_path_is_a_folder_a_file_or_the_only_folder_below(tmp_path):
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        (None, ["--expert_path is not given"]),
-        ("nowhere", ["nowhere is no folder or file", "--save_traj"]),
-        (".", ["holds no demonstration"]),
-        ("minari:x", ["minari:x is no Minari dataset"]),
-        ("minari:../../etc-v0", ["is no Minari dataset"]),
-        ("minari:demos/none-v0", ["is no Minari dataset", "minari download"]),
+        (None, ["--expert_path, the folder of the demonstrations, is not given"]),
+        ("nowhere", ["nowhere is not a folder or file", "--save_traj"]),
+        (".", ["has no demonstration"]),
+        ("minari:x", ["minari:x is not a Minari dataset"]),
+        ("minari:../../etc-v0", ["is not a Minari dataset"]),
+        ("minari:demos/none-v0", ["is not a Minari dataset", "minari download"]),
     ],
 )
 def test_a_path_without_demonstrations_is_refused(tmp_path, monkeypatch, path, words):

@@ -198,8 +198,8 @@ def damage(foreign, how):
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("cut off", "no whole HDF5 file"),
-        ("no JSON", "no description of a Minari dataset"),
+        ("cut off", "not a complete HDF5 file"),
+        ("no JSON", "not a description of a Minari dataset"),
         ("arrow", "in the format arrow"),
         ("too many", "episode_2 is missing"),
         ("in parts", "observations in several parts"),
@@ -221,10 +221,13 @@ def test_what_cannot_be_a_dataset_is_refused_and_leaves_nothing(tmp_path, root):
     before = sorted(root.rglob("*"))
     with pytest.raises(StorageError, match="exists"):
         write_minari(ID, demos)
-    with pytest.raises(ConfigurationError, match="is no Minari dataset"):
+    with pytest.raises(ConfigurationError, match="is not a Minari dataset"):
         write_minari("minari:h/x-v0", demos)
     thinned = {name: array[::7] for name, array in dict(demos[0].arrays()).items()}
-    with pytest.raises(ConfigurationError, match="do not begin where those before them led"):
+    with pytest.raises(
+        ConfigurationError,
+        match="do not start in the state where the previous one ended",
+    ):
         write_minari("minari:hopper/thin-v0", [Demo(**thinned)])
     wider = {name: np.tile(array, 2) for name, array in thinned.items() if array.ndim == 2}
     assert wider and sorted(root.rglob("*")) == before

@@ -133,9 +133,9 @@ def test_an_episode_of_another_length_is_told(cut: bool) -> None:
 
 def test_what_cannot_be_replayed_is_refused(tmp_path: Any) -> None:
     demo = recorded("CartPole-v1")
-    with pytest.raises(ConfigurationError, match="does not say the seed"):
+    with pytest.raises(ConfigurationError, match="does not contain its seed"):
         Replay(replace(demo, origin={}))
-    with pytest.raises(ConfigurationError, match="states alone"):
+    with pytest.raises(ConfigurationError, match="has no actions"):
         Replay(replace(demo, actions=None))
     with pytest.raises(ConfigurationError, match="num_demos=0"):
         find_replay(settings(num_demos=0), None)

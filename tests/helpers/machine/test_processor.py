@@ -131,10 +131,16 @@ def test_a_lower_level_is_what_native_code_is_built_for(pretend):
             "MILOZERO_MARCH=avx2 is no",
             "native, x86-64-v2, x86-64-v3.",
         ),
-        (amd(25, 1), "x86_64", "x86-64-v4", "takes AVX-512, which this", "x86-64-v2, x86-64-v3."),
-        (intel(26, OLD), "x86_64", "x86-64-v3", "takes AVX2, which this", "native, x86-64-v2."),
-        (arm("0xd40"), "aarch64", "neon", "no instruction set of aarch64.", "to one of: native."),
-        (arm("0xd40"), "aarch64", "x86-64-v3", "does not have", "to one of: native."),
+        (amd(25, 1), "x86_64", "x86-64-v4", "needs AVX-512, which this", "x86-64-v2, x86-64-v3."),
+        (intel(26, OLD), "x86_64", "x86-64-v3", "needs AVX2, which this", "native, x86-64-v2."),
+        (
+            arm("0xd40"),
+            "aarch64",
+            "neon",
+            "not an instruction set of aarch64.",
+            "to one of: native.",
+        ),
+        (arm("0xd40"), "aarch64", "x86-64-v3", "does not support", "to one of: native."),
     ],
 )
 def test_what_cannot_be_is_refused(pretend, text, machine, march, problem, remedy):

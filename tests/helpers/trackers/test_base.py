@@ -66,7 +66,7 @@ def test_a_failing_tracker_is_dropped_with_one_line_and_the_others_go_on(tmp_pat
     trackers.log(ROW | {"iteration": 2})
     trackers.upload(tmp_path, ["config.yaml"])
     trackers.close(0)
-    assert said == ["sink: [Errno 28] No space left on device; the run goes on without it"]
+    assert said == ["sink: [Errno 28] No space left on device; the run continues without it"]
     assert good.calls == ["log", "log", "upload", "close"]
     assert bad.calls[-1] == failing
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 2

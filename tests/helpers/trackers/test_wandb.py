@@ -260,7 +260,7 @@ def test_a_crashed_feeder_costs_one_line(server, folder):
         trackers.log({"iteration": i, "step": 100 * i})
     trackers.upload(folder, ["config.yaml"])
     trackers.close(DONE)
-    assert len(said) == 2 and "the run goes on without it" in said[1]
+    assert len(said) == 2 and "the run continues without it" in said[1]
     assert len((folder / "metrics.jsonl").read_bytes().splitlines()) == 4
 
 

@@ -78,7 +78,7 @@ def test_an_absent_run_and_a_refused_key_are_told_apart(server, tmp_path, monkey
     with pytest.raises(ConfigurationError, match="no run lab/project/other"):
         fetch(tmp_path, run_path="lab/project/other")
     monkeypatch.setenv("WANDB_API_KEY", "f" * 40)
-    with pytest.raises(ConfigurationError, match="wants a valid key"):
+    with pytest.raises(ConfigurationError, match="needs a valid key"):
         fetch(tmp_path)
     monkeypatch.delenv("WANDB_API_KEY")
     with pytest.raises(ConfigurationError, match="No API key") as raised:

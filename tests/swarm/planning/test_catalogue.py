@@ -143,8 +143,8 @@ def test_own_calibers_go_over_ours(tmp_path):
         ('any: {short: {gpu_constraint: "a\'b"}}', "gpu_constraint"),
         ('any: {short: {options: "--a=\\n#SBATCH"}}', "options"),
         ("any: {short: {options: --a='b}}", "open quote"),
-        ("any: {all: 5}", "any: all is no mapping"),
-        ("any: 5", "any is no mapping"),
+        ("any: {all: 5}", "any: all is not a mapping"),
+        ("any: 5", "any is not a mapping"),
     ],
 )
 def test_calibers_of_another_form(tmp_path, text, words):

@@ -145,7 +145,7 @@ def test_a_plan_is_read_back_as_it_was_written(tmp_path):
     assert plans.load(plan.folder) == plan
     (plan.folder / "plan.json").write_text("{}")
     assert "damaged" in refused(plans.load, plan.folder)[0]
-    assert "no swarm" in refused(plans.load, tmp_path)[0]
+    assert "not a swarm" in refused(plans.load, tmp_path)[0]
 
 
 # Sweeps
@@ -220,19 +220,19 @@ def test_a_bundle_goes_over_a_list_of_environments():
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        ({"settings": LISTS, "sweep": True, "num_trials": 7}, "more than there are combinations: 6"),
-        ({"settings": LISTS, "sweep": True}, "needs the number of draws"),
-        ({"sweep": True, "num_trials": 1}, "nothing to choose from"),
+        ({"settings": LISTS, "sweep": True, "num_trials": 7}, "more than the number of combinations: 6"),
+        ({"settings": LISTS, "sweep": True}, "needs the number of trials"),
+        ({"sweep": True, "num_trials": 1}, "nothing to search"),
         ({"num_trials": 2}, "without --sweep"),
         ({"settings": {"p_lr": [1e-4, "fast"]}, "sweep": True, "num_trials": 1}, "choice fast of p_lr"),
         ({"settings": {"p_lr": [-1.0]}, "sweep": True, "num_trials": 1}, "not a number > 0"),
-        ({"settings": {"p_lr": []}, "sweep": True, "num_trials": 1}, "has no choices"),
+        ({"settings": {"p_lr": []}, "sweep": True, "num_trials": 1}, "has no values"),
         ({"settings": {"p_lr": [[1, 2]]}, "sweep": True, "num_trials": 1}, "is a list"),
-        ({"settings": {"seed": [1, 2]}, "sweep": True, "num_trials": 1}, "seeds are no part"),
-        ({"settings": {"uuid": "a.seed00"}}, "would name all runs"),
+        ({"settings": {"seed": [1, 2]}, "sweep": True, "num_trials": 1}, "seeds are not part"),
+        ({"settings": {"uuid": "a.seed00"}}, "would give all runs"),
         ({"settings": {"task": "eval"}}, "a swarm trains"),
         ({"settings": {"p_lrr": 1}}, "Unknown"),
-        ({"env_ids": ("Hoper-v5",)}, "no environment"),
+        ({"env_ids": ("Hoper-v5",)}, "not a known environment"),
         ({"env_ids": ("Hopper-v5", "Hopper")}, "same name"),
         ({"num_demos": (4, 4)}, "same name"),
         ({"num_seeds": 10_001}, "at most 10000"),
