@@ -158,14 +158,7 @@ class Evaluation:
         noise: the streams that a stochastic evaluation draws from.
     """
 
-    def __init__(
-        self,
-        config: RunConfig,
-        workers: Workers,
-        *,
-        folder: Path,
-        iteration: int,
-    ) -> None:
+    def __init__(self, config: Any, workers: Workers, *, folder: Path, iteration: int) -> None:
         self.config, self.workers, self.folder, self.iteration = config, workers, folder, iteration
         streams = Streams(config.seed)
         # What learns from demonstrations is judged from other initial states than theirs, whatever the seeds.

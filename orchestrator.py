@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from helpers.checkpoints.store import Checkpoint, Checkpoints
     from helpers.parallel.deadline import Deadline
 
-# observations, rewards, terminated, truncated, infos
 EnvStep = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 
 

@@ -1,4 +1,4 @@
-"""The floors, the limits and the words of the house: what a reader may rely on without looking."""
+"""The layers and the limits of the house: what a reader may rely on without looking."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from agents.algorithms import REGISTRY, SCHEMA
-from helpers.config.settings import settings_of
-from swarm.flags.spawn_settings import SpawnSettings
+from agents.algorithms import REGISTRY
+from tests.sources import (
+    OURS,
+    ROOT,
+    imports_of,
+    lies_in,
+    module_of,
+    product_sources,
+    shown,
+    sources,
+    tree_of,
+)
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("agents", "environments", "helpers", "swarm")
-PROGRAMS = ("main", "orchestrator", "evaluator", "spawner", "reporter", "tuner")
-OURS = frozenset((*PACKAGES, *PROGRAMS, "registry"))
 EXTENDS = {
     "agents.imitation.maad": {"agents.on_policy.ppo", "agents.imitation.agent"},
 }  # docs/architecture.md
@@ -61,55 +64,6 @@ PLAIN_TENSORS = frozenset(  # for other programs to read
     for name in ("agents/replay/files.py", "helpers/checkpoints/policy_files.py")
 )
 UNSAFE_KEYWORDS = frozenset(("shell", "allow_pickle"))
-# What help and errors say in other words: number of, resume, learned, target network, learning rate.
-UNCLEAR = re.compile(
-    r"\b(so many|go(es)? on|going on|gone on|hardly|whoever|learnt|slow (network|critic|cop(y|ies))s?|step sizes?)\b",
-    re.IGNORECASE,
-)
-
-
-@cache
-def sources() -> tuple[Path, ...]:
-    """All Python files of the repository, not those of environments, data and builds."""
-    outside = {"data", "build", "venv", "wandb"}
-    folders = [each for each in ROOT.iterdir() if each.is_dir() and each.name not in outside]
-    visible = [each for each in folders if not each.name.startswith(".")]
-    return tuple(sorted([*ROOT.glob("*.py"), *(p for each in visible for p in each.rglob("*.py"))]))
-
-
-@cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
-def shown(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
-
-def module_of(path: Path) -> str:
-    return shown(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-
-
-def imports_of(path: Path) -> list[tuple[int, str]]:
-    """(line, module) of every import, also inside functions; `from agents import ppo` is agents.on_policy.ppo."""
-    found = []
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.Import):
-            found += [(node.lineno, alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{shown(path)}:{node.lineno}: a relative import"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            is_package = (ROOT / str(node.module).replace(".", "/")).is_dir()
-            found += [(node.lineno, name if is_package else str(node.module)) for name in names]
-    return found
-
-
-def lies_in(module: str, place: str) -> bool:
-    return module == place or module.startswith(f"{place}.")
-
-
-def product_sources() -> list[Path]:
-    return [path for path in sources() if shown(path).split("/")[0] not in ("tests", "benchmarks")]
 
 
 @pytest.mark.parametrize("floor", ALLOWED)
@@ -323,142 +277,3 @@ def test_requirements_are_pinned_and_name_what_is_imported() -> None:
             brought = [BROUGHT[top]] if top in BROUGHT else providers.get(top, ())
             brings = {name.lower().replace("_", "-") for name in brought}
             assert brings & named, f"{shown(path)}:{line}: {top} is in no requirements file"
-
-
-# Help and errors
-
-
-def error_names() -> set[str]:
-    """`UserError`, its subclasses, and the function that makes such an error of several settings."""
-    nodes = [node for path in product_sources() for node in ast.walk(tree_of(path))]
-    classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
-    names = {"UserError", "cross_field_error"}
-    for _ in range(3):  # generations
-        names |= {
-            each.name for each in classes if {ast.unparse(base) for base in each.bases} & names
-        }
-    return names
-
-
-def texts_of(call: ast.Call) -> list[str]:
-    """The strings in a call's arguments; pieces of one literal are one, up to a computed value."""
-    arguments = [*call.args, *(each.value for each in call.keywords)]
-    nodes = [node for each in arguments for node in ast.walk(each)]
-    return [
-        each.value
-        for each in nodes
-        if isinstance(each, ast.Constant) and isinstance(each.value, str)
-    ]
-
-
-def test_help_lines_use_the_words_of_the_field() -> None:
-    sections = SCHEMA.sections().values()
-    settings = [*(each for section in sections for each in section)]
-    settings += settings_of(SpawnSettings).values()
-    unclear = [
-        f"{each.key}: {each.help_line}" for each in settings if UNCLEAR.search(each.help_line)
-    ]
-    assert not unclear, "\n".join(unclear)
-
-
-def test_errors_use_the_words_of_the_field() -> None:
-    names, count, unclear = error_names(), 0, []
-    assert names >= {"ConfigurationError", "CheckpointError", "DeploymentError"}
-    for path in product_sources():
-        for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in names:
-                count += 1
-                found = [text for text in texts_of(node) if UNCLEAR.search(text)]
-                unclear += [f"{shown(path)}:{node.lineno}: {text}" for text in found]
-    assert count > 200
-    assert not unclear, "\n".join(unclear)
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        'ConfigurationError(f"{a} is wrong.", "The run goes " "on.")',
-        'UserError("fine", remedy=f"Lower the step " f"size {b}.")',
-    ],
-)
-def test_an_unclear_text_is_recognised(call: str) -> None:
-    (node,) = (each for each in ast.walk(ast.parse(call)) if isinstance(each, ast.Call))
-    assert any(UNCLEAR.search(text) for text in texts_of(node))
-
-
-# Pages
-
-
-def pages() -> list[Path]:
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-
-
-def anchors(text: str) -> set[str]:
-    """The fragments that headings give, as code hosts make them."""
-    headings = re.findall(r"^#+ +(.*)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", each.lower()).strip().replace(" ", "-") for each in headings}
-
-
-@pytest.mark.parametrize("page", pages(), ids=shown)
-def test_links_and_paths_of_a_page_exist(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    wrong = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if re.match(r"[a-z]+:", target):
-            continue
-        name, _, fragment = target.partition("#")
-        linked = (page.parent / name).resolve() if name else page
-        if not linked.exists():
-            wrong.append(target)
-        elif fragment and fragment not in anchors(linked.read_text(encoding="utf-8")):
-            wrong.append(target)
-    roots = "|".join((*PACKAGES, "tasks", "tests", "benchmarks", "docs", "assets"))
-    for path in re.findall(rf"`((?:{roots})/[\w./-]*)`", text):
-        if path.startswith("docs/results") or (ROOT / path).exists():
-            continue
-        wrong.append(path)
-    for program in re.findall(r"`([\w-]+\.(?:py|sh|toml|txt))`", text):
-        if program not in ("utils.py", "misc.py", "common.py") and not list(known(program)):
-            wrong.append(program)
-    assert not wrong, f"{shown(page)} names what is not there: {wrong}"
-
-
-def known(program: str) -> list[Path]:
-    """Files of this name anywhere in the repository."""
-    return [path for path in (ROOT / program, *sources()) if path.name == program and path.exists()]
-
-
-def rooms() -> list[str]:
-    """The paths that the tree in docs/architecture.md names, folders with a slash at the end."""
-    block = (ROOT / "docs" / "architecture.md").read_text().split("```")[1]
-    parents: list[str] = []
-    paths = []
-    for line in block.strip("\n").splitlines():
-        depth = (len(line) - len(line.lstrip())) // 2
-        name = line.split()[0]
-        parents = [*parents[:depth], name]
-        paths.append("".join(parents))
-    return paths
-
-
-def test_the_tree_of_the_architecture_page_is_the_tree() -> None:
-    named = set(rooms())
-    missing = {path for path in named if not (ROOT / path).exists()}
-    assert not missing, f"docs/architecture.md names what is not there: {sorted(missing)}"
-    modules = {shown(path) for path in product_sources() if path.name != "__init__.py"}
-    detailed = {
-        os.path.dirname(path.rstrip("/")) for path in named
-    }  # folders whose files are named
-    untold = {path for path in modules if os.path.dirname(path) in detailed} - named
-    assert not untold, f"docs/architecture.md does not name {sorted(untold)}"
-
-
-def test_the_flow_chart_is_what_its_source_draws(tmp_path: Path) -> None:
-    from matplotlib.image import imread
-
-    drawn = tmp_path / "chart.png"
-    source = ROOT / "assets" / "images" / "flow_chart.py"
-    subprocess.run([sys.executable, source, "--output", drawn], check=True, capture_output=True)
-    new, kept = imread(drawn), imread(source.with_suffix(".png"))
-    assert new.shape == kept.shape
-    assert np.mean(np.abs(new - kept) > 0.1) < 1e-3, f"run python {shown(source)} again"

@@ -54,7 +54,7 @@ class CloningConfig(DemonstrationSettings, ObservationSettings, RunConfig):
         "squash continuous actions into their bounds by tanh; --no-squash_actions: linear output, clipped when acting",
         group="policy",
     )
-    p_lr: float = setting(3e-4, "initial learning rate of the policy (Adam)", group="policy", gt=0)
+    p_lr: float = setting(3e-4, "initial learning rate of the policy", group="policy", gt=0)
 
     # optimisation
     lr_schedule: Literal["linear", "constant"] = setting(

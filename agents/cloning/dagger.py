@@ -92,7 +92,7 @@ class Dagger:
             dtype=np.dtype(np.float64),
         )
         self.expert = expert
-        self.fingerprint = demos.fingerprint or NO_DEMOS
+        self.fingerprint = demos.fingerprint or ("" if config.task == "eval" else NO_DEMOS)
         self._first = demos.transitions.observations, demos.transitions.actions
         if len(demos):
             self.cloner.update_normalizer(demos.share(workers).observations)

@@ -44,12 +44,7 @@ class DiscriminatorSettings(Settings):
         "activation function of the discriminator; leaky_relu has slope 0.1 below 0",
         group="discriminator",
     )
-    d_lr: float = setting(
-        3e-4,
-        "learning rate of the discriminator (Adam)",
-        group="discriminator",
-        gt=0,
-    )
+    d_lr: float = setting(3e-4, "learning rate of the discriminator", group="discriminator", gt=0)
     d_batch_size: int = setting(
         256,
         "global minibatch of policy transitions, and the same number of the expert's; a multiple of num_envs",
@@ -131,18 +126,8 @@ class AdversarialSettings(Settings):
         "penalized points: between expert and policy, or around the expert",
         group="discriminator",
     )
-    grad_pen_scale: float = setting(
-        10.0,
-        "weight of the gradient penalty",
-        group="discriminator",
-        ge=0,
-    )
-    grad_pen_targ: float = setting(
-        1.0,
-        "target norm of the gradient penalty",
-        group="discriminator",
-        ge=0,
-    )
+    grad_pen_scale: float = setting(10.0, "weight of the penalty", group="discriminator", ge=0)
+    grad_pen_targ: float = setting(1.0, "target norm of the gradient", group="discriminator", ge=0)
     one_sided_pen: bool = setting(
         True,
         "penalize only norms above grad_pen_targ",

@@ -119,7 +119,7 @@ class MAADConfig(ImitationConfig):
     )
     idm_lr: float = setting(
         1e-3,
-        "learning rate of the inverse dynamics model (Adam)",
+        "learning rate of the inverse dynamics model",
         group="inverse dynamics",
         gt=0,
     )

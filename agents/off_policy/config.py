@@ -24,7 +24,7 @@ class SACConfig(ReplayConfig):
     )
     temperature_lr: float = setting(
         1e-3,
-        "learning rate of the log temperature (Adam)",
+        "learning rate of the log temperature",
         group="policy",
         gt=0,
     )
@@ -47,11 +47,11 @@ class CrossQConfig(SACConfig):
         form=STACK_FORM,
         pattern=STACK_PATTERN,
     )
-    p_lr: float = setting(1e-3, "learning rate of the policy (Adam)", group="policy", gt=0)
-    q_lr: float = setting(1e-3, "learning rate of the critics (Adam)", group="critic", gt=0)
+    p_lr: float = setting(1e-3, "learning rate of the policy", group="policy", gt=0)
+    q_lr: float = setting(1e-3, "learning rate of the critics", group="critic", gt=0)
     temperature_lr: float = setting(
         1e-3,
-        "learning rate of the log temperature (Adam)",
+        "learning rate of the log temperature",
         group="policy",
         gt=0,
     )
@@ -75,13 +75,7 @@ class REDQConfig(SACConfig):
     """Randomised ensembled double Q-learning (docs/redq.md)."""
 
     algo: Literal["redq"] = setting("redq", "algorithm", group="run")  # type: ignore[assignment]
-    num_critics: int = setting(
-        10,
-        "number of critics in the ensemble",
-        group="critic",
-        ge=1,
-        le=100,
-    )
+    num_critics: int = setting(10, "number of critics", group="critic", ge=1, le=100)
     target_critics: int = setting(
         2,
         "number of random target critics in the minimum of a target",
@@ -119,14 +113,8 @@ class TQCConfig(SACConfig):
     """Truncated quantile critics (docs/tqc.md)."""
 
     algo: Literal["tqc"] = setting("tqc", "algorithm", group="run")  # type: ignore[assignment]
-    num_critics: int = setting(5, "number of critics in the ensemble", group="critic", ge=1, le=100)
-    num_quantiles: int = setting(
-        25,
-        "number of quantiles per critic",
-        group="critic",
-        ge=1,
-        le=1000,
-    )
+    num_critics: int = setting(5, "number of critics", group="critic", ge=1, le=100)
+    num_quantiles: int = setting(25, "quantiles per critic", group="critic", ge=1, le=1000)
     dropped_quantiles: int = setting(
         2,
         "number of largest quantiles per critic that targets drop",
@@ -180,7 +168,7 @@ class DDPGConfig(ReplayConfig):
     """Deep deterministic policy gradient (docs/ddpg.md)."""
 
     algo: Literal["ddpg"] = setting("ddpg", "algorithm", group="run")
-    p_lr: float = setting(1e-3, "learning rate of the policy (Adam)", group="policy", gt=0)
+    p_lr: float = setting(1e-3, "learning rate of the policy", group="policy", gt=0)
     exploration_std: float = setting(
         0.1,
         "standard deviation of the exploration noise, relative to half the action range",

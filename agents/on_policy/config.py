@@ -51,7 +51,7 @@ class PPOConfig(ObservationSettings, RunConfig):
         group="policy",
         gt=0,
     )
-    p_lr: float = setting(3e-4, "initial learning rate of the policy (Adam)", group="policy", gt=0)
+    p_lr: float = setting(3e-4, "initial learning rate of the policy", group="policy", gt=0)
     p_ent_reg_scale: float = setting(
         0.0,
         "weight of the entropy bonus",
@@ -74,12 +74,7 @@ class PPOConfig(ObservationSettings, RunConfig):
         form=STACK_FORM,
         pattern=STACK_PATTERN,
     )
-    v_lr: float = setting(
-        3e-4,
-        "initial learning rate of the value function (Adam)",
-        group="value",
-        gt=0,
-    )
+    v_lr: float = setting(3e-4, "initial learning rate of the value function", group="value", gt=0)
     value_clip: float = setting(
         0.0,
         "clip range of a value around its old value; 0 is off",

@@ -26,8 +26,7 @@ from helpers.errors import CheckpointError, NumericalError
 
 Batch = dict[str, np.ndarray]
 
-# added to every TD error so that each transition keeps a positive probability
-PRIORITY_FLOOR = 1e-6
+PRIORITY_FLOOR = 1e-6  # added to every TD error: each transition keeps a positive probability
 # a ring is saved in 64 blocks, of 256 KiB at least and 4 MiB at most
 _SHARDS, _SMALLEST, _LARGEST = 64, 2**18, 2**22
 

@@ -1,6 +1,6 @@
 """One setting: its type, bounds, unit and help, declared once, and how text becomes its value.
 
-A declaration reads `p_lr: float = setting(3e-4, "learning rate (Adam)", gt=0, group="policy")`. It is the
+A declaration reads `p_lr: float = setting(3e-4, "learning rate", gt=0, group="policy")`. It is the
 YAML key, the flag, the tracker key and the key in the saved `config.yaml`.
 """
 

@@ -117,7 +117,7 @@ class ReplayConfig(ObservationSettings, RunConfig):
         form=STACK_FORM,
         pattern=STACK_PATTERN,
     )
-    p_lr: float = setting(3e-4, "learning rate of the policy (Adam)", group="policy", gt=0)
+    p_lr: float = setting(3e-4, "learning rate of the policy", group="policy", gt=0)
     q_perception_stack: str = setting(
         "mlp_256",
         "hidden layers of each critic",
@@ -125,7 +125,7 @@ class ReplayConfig(ObservationSettings, RunConfig):
         form=STACK_FORM,
         pattern=STACK_PATTERN,
     )
-    q_lr: float = setting(1e-3, "learning rate of the critics (Adam)", group="critic", gt=0)
+    q_lr: float = setting(1e-3, "learning rate of the critics", group="critic", gt=0)
     gamma: float = setting(0.99, "discount factor", group="critic", ge=0, le=1)
     tau: float = setting(
         0.005,

@@ -22,7 +22,7 @@ def test_help_page(width):
     unbroken = [line for line in page.splitlines() if line.startswith("      ")]
     assert max(map(len, unbroken)) <= min(width, 110)
     flat = " ".join(page.split())
-    assert "--p_lr NUMBER initial learning rate of the policy (Adam) [default: 0.0003; > 0]" in flat
+    assert "--p_lr NUMBER initial learning rate of the policy [default: 0.0003; > 0]" in flat
     assert "--algo {ppo," in flat and "also --eps" in flat and "--[no-]render" in flat
 
 
