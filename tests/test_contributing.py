@@ -18,28 +18,31 @@ REPLAY = ["--steps_per_iteration=64", "--learning_starts=32", "--batch_size=8", 
 PPO = ["--num_envs=1", "--rollout_len=64", "--batch_size=32", "--optim_epochs_per_iter=1"]
 
 
-def recipe(heading: str) -> list[tuple[str, str, str]]:
-    """(path, where, code) of the Python blocks under a heading."""
+def recipe(heading: str) -> list[tuple[str, str, str, str]]:
+    """(path, in or before, name, code) of the Python blocks under a heading."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     section = text.split(f"## {heading}\n")[1].split("\n## ")[0]
-    blocks = re.findall(r"```python\n# (\S+?)(?:, in (\w+))?\n(.*?)```", section, re.DOTALL)
+    blocks = re.findall(
+        r"```python\n# (\S+?)(?:, (in|before) (\w+))?\n(.*?)```", section, re.DOTALL,
+    )
     assert blocks
-    return [(path, where, code) for path, where, code in blocks]
+    return [(path, how, name, code) for path, how, name, code in blocks]
 
 
 def follow(repository: Path, heading: str) -> set[str]:
-    """Write new files, append to those that are there, or insert into the table that a block names."""
-    for path, where, code in recipe(heading):
+    """Write new files, append to those that are there, or insert where a block says."""
+    for path, how, name, code in recipe(heading):
         file = repository / path
-        if where:
-            text = file.read_text(encoding="utf-8")
-            start = re.search(rf"^{where}\b.*\{{\n", text, re.MULTILINE)
-            assert start is not None, f"{path} has no table {where}"
-            file.write_text(text[: start.end()] + code + text[start.end() :], encoding="utf-8")
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        if how:
+            pattern = rf"^{name}\b.*\{{\n" if how == "in" else rf"\n(?=    {name}: )"
+            place = re.search(pattern, text, re.MULTILINE)
+            assert place is not None, f"{path} has no {name}"
+            text = text[: place.end()] + code + text[place.end() :]
         else:
-            before = file.read_text(encoding="utf-8") + "\n\n" if file.exists() else ""
-            file.write_text(before + code, encoding="utf-8")
-    return {path for path, _, _ in recipe(heading)}
+            text = f"{text}\n\n{code}" if text else code
+        file.write_text(text, encoding="utf-8")
+    return {path for path, *_ in recipe(heading)}
 
 
 @pytest.fixture
@@ -82,8 +85,9 @@ def test_an_algorithm_is_added_by_three_files(repository: Path) -> None:
     assert list((repository / "runs" / "toy.seed00" / "checkpoints").glob("128_policy.pt"))
 
 
-def test_a_tracker_is_added_by_two_files(repository: Path) -> None:
+def test_a_tracker_is_added_by_three_files(repository: Path) -> None:
     files = follow(repository, "Add a tracker")
-    assert files == {"helpers/trackers/base.py", "helpers/trackers/printed.py"}
-    _, printed = train(repository, *PPO)
+    trackers = {"helpers/trackers/base.py", "helpers/trackers/printed.py"}
+    assert files == {*trackers, "helpers/config/run.py"}
+    _, printed = train(repository, *PPO, "--printed")
     assert "printed: step 64, return" in printed

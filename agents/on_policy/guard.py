@@ -25,6 +25,7 @@ from helpers.machine.choices import NATIVE, TORCH
 
 _log = logging.getLogger(__name__)
 SPREAD = 0.3  # of what is added to old log-probabilities and values: a first minibatch alone clips nothing
+PARAMETER_SPREAD = 0.3  # of the noise on parameters
 TAKES = 4
 ENDS, SEEN = (
     0.2,
@@ -90,16 +91,30 @@ def check_kernel(native: NativeSteps, trial: Trial) -> NativeSteps | TorchSteps:
     native.is_checked = True
     if not verdict.any():
         return native
-    why = f"differ in the {found or 'same, on another worker'}" if verdict[0] else "are slower"
-    _log.warning("PPO's steps in C %s than in torch: torch is used", why)
+    where = found or "the same, on another worker"
+    why = f"differ from torch in: {where}" if verdict[0] else "are slower than torch"
+    _log.warning("PPO's steps in C %s; torch is used", why)
     return eager
 
 
 def find_difference(native: NativeSteps, eager: TorchSteps, trial: Trial) -> str | None:
-    """What the kernel computes otherwise than torch, in words; None where all is the same."""
-    for name, ours, theirs in _pairs(native, eager, trial):
-        if not agree(ours.float(), theirs.float()):
-            return name
+    """What the kernel computes otherwise than torch, in words; None where all is the same.
+
+    Asked at the parameters as they are and at others: a term may have no gradient where training starts.
+    """
+    values, rng = eager.parameters.values, np.random.default_rng(3)
+    kept = values.clone()
+    noise = torch.from_numpy(rng.normal(scale=PARAMETER_SPREAD, size=len(values))).to(values.dtype)
+    try:
+        for move in (torch.zeros_like(noise), noise):
+            values.add_(move)
+            native.forget()
+            for name, ours, theirs in _pairs(native, eager, trial):
+                if not agree(ours.float(), theirs.float()):
+                    return name
+    finally:
+        values.copy_(kept)
+        native.forget()
     return None
 
 

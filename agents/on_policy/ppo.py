@@ -27,6 +27,7 @@ from agents.on_policy.guard import Trial, check_kernel
 from agents.on_policy.learning_rates import LearningRates
 from agents.on_policy.minibatches import Batch, sample_orders, standardise
 from agents.on_policy.native_steps import NativeSteps, native_steps
+from agents.on_policy.reporting import explained_variance, track, variance_sums
 from agents.on_policy.torch_steps import KL, TorchSteps
 from helpers.checkpoints.shards import Shard
 from helpers.errors import NumericalError
@@ -186,7 +187,7 @@ class PPO:
             trial = Trial.of(data | estimate, orders, rollout, normalizer=self._policy_normalizer)
             self.gradient_steps = check_kernel(self.gradient_steps, trial)
             estimate = evaluate()
-        fit = self._explained_variance_sums(estimate)
+        fit = variance_sums(estimate["target"], estimate["value"])
         step_metrics: list[Tensor] = []
         for epoch, order in enumerate(orders):
             if epoch > 0 and config.recompute_advantages:
@@ -207,7 +208,8 @@ class PPO:
             "value/return_mean": self.return_normalizer.center,
             "value/return_sd": self.return_normalizer.sd,
         }
-        self._track(metrics, steps=sum(map(len, step_metrics)))
+        steps = sum(map(len, step_metrics))
+        track(self.tracking, metrics, steps=steps, entropy_scale=config.p_ent_reg_scale)
         returns = self.return_normalizer.denormalize(estimate["target"].numpy())
         self.return_normalizer.update(returns, workers=self.workers)
         self.observation_normalizer.update(rollout.observations, workers=self.workers)
@@ -294,12 +296,6 @@ class PPO:
         self.workers.sum_(mean)
         return mean
 
-    def _explained_variance_sums(self, data: Batch) -> np.ndarray:
-        """Sums over this worker's rollout for the explained variance, before any learning."""
-        target, error = data["target"].double(), (data["target"] - data["value"]).double()
-        sums = [target.sum(), target.square().sum(), error.sum(), error.square().sum()]
-        return torch.stack(sums).numpy()
-
     def _metrics(self, step_metrics: Tensor, fit: np.ndarray) -> dict[str, float]:
         """Global means over the iteration's gradient steps.
 
@@ -314,25 +310,11 @@ class PPO:
                     "lower --p_lr and --v_lr or --clip_norm; the last checkpoint is intact",
                 )
         self.workers.sum_(fit)
-        target, target_square, error, error_square = fit / self.config.rollout_len
-        variance = target_square - target * target
-        unexplained = error_square - error * error
         metrics = dict(zip(self.gradient_steps.names, map(float, means), strict=True))
-        metrics["value/explained_variance"] = float(1.0 - unexplained / max(variance, 1e-12))
+        metrics["value/explained_variance"] = explained_variance(fit / self.config.rollout_len)
         if isinstance(self.actor, GaussianActor):
             metrics["policy/std"] = float(self.actor.log_std.detach().exp().mean())
         return metrics
-
-    def _track(self, metrics: Metrics, *, steps: int) -> None:
-        """skrl's metrics, of an update of so many gradient steps."""
-        scale = self.config.p_ent_reg_scale
-        self.tracking.add("Loss / Policy loss", metrics["policy/loss"], weight=steps)
-        self.tracking.add("Loss / Value loss", metrics["value/loss"], weight=steps)
-        if scale:
-            loss = -scale * metrics["policy/entropy"]
-            self.tracking.add("Loss / Entropy loss", loss, weight=steps)
-        if "policy/std" in metrics:
-            self.track_data("Policy / Standard deviation", metrics["policy/std"])
 
     # Saving
 

@@ -56,7 +56,7 @@ def _property(name: str, settings: Sequence[Setting]) -> dict[str, Any]:
     described = {"description": f"{alias}{first.help_line}{unit}"}
     if name in first.former:
         described |= {"deprecated": True, "deprecationMessage": f"now {first.key}"}  # type: ignore[dict-item]
-    if first.default is not None:
+    if first.default is not None and all(each.default == first.default for each in settings):
         described["default"] = first.default  # type: ignore[assignment]
     choices = {"type": "array", "items": one, "minItems": 1}
     return {**described, "anyOf": [one, choices]}

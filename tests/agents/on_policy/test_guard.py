@@ -120,6 +120,19 @@ def test_so_does_whoever_changes_another_part(owner, name, monkeypatch, caplog):
     assert "PPO's steps in C differ" in caplog.text
 
 
+def test_a_term_without_a_gradient_at_the_start_is_seen(monkeypatch, caplog):
+    original = ppo.PPO.loss
+
+    def with_term(self, batch):
+        loss, metrics = original(self, batch)
+        beyond = torch.relu(self.actor.outputs(batch["policy_input"]).abs() - 1.0)
+        return loss + beyond.mean(), metrics
+
+    monkeypatch.setattr(ppo.PPO, "loss", with_term)
+    assert isinstance(first_update().gradient_steps, TorchSteps)
+    assert "differ from torch in" in caplog.text
+
+
 def test_torch_is_used_where_the_kernel_is_slower(monkeypatch, caplog):
     monkeypatch.setattr(ppo_guard, "is_slower", lambda *_: True)
     assert isinstance(first_update().gradient_steps, TorchSteps)
