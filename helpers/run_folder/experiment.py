@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.config.run import RunConfig
-from helpers.config.schema import dump_config, flag_of, identity_of
+from helpers.config.schema import dump_config, flag_of, former_names_of, identity_of
 from helpers.config.settings import Scalar, settings_of, show
 from helpers.config.yaml_files import read_yaml
 from helpers.durable import write_atomically
@@ -259,7 +259,8 @@ def _saved_identity(config: RunConfig, path: Path) -> dict[str, Scalar]:
     """
     settings = config.settings
     try:
-        values = read_yaml(path).values
+        former = former_names_of(config)
+        values = {former.get(key, key): each for key, each in read_yaml(path).values.items()}
         keys = identity_of(config).keys() - {"algo"}
         algo = values.get("algo", config.algo)
         if algo != config.algo:

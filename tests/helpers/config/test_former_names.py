@@ -10,7 +10,10 @@ from agents.algorithms import SCHEMA
 from helpers.checkpoints.store import Checkpoints
 from helpers.config.schema import defaults_of, former_names_of, identity_of
 from helpers.config.settings import Setting
+from helpers.errors import ConfigurationError
 from helpers.parallel.workers import Workers
+from helpers.run_folder import run_lock
+from helpers.run_folder.experiment import ExperimentInitializer
 
 VALUES = {"tau": 0.1, "learning_starts": 500, "target_period": 700, "dueling": True}
 ALGO = {"target_period": "dqn", "dueling": "dqn"}
@@ -55,3 +58,21 @@ def test_a_checkpoint_of_an_earlier_version_is_of_the_same_run(tmp_path: Path) -
     )
     found = now.load_latest()
     assert found is not None and found.iteration == 3
+
+
+def test_a_run_folder_of_an_earlier_version_is_continued(tmp_path: Path) -> None:
+    flags = ["--algo=sac", "--learning_starts=120", "--tau=0.01", "--uuid=old.seed00"]
+    config = SCHEMA.parse_command_line([*flags, f"--runs_dir={tmp_path}"]).config
+    ExperimentInitializer(config, Workers.solo(), argv=flags)
+    run_lock.release(tmp_path / "old.seed00")
+    file = tmp_path / "old.seed00" / "config.yaml"
+    text = file.read_text()
+    for former, key in former_names_of(config).items():
+        assert f"{key}: " in text
+        text = text.replace(f"{key}: ", f"{former}: ")
+    file.write_text(text)
+    ExperimentInitializer(config, Workers.solo(), argv=flags)
+    run_lock.release(tmp_path / "old.seed00")
+    other = config.model_copy(update={"learning_starts": 121})
+    with pytest.raises(ConfigurationError, match="learning_starts is 120 there, 121 here"):
+        ExperimentInitializer(other, Workers.solo(), argv=flags)
