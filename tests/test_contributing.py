@@ -23,7 +23,9 @@ def recipe(heading: str) -> list[tuple[str, str, str, str]]:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     section = text.split(f"## {heading}\n")[1].split("\n## ")[0]
     blocks = re.findall(
-        r"```python\n# (\S+?)(?:, (in|before) (\w+))?\n(.*?)```", section, re.DOTALL,
+        r"```python\n# (\S+?)(?:, (in|before) (\w+))?\n(.*?)```",
+        section,
+        re.DOTALL,
     )
     assert blocks
     return [(path, how, name, code) for path, how, name, code in blocks]

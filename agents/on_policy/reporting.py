@@ -31,7 +31,9 @@ def track(tracking: Tracking, metrics: Metrics, *, steps: int, entropy_scale: fl
     tracking.add("Loss / Value loss", metrics["value/loss"], weight=steps)
     if entropy_scale:
         tracking.add(
-            "Loss / Entropy loss", -entropy_scale * metrics["policy/entropy"], weight=steps,
+            "Loss / Entropy loss",
+            -entropy_scale * metrics["policy/entropy"],
+            weight=steps,
         )
     if "policy/std" in metrics:
         tracking.track_data("Policy / Standard deviation", metrics["policy/std"])
