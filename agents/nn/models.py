@@ -27,11 +27,9 @@ from torch import Tensor, nn
 from agents.nn.action_scale import ActionScale
 from agents.nn.batch_renorm import NormalisedNet
 from agents.nn.critics import Critics, QNetwork
-from agents.nn.normalizer import ObservationNormalizer, ReturnNormalizer
+from agents.nn.normalizer import VARIANCE_EPSILON, ObservationNormalizer, ReturnNormalizer
 from helpers.checkpoints.policy_files import read_state
 from helpers.errors import CheckpointError
-
-VARIANCE_EPSILON = 1e-8
 
 
 class Model(nn.Module):

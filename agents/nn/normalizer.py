@@ -9,6 +9,8 @@ import numpy as np
 
 from helpers.parallel.workers import Workers
 
+VARIANCE_EPSILON = 1e-8  # under the root
+
 
 class RunningMoments:
     """Count, mean and sum of squared deviations (M2) of everything seen so far, on all workers.
@@ -74,7 +76,7 @@ class ObservationNormalizer(RunningMoments):
 
     def _refresh(self) -> None:
         self.offset = self.mean.astype(self.dtype)
-        self.scale = (1.0 / np.sqrt(self.variance + 1e-8)).astype(self.dtype)
+        self.scale = (1.0 / np.sqrt(self.variance + VARIANCE_EPSILON)).astype(self.dtype)
         self.addresses = (self.offset.ctypes.data, self.scale.ctypes.data, self.CLIP)
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
@@ -98,7 +100,7 @@ class ReturnNormalizer(RunningMoments):
     def _refresh(self) -> None:
         known = self.active and self.count > 0
         self.center = float(self.mean) if known else 0.0
-        self.sd = float(np.sqrt(self.variance + 1e-8)) if known else 1.0
+        self.sd = float(np.sqrt(self.variance + VARIANCE_EPSILON)) if known else 1.0
 
     def denormalize(self, values: np.ndarray) -> np.ndarray:
         """Values of the critic in units of reward."""

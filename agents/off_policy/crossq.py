@@ -18,7 +18,7 @@ from agents.nn.batch_renorm import NormalisedNet, RunningStatistics, Statistics
 from agents.nn.critics import Critics, SquashedGaussianActor, Temperature
 from agents.off_policy import losses
 from agents.off_policy.config import CrossQConfig
-from agents.off_policy.core.algorithm import TD_ERROR, Batch, Exploration, Spec
+from agents.off_policy.core.algorithm import Batch, Exploration, Spec, td_numbers
 
 BETA1 = 0.5  # of Adam, as in the paper
 
@@ -105,12 +105,7 @@ class CrossQ:
         )
         loss = losses.critics_loss(values, target, batch.weight)
         self.running.critic_statistics.copy_(statistics.sums(self.spec.share))
-        return loss, {
-            "critic/loss": loss,
-            "critic/value": values,
-            "critic/target": target,
-            TD_ERROR: (values - target).abs().mean(0),
-        }
+        return loss, td_numbers(loss, values, target)
 
     def policy_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Numbers]:
         """That of SAC, of the policy and of the temperature."""

@@ -17,7 +17,7 @@ from agents.metric_sums import Numbers
 from agents.nn.critics import QNetwork
 from agents.off_policy import losses
 from agents.off_policy.config import DQNConfig
-from agents.off_policy.core.algorithm import TD_ERROR, Batch, Exploration, Spec
+from agents.off_policy.core.algorithm import Batch, Exploration, Spec, td_numbers
 
 
 class DQN:
@@ -73,9 +73,4 @@ class DQN:
         values = self.critic(batch.critic_input)
         value = values.gather(-1, batch.action.unsqueeze(-1)).squeeze(-1)
         loss = losses.huber_loss(value, target, batch.weight)
-        return loss, {
-            "critic/loss": loss,
-            "critic/value": value,
-            "critic/target": target,
-            TD_ERROR: (value - target).abs(),
-        }
+        return loss, td_numbers(loss, value, target)

@@ -16,7 +16,7 @@ from agents.metric_sums import Numbers
 from agents.nn.critics import Critics, SquashedGaussianActor, Temperature
 from agents.off_policy import losses
 from agents.off_policy.config import REDQConfig
-from agents.off_policy.core.algorithm import TD_ERROR, Batch, Exploration, Spec
+from agents.off_policy.core.algorithm import Batch, Exploration, Spec, td_numbers
 
 
 class REDQ:
@@ -79,12 +79,7 @@ class REDQ:
             )
         values = self.critics(batch.critic_input, batch.action)
         loss = losses.critics_loss(values, target, batch.weight)
-        return loss, {
-            "critic/loss": loss,
-            "critic/value": values,
-            "critic/target": target,
-            TD_ERROR: (values - target).abs().mean(0),
-        }
+        return loss, td_numbers(loss, values, target)
 
     def policy_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Numbers]:
         """Of the policy, under the mean of all critics, and of the temperature."""

@@ -17,7 +17,7 @@ from agents.nn.critics import Critics, SquashedGaussianActor, Temperature
 from agents.nn.distributions import squashed_log_prob
 from agents.off_policy import losses
 from agents.off_policy.config import SACConfig
-from agents.off_policy.core.algorithm import TD_ERROR, Batch, Exploration, Spec
+from agents.off_policy.core.algorithm import Batch, Exploration, Spec, td_numbers
 
 INSIDE = 1.0 - 1e-5  # actions at a bound, whose density is infinite, are moved to just inside
 
@@ -73,12 +73,7 @@ class SAC:
             )
         values = self.critics(batch.critic_input, batch.action)
         loss = losses.critics_loss(values, target, batch.weight)
-        return loss, {
-            "critic/loss": loss,
-            "critic/value": values,
-            "critic/target": target,
-            TD_ERROR: (values - target).abs().mean(0),
-        }
+        return loss, td_numbers(loss, values, target)
 
     def policy_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Numbers]:
         """Of the policy, Eq. 9, and of the temperature, Eq. 18."""

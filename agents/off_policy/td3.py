@@ -16,7 +16,7 @@ from agents.metric_sums import Numbers
 from agents.nn.critics import Critics, DeterministicActor
 from agents.off_policy import losses
 from agents.off_policy.config import TD3Config
-from agents.off_policy.core.algorithm import TD_ERROR, Batch, Exploration, Spec
+from agents.off_policy.core.algorithm import Batch, Exploration, Spec, td_numbers
 
 
 class TD3:
@@ -66,12 +66,7 @@ class TD3:
             target = losses.td_target(batch.reward, batch.discount, next_value)
         values = self.critics(batch.critic_input, batch.action)
         loss = losses.critics_loss(values, target, batch.weight)
-        return loss, {
-            "critic/loss": loss,
-            "critic/value": values,
-            "critic/target": target,
-            TD_ERROR: (values - target).abs().mean(0),
-        }
+        return loss, td_numbers(loss, values, target)
 
     def policy_loss(self, batch: Batch, _: Tensor) -> tuple[Tensor, Numbers]:
         """Minus the first critic's value of the policy's action."""

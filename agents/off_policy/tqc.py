@@ -16,7 +16,7 @@ from agents.metric_sums import Numbers
 from agents.nn.critics import Critics, SquashedGaussianActor, Temperature
 from agents.off_policy import losses
 from agents.off_policy.config import TQCConfig
-from agents.off_policy.core.algorithm import TD_ERROR, Batch, Exploration, Spec
+from agents.off_policy.core.algorithm import Batch, Exploration, Spec, td_numbers
 
 
 class TQC:
@@ -79,12 +79,7 @@ class TQC:
         quantiles = self.critics(batch.critic_input, batch.action)
         loss = losses.quantile_huber_loss(quantiles, target, batch.weight)
         values, target = quantiles.mean(-1), target.mean(-1)  # (C, b), (b,)
-        return loss, {
-            "critic/loss": loss,
-            "critic/value": values,
-            "critic/target": target,
-            TD_ERROR: (values - target).abs().mean(0),
-        }
+        return loss, td_numbers(loss, values, target)
 
     def policy_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Numbers]:
         """Of the policy, under the mean of all quantiles (Eq. 11), and of the temperature."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from agents.common_settings import hidden_sizes
 from agents.compute.trainer import Objective, Trainer
+from agents.metric_sums import Numbers
 from agents.nn.critics import relu_mlp
 
 TD_ERROR = "td_error"  # among a loss's numbers: (b,) absolute errors, which become priorities
@@ -126,3 +127,20 @@ class MakesAlgorithm(Protocol):
     """An algorithm's class."""
 
     def __call__(self, config: Any, spec: Spec) -> Algorithm: ...
+
+
+def td_numbers(loss: Tensor, values: Tensor, target: Tensor) -> Numbers:
+    """What a critic's loss returns beside itself: numbers for metrics, and the TD errors of samples for priorities.
+
+    Args:
+        loss: a scalar.
+        values: (C, b) of several critics, whose mean error counts, or (b,).
+        target: (b,).
+    """
+    errors = (values - target).abs()
+    return {
+        "critic/loss": loss,
+        "critic/value": values,
+        "critic/target": target,
+        TD_ERROR: errors.mean(0) if values.dim() > 1 else errors,
+    }
