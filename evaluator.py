@@ -46,7 +46,7 @@ def find_run(config: RunConfig, workers: Workers) -> tuple[Path, Path]:
         ConfigurationError, CheckpointError: neither is given, or there is no such thing.
     """
     if config.wandb_run_path:
-        from helpers.trackers.wandb_download import download_run
+        from helpers.trackers.wandb.download import download_run
 
         fetched = None
         if workers.is_root:

@@ -7,15 +7,15 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("agents", "environments", "helpers", "swarm")
-PROGRAMS = ("main", "orchestrator", "evaluator", "spawner", "reporter", "tuner")
-OURS = frozenset((*PACKAGES, *PROGRAMS, "registry"))
+PACKAGES = ("agents", "environments", "helpers", "registry", "swarm")
+PROGRAMS = ("main", "orchestrator", "evaluator", "policy", "spawner", "reporter", "tuner")
+OURS = frozenset((*PACKAGES, *PROGRAMS))
 
 
 @cache
 def sources() -> tuple[Path, ...]:
     """All Python files of the repository, not those of environments, data and builds."""
-    outside = {"data", "build", "venv", "wandb"}
+    outside = {"data", "build", "venv"}
     folders = [each for each in ROOT.iterdir() if each.is_dir() and each.name not in outside]
     visible = [each for each in folders if not each.name.startswith(".")]
     return tuple(sorted([*ROOT.glob("*.py"), *(p for each in visible for p in each.rglob("*.py"))]))

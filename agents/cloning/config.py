@@ -15,8 +15,8 @@ from agents.common_settings import (
     compile_setting,
 )
 from agents.demonstrations.config import DemonstrationSettings
-from helpers.config.run import RunConfig, cross_field_error
-from helpers.config.settings import setting
+from helpers.config.run import RunConfig
+from helpers.config.settings import cross_field_error, setting
 
 
 class CloningConfig(DemonstrationSettings, ObservationSettings, RunConfig):

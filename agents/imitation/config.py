@@ -16,8 +16,16 @@ from agents.common_settings import LARGEST_BATCH, STACK_FORM, STACK_PATTERN
 from agents.demonstrations.config import DemonstrationSettings
 from agents.off_policy.config import SACConfig, TD3Config
 from agents.on_policy.config import PPOConfig
-from helpers.config.run import RunConfig, cross_field_error
-from helpers.config.settings import Scalar, Setting, Settings, read_switch, setting, settings_of
+from helpers.config.run import RunConfig
+from helpers.config.settings import (
+    Scalar,
+    Setting,
+    Settings,
+    cross_field_error,
+    read_switch,
+    setting,
+    settings_of,
+)
 
 LearnerConfig = PPOConfig | SACConfig | TD3Config
 LEARNERS: Mapping[str, type[LearnerConfig]] = {"ppo": PPOConfig, "sac": SACConfig, "td3": TD3Config}

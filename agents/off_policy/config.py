@@ -8,8 +8,7 @@ from pydantic import model_validator
 
 from agents.common_settings import STACK_FORM, STACK_PATTERN, ActionKind
 from agents.off_policy.core.config import ReplayConfig
-from helpers.config.run import cross_field_error
-from helpers.config.settings import setting
+from helpers.config.settings import cross_field_error, setting
 
 
 class SACConfig(ReplayConfig):

@@ -2,210 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
-from pydantic import model_validator
-from pydantic_core import PydanticCustomError
-
-from helpers.config.settings import Settings, setting
-
-_NAME = r"[A-Za-z0-9_=+@-]"
-UUID_PATTERN = rf"(?!-){_NAME}+(\.{_NAME}+)*\.seed{_NAME}*(\.{_NAME}+)*"
-DURATION_PATTERN = r"(\d{1,5}-\d{1,2}:|\d{1,6}:)[0-5]?\d:[0-5]\d|\d{1,6}:[0-5]\d|\d{1,9}"
-_LONGEST_NAME = 200  # bytes; file systems end at 255, temporary files add to it
+from helpers.config.run_basics import RunBasics, seconds_of
+from helpers.config.settings import setting
 
 
-def cross_field_error(problem: str, remedy: str) -> PydanticCustomError:
-    """The error of a rule over several settings, which keeps problem and remedy apart."""
-    parts = {"problem": problem, "remedy": remedy}
-    return PydanticCustomError("cross_field", "{problem} {remedy}", parts)
-
-
-def seconds_of(duration: str) -> int:
-    """The seconds of "d-HH:MM:SS", "HH:MM:SS", "MM:SS" or plain seconds.
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    if not re.fullmatch(DURATION_PATTERN, duration, re.ASCII):
-        raise ValueError(f"{duration!r} is no duration")
-    days, _, clock = duration.rpartition("-")
-    seconds = 0
-    for part in clock.split(":"):
-        seconds = 60 * seconds + int(part)
-    return 86_400 * int(days or 0) + seconds
-
-
-class RunConfig(Settings):
-    """What every run has: itself, its environments, evaluation, checkpoints and trackers.
+class RunConfig(RunBasics):
+    """What every run has: itself, its environments, evaluation, checkpoints, trackers and model registry.
 
     A setting with `identity=False` may change when a run is resumed, and its name stays.
     """
-
-    # run
-    task: Literal["train", "eval", "verify_resume", "migrate", "demos"] = setting(
-        "train",
-        "train (or resume), evaluate, verify that resuming is exact, import another program's weights, or "
-        "inspect demonstrations",
-        group="run",
-        identity=False,
-    )
-    algo: str = setting("ppo", "algorithm", group="run")
-    env_id: str = setting(
-        "Hopper-v5",
-        "environment; a bare name (Hopper) is its newest version",
-        group="run",
-        form="a name such as Hopper-v5 or Cheetah-Run-Feat-v0",
-        pattern=r"[\w.:/-]+",
-    )
-    seed: int = setting(
-        0,
-        "seed of all random streams",
-        group="run",
-        ge=0,
-        identity=False,
-        example="2",
-    )
-    uuid: str | None = setting(
-        None,
-        "name of the run; default: derived from the settings, the commit and the seed",
-        group="run",
-        identity=False,
-        form=f"name.seed02: letters, digits and _ = + @ - between dots, at most {_LONGEST_NAME}",
-        pattern=rf"(?=.{{1,{_LONGEST_NAME}}}$){UUID_PATTERN}",
-        example="some_name.seed02",
-    )
-    num_timesteps: int = setting(
-        1_000_000,
-        "length of the training, over all workers",
-        group="run",
-        unit="environment steps",
-        ge=1,
-    )
-    execution_time: str | None = setting(
-        None,
-        "stop with a checkpoint before this much time has passed; the same command resumes",
-        group="run",
-        unit="wall-clock time",
-        identity=False,
-        form="d-HH:MM:SS, HH:MM:SS, MM:SS or seconds, more than 0",
-        pattern=rf"(?=.*[1-9])({DURATION_PATTERN})",
-        example="0-06:00:00",
-    )
-    runs_dir: str = setting("data/runs", "folder of the run folders", group="run", identity=False)
-    precision: Literal["float32", "float64"] = setting(
-        "float32",
-        "floating-point precision of networks and updates",
-        group="run",
-    )
-    progress: Literal["auto", "live", "plain", "none"] = setting(
-        "auto",
-        "a live line, plain lines, or nothing; auto: live on a terminal, else plain",
-        group="run",
-        identity=False,
-    )
-
-    profile: bool = setting(
-        False,
-        "print the time of each part of an iteration at the end",
-        group="run",
-        identity=False,
-    )
-
-    # environment
-    num_envs: int = setting(
-        16,
-        "number of environments, over all workers",
-        group="environment",
-        ge=1,
-    )
-
-    # evaluation
-    eval_frequency: int = setting(
-        10,
-        "interval between evaluations (which also select `best`); 0 is never",
-        group="evaluation",
-        unit="iterations",
-        ge=0,
-        identity=False,
-    )
-    eval_episodes: int = setting(
-        10,
-        "episodes per evaluation during training, over all workers",
-        group="evaluation",
-        unit="episodes",
-        ge=1,
-        identity=False,
-    )
-    model_path: str | None = setting(
-        None,
-        "--task=eval, verify_resume: a run folder, its checkpoints folder or one checkpoint",
-        group="evaluation",
-        identity=False,
-        example="data/runs/some_name.seed02",
-    )
-    iter_num: str = setting(
-        "best",
-        "--task=eval: the checkpoint of this iteration, the best or the latest",
-        group="evaluation",
-        identity=False,
-        form="best, latest or the number of an iteration",
-        pattern=r"best|latest|\d+",
-    )
-    num_trajs: int = setting(
-        10,
-        "--task=eval: number of trajectories",
-        group="evaluation",
-        unit="episodes",
-        ge=1,
-        identity=False,
-    )
-    deterministic: bool = setting(
-        True,
-        "--task=eval: act by the policy's mean or mode instead of samples",
-        group="evaluation",
-        identity=False,
-    )
-    render: bool = setting(
-        False,
-        "--task=eval: show the trajectories in a window",
-        group="evaluation",
-        identity=False,
-    )
-    record: bool = setting(
-        False,
-        "--task=eval: write a video (MP4) of the first trajectory",
-        group="evaluation",
-        identity=False,
-    )
-    save_traj: bool = setting(
-        False,
-        "--task=eval: write each trajectory as a demonstration (HDF5)",
-        group="evaluation",
-        identity=False,
-    )
-    save_traj_dir: str = setting(
-        "data/demos",
-        "folder for --save_traj",
-        group="evaluation",
-        identity=False,
-    )
-    wandb_run_path: str | None = setting(
-        None,
-        "--task=eval: wandb run whose checkpoint is downloaded and evaluated",
-        group="evaluation",
-        identity=False,
-        form="entity/project/run",
-        pattern=r"[^/\s]+/[^/\s]+/[^/\s]+",
-        example="entity/project/run",
-    )
-    wandb_download_replace: bool = setting(
-        False,
-        "download the checkpoint again if it is already here",
-        group="evaluation",
-        identity=False,
-    )
 
     # checkpoints
     save_frequency: int = setting(
@@ -318,6 +125,21 @@ class RunConfig(Settings):
         group="tracking",
         identity=False,
     )
+    mlflow: bool = setting(
+        False,
+        "log to the MLflow server that MLFLOW_TRACKING_URI names",
+        group="tracking",
+        identity=False,
+    )
+    mlflow_experiment: str | None = setting(
+        None,
+        "experiment in MLflow, and exp_name in --model_manager; unset: algorithm and environment",
+        group="tracking",
+        identity=False,
+        form="1 to 200 characters, none of them a control character",
+        pattern=r"[^\x00-\x1f\x7f]{1,200}",
+        example="hopper_runs",
+    )
     write_interval: str = setting(
         "250",
         "interval of skrl's metrics in TensorBoard; auto: 100 points per run; 0 or less: never",
@@ -344,14 +166,20 @@ class RunConfig(Settings):
         example="some_name",
     )
 
-    @model_validator(mode="after")
-    def _one_thing_to_evaluate(self) -> RunConfig:
-        if self.task == "eval" and self.model_path and self.wandb_run_path:
-            raise cross_field_error(
-                "--model_path and --wandb_run_path both give a run to evaluate.",
-                "Give one of them.",
-            )
-        return self
+    # model registry
+    model_manager: str | None = setting(
+        None,
+        "YAML file with the models that a finished run registers in MLflow (MLFLOW_TRACKING_URI)",
+        group="model registry",
+        identity=False,
+        example="tasks/models/ppo.yaml",
+    )
+    register_models: bool | None = setting(
+        None,
+        "register them; unset: unless the file has disabled: True",
+        group="model registry",
+        identity=False,
+    )
 
     @property
     def execution_seconds(self) -> float | None:

@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 Scalar = int | float | bool | str | None
 Kind = Literal["int", "float", "bool", "str"]
@@ -264,6 +265,12 @@ class Settings(BaseModel):
     def warnings(self) -> tuple[str, ...]:
         """Warnings about values that are valid but probably unintended."""
         return ()
+
+
+def cross_field_error(problem: str, remedy: str) -> PydanticCustomError:
+    """The error of a rule over several settings, which keeps problem and remedy apart."""
+    parts = {"problem": problem, "remedy": remedy}
+    return PydanticCustomError("cross_field", "{problem} {remedy}", parts)
 
 
 @cache

@@ -53,7 +53,8 @@ class Session:
 TRACKERS: Mapping[str, str] = {
     "tensorboard": "helpers.trackers.tensorboard.make_tracker",
     "tensorboard of --experiment_directory": "helpers.trackers.tensorboard.make_table",
-    "wandb": "helpers.trackers.wandb.make_tracker",
+    "wandb": "helpers.trackers.wandb.tracker.make_tracker",
+    "mlflow": "helpers.trackers.mlflow.tracker.make_tracker",
 }
 
 

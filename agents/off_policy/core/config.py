@@ -16,8 +16,8 @@ from agents.common_settings import (
     compile_setting,
     layer_norm_setting,
 )
-from helpers.config.run import RunConfig, cross_field_error
-from helpers.config.settings import setting
+from helpers.config.run import RunConfig
+from helpers.config.settings import cross_field_error, setting
 
 
 class ReplayConfig(ObservationSettings, RunConfig):

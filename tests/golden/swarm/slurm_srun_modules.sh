@@ -129,6 +129,7 @@ run_program() {
     --migrate_auto
     '--wandb_entity=it'"'"'s $HOME'
     --no-tensorboard
+    --no-mlflow
     --write_interval=250
     --p_batch_norm
     --v_batch_norm

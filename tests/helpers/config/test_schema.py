@@ -15,7 +15,8 @@ from agents.algorithms import SCHEMA
 from agents.common_settings import hidden_sizes
 from agents.on_policy.config import PPOConfig, batch_problem
 from helpers.config.command_line import help_wanted
-from helpers.config.run import RunConfig, seconds_of
+from helpers.config.run import RunConfig
+from helpers.config.run_basics import seconds_of
 from helpers.config.schema import config_text, dump_config, identity_of, to_flags
 from helpers.config.settings import read_float, read_integer, settings_of
 from helpers.errors import ConfigurationError
@@ -151,7 +152,7 @@ def test_help_is_recognised():
         (["--p_lr=fast"], "--p_lr=fast is not a number > 0.", "learning rate of the policy"),
         (["--num_envs=2.5"], "--num_envs=2.5 is not a whole number >= 1.", "over all workers"),
         (["--gamma=1.01"], "--gamma=1.01 is not a number >= 0 and <= 1.", "0.99"),
-        (["--task=tarin"], "is not one of train, eval, verify_resume, ", "train"),
+        (["--task=tarin"], "is not one of train, eval, export, verify_resume, ", "train"),
         (["--algo=pp"], "--algo=pp is not an algorithm.", "ppo"),
         (["--p_perception_stack=cnn_64"], "is not of the form mlp_100 (two", "mlp_64"),
         (

@@ -13,7 +13,7 @@ import pytest
 
 from agents.algorithms import SCHEMA
 from agents.on_policy.config import PPOConfig
-from helpers.config.run import UUID_PATTERN
+from helpers.config.run_basics import UUID_PATTERN
 from helpers.errors import ConfigurationError, StorageError, UserError
 from helpers.machine import compilers, processor
 from helpers.run_folder import capsule

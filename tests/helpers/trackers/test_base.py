@@ -11,7 +11,7 @@ from helpers.errors import ConfigurationError, StorageError
 from helpers.trackers import tensorboard
 from helpers.trackers.base import Trackers, make_trackers
 from helpers.trackers.jsonl import MetricsLog, read_metrics
-from helpers.trackers.wandb import mode_of
+from helpers.trackers.wandb.tracker import mode_of
 
 ROW = {"iteration": 1, "step": 100, "loss": 0.5}
 
@@ -19,6 +19,7 @@ ROW = {"iteration": 1, "step": 100, "loss": 0.5}
 def settings(**changes):
     values: dict[str, Any] = {
         "tensorboard": False,
+        "mlflow": False,
         "wandb_mode": None,
         "wandb_project": None,
         "wandb_entity": None,

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from helpers.errors import DONE, STOPPED_EARLY
-from helpers.trackers import wandb
+from helpers.trackers import feeder as feeding
 from helpers.trackers.base import make_trackers
-from helpers.trackers.wandb import LONGEST_ID, run_id
-from helpers.trackers.wandb_download import download_run
+from helpers.trackers.wandb.download import download_run
+from helpers.trackers.wandb.tracker import LONGEST_ID, run_id
 from tests.patience import patience, promptly
 from tests.standins.wandb_server import KEY, WandbServer
 
@@ -53,7 +53,13 @@ def folder(tmp_path):
 
 def session(folder, mode, iterations, *, resume_after=None):
     """Open the trackers and log; the trackers, and what was said."""
-    values = {"tensorboard": False, "wandb_mode": mode, "wandb_project": "p", "wandb_entity": None}
+    values = {
+        "tensorboard": False,
+        "mlflow": False,
+        "wandb_mode": mode,
+        "wandb_project": "p",
+        "wandb_entity": None,
+    }
     values |= {"seed": 1, "service_token": "hush", "tracking_interval": 0}
     values |= {"experiment_directory": None, "experiment_name": None}
     trackers = make_trackers(
@@ -106,7 +112,7 @@ def test_an_online_run_resumes_and_comes_back_as_it_was(server, folder, tmp_path
     hooks = (sys.excepthook, sys.exit)
 
     trackers, said = session(folder, "online", range(1, 6))
-    feeder = trackers._others[0]._feeder.pid
+    feeder = trackers._others[0]._feeder.process.pid
     assert os.getsid(feeder) != os.getsid(0)  # a terminal's Ctrl-C does not reach it
     trackers.upload(folder, ["config.yaml", "checkpoints/best"])
     trackers.close(STOPPED_EARLY)
@@ -194,10 +200,10 @@ def test_a_black_hole_delays_nothing_and_what_it_swallowed_can_be_sent(
     folder,
     monkeypatch,
 ):
-    assert wandb.SILENCE_SECONDS <= 5.0
-    monkeypatch.setattr(wandb, "SILENCE_SECONDS", 2.0)
+    assert feeding.SILENCE_SECONDS <= 5.0
+    monkeypatch.setattr(feeding, "SILENCE_SECONDS", 2.0)
     trackers, said = session(folder, "online", [1])
-    feeder = trackers._others[0]._feeder.pid
+    feeder = trackers._others[0]._feeder.process.pid
     wait_for_word(trackers, said)
     assert children_of(feeder)
     server.silent.set()
@@ -235,7 +241,7 @@ def test_a_killed_run_is_fed_to_its_last_row(server, folder):
         "import pathlib, time\n"
         "from tests.helpers.trackers.test_wandb import session, wait_for_word\n"
         f"trackers, said = session(pathlib.Path({str(folder)!r}), 'online', range(1, 50))\n"
-        "print(trackers._others[0]._feeder.pid, wait_for_word(trackers, said), flush=True)\n"
+        "print(trackers._others[0]._feeder.process.pid, wait_for_word(trackers, said), flush=True)\n"
         "time.sleep(60)"
     )
     command = [sys.executable, "-c", code]
@@ -254,8 +260,8 @@ def test_a_killed_run_is_fed_to_its_last_row(server, folder):
 def test_a_crashed_feeder_costs_one_line(server, folder):
     trackers, said = session(folder, "online", [1])
     wait_for_word(trackers, said)
-    os.kill(trackers._others[0]._feeder.pid, signal.SIGKILL)
-    trackers._others[0]._feeder.wait()
+    os.kill(trackers._others[0]._feeder.process.pid, signal.SIGKILL)
+    trackers._others[0]._feeder.process.wait()
     for i in range(2, 5):
         trackers.log({"iteration": i, "step": 100 * i})
     trackers.upload(folder, ["config.yaml"])

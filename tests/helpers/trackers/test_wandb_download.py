@@ -5,8 +5,8 @@ import os
 import pytest
 
 from helpers.errors import CheckpointError, ConfigurationError
-from helpers.trackers import wandb_download as wandb_runs
-from helpers.trackers.wandb_download import download_run
+from helpers.trackers.wandb import download as wandb_runs
+from helpers.trackers.wandb.download import download_run
 from tests.standins.wandb_server import WandbServer
 
 RUN = "lab/project/run.seed01"

@@ -1,7 +1,7 @@
 """Fetch a run's configuration and one checkpoint from wandb, so that they can be evaluated here.
 
-The wandb client runs in a child process (why: see `helpers.trackers.wandb_feeder`), started as
-`python -m helpers.trackers.wandb_download` with the order as JSON on its input; it answers with one JSON object.
+The wandb client runs in a child process (why: see `helpers.trackers.wandb.feeder`), started as
+`python -m helpers.trackers.wandb.download` with the order as JSON on its input; it answers with one JSON object.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.errors import CheckpointError, ConfigurationError, UserError
-from helpers.trackers.wandb_feeder import answers
+from helpers.trackers.feeder import REPOSITORY
+from helpers.trackers.wandb.feeder import answers
 
 if TYPE_CHECKING:
     import wandb
 
 STALL_SECONDS = 60.0  # a download that brings nothing for so long is given up
-REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = "config.yaml"
 CONFIGS = (f"run/{CONFIG}", CONFIG)  # where a run keeps its configuration, best first
 CHECKPOINT_FILE = re.compile(r"checkpoints/([\w.-]+)/([\w-][\w.-]*)", re.ASCII)
@@ -98,7 +98,7 @@ def _fetch(run_path: str, checkpoint: str, folder: Path) -> None:
     environment["WANDB_ERROR_REPORTING"] = "false"
     environment["WANDB_CACHE_DIR"] = str(folder.resolve())
     child = subprocess.Popen(
-        [sys.executable, "-m", "helpers.trackers.wandb_download"],
+        [sys.executable, "-m", "helpers.trackers.wandb.download"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,18 +1,15 @@
-"""The child process that holds the real wandb client: `python -m helpers.trackers.wandb_feeder`.
+"""The child process that holds the real wandb client: `python -m helpers.trackers.wandb.feeder`.
 
 With a run folder as its argument it sends what the server lacks of that run, and ends.
 
 Why a process of its own: the client replaces `sys.exit` and `sys.excepthook`, registers exit hooks that
 wait for the network, and starts a service that can crash; none of that may reach a training run. It follows
-`metrics.jsonl`, so that training never waits for it, and can be killed at any moment without a loss.
-
-Its first line of input is the job, later ones are commands: {"upload": [names]}, {"finish": exit_code}.
-Its output is one JSON object a line: {"say": text} or {"alive": true}.
+`metrics.jsonl`, so that training never waits for it, and can be killed at any moment without a loss
+(helpers/trackers/feeder.py).
 """
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import json
 import os
@@ -20,28 +17,33 @@ import queue
 import shutil
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from helpers.errors import BAD_CONFIGURATION, DONE, STOPPED_EARLY
-from helpers.trackers.jsonl import is_number, parse_row
-from helpers.trackers.wandb_offline_log import last_iteration
+from helpers.trackers.feeder import (
+    beat,
+    lock,
+    new_rows,
+    next_command,
+    one_line,
+    read_commands,
+    tell,
+)
+from helpers.trackers.jsonl import is_number
+from helpers.trackers.wandb.offline_log import last_iteration
 
 if TYPE_CHECKING:
     import wandb
 
-POLL_SECONDS = 0.5
 INIT_SECONDS = 15.0
 PROBE_SECONDS = 2.0
-LOCK_SECONDS = 10.0
 JOB_FILE = "job.json"
 METRICS_FILE = "metrics.jsonl"
-LOST = 1  # the exit code of a run whose process is gone
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,11 @@ def main(arguments: list[str]) -> int:
     if arguments:
         return resend(Path(arguments[0]))
     job = Job(**json.loads(sys.stdin.readline()))
-    commands: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     finishing = threading.Event()
-    threading.Thread(target=_listen, args=(commands, finishing), daemon=True).start()
-    with (job.folder / "wandb" / "lock").open("w") as lock:
-        if not _lock(lock):
-            _tell(say="wandb: not used, another process still feeds this run")
+    commands = read_commands(finishing)
+    with (job.folder / "wandb" / "lock").open("w") as file:
+        if not lock(file):
+            tell(say="wandb: not used, another process still feeds this run")
             return DONE
         (job.folder / "wandb" / JOB_FILE).write_text(json.dumps(asdict(job)))
         feed(job, commands, finishing)
@@ -97,13 +98,13 @@ def feed(
 
     url = wandb.setup().settings.base_url
     offline = threading.Event()
-    threading.Thread(target=_beat, args=(url, finishing, offline), daemon=True).start()
+    beat(finishing, lambda: offline.is_set() or answers(url))
     run, first = open_run(job, *effective_mode(job.mode, url))
     if run.offline:
         offline.set()
-    rows = _new_rows(job.folder / METRICS_FILE)
+    rows = new_rows(job.folder / METRICS_FILE)
     while True:
-        command = _next(commands)
+        command = next_command(commands)
         _send_rows(run, rows, first)
         if "upload" in command:
             _upload(run, job.folder, command["upload"])
@@ -130,10 +131,10 @@ def resend(folder: Path) -> int:
         run = _init(job, "online")
     except wandb.errors.Error as error:
         print(
-            f"wandb cannot be reached: {_one_line(error)}\nLog in (`wandb login`), then try again.",
+            f"wandb cannot be reached: {one_line(error)}\nLog in (`wandb login`), then try again.",
         )
         return BAD_CONFIGURATION
-    _send_rows(run, _new_rows(folder / METRICS_FILE), run.starting_step)
+    _send_rows(run, new_rows(folder / METRICS_FILE), run.starting_step)
     _upload(run, folder.resolve(), ["config.yaml", "checkpoints/best"])
     run.finish()
     _tidy(job, Path(run.settings.sync_dir))
@@ -180,14 +181,14 @@ def open_run(job: Job, mode: str, reason: str) -> tuple[wandb.Run, int]:
         if mode == "offline":
             raise
         wandb.teardown()
-        return open_run(job, "offline", _one_line(error))
+        return open_run(job, "offline", one_line(error))
     if mode == "online":
         lacking = run.starting_step
         known = run.resumed and not job.continued
-        _tell(say=f"wandb: {run.url}" + (f" (has iterations up to {lacking - 1})" if known else ""))
+        tell(say=f"wandb: {run.url}" + (f" (has iterations up to {lacking - 1})" if known else ""))
     else:
         because = f" ({reason})" if reason else ""
-        _tell(say=f"wandb: offline{because}; to upload later: {job.sync_command}")
+        tell(say=f"wandb: offline{because}; to upload later: {job.sync_command}")
     run.define_metric("step")
     run.define_metric("*", step_metric="step")
     return run, lacking
@@ -225,20 +226,6 @@ def _init(job: Job, mode: str) -> wandb.Run:
     )
 
 
-def _new_rows(path: Path) -> Iterator[dict[str, Any] | None]:
-    """Rows of a growing file; None where there is none at present."""
-    with path.open("rb") as file:
-        rest = b""
-        while True:
-            rest += file.readline()
-            if not rest.endswith(b"\n"):
-                yield None
-                continue
-            if row := parse_row(rest):
-                yield row
-            rest = b""
-
-
 def _send_rows(run: wandb.Run, rows: Iterator[dict[str, Any] | None], first: int) -> None:
     """Pass on the rows that are there by now, from an iteration on."""
     for row in rows:
@@ -267,60 +254,12 @@ def _upload(run: wandb.Run, folder: Path, names: list[str]) -> None:
             run.save(glob.escape(str(beside)), base_path=folder / "wandb", policy="now")
 
 
-def _listen(commands: queue.SimpleQueue[dict[str, Any]], finishing: threading.Event) -> None:
-    """Read commands; the end of input means that the run's process is gone."""
-    for line in sys.stdin:
-        command = json.loads(line)
-        commands.put(command)
-        if "finish" in command:
-            finishing.set()
-            return
-    commands.put({"finish": LOST})
-
-
-def _next(commands: queue.SimpleQueue[dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return commands.get(timeout=POLL_SECONDS)
-    except queue.Empty:
-        return {}
-
-
-def _beat(url: str, finishing: threading.Event, offline: threading.Event) -> None:
-    """While the run is being finished, tell each second that waiting is not in vain."""
-    finishing.wait()
-    while True:
-        if offline.is_set() or answers(url):
-            _tell(alive=True)
-        time.sleep(1.0)
-
-
 def _tidy(job: Job, part: Path) -> None:
     """All is on the server: drop this part's local copy, and mark the offline ones as uploaded."""
     shutil.rmtree(part, ignore_errors=True)
     for folder in job.offline_folders:
         for log in folder.glob("*.wandb"):
             log.with_suffix(".wandb.synced").touch()
-
-
-def _lock(file: IO[str]) -> bool:
-    """Be the only feeder of the run: the one of a killed run may still be finishing."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.1)
-        else:
-            return True
-    return False
-
-
-def _tell(**message: object) -> None:
-    os.write(sys.__stdout__.fileno(), (json.dumps(message) + "\n").encode())  # type: ignore[union-attr]
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,109 @@
+"""The MLflow server that MLFLOW_TRACKING_URI names: its address, whether it answers, its experiments."""
+
+from __future__ import annotations
+
+import os
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from helpers.errors import ConfigurationError
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+PROBE_SECONDS = 5.0
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+
+
+def tracking_uri(given: str | None = None) -> str:
+    """The address, given or of the environment.
+
+    Raises:
+        ConfigurationError: there is none, or it is of a kind that MLflow does not take.
+    """
+    uri = given or os.environ.get(VARIABLE, "")
+    if not uri:
+        raise ConfigurationError(
+            f"There is no MLflow server: {VARIABLE} is not set.",
+            f"export {VARIABLE}=http://HOST:5000, or sqlite:////PATH/mlflow.db; make registry starts one.",
+        )
+    scheme = urlsplit(uri).scheme.split("+")[0]
+    if scheme not in ("http", "https", "databricks", *_DATABASES):
+        raise ConfigurationError(
+            f"{VARIABLE}={redacted(uri)} is no address of an MLflow server.",
+            "Give http://HOST:PORT or sqlite:////PATH/mlflow.db; folders of files are no longer written by MLflow.",
+        )
+    if scheme == "sqlite" and not _database_of(uri).parent.is_dir():
+        raise ConfigurationError(
+            f"{VARIABLE}={redacted(uri)}: the folder of the file does not exist.",
+            f"mkdir -p {_database_of(uri).parent}, or give another path.",
+        )
+    return uri
+
+
+def quiet() -> None:
+    """Let the client of this process print no links and no bars."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+
+
+def redacted(uri: str) -> str:
+    """An address without its password."""
+    return re.sub(r"(?<=://)[^/@\s]+(?=@)", "***", uri)
+
+
+def check_answers(uri: str) -> None:
+    """Refuse a server that does not answer within some seconds.
+
+    Raises:
+        ConfigurationError: it does not.
+    """
+    if not answers(uri):
+        raise ConfigurationError(
+            f"{redacted(uri)} does not answer.",
+            f"Start the server (make registry), or give another {VARIABLE}.",
+        )
+
+
+def answers(uri: str) -> bool:
+    """Whether a server answers anything; a database in this process always does."""
+    if not uri.startswith(("http://", "https://")):
+        return True
+    try:
+        urllib.request.urlopen(
+            uri,
+            timeout=PROBE_SECONDS,
+        ).close()  # noqa: S310 (the scheme is checked)
+    except urllib.error.HTTPError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def experiment_id(client: Any, name: str, *, uri: str) -> str:
+    """The experiment of a name, made where it is missing.
+
+    Without a server, its files go beside the database, not into the working folder.
+
+    Raises:
+        ConfigurationError: it was deleted, and its name is taken.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        if found.lifecycle_stage == "deleted":
+            raise ConfigurationError(
+                f"The experiment {name} was deleted in MLflow.",
+                "Restore it there, or give another --mlflow_experiment.",
+            )
+        return str(found.experiment_id)
+    location = None
+    if uri.startswith("sqlite:"):
+        location = (_database_of(uri).parent / "mlartifacts").resolve().as_uri()
+    return str(client.create_experiment(name, artifact_location=location))
+
+
+def _database_of(uri: str) -> Path:
+    return Path(urlsplit(uri).path[1:] or ".").absolute()
