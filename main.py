@@ -36,6 +36,7 @@ from helpers.run_folder import run_lock
 from helpers.run_folder.experiment import CONFIG_FILE, ExperimentInitializer, run_name
 from helpers.seeding import Streams
 from helpers.trackers.base import make_trackers
+from registry import training
 
 if TYPE_CHECKING:
     from helpers.demos.load import Demos
@@ -72,6 +73,10 @@ def main(argv: Sequence[str]) -> int:
         )
     import evaluator
 
+    if parsed.config.task == "export":
+        from registry.package.export import export
+
+        return export(SCHEMA, parsed, workers, find_run=evaluator.find_run)
     if parsed.config.task == "eval":
         return evaluator.evaluate(SCHEMA, parsed, workers, build_agent=build_agent)
     return evaluator.verify_resume(SCHEMA, parsed, workers, build=build)
@@ -89,6 +94,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     """Train to the end, or until something asks to stop; the same command goes on."""
     config = parsed.config
     config = config.model_copy(update={"env_id": resolve_env_id(config.env_id)})
+    registers = training.registers(config, run_name=run_name(config))
     demos = check_start(config, workers)
     experiment = ExperimentInitializer(config, workers, argv=argv)
     config, folder = experiment.config, experiment.folder
@@ -149,29 +155,37 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
         orchestrator.load(checkpoint)
         progress.message(f"resumed after iteration {checkpoint.iteration}")
     reason = train_or_stop(orchestrator, progress, folder)
-    return finish(config, orchestrator, folder, reason)
+    return finish(config, orchestrator, folder, reason, registers=registers)
 
 
-def finish(config: RunConfig, orchestrator: Any, folder: Path, reason: str | None) -> int:
-    """Close the run's files, say what it left and what may be done next; the exit code."""
+def finish(
+    config: RunConfig,
+    orchestrator: Any,
+    folder: Path,
+    reason: str | None,
+    *,
+    registers: bool,
+) -> int:
+    """Close the run's files, register its models, say what it left and what may be done next; the exit code."""
+    from helpers.display.learning_curve import draw_curve
+
     orchestrator.deadline.ignore_signals()
     orchestrator.progress.close()
     table = profile(orchestrator.workers) if config.profile else None
     if table:
         print(table)
     code = errors.STOPPED_EARLY if reason else errors.DONE
+    unit = config.settings["num_timesteps"].unit
+    if orchestrator.workers.is_root and orchestrator.iteration:
+        print(f"curve: {draw_curve(folder, unit=unit)}")
     orchestrator.tracker.upload(folder, [CONFIG_FILE, "checkpoints/best", "checkpoints/latest"])
     orchestrator.tracker.close(code)
     if orchestrator.workers.is_root:
         run_lock.release(folder)
-        unit = config.settings["num_timesteps"].unit
-        closing_lines(
-            folder,
-            reason,
-            iteration=orchestrator.iteration,
-            workers=orchestrator.workers.size,
-            unit=unit,
-        )
+        if registers and not reason:
+            iteration = orchestrator.iteration
+            training.register_finished(config, folder, iteration=iteration, say=print)
+        closing_lines(folder, reason, orchestrator)
     return code
 
 
@@ -245,24 +259,17 @@ def check_shares(config: RunConfig, workers: Workers) -> None:
         )
 
 
-def closing_lines(
-    folder: Path,
-    reason: str | None,
-    *,
-    iteration: int,
-    workers: int,
-    unit: str,
-) -> None:
-    """What a run leaves, and what may be done next; `unit` is that of its steps."""
-    from helpers.display.learning_curve import draw_curve
-
+def closing_lines(folder: Path, reason: str | None, orchestrator: Any) -> None:
+    """What a run leaves beside its curve, and what may be done next."""
     if reason:
-        print(f"stopped after iteration {iteration} by {reason}; the same command resumes it")
-    if iteration:
-        print(f"curve: {draw_curve(folder, unit=unit)}")
+        print(
+            f"stopped after iteration {orchestrator.iteration} by {reason}; the same command resumes it",
+        )
+    workers = orchestrator.workers.size
     launcher = f"mpiexec -n {workers} " if workers > 1 else ""
     print(f"checkpoints: {folder}/checkpoints (latest, best)")
     print(f"next: python main.py --task=eval --model_path={folder} --iter_num=best --record")
+    print(f"      python main.py --task=export --model_path={folder} --iter_num=best")
     print(f"      {launcher}python main.py --task=verify_resume --model_path={folder}")
 
 
@@ -318,6 +325,11 @@ def build_agent(
     )
 
 
-if __name__ == "__main__":
+def run() -> int:
+    """The command `milozero`."""
     outlast_readers()
-    sys.exit(main(sys.argv[1:]))
+    return main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -116,5 +116,10 @@ def _resume(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def run() -> int:
+    """The command `milozero-reporter`."""
+    return main(sys.argv[1:])
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run())

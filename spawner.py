@@ -95,6 +95,11 @@ def upgrade_wandb() -> None:
         print("warning: wandb was not upgraded; the installed one is used.", file=sys.stderr)
 
 
-if __name__ == "__main__":
+def run() -> int:
+    """The command `milozero-spawner`."""
     hidden = hide_key(sys.argv)
-    raise SystemExit(main(sys.argv[1:], wandb_api_key=hidden))
+    return main(sys.argv[1:], wandb_api_key=hidden)
+
+
+if __name__ == "__main__":
+    sys.exit(run())

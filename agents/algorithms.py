@@ -31,22 +31,43 @@ class Entry:
         config: its configuration.
         implementation: the class with its module, imported when an agent is made.
         learner: of an imitation, the class of its learner where that is not what --learner names.
+        models: the names of `agent.models()`; "critic_#" stands for one name a critic. Of an imitation, they are its
+            learner's.
     """
 
     config: type[RunConfig]
     implementation: str
     learner: str = ""
+    models: tuple[str, ...] = ("policy",)
 
+
+_CRITICS = ("policy", "critic_#", "target_critic_#")
 
 REGISTRY: Mapping[str, Entry] = {
-    "ppo": Entry(on_policy.PPOConfig, "agents.on_policy.ppo.PPO"),
-    "sac": Entry(off_policy.SACConfig, "agents.off_policy.sac.SAC"),
-    "td3": Entry(off_policy.TD3Config, "agents.off_policy.td3.TD3"),
-    "ddpg": Entry(off_policy.DDPGConfig, "agents.off_policy.ddpg.DDPG"),
-    "crossq": Entry(off_policy.CrossQConfig, "agents.off_policy.crossq.CrossQ"),
-    "redq": Entry(off_policy.REDQConfig, "agents.off_policy.redq.REDQ"),
-    "tqc": Entry(off_policy.TQCConfig, "agents.off_policy.tqc.TQC"),
-    "dqn": Entry(off_policy.DQNConfig, "agents.off_policy.dqn.DQN"),
+    "ppo": Entry(on_policy.PPOConfig, "agents.on_policy.ppo.PPO", models=("policy", "value")),
+    "sac": Entry(off_policy.SACConfig, "agents.off_policy.sac.SAC", models=_CRITICS),
+    "td3": Entry(
+        off_policy.TD3Config,
+        "agents.off_policy.td3.TD3",
+        models=(*_CRITICS, "target_policy"),
+    ),
+    "ddpg": Entry(
+        off_policy.DDPGConfig,
+        "agents.off_policy.ddpg.DDPG",
+        models=("policy", "critic", "target_policy", "target_critic"),
+    ),
+    "crossq": Entry(
+        off_policy.CrossQConfig,
+        "agents.off_policy.crossq.CrossQ",
+        models=("policy", "critic_#"),
+    ),
+    "redq": Entry(off_policy.REDQConfig, "agents.off_policy.redq.REDQ", models=_CRITICS),
+    "tqc": Entry(off_policy.TQCConfig, "agents.off_policy.tqc.TQC", models=_CRITICS),
+    "dqn": Entry(
+        off_policy.DQNConfig,
+        "agents.off_policy.dqn.DQN",
+        models=("q_network", "target_q_network"),
+    ),
     "bc": Entry(cloning.BCConfig, "agents.cloning.bc.BC"),
     "dagger": Entry(cloning.DaggerConfig, "agents.cloning.dagger.Dagger"),
     "gail": Entry(variants.GAILConfig, "agents.imitation.agent.ImitationAgent"),
@@ -58,12 +79,31 @@ REGISTRY: Mapping[str, Entry] = {
         variants.MAADConfig,
         "agents.imitation.maad.MAAD",
         learner="agents.imitation.maad.GuidedPPO",
+        models=("policy", "value"),
     ),
 }
 ALGORITHMS: Mapping[str, type[RunConfig]] = {name: each.config for name, each in REGISTRY.items()}
 OTHER_OWNERS: Mapping[str, type[Settings]] = {"the imitation algorithms": ImitationSettings}
 TASKS: Mapping[str, type[RunConfig]] = {"demos": DemosConfig}
 SCHEMA = Schema(ALGORITHMS, other_owners=OTHER_OWNERS, tasks=TASKS)
+
+
+def model_names(config: RunConfig) -> tuple[str, ...]:
+    """The names of the models that an agent of this configuration has: what can be registered."""
+    algo = config.algo
+    if isinstance(config, ImitationSettings) and not REGISTRY[algo].learner:
+        algo = config.learner
+    critics = range(1, 1 + getattr(config, "num_critics", 2))
+    return tuple(
+        name.replace("#", str(number))
+        for name in REGISTRY[algo].models
+        for number in (critics if "#" in name else (0,))
+    )
+
+
+MODELS_TO_REGISTER: Mapping[str, frozenset[str]] = {
+    name: frozenset(model_names(each.config())) for name, each in REGISTRY.items()
+}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from helpers.errors import CheckpointError
 
 State = Mapping[str, Any]
+Names = tuple[list[str] | None, list[str] | None]
 
 
 class SameStepEnv(Protocol):
@@ -24,6 +25,8 @@ class SameStepEnv(Protocol):
         backend: what steps it: "batched MuJoCo", "Gymnasium" or "dm_control".
         seeds: what `reset` starts the N environments from.
         max_episode_steps: after how many steps an episode is truncated.
+        time_step: simulated seconds between two actions; None where the environment has no clock.
+        names: of the components of an observation and of an action, each None where it tells none.
         observations: a copy of what the last call arrived at, (N, obs_dim).
     """
 
@@ -38,6 +41,10 @@ class SameStepEnv(Protocol):
     single_observation_space: Any
     single_action_space: Any
 
+    @property
+    def time_step(self) -> float | None: ...
+    @property
+    def names(self) -> Names: ...
     @property
     def observations(self) -> np.ndarray: ...
 
@@ -93,6 +100,12 @@ def clip_to_bounds(actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np
     """Actions within the bounds and in their dtype, in a copy."""
     # np.clip takes three times as long.
     return np.minimum(np.maximum(np.asarray(actions, low.dtype), low), high)
+
+
+def actuator_names(model: Any) -> list[str] | None:
+    """The names of a MjModel's actuators, one an action's component; None where one has no name."""
+    names = [model.actuator(index).name for index in range(model.nu)]
+    return names if all(names) else None
 
 
 def one_seed_each(

@@ -85,15 +85,25 @@ SIZES: dict[str, tuple[int, int]] = {
     "Walker-Walk-Feat-v0": (24, 6),
     "Walker-Run-Feat-v0": (24, 6),
 }
-_UNBOUNDED = frozenset({"Lqr-Lqr_2_1-Feat-v0", "Lqr-Lqr_6_2-Feat-v0"})
+# The bound of each number of an action, where it is not 1.
+BOUNDS: dict[str, float] = {
+    "Humanoid-v4": 0.4,
+    "Humanoid-v5": 0.4,
+    "HumanoidStandup-v4": 0.4,
+    "HumanoidStandup-v5": 0.4,
+    "InvertedPendulum-v4": 3.0,
+    "InvertedPendulum-v5": 3.0,
+    "Pusher-v5": 2.0,
+    "Lqr-Lqr_2_1-Feat-v0": float("inf"),
+    "Lqr-Lqr_6_2-Feat-v0": float("inf"),
+}
 _NO_SIMULATOR = ("gymnasium.envs.classic_control", "gymnasium.envs.toy_text")
 
 
 def spaces_of(env_id: str) -> tuple[gymnasium.Space, gymnasium.Space] | None:
-    """Observations and actions of a canonical id, for whoever asks for their forms; None if unknown.
+    """Observations and actions of a canonical id, for whoever asks for their forms and bounds; None if unknown.
 
-    Bounds of simulated tasks are not those of the environment, but there are some where it has some. Of a
-    user's own environments and task files nothing is known before they are made.
+    Of a user's own environments and task files nothing is known before they are made.
 
     Raises:
         ConfigurationError: no algorithm takes such observations or actions.
@@ -103,7 +113,7 @@ def spaces_of(env_id: str) -> tuple[gymnasium.Space, gymnasium.Space] | None:
 
     if env_id in SIZES:
         observations, actions = SIZES[env_id]
-        bound = np.inf if env_id in _UNBOUNDED else 1.0
+        bound = BOUNDS.get(env_id, 1.0)
         return (
             gymnasium.spaces.Box(-np.inf, np.inf, (observations,)),
             gymnasium.spaces.Box(-bound, bound, (actions,)),

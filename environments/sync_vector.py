@@ -94,6 +94,20 @@ class SerialVectorEnv(SyncVectorEnv):
         return self._awake[index].render()
 
     @property
+    def time_step(self) -> float | None:
+        """Simulated seconds between two actions, as the environment calls them: dt, or CartPole's tau."""
+        first = self._awake[0].unwrapped
+        seconds = getattr(first, "dt", getattr(first, "tau", None))
+        return None if seconds is None else float(seconds)
+
+    @property
+    def names(self) -> same_step.Names:
+        """Of the components of an observation and of an action."""
+        simulation = self._simulations[0]
+        actuators = None if simulation is None else same_step.actuator_names(simulation[0])
+        return getattr(self._awake[0].unwrapped, "observation_names", None), actuators
+
+    @property
     def observations(self) -> np.ndarray:
         """A copy of what the last `reset`, `step` or `load_state_dict` arrived at, (N, obs_dim)."""
         return np.array(self._observations)

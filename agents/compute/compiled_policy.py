@@ -48,6 +48,8 @@ class CompiledPolicy:
 
     def __call__(self, observations: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
         """Actions (N, ...), a new array, for observations (N, obs_dim) as the networks take them."""
+        if observations.ndim != 2:
+            raise ValueError(f"observations {observations.shape}, expected (N, obs_dim)")
         seen = torch.from_numpy(observations)
         random = None if noise is None else torch.from_numpy(noise)
         if self.native and random is not None:

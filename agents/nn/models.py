@@ -58,12 +58,20 @@ class Model(nn.Module):
     def standardise(self, observations: Tensor) -> Tensor:
         """What the first layer is given (B, obs_dim) for raw observations (B, obs_dim)."""
         observations = observations.to(self.dtype)
+        if observations.dim() != 2:
+            raise ValueError(f"observations {tuple(observations.shape)}, expected (B, obs_dim)")
         if not self.standardised:
             return observations
-        deviation = torch.sqrt(self.observation_variance + VARIANCE_EPSILON)
-        offset, scale = self.observation_mean.to(self.dtype), (1.0 / deviation).to(self.dtype)
+        offset, scale = self.standardisation()
+        if observations.shape[1] != len(offset):
+            raise ValueError(f"observations of {observations.shape[1]} numbers, not {len(offset)}")
         limit = ObservationNormalizer.CLIP
         return ((observations - offset) * scale).clamp(-limit, limit)
+
+    def standardisation(self) -> tuple[Tensor, Tensor]:
+        """(offset, scale), (obs_dim,) each, of the standardisation, where there is one."""
+        deviation = torch.sqrt(self.observation_variance + VARIANCE_EPSILON)
+        return self.observation_mean.to(self.dtype), (1.0 / deviation).to(self.dtype)
 
     def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:  # type: ignore[override]
         """The tensors by name; those of the network are the agent's own."""
@@ -137,12 +145,13 @@ class PolicyModel(Model):
         outputs: Tensor = self.net.outputs(self.standardise(observations))
         return outputs
 
-    def forward(self, observations: Tensor) -> Tensor:
+    def forward(self, observations: Tensor, noise: Tensor | None = None) -> Tensor:
         """Actions (B, A) as the environment takes them, or discrete (B,), for raw observations (B, obs_dim).
 
-        PPO's are not clipped to the environment's bounds: environments do that.
+        With noise (B, A or K), of the actor's distribution, they are samples. PPO's are not clipped to the
+        environment's bounds: environments do that.
         """
-        actions: Tensor = self.net.act(self.standardise(observations), noise=None)
+        actions: Tensor = self.net.act(self.standardise(observations), noise=noise)
         if self.is_squashed:
             return (self.action_center + self.action_half * actions).float()
         return actions

@@ -81,6 +81,10 @@ class ObservationNormalizer(RunningMoments):
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         """Standardised observations, a new array (..., obs_dim)."""
+        if observations.shape[-1:] != self.offset.shape:
+            raise ValueError(
+                f"observations {observations.shape}, expected (..., {len(self.offset)})",
+            )
         standard = observations - self.offset
         standard *= self.scale
         return np.clip(standard, -self.CLIP, self.CLIP, out=standard)

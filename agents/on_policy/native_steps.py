@@ -329,6 +329,8 @@ class NativeSteps:
         batch = len(observations)
         if batch > self._prepared:
             self._prepare(batch)
+        if np.shape(observations) != self._seen[:batch].shape:
+            raise ValueError(f"observations {np.shape(observations)}, expected (N, obs_dim)")
         self._seen[:batch] = observations
         result = np.empty((batch, self.outputs), dtype=np.float32)
         if normalizer is None:

@@ -12,7 +12,7 @@ agent.models()["policy"].load("100000_policy.pt")      # a file that somebody ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ import numpy as np
 from agents.algorithms import SCHEMA
 from agents.base import Agent
 from agents.factory import make_agent
-from helpers.checkpoints.policy_files import read_state
+from agents.nn.models import PolicyModel
+from helpers.checkpoints.policy_files import POLICIES, read_state
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
 from helpers.config.run import RunConfig
 from helpers.errors import ConfigurationError
@@ -51,15 +52,50 @@ def load_agent(
         CheckpointError: there is no such checkpoint, or it cannot be trusted.
         ConfigurationError: the run is damaged, or its bounds of actions are not known.
     """
-    folder = Path(run)
+    return _load(Path(run), iter_num, bounds=bounds, space_of=lambda _: action_space)[0]
+
+
+def load_policy_model(
+    path: Path,
+    *,
+    iter_num: str = "best",
+    space_of: Callable[[str], gymnasium.Space | None],
+) -> tuple[PolicyModel, int, Bounds | None]:
+    """(the model that acts, numbers of an observation, bounds of its actions where they are known) of a checkpoint.
+
+    Args:
+        path: a run folder, its checkpoints folder or a checkpoint.
+        iter_num: as of `load_agent`.
+        space_of: the actions of an environment's id, where they are known.
+
+    Raises:
+        CheckpointError, ConfigurationError: as `load_agent`.
+    """
+    agent, size, space = _load(path, iter_num, space_of=space_of)
+    models = agent.models()
+    model: PolicyModel = next(models[name] for name in POLICIES if name in models)
+    is_box = isinstance(space, gymnasium.spaces.Box)
+    return model, size, (space.low, space.high) if is_box else None
+
+
+def _load(
+    path: Path,
+    iter_num: str,
+    *,
+    bounds: Bounds | None = None,
+    space_of: Callable[[str], gymnasium.Space | None],
+) -> tuple[Agent, int, Any]:
+    checkpoint = resolve_checkpoint(path, iter_num)
+    folder = checkpoint.resolve().parent.parent
     config: RunConfig = SCHEMA.load_config(folder / "config.yaml")
-    _, shared, _ = read_shared(resolve_checkpoint(folder, iter_num))
+    _, shared, _ = read_shared(checkpoint)
     state = shared["agent"]
     learner = state.get("learner", state)
-    space = action_space or _action_space(learner, folder, bounds)
-    agent = _make(config, len(learner["observations"]["mean"]), space)
+    size = len(learner["observations"]["mean"])
+    space = space_of(config.env_id) or _action_space(learner, folder, bounds)
+    agent = _make(config, size, space)
     agent.load_state_dict(state)
-    return agent
+    return agent, size, space
 
 
 def make_agent_of(

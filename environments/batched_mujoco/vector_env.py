@@ -209,6 +209,16 @@ class BatchedMujocoEnv(VectorEnv):
         return same_step.successors(observations, infos)
 
     @property
+    def time_step(self) -> float:
+        """Simulated seconds between two actions."""
+        return float(self.world.dt)
+
+    @property
+    def names(self) -> same_step.Names:
+        """Of the components of an observation, which tasks do not tell, and of an action."""
+        return None, same_step.actuator_names(self.world.model)
+
+    @property
     def observations(self) -> np.ndarray:
         """What the last `reset`, `step` or `load_state_dict` arrived at, (N, obs_dim)."""
         return self.task.observe(self.world, self._now)

@@ -71,7 +71,7 @@ class DmControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.model: mujoco.MjModel = self.environment.physics.model.ptr
         self.data: mujoco.MjData = self.environment.physics.data.ptr
         self.render_mode = render_mode
-        frames_per_second = round(1 / self.environment.control_timestep())
+        frames_per_second = round(1 / self.dt)
         self.metadata = {"render_modes": ["human", "rgb_array"], "render_fps": frames_per_second}
         self._renderer: Any = None
         self._observation = np.zeros(0)
@@ -85,6 +85,20 @@ class DmControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.action_space = gymnasium.spaces.Box(-limit, limit, dtype=np.float32)
         self._action_centre = np.where(bounded, (spec.maximum + spec.minimum) / 2, 0.0)
         self._action_half_range = np.where(bounded, (spec.maximum - spec.minimum) / 2, 1.0)
+
+    @property
+    def dt(self) -> float:
+        """Simulated seconds between two actions."""
+        return float(self.environment.control_timestep())
+
+    @property
+    def observation_names(self) -> list[str]:
+        """Of each number of an observation."""
+        return [
+            f"{name}[{index}]"
+            for name, part in self.environment.observation_spec().items()
+            for index in range(int(np.prod(part.shape)))
+        ]
 
     @property
     def stateful_parts(self) -> dict[str, Any]:

@@ -1,0 +1,190 @@
+"""Acting with a trained policy: from a run folder, a checkpoint, a policy package or a registry."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from helpers.errors import CheckpointError, ConfigurationError
+from registry.package import contract
+
+Run = Callable[[Sequence[np.ndarray]], np.ndarray]
+_URI = re.compile(r"[a-z][a-z0-9+.-]*:/.*")
+
+
+class Policy:
+    """Chooses actions for raw observations.
+
+    Attributes:
+        observation_size: numbers of an observation.
+        dtype: that it computes in.
+        deterministic: whether it takes the most probable action, or samples.
+        contract: of its package; None where it comes from a run folder.
+        source: where it comes from.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        observation_size: int,
+        dtype: str,
+        noise: tuple[str, int] | None,
+        contract: dict[str, Any] | None,
+        source: str,
+        seed: int,
+    ) -> None:
+        self._run, self._noise = run, noise
+        self.observation_size, self.dtype = observation_size, np.dtype(dtype)
+        self.deterministic = noise is None
+        self.contract, self.source = contract, source
+        self._generator = np.random.default_rng(seed)
+
+    def __call__(self, observation: Any) -> Any:
+        """The action (A,), or an int, for one observation (obs_dim,); actions (B, A) or (B,) for (B, obs_dim).
+
+        Raises:
+            ValueError: the observation is of another length.
+        """
+        given = np.asarray(observation, dtype=self.dtype)
+        if given.ndim not in (1, 2) or given.shape[-1] != self.observation_size:
+            size = self.observation_size
+            raise ValueError(f"observation {given.shape}, expected ({size},) or (batch, {size})")
+        batch = np.ascontiguousarray(given[None] if given.ndim == 1 else given)
+        inputs = [batch]
+        if self._noise is not None:
+            kind, size = self._noise
+            shape = len(batch), size
+            draw = self._generator.standard_normal if kind == "normal" else self._generator.gumbel
+            inputs.append(draw(size=shape).astype(self.dtype))
+        actions = self._run(inputs)
+        if given.ndim == 2:
+            return actions
+        return int(actions[0]) if actions.ndim == 1 else actions[0]
+
+    def __repr__(self) -> str:
+        kind = "deterministic" if self.deterministic else "sampled"
+        return f"Policy({self.source!r}, {self.observation_size} numbers, {kind} actions)"
+
+
+def load_policy(
+    source: str | Path,
+    *,
+    iter_num: str = "best",
+    deterministic: bool = True,
+    seed: int = 0,
+    backend: str = "onnxruntime",
+) -> Policy:
+    """A trained policy, without MPI, simulator and trackers.
+
+    Args:
+        source: a run folder, its checkpoints folder, one checkpoint, a policy package, or a model in MLflow:
+            "models:/name@alias", "models:/name/3", read from MLFLOW_TRACKING_URI.
+        iter_num: of a run folder: best, latest or an iteration.
+        deterministic: of a run folder: the most probable action, or a sample. A package does as it was exported.
+        seed: of sampled actions.
+        backend: of a package: "onnxruntime", or "torch", which reads policy.safetensors and architecture.json.
+
+    Raises:
+        ConfigurationError, CheckpointError: there is no such policy, or it was altered.
+    """
+    text = str(source)
+    if _URI.fullmatch(text) and not Path(text).exists():
+        return _from_registry(text, seed=seed, backend=backend)
+    path = Path(source).expanduser()
+    if (path / contract.CONTRACT).exists():
+        return _from_package(path, source=text, seed=seed, backend=backend)
+    return _from_run(path, text, iter_num=iter_num, deterministic=deterministic, seed=seed)
+
+
+def _from_package(path: Path, *, source: str, seed: int, backend: str) -> Policy:
+    told = contract.read_contract(path)
+    if backend not in ("onnxruntime", "torch"):
+        raise ConfigurationError(
+            f"backend={backend!r} is not known.",
+            'Give backend="onnxruntime" or backend="torch".',
+        )
+    noise = told["noise"]
+    return Policy(
+        _onnx_of(path) if backend == "onnxruntime" else _torch_of(path),
+        observation_size=told["observation"]["shape"][0],
+        dtype=told["observation"]["dtype"],
+        noise=noise and (noise["distribution"], noise["shape"][0]),
+        contract=told,
+        source=source,
+        seed=seed,
+    )
+
+
+def _onnx_of(path: Path) -> Run:
+    from registry.package.onnx_file import OnnxModel
+
+    return OnnxModel(path / contract.POLICY)
+
+
+def _torch_of(path: Path) -> Run:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from agents.weights.architecture import Architecture, Network
+
+    file = path / contract.ARCHITECTURE
+    try:
+        tensors = load_file(path / contract.WEIGHTS)
+        layers = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}.", contract.AGAIN) from error
+    return _runner(Network(Architecture.from_json(layers, tensors, source=str(file))))
+
+
+def _runner(network: Any) -> Run:
+    import torch
+
+    def run(inputs: Sequence[np.ndarray]) -> np.ndarray:
+        with torch.inference_mode():
+            result: np.ndarray = network(*map(torch.from_numpy, inputs)).numpy()
+        return result
+
+    return run
+
+
+def _from_run(path: Path, source: str, *, iter_num: str, deterministic: bool, seed: int) -> Policy:
+    from agents.weights.architecture import NOISE, Network
+    from agents.weights.describe import describe
+    from agents.weights.load import load_policy_model
+    from environments.sizes import spaces_of
+
+    def space_of(env_id: str) -> Any:
+        spaces = spaces_of(env_id)
+        return None if spaces is None else spaces[1]
+
+    model, size, bounds = load_policy_model(path, iter_num=iter_num, space_of=space_of)
+    layers = describe(model, observations=size, bounds=bounds, sampled=not deterministic)
+    return Policy(
+        _runner(Network(layers)),
+        observation_size=size,
+        dtype=layers.dtype,
+        noise=(layers.noise, layers.sizes[NOISE]) if layers.noise else None,
+        contract=None,
+        source=source,
+        seed=seed,
+    )
+
+
+def _from_registry(uri: str, *, seed: int, backend: str) -> Policy:
+    if not uri.startswith("models:/"):
+        raise ConfigurationError(
+            f"{uri} is no address of a policy.",
+            "Give a folder, or a model in MLflow: models:/NAME@ALIAS, models:/NAME/VERSION.",
+        )
+    from registry.model_manager import MlflowModelManager
+
+    with tempfile.TemporaryDirectory() as folder:
+        package = MlflowModelManager().download_uri(uri, Path(folder))
+        return _from_package(package, source=uri, seed=seed, backend=backend)

@@ -1,0 +1,115 @@
+"""A policy's episodes before it is exported: its returns, and the observations that the package is compared at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from agents.base import Agent
+from agents.factory import make_agent
+from environments.factory import make_vector_env
+from environments.ids import suite_of
+from helpers.config.run import RunConfig
+from helpers.episodes import run_episodes, summary
+from helpers.parallel.workers import Workers
+from helpers.seeding import Streams
+
+OBSERVATIONS = 1000
+_MOST_ROUNDS = 50  # of evaluation, until there are enough observations
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A policy's episodes, and observations of them.
+
+    Attributes:
+        figures: seeds, returns, lengths and their summary.
+        observations: (OBSERVATIONS, obs_dim) raw.
+        space: of an action.
+        seen: of an observation.
+        environment: what the contract says of the environment.
+        names: of the components of an observation and of an action.
+    """
+
+    figures: dict[str, Any]
+    observations: np.ndarray
+    space: gymnasium.Space
+    seen: gymnasium.spaces.Box
+    environment: dict[str, Any]
+    names: tuple[list[str] | None, list[str] | None]
+
+
+def evaluate(config: RunConfig, state: Mapping[str, Any]) -> tuple[Agent, Evaluated]:
+    """The agent of a checkpoint, and its episodes from the seeds of --task=eval."""
+    streams = Streams(config.seed)
+    noise = Streams(streams.integer("trajectories"))
+    agent: Agent | None = None
+    pieces: list[np.ndarray] = []
+    figures: dict[str, Any] = {}
+    kept, first = 0, 0
+    while kept < OBSERVATIONS and first < _MOST_ROUNDS * config.num_trajs:
+        seeds = [streams.integer("trajectories", first + i) for i in range(config.num_trajs)]
+        first += config.num_trajs
+        environment = make_vector_env(config.env_id, seeds=seeds)
+        if agent is None:
+            agent = agent_in(config, environment, noise)
+            agent.load_state_dict(state)
+        explore = not config.deterministic
+        episodes = run_episodes(environment, agent, seeds=seeds, explore=explore, keep_steps=True)
+        told = environment
+        environment.close()
+        pieces += [each.steps["observations"] for each in episodes]
+        kept += sum(each.length for each in episodes)
+        if not figures:
+            returns, lengths = [e.return_ for e in episodes], [e.length for e in episodes]
+            figures = dict(summary(returns, lengths))
+            figures |= {"seeds": seeds, "returns": returns, "lengths": lengths}
+    assert agent is not None
+    rows = np.concatenate(pieces)
+    chosen = np.linspace(0, len(rows) - 1, min(OBSERVATIONS, len(rows))).astype(int)
+    versions = {name: version(name) for name in _packages(config.env_id)}
+    about = {
+        "id": config.env_id,
+        "suite": told.backend,
+        "versions": versions,
+        "time_step": told.time_step,
+        "max_episode_steps": told.max_episode_steps,
+        "is_flat": _is_flat(config.env_id),
+    }
+    seen = told.single_observation_space
+    space = told.single_action_space
+    return agent, Evaluated(figures, rows[chosen], space, seen, about, told.names)
+
+
+def agent_in(config: RunConfig, environment: Any, streams: Streams) -> Agent:
+    """An untrained agent of a run's settings, for `num_trajs` environments."""
+    return make_agent(
+        config.model_copy(update={"task": "eval"}),
+        observation_space=environment.single_observation_space,
+        action_space=environment.single_action_space,
+        workers=Workers.solo(),
+        streams=streams,
+        environments=slice(0, config.num_trajs),
+    )
+
+
+def _packages(env_id: str) -> list[str]:
+    suite = suite_of(env_id)
+    return (
+        ["dm_control", "mujoco"]
+        if suite == "dm_control"
+        else ["gymnasium", "mujoco"][: 1 + (suite == "mujoco")]
+    )
+
+
+def _is_flat(env_id: str) -> bool:
+    """Whether the environment's own observations are vectors, so that nobody need flatten them."""
+    if suite_of(env_id) != "gymnasium":
+        return True
+    space = gymnasium.make(env_id).observation_space
+    return isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1
