@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help train imitate test lint venv gl clean
+.PHONY: help train imitate registry test lint venv gl clean
 
 # What you may set: make train ENV_ID=Walker2d-v5 SEED=1 NUM_WORKERS=4 ARGS='--p_lr=1e-4'
 ENV_ID ?= Hopper-v5
@@ -75,6 +75,21 @@ imitate: venv gl  ## Learn from four demonstrations, then show it: a learning cu
 	@echo "  make imitate ENV_ID=$(ENV_ID) NUM_DEMOS=16 NUM_TIMESTEPS=50000 CONFIG=tasks/train_mujoco_bc.yaml   by behaviour cloning"
 	@echo "  $(PY) main.py --task=demos --expert_path=$(DEMOS)   what was imitated"
 	@echo "  $(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=verify_resume --model_path=$(RUN)"
+
+# What you may set: make registry PORT=5001 REGISTRY=/data/mlflow
+PORT ?= 5000
+REGISTRY ?= data/mlflow
+
+registry: venv  ## Start an MLflow server on this machine: tracked runs and registered models; Ctrl-C stops it
+	@mkdir -p '$(REGISTRY)/artifacts'
+	@echo "MLflow's page, a few seconds from now:  http://127.0.0.1:$(PORT)"
+	@echo "Files: $(REGISTRY) (database and artifacts)"
+	@echo "In another terminal:"
+	@echo "  export MLFLOW_TRACKING_URI=http://127.0.0.1:$(PORT)"
+	@echo "  python main.py --config=tasks/train_classic_ppo.yaml --mlflow --register_models"
+	@echo "  python -m registry list"
+	@$(PY) -m mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 \
+	  --backend-store-uri 'sqlite:///$(abspath $(REGISTRY))/mlflow.db' --artifacts-destination '$(abspath $(REGISTRY))/artifacts'
 
 test: venv gl  ## Run the test suite, two tests at a time; ARGS='-k gae' picks tests
 	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)

@@ -19,6 +19,9 @@ SECONDS = {
     "tests/agents/test_workers_agree.py": 45,
     "tests/environments/test_batched_mujoco.py": 15,
     "tests/migration/test_migration.py": 15,
+    "tests/helpers/trackers/test_mlflow.py": 25,
+    "tests/registry/test_model_manager.py": 70,
+    "tests/registry/test_package.py": 40,
     "tests/swarm/scripts/test_quoting.py": 20,
     "tests/test_bad_input.py": 23,
     "tests/test_bad_input_replay.py": 45,
@@ -32,6 +35,7 @@ SECONDS = {
     "tests/test_resume_imitation.py": 55,
     "tests/test_tasks.py": 60,
     "tests/test_tracking.py": 60,
+    "tests/test_using_policies.py": 15,
     "tests/test_wandb_end_to_end.py": 6,
 }
 

@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAM = ("agents", "environments", "helpers", "swarm", "tasks", "main.py", "orchestrator.py")
+PROGRAM = (
+    "agents",
+    "environments",
+    "helpers",
+    "registry",
+    "swarm",
+    "tasks",
+    "main.py",
+    "orchestrator.py",
+)
 SMALL = ["--env_id=Pendulum-v1", "--num_timesteps=128", "--progress=none", "--eval_frequency=0"]
 REPLAY = ["--steps_per_iteration=64", "--learning_starts=32", "--batch_size=8", "--no-compile"]
 PPO = ["--num_envs=1", "--rollout_len=64", "--batch_size=32", "--optim_epochs_per_iter=1"]

@@ -39,6 +39,8 @@ ALLOWED = {
     "environments": ("environments", "helpers"),
     "orchestrator": ("agents.base", "helpers"),
     "evaluator": ("agents.base", "environments", "helpers"),
+    "registry": ("registry", "agents", "environments", "helpers"),
+    "policy": ("registry",),
     "swarm": ("swarm", "helpers", "agents.algorithms"),
     "spawner": ("swarm", "helpers", "agents.algorithms", "environments.ids"),
     "reporter": ("swarm", "helpers", "agents.algorithms"),
@@ -102,7 +104,7 @@ def test_benchmarks_import_no_tests() -> None:
 
 
 # Places that may hold an algorithm's name as a text: the list, the algorithms' own folders, other libraries' names.
-NAMED = ("agents/algorithms.py", "agents/weights/migration/", "helpers/config/run.py")
+NAMED = ("agents/algorithms.py", "agents/weights/migration/", "helpers/config/run_basics.py")
 FAMILIES = ("agents/on_policy/", "agents/off_policy/", "agents/imitation/", "agents/cloning/")
 
 
@@ -137,6 +139,8 @@ LATE = {
     "evaluator.py": "wandb",
     "spawner.py": "--help answers at once",
     "reporter.py": "--help answers at once",
+    "registry/acting.py": "torch and MLflow, which a package does without",
+    "registry/cli.py": "--help answers at once",
     "agents/factory.py": "torch, which the configuration does without; DAgger's expert",
     "agents/compute/compile_piece.py": "Inductor, which takes seconds",
     "environments/expected.py": "a simulator's package",

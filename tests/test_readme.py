@@ -48,7 +48,15 @@ HERE = [line for line in COMMANDS if "docker" not in line and "--wandb_run_path"
 
 def test_the_page_has_its_commands() -> None:
     tasks = [SCHEMA.parse_command_line(arguments(line)).config.task for line in COMMANDS]
-    assert sorted(tasks) == ["eval", "eval", "train", "train", "train", "verify_resume"]
+    assert sorted(tasks) == [
+        "eval",
+        "eval",
+        "export",
+        "train",
+        "train",
+        "train",
+        "verify_resume",
+    ]
 
 
 @pytest.mark.parametrize("line", COMMANDS)
