@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help train imitate registry test lint venv gl clean
+.PHONY: help train imitate registry test lint venv base gl clean
 
 # What you may set: make train ENV_ID=Walker2d-v5 SEED=1 NUM_WORKERS=4 ARGS='--p_lr=1e-4'
 ENV_ID ?= Hopper-v5
@@ -16,8 +16,10 @@ MPIEXEC ?= $(VENV)/bin/mpiexec
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# The stamp's name holds a checksum of the requirements: it is missing exactly when an installation is due.
-STAMP := $(VENV)/.ready-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d ' ' -f 1)
+# A stamp's name holds a checksum of the requirements: it is missing exactly when an installation is due. The first is of
+# what a run needs, the second of what tests, linters and the MLflow server need beside it.
+STAMP := $(VENV)/.ready-$(shell cksum <requirements.txt | cut -d ' ' -f 1)
+TOOLS := $(VENV)/.tools-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d ' ' -f 1)
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 BASE_PYTHON = $(or $(PYTHON),$(shell for python in python3.11 python3 python3.12 python3.13; do \
 	  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done),python3)
@@ -40,7 +42,7 @@ help:  ## List these commands
 	@echo "  And of imitate: NUM_DEMOS=$(NUM_DEMOS) NUM_TIMESTEPS=$(NUM_TIMESTEPS) DEMOS=$(DEMOS)"
 	@echo "  Example: make train ENV_ID=Walker2d-v5 SEED=1 ARGS='--p_lr=1e-4'"
 
-train: venv gl  ## Train a policy with MPI workers, then record it: a learning curve and a video
+train: base gl  ## Train a policy with MPI workers, then record it: a learning curve and a video
 	$(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=train --config=$(CONFIG) --env_id=$(ENV_ID) --seed=$(SEED) --uuid=$(NAME) $(ARGS)
 	$(PY) main.py --task=eval --model_path=$(RUN) --iter_num=best --num_trajs=4 --record
 	@echo
@@ -62,7 +64,7 @@ imitate: CONFIG = tasks/train_mujoco_gail.yaml
 imitate: WAY = $(patsubst train_mujoco_%,%,$(basename $(notdir $(CONFIG))))
 imitate: NAME = make_imitate_$(WAY)_$(NUM_DEMOS)_demos_$(NUM_TIMESTEPS)_steps_$(NUM_WORKERS)_workers$(ARGS_SUM).$(ENV_ID).seed$(SEED)
 
-imitate: venv gl  ## Learn from four demonstrations, then show it: a learning curve and a video beside the expert
+imitate: base gl  ## Learn from four demonstrations, then show it: a learning curve and a video beside the expert
 	$(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=train --config=$(CONFIG) --env_id=$(ENV_ID) --expert_path=$(DEMOS) --num_demos=$(NUM_DEMOS) --num_timesteps=$(NUM_TIMESTEPS) --seed=$(SEED) --uuid=$(NAME) $(ARGS)
 	$(PY) main.py --task=eval --model_path=$(RUN) --iter_num=latest --num_trajs=4 --record --beside_expert
 	@echo
@@ -97,7 +99,9 @@ test: venv gl  ## Run the test suite, two tests at a time; ARGS='-k gae' picks t
 lint: venv  ## Run every linter and list the files to rework; ARGS=--fix mends what can be mended
 	./super_linter.sh $(ARGS)
 
-venv: $(STAMP)  ## Set up .venv alone; PYTHON=python3.12 picks the interpreter
+venv: base $(TOOLS)  ## Set up .venv alone; PYTHON=python3.12 picks the interpreter
+
+base: $(STAMP)
 ifdef PYTHON
 	@[ "$$($(PYTHON) --version)" = "$$($(PY) --version)" ] || { \
 	  echo "$(VENV) was made with $$($(PY) --version), and you ask for $$($(PYTHON) --version)."; \
@@ -118,8 +122,14 @@ $(STAMP):
 	  echo "$(BASE_PYTHON) cannot make virtual environments."; \
 	  echo "On Debian and Ubuntu: sudo apt-get install -y python3-venv"; exit 1; }
 	@echo "Setting up $(VENV) with $$($(PY) --version): about a minute, and the time of the downloads."
-	@$(PY) -m pip install --disable-pip-version-check $$([ -t 1 ] || echo --quiet) -r requirements-dev.txt
+	@$(PY) -m pip install --disable-pip-version-check $$([ -t 1 ] || echo --quiet) -r requirements.txt
 	@rm -f $(VENV)/.ready-*
+	@touch $@
+
+$(TOOLS): $(STAMP)
+	@echo "Adding what tests, linters and the MLflow server need: a minute, and the time of the downloads."
+	@$(PY) -m pip install --disable-pip-version-check $$([ -t 1 ] || echo --quiet) -r requirements-dev.txt
+	@rm -f $(VENV)/.tools-*
 	@touch $@
 
 # Videos need one system library, of EGL or of OSMesa. Looked for, and installed where that is allowed, once for each .venv.

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agents.cloning import config as cloning
 from agents.demonstrations.config import DemosConfig
@@ -20,7 +21,7 @@ from agents.on_policy import config as on_policy
 from helpers.config.json_schema import json_schema_text
 from helpers.config.run import RunConfig
 from helpers.config.schema import Schema
-from helpers.config.settings import Settings
+from helpers.config.settings import Settings, settings_of
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,13 @@ SCHEMA = Schema(ALGORITHMS, other_owners=OTHER_OWNERS, tasks=TASKS)
 
 def model_names(config: RunConfig) -> tuple[str, ...]:
     """The names of the models that an agent of this configuration has: what can be registered."""
-    algo = config.algo
-    if isinstance(config, ImitationSettings) and not REGISTRY[algo].learner:
-        algo = config.learner
-    critics = range(1, 1 + getattr(config, "num_critics", 2))
+    return _names(config.algo, vars(config))
+
+
+def _names(algo: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    if "learner" in values and not REGISTRY[algo].learner:
+        algo = values["learner"]
+    critics = range(1, 1 + values.get("num_critics", 2))
     return tuple(
         name.replace("#", str(number))
         for name in REGISTRY[algo].models
@@ -102,7 +106,10 @@ def model_names(config: RunConfig) -> tuple[str, ...]:
 
 
 MODELS_TO_REGISTER: Mapping[str, frozenset[str]] = {
-    name: frozenset(model_names(each.config())) for name, each in REGISTRY.items()
+    name: frozenset(
+        _names(name, {key: each.default for key, each in settings_of(entry.config).items()}),
+    )
+    for name, entry in REGISTRY.items()
 }
 
 

@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from helpers.checkpoints.manifests import SHARED, read_manifest
+from helpers.checkpoints.resolve import resolve_checkpoint
+from helpers.durable import UnprovenError
 from helpers.errors import CheckpointError, ConfigurationError
 from registry.package import contract
 
@@ -100,7 +103,24 @@ def load_policy(
     path = Path(source).expanduser()
     if (path / contract.CONTRACT).exists():
         return _from_package(path, source=text, seed=seed, backend=backend)
-    return _from_run(path, text, iter_num=iter_num, deterministic=deterministic, seed=seed)
+    checkpoint = resolve_checkpoint(path, iter_num)
+    exported = _exported(checkpoint) if deterministic else None
+    if exported is not None:  # the same actions, without torch
+        return _from_package(exported, source=text, seed=seed, backend=backend)
+    return _from_run(checkpoint, text, deterministic=deterministic, seed=seed)
+
+
+def _exported(checkpoint: Path) -> Path | None:
+    """The package that --task=export has written of a checkpoint, beside its run; None where there is none."""
+    package = checkpoint.resolve().parent.parent / contract.PACKAGES / checkpoint.resolve().name
+    if not (package / contract.CONTRACT).exists():
+        return None
+    try:
+        mine = read_manifest(checkpoint)["files"][SHARED]["sha256"]
+        told = contract.read_contract(package)
+    except (UnprovenError, CheckpointError, KeyError):
+        return None  # the checkpoint itself is asked, which says what is wrong with it
+    return package if told["policy"]["sha256"] == mine and told["noise"] is None else None
 
 
 def _from_package(path: Path, *, source: str, seed: int, backend: str) -> Policy:
@@ -154,7 +174,7 @@ def _runner(network: Any) -> Run:
     return run
 
 
-def _from_run(path: Path, source: str, *, iter_num: str, deterministic: bool, seed: int) -> Policy:
+def _from_run(checkpoint: Path, source: str, *, deterministic: bool, seed: int) -> Policy:
     from agents.weights.architecture import NOISE, Network
     from agents.weights.describe import describe
     from agents.weights.load import load_policy_model
@@ -164,7 +184,7 @@ def _from_run(path: Path, source: str, *, iter_num: str, deterministic: bool, se
         spaces = spaces_of(env_id)
         return None if spaces is None else spaces[1]
 
-    model, size, bounds = load_policy_model(path, iter_num=iter_num, space_of=space_of)
+    model, size, bounds = load_policy_model(checkpoint, space_of=space_of)
     layers = describe(model, observations=size, bounds=bounds, sampled=not deterministic)
     return Policy(
         _runner(Network(layers)),

@@ -33,8 +33,8 @@ from registry.models_file import (
     read_models_file,
 )
 from registry.names import check_name, check_tags
-from registry.package.contract import read_contract
-from registry.package.export import PACKAGES, export_checkpoint, write_model
+from registry.package.contract import PACKAGES, read_contract
+from registry.package.export import export_checkpoint, write_model
 from registry.training import REGISTERED
 
 if TYPE_CHECKING:

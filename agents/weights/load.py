@@ -18,6 +18,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 
 from agents.algorithms import SCHEMA
 from agents.base import Agent
@@ -93,7 +94,12 @@ def _load(
     learner = state.get("learner", state)
     size = len(learner["observations"]["mean"])
     space = space_of(config.env_id) or _action_space(learner, folder, bounds)
-    agent = _make(config, size, space)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a second one takes longer to start than small networks to make
+    try:
+        agent = _make(config, size, space)
+    finally:
+        torch.set_num_threads(threads)
     agent.load_state_dict(state)
     return agent, size, space
 

@@ -24,6 +24,7 @@ CONTRACT, POLICY, WEIGHTS, ARCHITECTURE = (
     "architecture.json",
 )
 CARD, CURVE, CHECK = "README.md", "learning_curve.png", "check.safetensors"
+PACKAGES = "packages"  # the folder of a run's packages
 AGAIN = "Copy the package again, or export the policy once more: python main.py --task=export"
 
 

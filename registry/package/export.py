@@ -41,7 +41,6 @@ from registry.package.evaluation import OBSERVATIONS, Evaluated, agent_in, evalu
 from registry.package.onnx_file import IR_VERSION, OPSET, OnnxModel, write_onnx
 
 LARGEST_DIFFERENCE = 1e-5
-PACKAGES = "packages"  # in a run folder
 
 
 def export(
@@ -102,7 +101,7 @@ def export_checkpoint(
         StorageError: it cannot be written.
     """
     kind = "" if config.deterministic else "_sampled"
-    target = target or run / PACKAGES / f"{checkpoint.resolve().name}{kind}"
+    target = target or run / contract.PACKAGES / f"{checkpoint.resolve().name}{kind}"
     if target.exists():
         raise ConfigurationError(
             f"{target} exists already.",

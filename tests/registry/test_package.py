@@ -106,9 +106,18 @@ def test_each_way_to_load_gives_the_same_actions(exported):
     policies = [
         load_policy(package),
         load_policy(package, backend="torch"),
-        load_policy(run, iter_num="latest"),
+        load_policy(run, iter_num="latest"),  # by its package
         load_policy((run / "checkpoints" / "latest").resolve()),
     ]
+    assert all(policy.contract for policy in policies)
+    hidden = package.rename(package.with_name("elsewhere"))
+    policies.append(load_policy(run, iter_num="latest"))  # by its checkpoint
+    hidden.rename(package)
+    assert policies[-1].contract is None
+    altered = (package / "policy.onnx").read_bytes()
+    (package / "policy.onnx").write_bytes(b"no")
+    assert load_policy(run, iter_num="latest").contract is None  # an altered package is not taken
+    (package / "policy.onnx").write_bytes(altered)
     size = policies[0].observation_size
     observations = np.random.default_rng(0).normal(size=(50, size))
     wanted = policies[0](observations)
@@ -179,6 +188,8 @@ def test_a_package_is_loaded_without_torch_mpi_trackers_and_simulators(exported)
         policy([0.0] * policy.observation_size)
         print([name for name in {heavy!r}.split() if name in sys.modules])
         policy = load_policy({str(run)!r}, iter_num="latest")
+        print([name for name in {heavy!r}.split() if name in sys.modules])
+        policy = load_policy({str(run)!r}, iter_num="latest", deterministic=False)
         policy([0.0] * policy.observation_size)
         heavy = "mpi4py wandb mlflow mujoco dm_control tensorboard matplotlib"
         print([name for name in heavy.split() if name in sys.modules])
@@ -186,7 +197,7 @@ def test_a_package_is_loaded_without_torch_mpi_trackers_and_simulators(exported)
     )
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=launch.ROOT, capture_output=True, text=True)
-    assert done.stdout.split("\n")[:2] == ["[]", "[]"], done.stdout + done.stderr
+    assert done.stdout.split("\n")[:3] == ["[]", "[]", "[]"], done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
