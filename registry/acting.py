@@ -63,9 +63,8 @@ class Policy:
         inputs = [batch]
         if self._noise is not None:
             kind, size = self._noise
-            shape = len(batch), size
-            draw = self._generator.standard_normal if kind == "normal" else self._generator.gumbel
-            inputs.append(draw(size=shape).astype(self.dtype))
+            noise = contract.draw_noise(kind, (len(batch), size), self._generator)
+            inputs.append(noise.astype(self.dtype))
         actions = self._run(inputs)
         if given.ndim == 2:
             return actions

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -156,7 +157,9 @@ def _register(arguments: argparse.Namespace) -> int:
     for key, each in made.items():
         print(f"{key}: {each.name} version {each.version}, models:/{each.name}/{each.version}")
     first = next(iter(made.values()))
-    print(f"next: python -m registry transition {_quoted(first.name)} {first.version} production")
+    print(
+        f"next: python -m registry transition {shlex.quote(first.name)} {first.version} production",
+    )
     return DONE
 
 
@@ -298,12 +301,6 @@ def _as_json(version: ModelVersion) -> dict[str, Any]:
         "source": version.source,
         "description": version.description or "",
     }
-
-
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
 
 
 def _quiet(_: str) -> None:

@@ -13,6 +13,7 @@ import yaml
 from agents.algorithms import model_names
 from helpers.config.run import RunConfig
 from helpers.errors import ConfigurationError
+from helpers.trackers.mlflow.server import experiment_name
 
 FOLDER = Path(__file__).resolve().parents[1] / "tasks" / "models"
 _KEYS = {"disabled", "models", "defaults"}
@@ -200,8 +201,3 @@ def models_of_run(file: ModelsFile, config: RunConfig, *, run_name: str) -> dict
         )
         for key, info in file.models.items()
     }
-
-
-def experiment_name(config: RunConfig) -> str:
-    """`exp_name`: --mlflow_experiment, else algorithm and environment."""
-    return config.mlflow_experiment or f"{config.algo}_{config.env_id}"

@@ -21,14 +21,13 @@ from helpers.config.schema import identity_of
 from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError, UserError
 from helpers.run_folder.experiment import CONFIG_FILE
-from helpers.trackers.mlflow.server import experiment_id
+from helpers.trackers.mlflow.server import experiment_id, experiment_name
 from registry.calls import refusals
 from registry.changelog import check_text
 from registry.model_manager import METRIC, MlflowModelManager
 from registry.models_file import (
     ModelInfo,
     ModelsFile,
-    experiment_name,
     models_of_run,
     read_models_file,
 )

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from helpers.config.run import RunConfig
-from helpers.trackers.mlflow.server import tracking_uri
-from registry.models_file import experiment_name, models_of_run, read_models_file
+from helpers.trackers.mlflow.server import experiment_name, tracking_uri
+from registry.models_file import models_of_run, read_models_file
 
 REGISTERED = "registered.json"  # in a run folder, of registry/registration.py
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -16,12 +16,10 @@ Shapes: B observations, A action dimensions, K discrete actions.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -213,11 +211,3 @@ class Network(nn.Module):
                 given.append(noise)
             x = kind.apply(*given, **arguments)
         return x
-
-
-def noise_like(kind: str, size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
-    """Noise (B, size) of a distribution that `Architecture.noise` names."""
-    if kind == "normal":
-        return generator.standard_normal(size)
-    assert kind == "gumbel" and math.prod(size) >= 0
-    return generator.gumbel(size=size)

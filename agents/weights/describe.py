@@ -182,14 +182,10 @@ class _Writer:
             case GaussianActor():
                 self.add("add_noise", deviation=net.log_std.exp())
                 noise, size = "normal", len(net.log_std)
-            case SquashedGaussianActor():
-                low, high = net.LOG_STD
+            case SquashedGaussianActor() | Likelihood():
+                low, high = getattr(net, "LOG_STD", LOG_STD)
                 self.add("sample", low=low, high=high)
                 noise, size = "normal", self._outputs() // 2
-            case Likelihood():
-                low, high = LOG_STD
-                self.add("sample", low=low, high=high)
-                noise, size = "normal", net.noise_dim
             case CategoricalActor() | Choice():
                 self.add("add_gumbel_noise")
                 noise, size = "gumbel", net.noise_dim

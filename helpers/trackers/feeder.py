@@ -18,6 +18,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -223,6 +225,17 @@ def new_rows(path: Path) -> Iterator[dict[str, Any] | None]:
 def without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings but those that sound like secrets."""
     return {name: value for name, value in settings.items() if not SECRET.search(name)}
+
+
+def answers(url: str, seconds: float) -> bool:
+    """Whether a server answers anything over HTTP in time (proxies of the environment are used)."""
+    try:
+        urllib.request.urlopen(url, timeout=seconds).close()
+    except urllib.error.HTTPError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def one_line(error: Exception) -> str:

@@ -89,3 +89,9 @@ def bounds_to_json(low: np.ndarray, high: np.ndarray) -> dict[str, Any]:
         name: [float(x) if np.isfinite(x) else None for x in np.ravel(bound)]
         for name, bound in (("low", low), ("high", high))
     }
+
+
+def draw_noise(kind: str, size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
+    """Noise (B, size) of the distribution that a contract names: normal or gumbel."""
+    draw = {"normal": generator.standard_normal, "gumbel": generator.gumbel}[kind]
+    return np.asarray(draw(size=size))

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from agents.base import Agent
 from agents.nn.models import PolicyModel
-from agents.weights.architecture import NOISE, Network, noise_like
+from agents.weights.architecture import NOISE, Network
 from agents.weights.describe import describe
 from environments.factory import make_vector_env
 from helpers.checkpoints import manifests
@@ -293,7 +293,7 @@ def compare(
             acted = agent.predict(evaluated.observations, explore=False)[0]
         else:
             size = len(evaluated.observations), network.architecture.sizes[NOISE]
-            noise = noise_like(kind, size, np.random.default_rng(0)).astype(dtype)
+            noise = contract.draw_noise(kind, size, np.random.default_rng(0)).astype(dtype)
             inputs[NOISE] = torch.from_numpy(noise)
             acted = model(inputs["observation"], inputs[NOISE]).numpy()
         actions = clip_actions(acted, evaluated.space)

@@ -45,7 +45,7 @@ def train(folder, name, steps, *others):
     return folder / name, done.stdout
 
 
-def changed(made: Any) -> Any:
+def present(made: Any) -> Any:
     """What is there."""
     assert made is not None
     return made
@@ -80,7 +80,7 @@ def train_and_look(folder, manager, models):
     _, said = train(folder, "a.seed0", 1024, "--mlflow", f"--model_manager={models}")
     assert "registered mlflow_example_agent version 1" in said
     client = manager.client
-    experiment = changed(client.get_experiment_by_name("mlflow_example"))
+    experiment = present(client.get_experiment_by_name("mlflow_example"))
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.run_name == "a.seed0" and run.info.status == "FINISHED"
     version = manager.get_latest_version("mlflow_example_agent")
@@ -95,7 +95,7 @@ def train_and_look(folder, manager, models):
 
 
 def changelog_of(manager, name="mlflow_example_agent"):
-    return changed(manager.client.get_registered_model(name).description)
+    return present(manager.client.get_registered_model(name).description)
 
 
 def register_a_checkpoint(folder, manager, models):
@@ -115,12 +115,12 @@ def register_a_checkpoint(folder, manager, models):
 def move_and_download(folder, manager, run):
     """6: a stage; 7: download, and act."""
     name = "mlflow_example_agent"
-    moved = changed(manager.transition_model(name, 2, "staging", "it is good"))
+    moved = present(manager.transition_model(name, 2, "staging", "it is good"))
     assert stage_of(moved) == "staging" and "staging" in moved.aliases
     for text in (moved.description, changelog_of(manager)):
         assert "## **Transition:**\n### Version 2 from None to staging\n### Author: " in text
         assert text.endswith("### Description: \nit is good\n")
-    assert changed(manager.transition_model(name, 2, "Staging")).description == moved.description
+    assert present(manager.transition_model(name, 2, "Staging")).description == moved.description
     assert manager.transition_model(name, 99, "staging") is None
     manager.download_model(name, 2, folder / "downloaded")
     (package,) = {path.parent for path in (folder / "downloaded").rglob("contract.json")}
@@ -136,10 +136,10 @@ def take_the_best(manager, first, other):
     name, client = "ppo_agent_cartpole_best_reward", manager.client
     client.log_metric(other, METRIC, 1e6)
     info = {"path": "policy", "name": name, "description": "best", "tags": {"a": 1}}
-    made = changed(manager.register_best_models("mlflow_example", {"agent": info}))
+    made = present(manager.register_best_models("mlflow_example", {"agent": info}))
     assert set(made) == {"agent"} and made["agent"].run_id == other
     assert str(made["agent"].version) == "1" and made["agent"].tags["a"] == "1"
-    made = changed(manager.register_best_models("mlflow_example", {"agent": info}, mode="min"))
+    made = present(manager.register_best_models("mlflow_example", {"agent": info}, mode="min"))
     assert made["agent"].run_id == first
     assert manager.register_best_models("mlflow_example", {"agent": info}, metric="none") is None
     absent = info | {"path": "critic"}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from helpers.config.run import RunConfig
 from helpers.errors import ConfigurationError
+from helpers.trackers import feeder
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 PROBE_SECONDS = 5.0
@@ -69,18 +69,12 @@ def check_answers(uri: str) -> None:
 
 def answers(uri: str) -> bool:
     """Whether a server answers anything; a database in this process always does."""
-    if not uri.startswith(("http://", "https://")):
-        return True
-    try:
-        urllib.request.urlopen(
-            uri,
-            timeout=PROBE_SECONDS,
-        ).close()  # noqa: S310 (the scheme is checked)
-    except urllib.error.HTTPError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return True
+    return not uri.startswith(("http://", "https://")) or feeder.answers(uri, PROBE_SECONDS)
+
+
+def experiment_name(config: RunConfig) -> str:
+    """`exp_name`: --mlflow_experiment, else algorithm and environment."""
+    return config.mlflow_experiment or f"{config.algo}_{config.env_id}"
 
 
 def experiment_id(client: Any, name: str, *, uri: str) -> str:

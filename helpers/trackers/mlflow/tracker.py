@@ -14,7 +14,7 @@ from helpers.config.run import RunConfig
 from helpers.trackers.base import Session
 from helpers.trackers.feeder import Feeder, without_secrets
 from helpers.trackers.jsonl import Row
-from helpers.trackers.mlflow.server import tracking_uri
+from helpers.trackers.mlflow.server import experiment_name, tracking_uri
 
 FOLDER = "mlflow"  # in the run folder
 
@@ -34,7 +34,7 @@ class MlflowTracker:
             job={
                 "run_folder": str(session.run_folder.resolve()),
                 "name": session.run_name,
-                "experiment": config.mlflow_experiment or f"{config.algo}_{config.env_id}",
+                "experiment": experiment_name(config),
                 "settings": without_secrets(config.model_dump()),
                 "tags": {
                     "group": session.group,

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.errors import CheckpointError, ConfigurationError, UserError
-from helpers.trackers.feeder import REPOSITORY
-from helpers.trackers.wandb.feeder import answers
+from helpers.trackers.feeder import REPOSITORY, answers
+from helpers.trackers.wandb.feeder import PROBE_SECONDS
 
 if TYPE_CHECKING:
     import wandb
@@ -184,7 +184,7 @@ def _find_run(run_path: str) -> wandb.apis.public.Run:
     import wandb
 
     url = wandb.setup().settings.base_url
-    if not answers(url):
+    if not answers(url, PROBE_SECONDS):
         raise _unreachable(f"{url} does not answer.")
     try:
         api = wandb.Api(timeout=20)

@@ -17,8 +17,6 @@ import queue
 import shutil
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from helpers.errors import BAD_CONFIGURATION, DONE, STOPPED_EARLY
 from helpers.trackers.feeder import (
+    answers,
     beat,
     lock,
     new_rows,
@@ -98,7 +97,7 @@ def feed(
 
     url = wandb.setup().settings.base_url
     offline = threading.Event()
-    beat(finishing, lambda: offline.is_set() or answers(url))
+    beat(finishing, lambda: offline.is_set() or answers(url, PROBE_SECONDS))
     run, first = open_run(job, *effective_mode(job.mode, url))
     if run.offline:
         offline.set()
@@ -150,20 +149,9 @@ def effective_mode(wanted: str, url: str) -> tuple[str, str]:
     """
     if wanted == "online" and os.environ.get("WANDB_MODE") in ("offline", "dryrun"):
         return "offline", "WANDB_MODE asks for it"
-    if wanted == "online" and not answers(url):
+    if wanted == "online" and not answers(url, PROBE_SECONDS):
         return "offline", f"{url} does not answer"
     return wanted, ""
-
-
-def answers(url: str) -> bool:
-    """Whether a server answers anything over HTTP within 2 s (proxies of the environment are used)."""
-    try:
-        urllib.request.urlopen(url, timeout=PROBE_SECONDS).close()
-    except urllib.error.HTTPError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def open_run(job: Job, mode: str, reason: str) -> tuple[wandb.Run, int]:
