@@ -93,5 +93,6 @@ def bounds_to_json(low: np.ndarray, high: np.ndarray) -> dict[str, Any]:
 
 def draw_noise(kind: str, size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
     """Noise (B, size) of the distribution that a contract names: normal or gumbel."""
-    draw = {"normal": generator.standard_normal, "gumbel": generator.gumbel}[kind]
-    return np.asarray(draw(size=size))
+    if kind == "normal":
+        return generator.standard_normal(size)
+    return generator.gumbel(size=size)
