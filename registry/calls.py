@@ -10,11 +10,16 @@ from helpers.errors import ConfigurationError
 from helpers.trackers.mlflow.server import redacted
 
 
+class NotThereError(ConfigurationError):
+    """MLflow has no model, version, run or experiment of that name."""
+
+
 @contextmanager
 def refusals(uri: str) -> Iterator[None]:
     """What MLflow raises, as two lines.
 
     Raises:
+        NotThereError: what was asked for does not exist.
         ConfigurationError: MLflow refuses what it was asked, or does not answer.
     """
     from mlflow.exceptions import MlflowException
@@ -28,7 +33,9 @@ def refusals(uri: str) -> Iterator[None]:
                 f"{redacted(uri)} does not answer any more.",
                 "Start the server again, then repeat the command.",
             ) from error
-        raise ConfigurationError(
+        # The code, not the text: only a server's text begins with it.
+        missing = error.error_code == "RESOURCE_DOES_NOT_EXIST"
+        raise (NotThereError if missing else ConfigurationError)(
             f"MLflow refuses: {redacted(said)}",
             "Change what it names; python -m registry list shows what is there.",
         ) from error

@@ -22,10 +22,10 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers.errors import CheckpointError, ConfigurationError, UserError
+from helpers.errors import CheckpointError, ConfigurationError
 from helpers.trackers.mlflow.server import check_answers, quiet, tracking_uri
 from registry import changelog
-from registry.calls import pages, refusals
+from registry.calls import NotThereError, pages, refusals
 from registry.names import (
     STAGE,
     alias_of,
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 METRIC = "Test/cumulative_reward"
-_MISSING = "RESOURCE_DOES_NOT_EXIST"
 
 
 class MlflowModelManager:
@@ -377,9 +376,7 @@ class MlflowModelManager:
     def _version_or_none(self, model_name: str, version: int | str) -> ModelVersion | None:
         try:
             return self.get_version(model_name, version)
-        except UserError as error:
-            if _MISSING not in error.problem:
-                raise
+        except NotThereError:
             self.aliases(model_name)  # says so where the model itself is missing
             self._print(f"{model_name} has no version {version}; nothing is changed")
             return None

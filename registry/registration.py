@@ -22,7 +22,7 @@ from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError, UserError
 from helpers.run_folder.experiment import CONFIG_FILE
 from helpers.trackers.mlflow.server import experiment_id, experiment_name
-from registry.calls import refusals
+from registry.calls import NotThereError, refusals
 from registry.changelog import check_text
 from registry.model_manager import METRIC, MlflowModelManager
 from registry.models_file import (
@@ -136,8 +136,8 @@ def _registered(
     for key, info in models.items():
         try:
             versions = manager.versions(info.model_name)
-        except UserError:
-            continue  # no such model
+        except NotThereError:
+            continue
         for each in versions:
             mine = contract["policy"]["sha256"], key
             if (each.tags.get(_CHECKPOINT), each.tags.get(_MODEL)) == mine:
