@@ -90,7 +90,8 @@ registry: venv  ## Start an MLflow server on this machine: tracked runs and regi
 	@echo "  export MLFLOW_TRACKING_URI=http://127.0.0.1:$(PORT)"
 	@echo "  python main.py --config=tasks/train_classic_ppo.yaml --mlflow --register_models"
 	@echo "  python -m registry list"
-	@$(PY) -m mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 \
+	@# Jobs are of its pages for language models; they are eight processes more.
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(PY) -m mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 \
 	  --backend-store-uri 'sqlite:///$(abspath $(REGISTRY))/mlflow.db' --artifacts-destination '$(abspath $(REGISTRY))/artifacts'
 
 test: venv gl  ## Run the test suite, two tests at a time; ARGS='-k gae' picks tests

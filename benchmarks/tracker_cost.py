@@ -1,21 +1,24 @@
 """What tracking in MLflow costs a training: environment steps a second with and without it, in turn.
 
-    python -m benchmarks.tracker_cost [--rounds 5] [--steps 400000] [--workers 2]
+    python -m benchmarks.tracker_cost [--rounds 5] [--steps 2000000] [--workers 2]
 
 A real server on this machine (which takes its share of the processor, unlike one elsewhere) is started for the runs of
-Hopper-v5; the rows of MLflow are compared with metrics.jsonl. Speeds are those that runs log, from their twentieth
-second on: starting the client takes some seconds of a processor, once.
+Hopper-v5; the rows of MLflow are compared with metrics.jsonl. Speeds are those that runs log, from their sixtieth
+second on: starting the client takes some seconds of a processor, once, at the lowest priority. A share of a hundredth is less than the noise of
+speeds: the processor time that the tracker's process and the server took meanwhile is measured beside them.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from helpers.machine.processor import cpu_model, instruction_set
@@ -23,41 +26,44 @@ from helpers.parallel.launch import mpiexec
 from helpers.trackers.jsonl import is_number, read_metrics
 from tests.registry.servers import MlflowServer
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tracker_cost", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=400_000)
+    parser.add_argument("--steps", type=int, default=2_000_000)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args(argv)
-    ratios = []
+    ratios, shares = [], []
     with tempfile.TemporaryDirectory() as folder, MlflowServer(Path(folder) / "server") as server:
         for index in range(arguments.rounds):
             speeds = {}
             order = (False, True) if index % 2 else (True, False)
             for tracked in order:
                 run = Path(folder) / f"run{index}{tracked}.seed0"
-                train(run, arguments, server.uri if tracked else None)
+                taken = train(run, arguments, server if tracked else None)
                 speeds[tracked] = speed(run)
                 if tracked:
+                    shares.append(taken / arguments.workers)
                     compare(run, server.uri)
             ratios.append(speeds[True] / speeds[False])
             print(
-                f"{speeds[True]:,.0f} with, {speeds[False]:,.0f} without: {ratios[-1]:.4f}",
+                f"{speeds[True]:,.0f} with, {speeds[False]:,.0f} without: {ratios[-1]:.4f}; "
+                f"tracker and server took {shares[-1]:.2%} of the workers' processor time",
                 flush=True,
             )
     print(
         f"{cpu_model()}, {instruction_set()}: median ratio {statistics.median(ratios):.4f} "
-        f"({min(ratios):.4f} to {max(ratios):.4f}); rows of MLflow equal those of metrics.jsonl",
+        f"({min(ratios):.4f} to {max(ratios):.4f}), "
+        f"median share {statistics.median(shares):.2%} ({min(shares):.2%} to {max(shares):.2%}); rows of MLflow equal those of metrics.jsonl",
     )
     return 0
 
 
-def train(run: Path, arguments: argparse.Namespace, uri: str | None) -> None:
-    """One run, tracked where an address is given."""
+def train(run: Path, arguments: argparse.Namespace, server: MlflowServer | None) -> float:
+    """One run, tracked where there is a server; cores that tracker and server held from the sixtieth second on."""
     command = [str(mpiexec()), "-n", str(arguments.workers), sys.executable, "main.py"]
     command += ["--config=tasks/train_mujoco_ppo.yaml", "--env_id=Hopper-v5", "--progress=none"]
     command += [
@@ -65,13 +71,38 @@ def train(run: Path, arguments: argparse.Namespace, uri: str | None) -> None:
         f"--uuid={run.name}",
         f"--runs_dir={run.parent}",
     ]
-    command += ["--eval_frequency=0", *(["--mlflow"] if uri else [])]
-    given = os.environ | {"OMP_NUM_THREADS": "1"} | ({"MLFLOW_TRACKING_URI": uri} if uri else {})
-    subprocess.run(command, cwd=ROOT, env=given, check=True, stdout=subprocess.DEVNULL)
+    command += ["--eval_frequency=0", *(["--mlflow"] if server else [])]
+    given = os.environ | {"OMP_NUM_THREADS": "1"}
+    if server is not None:
+        given["MLFLOW_TRACKING_URI"] = server.uri
+    with subprocess.Popen(command, cwd=ROOT, env=given, stdout=subprocess.DEVNULL) as process:
+        begin, last, started = None, 0.0, time.monotonic()
+        while process.poll() is None:
+            time.sleep(0.5)
+            now = time.monotonic()
+            if server is not None and now - started > START_SECONDS and process.poll() is None:
+                last = max(last, tracking_seconds(server))  # it ends before its run
+                begin = begin or (now, last)
+    if process.returncode:
+        raise SystemExit(f"the run ended with status {process.returncode}")
+    return (last - begin[1]) / (now - begin[0]) if begin else 0.0
+
+
+def tracking_seconds(server: MlflowServer) -> float:
+    """Processor time of the tracker's process and of the server's, so far."""
+    ticks = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            group = int(fields[2])
+            words = (folder / "cmdline").read_bytes()
+            if b"helpers.trackers.mlflow" in words or (server.process and group == server.process.pid):
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def speed(run: Path) -> float:
-    """Environment steps a second, from the twentieth second on."""
+    """Environment steps a second, from the sixtieth second on."""
     rows = read_metrics(run / "metrics.jsonl")
     first = next(row for row in rows if row["time/elapsed"] >= START_SECONDS)
     last = rows[-1]

@@ -33,9 +33,10 @@ def test_a_task_file_runs_two_iterations_and_logs_what_is_documented(tmp_path, p
     settings = SCHEMA.resolve(layer, SCHEMA.layer_of(choices)).config.model_dump()
     steps = settings.get("steps_per_iteration") or settings["rollout_len"]
     # Learners that replay make some updates, in torch: compiling takes as long as all the rest.
-    brief = (
-        [f"--learning_starts={2 * steps - 100}", "--no-compile"] if "mem_size" in settings else []
-    )
+    brief = []
+    if "mem_size" in settings:
+        learns = 100 if settings["updates_per_step"] <= 1 else 10
+        brief = [f"--learning_starts={2 * steps - learns}", "--no-compile"]
     flags = [f"--{key}={value}" for key, value in values.items() if key != "num_timesteps"]
     short = [f"--num_timesteps={2 * steps}", "--eval_episodes=2"]
     named = ["--uuid=task.seed00", f"--runs_dir={tmp_path}", "--tensorboard"]

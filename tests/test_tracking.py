@@ -273,27 +273,6 @@ def test_learning_and_metrics_are_the_same_without_it(algo, kind):
     assert agents[1].tracking.state_dict() == {}
 
 
-@pytest.mark.parametrize(("algo", "kind"), [("td3", "continuous"), ("dqn", "discrete")])
-def test_compiled_steps_track_what_torch_s_track(algo, kind):
-    one_form = {"policy_delay": 1} if algo == "td3" else {}
-    agents = [
-        small_agent(small_config(algo, tensorboard=True, compile=on, **one_form), SPACES[kind])
-        for on in (False, True)
-    ]
-    for i in range(2):
-        rollout = random_rollout(agents[0], SPACES[kind], iteration=i)
-        for agent in agents:
-            agent.update(rollout)
-    tables = []
-    for agent in agents:
-        agent.tracking.collect()
-        tables.append(agent.tracking.state_dict()["kept"])
-    tables[0] = {tag: part for tag, part in tables[0].items() if not tag.startswith(NOISE)}
-    assert len(tables[0]) >= 4 and tables[0].keys() == tables[1].keys()
-    for tag, part in tables[0].items():
-        assert tables[1][tag] == pytest.approx(part, rel=1e-4, abs=1e-5), tag
-
-
 # A user's own
 
 

@@ -59,6 +59,7 @@ class MlflowServer:
                 command,
                 stdout=log,
                 stderr=log,
+                env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # eight processes
                 start_new_session=True,
                 preexec_fn=die_with_parent(),
             )

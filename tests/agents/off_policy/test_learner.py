@@ -6,6 +6,7 @@ import torch
 
 from agents.base import Transitions
 from agents.nn import distributions
+from helpers.trackers.skrl_metrics import NOISE
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
 
 CONTINUOUS = ("sac", "td3", "ddpg", "crossq", "redq", "tqc")
@@ -78,11 +79,13 @@ def test_a_limit_is_no_death(algo, kind, terminated, truncated, value):
 def test_compiled_steps_are_torch_s(algo, kind):
     has_delay = algo in ("td3", "crossq", "redq")  # one form is compiled, not two
     few = {"num_critics": 3} if algo in ("redq", "tqc") else {}
+    tracks = algo in ("td3", "dqn")
     agents = [
         small_agent(
             small_config(
                 algo,
                 compile=compile,
+                tensorboard=tracks,
                 **({"policy_delay": 1} if has_delay else {}),
                 **few,
             ),
@@ -102,6 +105,8 @@ def test_compiled_steps_are_torch_s(algo, kind):
         rtol=0,
         atol=1e-6,
     )
+    if tracks:
+        assert_tracked_alike(*agents)
     if algo == "crossq":  # acts by statistics that have moved since it was compiled
         observations = np.random.default_rng(0).normal(1.0, 3.0, size=(4, 5))
         for i in range(2, 4):
@@ -110,6 +115,18 @@ def test_compiled_steps_are_torch_s(algo, kind):
             rollout = random_rollout(agents[0], SPACES[kind], iteration=i)
             for agent in agents:
                 agent.update(rollout)
+
+
+def assert_tracked_alike(in_torch, compiled):
+    """What a compiled step tracks is what torch's does."""
+    tables = []
+    for agent in (in_torch, compiled):
+        agent.tracking.collect()
+        tables.append(agent.tracking.state_dict()["kept"])
+    tables[0] = {tag: part for tag, part in tables[0].items() if not tag.startswith(NOISE)}
+    assert len(tables[0]) >= 4 and tables[0].keys() == tables[1].keys()
+    for tag, part in tables[0].items():
+        assert tables[1][tag] == pytest.approx(part, rel=1e-4, abs=1e-5), tag
 
 
 def test_the_squashed_density_is_that_of_the_change_of_variables():
