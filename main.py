@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,8 +91,29 @@ def report_demos(parsed: Parsed, workers: Workers) -> int:
     return report(parsed, workers, expected_of=expected_of)
 
 
+@dataclass
+class OpenRun:
+    """A run that is ready to train.
+
+    Attributes:
+        registers: whether its models are registered at its end.
+    """
+
+    config: RunConfig
+    folder: Path
+    orchestrator: Any
+    registers: bool
+
+
 def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     """Train to the end, or until something asks to stop; the same command goes on."""
+    run = open_run(parsed, workers, argv)
+    reason = train_or_stop(run.orchestrator, run.orchestrator.progress, run.folder)
+    return finish(run.config, run.orchestrator, run.folder, reason, registers=run.registers)
+
+
+def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
+    """Open the run folder, build everything, and take over the newest checkpoint; collective."""
     config = parsed.config
     config = config.model_copy(update={"env_id": resolve_env_id(config.env_id)})
     registers = training.registers(config, run_name=run_name(config))
@@ -154,8 +176,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     if checkpoint:
         orchestrator.load(checkpoint)
         progress.message(f"resumed after iteration {checkpoint.iteration}")
-    reason = train_or_stop(orchestrator, progress, folder)
-    return finish(config, orchestrator, folder, reason, registers=registers)
+    return OpenRun(config, folder, orchestrator, registers)
 
 
 def finish(

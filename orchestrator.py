@@ -90,11 +90,12 @@ class RolloutState:
             self.finished.append((float(self.returns[i]), int(self.lengths[i])))
             self.returns[i] = self.lengths[i] = 0
 
-    def drain(self) -> np.ndarray:
-        """(episodes, sum of returns, sum of lengths) since the last call."""
-        finished, self.finished = self.finished, []
-        totals = [len(finished), sum(r for r, _ in finished), sum(n for _, n in finished)]
-        return np.array(totals, dtype=np.float64)
+    def drain(self) -> tuple[np.ndarray, np.ndarray]:
+        """(episodes, sum of returns, sum of lengths) and (largest return, -smallest) since the last call."""
+        returns, lengths = [r for r, _ in self.finished], [n for _, n in self.finished]
+        self.finished = []
+        extremes = [max(returns, default=-np.inf), max((-r for r in returns), default=-np.inf)]
+        return np.array([len(returns), sum(returns), sum(lengths)]), np.array(extremes)
 
 
 def rollout_generator(
@@ -110,7 +111,8 @@ def rollout_generator(
     Those of an agent that takes none are empty, and no environment is stepped.
     """
     if not agent.rollout_len:
-        yield from repeat(_no_rollout(environment, state, dtype))
+        space = environment.single_action_space
+        yield from repeat(Transitions.empty(0, state.observations, space, dtype))
     while True:
         rollout: Transitions | None = None
         for t in range(agent.rollout_len):
@@ -121,7 +123,7 @@ def rollout_generator(
                 after, rewards, terminated, truncated, infos = environment.step(actions)
                 successors = environment.successors(after, infos)
             if rollout is None:
-                rollout = _empty_rollout(agent.rollout_len, observations, actions, dtype)
+                rollout = Transitions.empty(agent.rollout_len, observations, actions[0], dtype)
             rollout.observations[t] = observations
             rollout.actions[t] = actions
             rollout.rewards[t] = rewards
@@ -131,42 +133,6 @@ def rollout_generator(
             state.advance(after, rewards, terminated | truncated)
         assert rollout is not None
         yield rollout
-
-
-def _empty_rollout(
-    steps: int,
-    observations: np.ndarray,
-    actions: np.ndarray,
-    dtype: np.dtype,
-) -> Transitions:
-    """Arrays (T, N, ...) to be filled; observations and rewards in the learner's numbers."""
-    lead = (steps, len(observations))
-    return Transitions(
-        observations=np.empty((steps, *observations.shape), dtype),
-        actions=np.empty((steps, *actions.shape), actions.dtype),
-        rewards=np.empty(lead, dtype),
-        next_observations=np.empty((steps, *observations.shape), dtype),
-        terminated=np.empty(lead, np.bool_),
-        truncated=np.empty(lead, np.bool_),
-    )
-
-
-def _no_rollout(
-    environment: VectorEnvironment,
-    state: RolloutState,
-    dtype: np.dtype,
-) -> Transitions:
-    """Arrays (0, N, ...)."""
-    lead, space = (0, environment.num_envs), environment.single_action_space
-    observations = np.empty((0, *state.observations.shape), dtype)
-    return Transitions(
-        observations=observations,
-        actions=np.empty((*lead, *(space.shape or ())), space.dtype),
-        rewards=np.empty(lead, dtype),
-        next_observations=observations,
-        terminated=np.empty(lead, np.bool_),
-        truncated=np.empty(lead, np.bool_),
-    )
 
 
 def shared_summary(episodes: Sequence[Episode], *, workers: Workers) -> dict[str, float]:
@@ -216,8 +182,7 @@ class Orchestrator:
         self.policies, self.before_save = policies, before_save
         steps = agent.rollout_len * config.num_envs or 1
         self.steps_per_iteration = steps * agent.rollouts_per_iteration
-        self.num_iterations = math.ceil(config.num_timesteps / self.steps_per_iteration)
-        self.iteration = self.saved = 0
+        self.iteration = self.saved = self.steps = 0
         self.best_return: float | None = None
         self.rollout_state = RolloutState.start(environment.reset()[0])
         self.rollouts = rollout_generator(
@@ -234,8 +199,19 @@ class Orchestrator:
         self._episodes_tracked = 0
         self._is_new = True  # there is no checkpoint of it yet
 
-    def train(self, *, until: int | None = None) -> str | None:
-        """Iterate to the end, or to iteration `until`; why it stopped early, or None."""
+    @property
+    def num_iterations(self) -> int:
+        """The last iteration, as long as the settings stay what they are."""
+        left = self.config.num_timesteps - self.steps
+        return self.iteration + max(0, math.ceil(left / self.steps_per_iteration))
+
+    def train(self, *, until: int | None = None, save: bool = True) -> str | None:
+        """Iterate to the end, or to iteration `until`; why it stopped early, or None.
+
+        Args:
+            until: stop after this iteration.
+            save: also after the last iteration of this call, where no checkpoint is due.
+        """
         last = min(self.num_iterations, until or self.num_iterations)
         if self._is_new:
             self.save()  # a dry run: an unwritable disk is found before hours of work
@@ -256,7 +232,8 @@ class Orchestrator:
                 self.progress.update(row)
             reason = self.deadline.should_stop()
             due = self.iteration % self.config.save_frequency == 0
-            if due or is_best or reason or self.iteration == last or self.is_done:
+            is_end = self.iteration == (last if save else self.num_iterations) or self.is_done
+            if due or is_best or reason or is_end:
                 self.save(best=is_best)
             if reason and self.iteration < last and not self.is_done:
                 return reason
@@ -271,7 +248,7 @@ class Orchestrator:
         """Sample rollouts, learn from each; the row of metrics."""
         metrics: dict[str, Any] = {}
         collecting = learning = 0.0
-        step = self.iteration * self.steps_per_iteration
+        step = self.steps
         steps = self.steps_per_iteration // self.agent.rollouts_per_iteration
         for _ in range(self.agent.rollouts_per_iteration):
             started = time.perf_counter()
@@ -286,17 +263,13 @@ class Orchestrator:
             self.tracking.advance(step, step + steps)
             step += steps
             if self.policies is not None:
-                end = self.num_iterations * self.steps_per_iteration
-                self.policies.write_if_due(
-                    step,
-                    self.agent,
-                    since=steps,
-                    is_last=step == end or self.is_done,
-                )
+                is_last = step >= self.config.num_timesteps or self.is_done
+                self.policies.write_if_due(step, self.agent, since=steps, is_last=is_last)
         self.tracking.collect()
         metrics = self._episode_metrics() | metrics
         self.iteration += 1
-        head = {"iteration": self.iteration, "step": self.iteration * self.steps_per_iteration}
+        self.steps = step
+        head = {"iteration": self.iteration, "step": step}
         return head | metrics | {"time/rollout": collecting, "time/update": learning}
 
     def _check_finite(self, rollout: Transitions) -> None:
@@ -319,12 +292,14 @@ class Orchestrator:
 
     def _episode_metrics(self) -> dict[str, Any]:
         """Of the episodes that ended in this iteration, over all workers; collective."""
-        sums, self._episodes_tracked = self.rollout_state.drain(), 0
+        (sums, extremes), self._episodes_tracked = self.rollout_state.drain(), 0
         self.workers.sum_(sums)
+        self.workers.max_(extremes)
         episodes, returns, lengths = sums
         row: dict[str, Any] = {"rollout/episodes": int(episodes), "rollout/return_mean": None}
         if episodes:
             row["rollout/return_mean"] = float(returns / episodes)
+            row["rollout/return_max"], row["rollout/return_min"] = extremes * (1.0, -1.0)
             row["rollout/length_mean"] = float(lengths / episodes)
         return row
 
@@ -371,7 +346,11 @@ class Orchestrator:
                 self.policies.sync()
             self.checkpoints.save(
                 self.iteration,
-                shared={"agent": self.agent.state_dict(), "best_return": self.best_return},
+                shared={
+                    "agent": self.agent.state_dict(),
+                    "best_return": self.best_return,
+                    "steps": self.steps,
+                },
                 local={
                     "environment": self.environment.state_dict(),
                     "observations": self.rollout_state.observations,
@@ -394,6 +373,7 @@ class Orchestrator:
         self.agent.load_local_state_dict(checkpoint.local.get("agent", {}), checkpoint.shards)
         self.tracking.load_state_dict(checkpoint.local.get("tracking", {}))
         self.best_return = checkpoint.shared["best_return"]
+        self.steps = checkpoint.shared.get("steps", self.iteration * self.steps_per_iteration)
         self.environment.load_state_dict(checkpoint.local["environment"])
         self.rollout_state.observations = checkpoint.local["observations"]
         self.rollout_state.returns = checkpoint.local["returns"]

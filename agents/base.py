@@ -38,6 +38,32 @@ class Transitions:
     truncated: np.ndarray
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)
 
+    @classmethod
+    def empty(
+        cls,
+        steps: int,
+        observations: np.ndarray,
+        action: Any,
+        dtype: np.dtype,
+    ) -> Transitions:
+        """Of `steps` steps, to be filled, observations and rewards in the learner's numbers.
+
+        Args:
+            steps: T.
+            observations: (N, obs_dim), of one step.
+            action: has the shape and the dtype of one action: an array, or a space.
+            dtype: of the learner.
+        """
+        lead = (steps, len(observations))
+        return cls(
+            observations=np.empty((steps, *observations.shape), dtype),
+            actions=np.empty((*lead, *(action.shape or ())), action.dtype),
+            rewards=np.empty(lead, dtype),
+            next_observations=np.empty((steps, *observations.shape), dtype),
+            terminated=np.empty(lead, np.bool_),
+            truncated=np.empty(lead, np.bool_),
+        )
+
     def rows_with_own_successor(self) -> np.ndarray:
         """bool (T, N): where the true successor is not the observation of the next row."""
         own = np.ones(self.rewards.shape, dtype=np.bool_)

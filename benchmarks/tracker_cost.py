@@ -76,16 +76,20 @@ def train(run: Path, arguments: argparse.Namespace, server: MlflowServer | None)
     if server is not None:
         given["MLFLOW_TRACKING_URI"] = server.uri
     with subprocess.Popen(command, cwd=ROOT, env=given, stdout=subprocess.DEVNULL) as process:
-        begin, last, started = None, 0.0, time.monotonic()
+        begin = end = None
+        started = time.monotonic()
         while process.poll() is None:
             time.sleep(0.5)
             now = time.monotonic()
-            if server is not None and now - started > START_SECONDS and process.poll() is None:
-                last = max(last, tracking_seconds(server))  # it ends before its run
-                begin = begin or (now, last)
+            is_training = not (run / "learning_curve.png").exists()
+            if server is not None and now - started > START_SECONDS and is_training:
+                end = now, tracking_seconds(server)
+                begin = begin or end
     if process.returncode:
         raise SystemExit(f"the run ended with status {process.returncode}")
-    return (last - begin[1]) / (now - begin[0]) if begin else 0.0
+    if begin is None or end is None or end == begin:
+        return 0.0
+    return (end[1] - begin[1]) / (end[0] - begin[0])
 
 
 def tracking_seconds(server: MlflowServer) -> float:

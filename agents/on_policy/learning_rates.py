@@ -18,11 +18,10 @@ class LearningRates:
         self.config = config
         self.scale = 1.0
 
-    def begin(self, iteration: int) -> dict[str, float]:
-        """The learning rates of an iteration, counted from 0."""
+    def begin(self, steps: int) -> dict[str, float]:
+        """The learning rates of the iteration that begins after so many environment steps."""
         if self.config.lr_schedule == "linear":
-            done = iteration * self.config.rollout_len / self.config.num_timesteps
-            self.scale = max(0.0, 1.0 - done)
+            self.scale = max(0.0, 1.0 - steps / self.config.num_timesteps)
         return self._rates()
 
     def adapt(self, kl: float) -> dict[str, float]:

@@ -96,7 +96,7 @@ class PPO:
         self.observation_normalizer = ObservationNormalizer(observation_dim, dtype=self.dtype)
         self.return_normalizer = ReturnNormalizer(active=config.normalize_values)
         self.learning_rates = LearningRates(config)
-        self.iteration = 0
+        self.iteration = self.steps = 0
 
     def make_steps(self, parts: dict[str, Any]) -> NativeSteps | TorchSteps:
         """What takes the gradient steps: C where it can be had."""
@@ -152,7 +152,7 @@ class PPO:
     ) -> Metrics:
         """Several epochs of clipped policy gradient and value regression; collective."""
         config, rewards = self.config, np.ascontiguousarray(reward(rollout), dtype=self.dtype)
-        learning_rates = self.learning_rates.begin(self.iteration)
+        learning_rates = self.learning_rates.begin(self.steps)
         policy_input = torch.from_numpy(self._policy_input(rollout.observations)).flatten(0, 1)
         data = {
             "policy_input": policy_input,
@@ -214,6 +214,7 @@ class PPO:
         self.return_normalizer.update(returns, workers=self.workers)
         self.observation_normalizer.update(rollout.observations, workers=self.workers)
         self.iteration += 1
+        self.steps += self.config.rollout_len
         return metrics
 
     def extra_columns(self) -> dict[str, Tensor]:
@@ -333,6 +334,7 @@ class PPO:
             "observations": self.observation_normalizer.state_dict(),
             "returns": self.return_normalizer.state_dict(),
             "iteration": self.iteration,
+            "steps": self.steps,
             "step_size_scale": self.learning_rates.scale,
         }
 
@@ -351,6 +353,7 @@ class PPO:
         self.observation_normalizer.load_state_dict(state["observations"])
         self.return_normalizer.load_state_dict(state["returns"])
         self.iteration = int(state["iteration"])
+        self.steps = int(state.get("steps", self.iteration * self.config.rollout_len))
         self.learning_rates.scale = float(state["step_size_scale"])
         self.noise.rewind(self.iteration)
 

@@ -17,7 +17,7 @@ from helpers.config.settings import Scalar
 from helpers.errors import ConfigurationError
 
 LARGEST_FILE = 1_000_000  # bytes
-_DEEPEST = 4
+_DEEPEST = 6
 _MOST_ALIASES = 100
 _NULLS = ("", "~", "null", "Null", "NULL")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

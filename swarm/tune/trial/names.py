@@ -1,0 +1,32 @@
+"""Numbers of trials, in the order in which they began; the same after a restart."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from pathlib import Path
+
+from helpers.durable import write_atomically
+
+FILE = "trials.json"
+
+
+def trial_number(folder: Path, trial_id: str) -> int:
+    """The number of a trial of the search in `folder`, given at the first call, from any process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".{FILE}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = trial_numbers(folder)
+        if trial_id not in known:
+            known[trial_id] = len(known)
+            write_atomically(folder / FILE, json.dumps(known) + "\n")
+        return known[trial_id]
+
+
+def trial_numbers(folder: Path) -> dict[str, int]:
+    """Numbers by the names of Ray."""
+    try:
+        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return {str(name): int(number) for name, number in found.items()}

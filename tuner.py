@@ -1,0 +1,84 @@
+"""Searching settings: one task file x a search space -> trials on Ray Tune, watched in MLflow.
+
+python tuner.py --config tasks/tune_classic_ppo.yaml --num_samples 8 --scheduler pbt --max_concurrent 2 --test-local
+python tuner.py show NAME
+python tuner.py -h
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do what the command line asks for; the exit code."""
+    if argv[:1] == ["trial"]:
+        return trial(argv[1])
+    from helpers.errors import DONE, UserError
+    from swarm.tune import flags
+
+    if flags.help_wanted(argv):
+        print(flags.help_text(), end="")
+        return DONE
+    try:
+        if argv[:1] == ["show"]:
+            return flags.show(argv[1:])
+        return search(argv)
+    except UserError as error:
+        print(f"milozero: {error.problem}\n  remedy: {error.remedy}", file=sys.stderr)
+        return error.exit_code
+
+
+def search(argv: Sequence[str]) -> int:
+    """Validate everything, then search, or write the script of a Slurm job that does."""
+    from agents.algorithms import SCHEMA
+    from helpers.errors import DONE
+    from swarm.tune import session, slurm
+    from swarm.tune.task_file import read_search
+
+    found = read_search(argv, SCHEMA)
+    if found.settings.deployment == "local":
+        return session.run(found, SCHEMA, repository=REPOSITORY)
+    path = slurm.write_script(found, argv, repository=REPOSITORY)
+    print(f"written: {path}")
+    if found.settings.deploy_now:
+        print(slurm.submit(path))
+        print(f"next: python tuner.py show {found.name}")
+    else:
+        print(f"next: sbatch {path}")
+    return DONE
+
+
+def trial(address: str) -> int:
+    """The process of a trial, which its actor starts."""
+    import main as program
+    from agents.algorithms import SCHEMA
+    from helpers.machine.compilers import name_cxx
+    from helpers.machine.native import cache_folder
+    from helpers.machine.processor import hold_libraries
+    from helpers.parallel.crash import install_crash_handler
+    from helpers.parallel.workers import Workers
+    from swarm.tune.trial.process import serve
+
+    workers = Workers.connect()
+    install_crash_handler(workers, None)
+    hold_libraries()  # these two before torch is imported
+    name_cxx(cache_folder())
+
+    def open_run(arguments: Sequence[str]) -> program.OpenRun:
+        return program.open_run(SCHEMA.parse_command_line(arguments), workers, arguments)
+
+    return serve(address, workers, open_run)
+
+
+def run() -> int:
+    """The command `milozero-tuner`."""
+    return main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(run())
