@@ -95,7 +95,8 @@ class RolloutState:
         returns, lengths = [r for r, _ in self.finished], [n for _, n in self.finished]
         self.finished = []
         extremes = [max(returns, default=-np.inf), max((-r for r in returns), default=-np.inf)]
-        return np.array([len(returns), sum(returns), sum(lengths)]), np.array(extremes)
+        totals = np.array([len(returns), sum(returns), sum(lengths)], dtype=np.float64)
+        return totals, np.array(extremes)
 
 
 def rollout_generator(

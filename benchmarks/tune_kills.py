@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TASK = """
 algo: ppo
 env_id: CartPole-v1
-num_timesteps: 12288
+num_timesteps: 40960
 num_envs: 4
 rollout_len: 512
 batch_size: 128
@@ -55,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     arguments = parser.parse_args(argv)
     print(f"{cpu_model()}, {instruction_set()}")
-    with tempfile.TemporaryDirectory() as folder:
+    folder = tempfile.mkdtemp(prefix="kills-")
+    if True:
         task = Path(folder) / "kills.yaml"
         task.write_text(TASK)
         for scheduler in arguments.scheduler:
@@ -85,9 +86,9 @@ def kill_often(words: list[str], folder: Path, kills: int, workers: int) -> list
     generator = random.Random(0)
     done: list[str] = []
     while True:
-        process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         while process.poll() is None:
-            wait = time.monotonic() + generator.uniform(1.0, 9.0)
+            wait = time.monotonic() + generator.uniform(1.0, 5.0)
             while process.poll() is None and time.monotonic() < wait:
                 time.sleep(0.05)
             victim = VICTIMS[len(done) % len(VICTIMS)]
@@ -120,7 +121,7 @@ def victims(kind: str, folder: str, workers: int) -> list[int]:
             continue
         is_trial = b"tuner.py" in b" ".join(words) and b"trial" in words
         is_rank = is_trial and (b"PMI_RANK=" in environment or workers == 1) and b"mpiexec" not in words[0]
-        is_worker = words[0].startswith(b"ray::") and b"Trial" in words[0]
+        is_worker = words[0].startswith(b"ray::") and b"Trainable" in words[0]
         if (is_worker if kind == "ray worker" else is_rank if kind == "rank" else is_trial):
             found.append(int(path.name))
     return found
@@ -141,7 +142,9 @@ def check(whole: Path, killed: Path, *, exactly: bool) -> None:
         expect([each["report"] for each in trial.reports], list(range(1, len(trial.reports) + 1)), "reports")
         (run,) = (each for each in runs if each.info.run_name == trial.run.name)
         sent = client.get_metric_history(run.info.run_id, "report")
-        expect(sorted(each.value for each in sent), [each["report"] for each in trial.reports], "sent reports")
+        found, wanted = [int(each.value) for each in sent], [each["report"] for each in trial.reports]
+        expect(len(found), len(set(found)), f"reports of trial {trial.number} that MLflow has, and without repetition")
+        expect(sorted(set(wanted) - set(found)), [], f"reports of trial {trial.number} that MLflow lacks")
         expect(run.info.status, "FINISHED", "status in MLflow")
         for row in trial.taken:
             donor = Reference(row["donor"], row["donor_folder"], row["donor_generation"], row["iteration"])
@@ -149,7 +152,11 @@ def check(whole: Path, killed: Path, *, exactly: bool) -> None:
             expect(manifest["files"]["shared.safetensors"]["sha256"], row["shared_sha256"], "weights of the donor")
     if exactly:
         for mine, theirs in zip(trials, read_results(whole), strict=True):
-            expect([plain(each) for each in mine.reports], [plain(each) for each in theirs.reports], "reports")
+            expect(len(mine.reports), len(theirs.reports), "number of reports")
+            for one, other in zip(mine.reports, theirs.reports, strict=True):
+                one, other = plain(one), plain(other)
+                other_keys = {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+                expect(sorted(other_keys), [], f"what differs in trial {mine.number}")
 
 
 def plain(report: dict[str, Any]) -> dict[str, Any]:
@@ -160,7 +167,7 @@ def plain(report: dict[str, Any]) -> dict[str, Any]:
 
 def expect(found: object, wanted: object, what: str) -> None:
     if found != wanted:
-        raise SystemExit(f"{what}: {found} in place of {wanted}")
+        raise SystemExit(f"{what}: {str(found)[:300]} in place of {str(wanted)[:300]}")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
 RESULTS = "result.json"
 SEND_SECONDS = 2.0
 CLOSE_SECONDS = 30.0
-_MOST = 900  # metrics of a request
+_MOST = 1000  # metrics of a request
 _FINISHED = {"TERMINATED": "FINISHED", "ERROR": "FAILED"}
 
 
@@ -63,6 +63,7 @@ class MlflowTree:
         self._ended: str | None = None
         self._closing = threading.Event()
         self._is_away = False
+        self._progress = 0.0  # when the server last took something
         self._client: Any = None
         try:
             self.runs = json.loads((folder / FILE).read_text(encoding="utf-8"))
@@ -88,15 +89,17 @@ class MlflowTree:
             self.trials[trial_id] = Trial(name, results, run, dict(config))
 
     def end(self, trial_id: str, status: str) -> None:
-        """A trial that has ended, by Ray's word for how."""
+        """How a trial stands, by Ray's word: one that has ended is finished."""
         if trial_id in self.trials:
-            self.trials[trial_id].status = _FINISHED.get(status, "KILLED")
+            self.trials[trial_id].status = _FINISHED.get(status)
 
     def close(self, *, finished: bool) -> bool:
         """Send the rest, and end the runs; whether all of it is there."""
         self._ended = "FINISHED" if finished else "KILLED"
         self._closing.set()
-        self._thread.join(CLOSE_SECONDS)
+        self._progress = time.monotonic()
+        while self._thread.is_alive() and time.monotonic() - self._progress < CLOSE_SECONDS:
+            self._thread.join(0.2)
         sent = not self._thread.is_alive() and not self._is_away
         if not sent:
             self._say("mlflow: the server is silent; the same command again sends what it lacks")
@@ -167,17 +170,18 @@ class MlflowTree:
             self.runs["trials"][trial_id] = run_id
             self._save()
         if trial.sent is None:
-            last = client.get_run(run_id).data.metrics.get("report")
-            trial.sent = int(last) if last is not None else 0
-        for result in trial.new_results():
-            metrics = _metrics_of(result)
+            run = client.get_run(run_id)
+            trial.sent = int(run.data.metrics.get("report", 0))
+            trial.is_finished = run.info.status == trial.status  # an earlier session came so far
+        batch: list[Metric] = []
+        results = trial.new_results()
+        for index, result in enumerate(results):
             step, when = int(result.get("timesteps_total") or 0), int(result["timestamp"]) * 1000
-            rows = [Metric(key, value, when, step) for key, value in metrics.items() if key != "report"]
-            for at in range(0, len(rows), _MOST):
-                client.log_batch(run_id, metrics=rows[at : at + _MOST])
-            # Last: what it says is there.
-            client.log_batch(run_id, metrics=[Metric("report", float(result["report"]), when, step)])
-            trial.sent = int(result["report"])
+            batch += [Metric(key, value, when, step) for key, value in _metrics_of(result).items()]
+            if index + 1 == len(results) or len(batch) + len(result) > _MOST:  # whole reports, in one transaction
+                client.log_batch(run_id, metrics=batch)
+                trial.sent, batch = int(result["report"]), []
+                self._progress = time.monotonic()
         taken = lineage_of(trial.run)
         if len(taken) > trial.generations:
             row = taken[-1]
@@ -185,6 +189,16 @@ class MlflowTree:
             tags |= {f"setting.{key}": each for key, each in row["after"].items()}
             client.log_batch(run_id, tags=[RunTag(key, str(each)) for key, each in tags.items()])
             trial.generations = len(taken)
+        if trial.status is not None and not trial.is_finished:
+            self._finish_trial(client, run_id, trial, trial.status)
+
+    def _finish_trial(self, client: Any, run_id: str, trial: Trial, status: str) -> None:
+        """Store the files of a trial, and end its run."""
+        for path, place in trial.files():
+            client.log_artifact(run_id, str(path), place)
+            self._progress = time.monotonic()
+        client.set_terminated(run_id, status)
+        trial.is_finished = True
 
     def _find_or_make(self, client: Any, trial_id: str, trial: Trial) -> str:
         """The child of a trial: one that was made just before the search died is taken."""
@@ -199,12 +213,8 @@ class MlflowTree:
     def _finish(self) -> None:
         client = self._client
         for trial_id, trial in self.trials.items():
-            run_id = self.runs["trials"][trial_id]
             if not trial.is_finished:
-                for path, place in trial.files():
-                    client.log_artifact(run_id, str(path), place)
-                client.set_terminated(run_id, trial.status or self._ended)
-                trial.is_finished = True
+                self._finish_trial(client, self.runs["trials"][trial_id], trial, str(self._ended))
         client.set_terminated(self.runs["parent"], self._ended)
 
 

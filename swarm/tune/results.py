@@ -31,6 +31,7 @@ class TrialResults:
         number: from 0, in the order in which trials began.
         folder: of these files.
         run: its run folder.
+        trial_id: Ray's name for it.
         reports: what it reported, in order.
         state: RUNNING, PAUSED, TERMINATED, ERROR or PENDING.
         params: its settings at the start.
@@ -40,6 +41,7 @@ class TrialResults:
     number: int
     folder: Path
     run: Path
+    trial_id: str
     reports: list[dict[str, Any]] = field(default_factory=list)
     state: str = "PENDING"
     params: dict[str, Any] = field(default_factory=dict)
@@ -162,7 +164,9 @@ def read_results(search: Path) -> list[TrialResults]:
         place = Path(state["run"])
         if not place.exists():  # the search was moved
             place = search / "runs" / place.name
-        found.append(TrialResults(state["number"], folder, place, reports, state["state"], params))
+        found.append(TrialResults(
+                state["number"], folder, place, state["trial_id"], reports, state["state"], params,
+            ))
     return found
 
 

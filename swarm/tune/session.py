@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 import socket
@@ -33,7 +34,7 @@ _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # results.py writes them, where they outlast Ray's session
     "TUNE_MAX_PENDING_TRIALS_PG": "16",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "GLOG_minloglevel": "2",
+    "RAY_worker_niceness": "0",
 }
 
 
@@ -235,6 +236,7 @@ def ray_cluster(address: str | None, *, cores: int) -> Iterator[None]:
         temporary = tempfile.mkdtemp(prefix="ray-")  # for this user alone; paths of sockets are short
         own |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
         own |= {"_temp_dir": temporary}
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # deaths are told in a line by the board
     try:
         ray.init(address=address, **own)
         yield
@@ -251,6 +253,10 @@ class Board:
         self.search, self.display, self.tree = search, display, tree
         self._files: dict[str, ResultFiles] = {}
         self._generations: dict[str, int] = {}
+        for trial in read_results(search.folder) if tree is not None else ():  # of earlier sessions
+            own = {"name": trial.run.name, "results": trial.folder, "run": trial.run, "config": trial.params}
+            tree.add(trial.trial_id, **own)
+            tree.end(trial.trial_id, trial.state)
 
     def begin(self, trial_id: str, values: Mapping[str, Any]) -> ResultFiles:
         """A trial that begins, or goes on."""
@@ -298,6 +304,14 @@ class Board:
             files.close()
             if self.tree is not None:
                 self.tree.end(trial_id, state)
+
+    def tell_death(self, trial_id: str, values: Mapping[str, Any], error: str, *, is_last: bool = False) -> None:
+        """A trial that died: the last line of why, and what comes of it."""
+        files = self.begin(trial_id, values)
+        lines = [line for line in error.splitlines() if line.strip()]
+        why = lines[-1].removeprefix("swarm.tune.trial.trainable.TrialError: ") if lines else "its actor died"
+        after = "given up" if is_last else "goes on from its last checkpoint"
+        self.display.say(f"{files.folder.name}: {after}: {why}")
 
     def close(self, *, finished: bool) -> None:
         """The end of the search, or of this session."""

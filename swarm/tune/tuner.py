@@ -57,8 +57,13 @@ class Follower(Callback):
         """A trial has ended."""
         self._board.note(trial.trial_id, trial.config, "TERMINATED")
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial has died, and is started again."""
+        self._board.tell_death(trial.trial_id, trial.config, str(trial.get_error() or ""))
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial has failed for good, or is tried again."""
+        """A trial has failed for good."""
+        self._board.tell_death(trial.trial_id, trial.config, str(trial.get_error() or ""), is_last=True)
         self._board.note(trial.trial_id, trial.config, "ERROR")
 
 

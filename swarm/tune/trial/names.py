@@ -1,9 +1,10 @@
-"""Numbers of trials, in the order in which they began; the same after a restart."""
+"""Numbers of trials: Ray's, where it numbers them, else in the order in which they began; the same after a restart."""
 
 from __future__ import annotations
 
 import fcntl
 import json
+import re
 from pathlib import Path
 
 from helpers.durable import write_atomically
@@ -12,7 +13,9 @@ FILE = "trials.json"
 
 
 def trial_number(folder: Path, trial_id: str) -> int:
-    """The number of a trial of the search in `folder`, given at the first call, from any process."""
+    """The number of a trial of the search in `folder`, the same from any process."""
+    if match := re.fullmatch(r".+_(\d{5})", trial_id):
+        return int(match[1])
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f".{FILE}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
