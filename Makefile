@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help train imitate registry test lint venv base gl clean
+.PHONY: help train imitate tune registry test lint venv base gl clean
 
 # What you may set: make train ENV_ID=Walker2d-v5 SEED=1 NUM_WORKERS=4 ARGS='--p_lr=1e-4'
 ENV_ID ?= Hopper-v5
@@ -17,9 +17,10 @@ MPIEXEC ?= $(VENV)/bin/mpiexec
 VENV := .venv
 PY := $(VENV)/bin/python
 # A stamp's name holds a checksum of the requirements: it is missing exactly when an installation is due. The first is of
-# what a run needs, the second of what tests, linters and the MLflow server need beside it.
+# what a run needs, the second of what tests, linters and the MLflow server need beside it, the third of Ray.
 STAMP := $(VENV)/.ready-$(shell cksum <requirements.txt | cut -d ' ' -f 1)
-TOOLS := $(VENV)/.tools-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d ' ' -f 1)
+TOOLS := $(VENV)/.tools-$(shell cat requirements.txt requirements-dev.txt requirements-tune.txt | cksum | cut -d ' ' -f 1)
+TUNE := $(VENV)/.tune-$(shell cat requirements.txt requirements-tune.txt | cksum | cut -d ' ' -f 1)
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 BASE_PYTHON = $(or $(PYTHON),$(shell for python in python3.11 python3 python3.12 python3.13; do \
 	  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done),python3)
@@ -78,6 +79,10 @@ imitate: base gl  ## Learn from four demonstrations, then show it: a learning cu
 	@echo "  $(PY) main.py --task=demos --expert_path=$(DEMOS)   what was imitated"
 	@echo "  $(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=verify_resume --model_path=$(RUN)"
 
+# The document's population on CartPole: make tune ARGS='--smoke-test --test-local'
+tune: base $(TUNE)  ## Search PPO's settings on CartPole by population-based training on Ray Tune
+	$(PY) tuner.py --config tasks/tune_classic_ppo.yaml --num_samples 8 --scheduler pbt --max_concurrent 2 $(ARGS)
+
 # What you may set: make registry PORT=5001 REGISTRY=/data/mlflow
 PORT ?= 5000
 REGISTRY ?= data/mlflow
@@ -131,6 +136,12 @@ $(TOOLS): $(STAMP)
 	@echo "Adding what tests, linters and the MLflow server need: a minute, and the time of the downloads."
 	@$(PY) -m pip install --disable-pip-version-check $$([ -t 1 ] || echo --quiet) -r requirements-dev.txt
 	@rm -f $(VENV)/.tools-*
+	@touch $@
+
+$(TUNE): $(STAMP)
+	@echo "Adding Ray Tune and Optuna: half a minute, and the time of the downloads."
+	@$(PY) -m pip install --disable-pip-version-check $$([ -t 1 ] || echo --quiet) -r requirements-tune.txt
+	@rm -f $(VENV)/.tune-*
 	@touch $@
 
 # Videos need one system library, of EGL or of OSMesa. Looked for, and installed where that is allowed, once for each .venv.

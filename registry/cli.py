@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from registry.model_manager import MlflowModelManager
 
 _WORD = re.compile(r"([a-z]+(?:[._][a-z]+)*)=(.*)", re.DOTALL)
+_REWARD = "metrics.episode_reward_mean"
+_SHOWN = ("episode_reward_mean", "agent_timesteps_total", "time_total_s")  # of a run, in one line
 _SETTINGS = (
     (
         "model_manager",
@@ -54,10 +56,10 @@ def main(argv: Sequence[str]) -> int:
     try:
         arguments = _parser().parse_args(_as_flags(argv))
         verb = arguments.verb
+        if verb in _OF_RUNS:
+            return _OF_RUNS[verb](arguments)
         from registry.model_manager import MlflowModelManager
 
-        if verb == "register":
-            return _register(arguments)
         say = _quiet if arguments.json else print
         manager = MlflowModelManager(arguments.tracking_uri, print=say)
         return _VERBS[verb](manager, arguments)
@@ -125,6 +127,15 @@ def _parser() -> argparse.ArgumentParser:
     delete.add_argument("--yes", action="store_true", help="do not ask")
     delete.add_argument("--description", **reason)
     add("card", "print the card of a version", model, number)
+    experiment = ("experiment", "its name")
+    top = add("top", "download the best checkpoint of an experiment's best run", experiment)
+    top.add_argument("--rank_metric", default=_REWARD, metavar="METRIC", help="default: %(default)s")
+    top.add_argument("--ascending", action="store_true", help="less is better")
+    top.add_argument("--folder", default="model_checkpoints", help="default: %(default)s")
+    runs = add("runs", "the runs of an experiment, filtered and sorted", experiment)
+    filter_ = f"\"{_REWARD} > 300 and attributes.status = 'FINISHED'\""
+    runs.add_argument("--where", default="", metavar="FILTER", help=f"as {filter_}")
+    runs.add_argument("--sort", default="", metavar="ORDER", help='as "metrics.time_total_s DESC"')
     return parser
 
 
@@ -264,6 +275,58 @@ def _card(manager: MlflowModelManager, arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _top(arguments: argparse.Namespace) -> int:
+    from registry.top_runs import get_top_run
+
+    path = get_top_run(
+        arguments.experiment,
+        arguments.folder,
+        arguments.tracking_uri,
+        arguments.rank_metric,
+        ascending=arguments.ascending,
+    )
+    if arguments.json:
+        print(json.dumps({"path": path}))
+        return DONE
+    print(f"checkpoint: {path}")
+    print(f"next: python main.py --task=eval --model_path={shlex.quote(path)}")
+    return DONE
+
+
+def _runs(arguments: argparse.Namespace) -> int:
+    from registry.top_runs import find_runs
+
+    found = find_runs(
+        arguments.experiment,
+        arguments.tracking_uri,
+        where=arguments.where,
+        sort=arguments.sort,
+    )
+    if arguments.json:
+        shown = [
+            {
+                "run_id": run.info.run_id,
+                "name": run.info.run_name,
+                "status": run.info.status,
+                "metrics": run.data.metrics,
+                "params": run.data.params,
+                "tags": run.data.tags,
+            }
+            for run in found
+        ]
+        print(json.dumps(shown, indent=1))
+        return DONE
+    for run in found:
+        metrics = run.data.metrics
+        facts = [f"{name} {metrics[name]:.4g}" for name in _SHOWN if name in metrics]
+        print(f"{run.info.run_name}  {run.info.status.lower()}  {', '.join(facts)}")
+    if not found:
+        print("no run matches")
+    print(f"next: python -m registry top {shlex.quote(arguments.experiment)}")
+    return DONE
+
+
+_OF_RUNS = {"register": _register, "top": _top, "runs": _runs}  # without the model manager
 _VERBS = {
     "list": _list,
     "latest": _latest,

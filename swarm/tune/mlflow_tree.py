@@ -197,6 +197,8 @@ class MlflowTree:
         for path, place in trial.files():
             client.log_artifact(run_id, str(path), place)
             self._progress = time.monotonic()
+        if trial.best:
+            client.set_tag(run_id, "best_checkpoint", trial.best)
         client.set_terminated(run_id, status)
         trial.is_finished = True
 
@@ -249,6 +251,13 @@ class Trial:
         self._waiting = found if found else []
         return found
 
+    @property
+    def best(self) -> str | None:
+        """The artifact that is the best checkpoint: by evaluation, where there was one, else the latest."""
+        checkpoints = self.run / "checkpoints"
+        links = [checkpoints / link for link in ("best", "latest") if (checkpoints / link).exists()]
+        return _place(links[0].resolve().name) if links else None
+
     def files(self) -> list[tuple[Path, str | None]]:
         """(file, folder among the artifacts): Ray's tables, and the best and the latest checkpoint as small run folders."""
         found: list[tuple[Path, str | None]] = []
@@ -262,13 +271,18 @@ class Trial:
             if not (checkpoints / link).exists():
                 continue
             target = (checkpoints / link).resolve()
-            place = f"checkpoint_{int(target.name.removeprefix('iter_')):06d}"
+            place = _place(target.name)
             if any(where is not None and where.startswith(place) for _, where in found):
                 continue
             found += [(self.run / name, place) for name in ("config.yaml", "capsule.json")]
             inside = f"{place}/checkpoints/{target.name}"
             found += [(path, inside) for path in sorted(target.iterdir())]
         return found
+
+
+def _place(checkpoint: str) -> str:
+    """The artifact of a checkpoint's folder."""
+    return f"checkpoint_{int(checkpoint.removeprefix('iter_')):06d}"
 
 
 def _metrics_of(result: Mapping[str, Any]) -> dict[str, float]:

@@ -18,7 +18,7 @@ from helpers import errors
 from helpers.config.schema import Schema
 from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError, StorageError
-from helpers.trackers.mlflow.server import check_answers, tracking_uri
+from helpers.trackers.mlflow.server import FILE_STORE, check_answers, tracking_uri
 from swarm.tune.report.report import write_report
 from swarm.tune.results import ResultFiles, read_results
 from swarm.tune.table import Display, show, shown
@@ -97,7 +97,7 @@ def _mlflow_uri(search: Search) -> str | None:
     if not settings.test_local:
         return None
     if settings.file_store:
-        os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+        os.environ[FILE_STORE] = "true"
         return (folder / "mlruns").as_uri()
     return f"sqlite:///{folder}/mlflow.db"
 
@@ -210,7 +210,7 @@ def _closing_words(search: Search, uri: str | None, *, whole: bool) -> int:
         print(f"{name}: {path}")
     if uri is not None and settings.test_local:
         store = f"--backend-store-uri '{uri}'"
-        allow = "MLFLOW_ALLOW_FILE_STORE=true " if settings.file_store else ""
+        allow = f"{FILE_STORE}=true " if settings.file_store else ""
         print(f"MLflow: {allow}mlflow ui {store}")
     failed = [each for each in read_results(folder) if each.state == "ERROR"]
     if failed:

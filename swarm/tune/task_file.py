@@ -58,8 +58,9 @@ class Search:
     @property
     def name(self) -> str:
         """Of the search, and of its folder."""
-        given = self.settings.name or f"{Path(str(self.settings.config)).stem}_{self.settings.scheduler}"
-        return re.sub(r"[^A-Za-z0-9_=+@-]", "_", given)[:60]
+        settings = self.settings
+        words = [Path(str(settings.config)).stem, settings.scheduler, *["smoke"] * settings.smoke_test]
+        return settings.name or re.sub(r"[^A-Za-z0-9_=+@-]", "_", "_".join(words))[:60]
 
     @property
     def folder(self) -> Path:

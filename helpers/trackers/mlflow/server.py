@@ -13,6 +13,7 @@ from helpers.errors import ConfigurationError
 from helpers.trackers import feeder
 
 VARIABLE = "MLFLOW_TRACKING_URI"
+FILE_STORE = "MLFLOW_ALLOW_FILE_STORE"  # MLflow writes folders of files only where this is true
 PROBE_SECONDS = 5.0
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
@@ -30,10 +31,13 @@ def tracking_uri(given: str | None = None) -> str:
             f"export {VARIABLE}=http://HOST:5000, or sqlite:////PATH/mlflow.db; make registry starts one.",
         )
     scheme = urlsplit(uri).scheme.split("+")[0]
-    if scheme not in ("http", "https", "databricks", *_DATABASES):
+    schemes = ["http", "https", "databricks", "azureml", *_DATABASES]
+    if os.environ.get(FILE_STORE, "").lower() == "true":
+        schemes.append("file")
+    if scheme not in schemes:
         raise ConfigurationError(
             f"{VARIABLE}={redacted(uri)} is no address of an MLflow server.",
-            "Give http://HOST:PORT or sqlite:////PATH/mlflow.db; folders of files are no longer written by MLflow.",
+            f"Give http://HOST:PORT or sqlite:////PATH/mlflow.db; a folder of files (file://) only with {FILE_STORE}=true.",
         )
     if scheme == "sqlite" and not _database_of(uri).parent.is_dir():
         raise ConfigurationError(
