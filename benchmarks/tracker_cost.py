@@ -4,8 +4,8 @@
 
 A real server on this machine (which takes its share of the processor, unlike one elsewhere) is started for the runs of
 Hopper-v5; the rows of MLflow are compared with metrics.jsonl. Speeds are those that runs log, from their sixtieth
-second on: starting the client takes some seconds of a processor, once, at the lowest priority. A share of a hundredth is less than the noise of
-speeds: the processor time that the tracker's process and the server took meanwhile is measured beside them.
+second on: starting the client takes some seconds of a processor, once, at the lowest priority. A hundredth is less than
+the noise of speeds: the processor time that the tracker's process and the server took is measured beside them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def main(argv: list[str] | None = None) -> int:
     print(
         f"{cpu_model()}, {instruction_set()}: median ratio {statistics.median(ratios):.4f} "
         f"({min(ratios):.4f} to {max(ratios):.4f}), "
-        f"median share {statistics.median(shares):.2%} ({min(shares):.2%} to {max(shares):.2%}); rows of MLflow equal those of metrics.jsonl",
+        f"median share {statistics.median(shares):.2%} ({min(shares):.2%} to {max(shares):.2%}); "
+        "rows of MLflow equal those of metrics.jsonl",
     )
     return 0
 
@@ -100,7 +101,9 @@ def tracking_seconds(server: MlflowServer) -> float:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
             group = int(fields[2])
             words = (folder / "cmdline").read_bytes()
-            if b"helpers.trackers.mlflow" in words or (server.process and group == server.process.pid):
+            if b"helpers.trackers.mlflow" in words or (
+                server.process and group == server.process.pid
+            ):
                 ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 

@@ -64,17 +64,38 @@ def main(argv: Sequence[str] | None = None) -> int:
                 whole = Path(folder) / f"whole_{scheduler}_{workers}"
                 search(command(task, whole, scheduler, workers))
                 killed = Path(folder) / f"killed_{scheduler}_{workers}"
-                done = kill_often(command(task, killed, scheduler, workers), killed, arguments.kills, workers)
+                done = kill_often(
+                    command(task, killed, scheduler, workers),
+                    killed,
+                    arguments.kills,
+                    workers,
+                )
                 check(whole / "kills", killed / "kills", exactly=scheduler == "random")
-                print(f"{scheduler}, {workers} workers: killed {', '.join(done)}; all is there, once", flush=True)
+                print(
+                    f"{scheduler}, {workers} workers: killed {', '.join(done)}; all is there, once",
+                    flush=True,
+                )
                 shutil.rmtree(whole)
                 shutil.rmtree(killed)
     return 0
 
 
 def command(task: Path, folder: Path, scheduler: str, workers: int) -> list[str]:
-    words = [sys.executable, "tuner.py", "--config", str(task), f"--tune_dir={folder}", "--name=kills"]
-    return [*words, f"--scheduler={scheduler}", f"--num_workers={workers}", "--max_concurrent=2", "--test-local"]
+    words = [
+        sys.executable,
+        "tuner.py",
+        "--config",
+        str(task),
+        f"--tune_dir={folder}",
+        "--name=kills",
+    ]
+    return [
+        *words,
+        f"--scheduler={scheduler}",
+        f"--num_workers={workers}",
+        "--max_concurrent=2",
+        "--test-local",
+    ]
 
 
 def search(words: list[str]) -> None:
@@ -86,7 +107,13 @@ def kill_often(words: list[str], folder: Path, kills: int, workers: int) -> list
     generator = random.Random(0)
     done: list[str] = []
     while True:
-        process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            words,
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         while process.poll() is None:
             wait = time.monotonic() + generator.uniform(1.0, 5.0)
             while process.poll() is None and time.monotonic() < wait:
@@ -120,9 +147,13 @@ def victims(kind: str, folder: str, workers: int) -> list[int]:
         except OSError:
             continue
         is_trial = b"tuner.py" in b" ".join(words) and b"trial" in words
-        is_rank = is_trial and (b"PMI_RANK=" in environment or workers == 1) and b"mpiexec" not in words[0]
+        is_rank = (
+            is_trial
+            and (b"PMI_RANK=" in environment or workers == 1)
+            and b"mpiexec" not in words[0]
+        )
         is_worker = words[0].startswith(b"ray::") and b"Trainable" in words[0]
-        if (is_worker if kind == "ray worker" else is_rank if kind == "rank" else is_trial):
+        if is_worker if kind == "ray worker" else is_rank if kind == "rank" else is_trial:
             found.append(int(path.name))
     return found
 
@@ -139,29 +170,65 @@ def check(whole: Path, killed: Path, *, exactly: bool) -> None:
     expect(len(trials), 4, "trials")
     for trial in trials:
         expect(trial.state, "TERMINATED", f"state of {trial.number}")
-        expect([each["report"] for each in trial.reports], list(range(1, len(trial.reports) + 1)), "reports")
+        expect(
+            [each["report"] for each in trial.reports],
+            list(range(1, len(trial.reports) + 1)),
+            "reports",
+        )
         (run,) = (each for each in runs if each.info.run_name == trial.run.name)
         sent = client.get_metric_history(run.info.run_id, "report")
-        found, wanted = [int(each.value) for each in sent], [each["report"] for each in trial.reports]
-        expect(len(found), len(set(found)), f"reports of trial {trial.number} that MLflow has, and without repetition")
-        expect(sorted(set(wanted) - set(found)), [], f"reports of trial {trial.number} that MLflow lacks")
+        found, wanted = [int(each.value) for each in sent], [
+            each["report"] for each in trial.reports
+        ]
+        expect(
+            len(found),
+            len(set(found)),
+            f"reports of trial {trial.number} that MLflow has, and without repetition",
+        )
+        expect(
+            sorted(set(wanted) - set(found)),
+            [],
+            f"reports of trial {trial.number} that MLflow lacks",
+        )
         expect(run.info.status, "FINISHED", "status in MLflow")
         for row in trial.taken:
-            donor = Reference(row["donor"], row["donor_folder"], row["donor_generation"], row["iteration"])
+            donor = Reference(
+                row["donor"],
+                row["donor_folder"],
+                row["donor_generation"],
+                row["iteration"],
+            )
             manifest = json.loads((donor.checkpoint / "manifest.json").read_text())
-            expect(manifest["files"]["shared.safetensors"]["sha256"], row["shared_sha256"], "weights of the donor")
+            expect(
+                manifest["files"]["shared.safetensors"]["sha256"],
+                row["shared_sha256"],
+                "weights of the donor",
+            )
     if exactly:
         for mine, theirs in zip(trials, read_results(whole), strict=True):
             expect(len(mine.reports), len(theirs.reports), "number of reports")
             for one, other in zip(mine.reports, theirs.reports, strict=True):
                 one, other = plain(one), plain(other)
-                other_keys = {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+                other_keys = {
+                    name for name in one.keys() | other.keys() if one.get(name) != other.get(name)
+                }
                 expect(sorted(other_keys), [], f"what differs in trial {mine.number}")
 
 
 def plain(report: dict[str, Any]) -> dict[str, Any]:
     """What does not depend on when and where it ran."""
-    of_machine = ("time", "pid", "warmup", "iterations_since", "timesteps_since", "num_remote", "hostname", "node_ip", "date", "trial_id")
+    of_machine = (
+        "time",
+        "pid",
+        "warmup",
+        "iterations_since",
+        "timesteps_since",
+        "num_remote",
+        "hostname",
+        "node_ip",
+        "date",
+        "trial_id",
+    )
     return {name: each for name, each in report.items() if not name.startswith(of_machine)}
 
 

@@ -23,7 +23,13 @@ from swarm.tune.results import best_of, read_results
 
 ROOT = Path(__file__).resolve().parents[1]
 METRIC = "episode_reward_mean"
-T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 10: 2.26}  # Student's t, two-sided, by the number of repetitions
+T_95 = {
+    2: 12.71,
+    3: 4.30,
+    4: 3.18,
+    5: 2.78,
+    10: 2.26,
+}  # Student's t, two-sided, by the number of repetitions
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         for scheduler in chosen:
             folder = arguments.folder.absolute() / f"{scheduler}_{repetition}"
             task = task_of(arguments.folder, seed=100 * repetition)
-            command = [sys.executable, "tuner.py", "--config", str(task), f"--scheduler={scheduler}"]
+            command = [
+                sys.executable,
+                "tuner.py",
+                "--config",
+                str(task),
+                f"--scheduler={scheduler}",
+            ]
             command += [f"--search_seed={repetition}", f"--num_samples={arguments.trials}"]
             command += [f"--name={folder.name}", f"--tune_dir={folder.parent}", "--progress=none"]
             subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
@@ -47,11 +59,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             finals = {each.number: final_return(each.run) for each in trials}
             chosen[scheduler].append(finals[best.number] if best else math.nan)
             everyone[scheduler].append(statistics.fmean(finals.values()))
-            print(f"{folder.name}: chosen {chosen[scheduler][-1]:,.0f}, mean of all {everyone[scheduler][-1]:,.0f}", flush=True)
-    print(f"\n{cpu_model()}, {instruction_set()}; {arguments.trials} trials, {arguments.repetitions} repetitions\n")
+            print(
+                f"{folder.name}: chosen {chosen[scheduler][-1]:,.0f}, mean of all {everyone[scheduler][-1]:,.0f}",
+                flush=True,
+            )
+    print(
+        f"\n{cpu_model()}, {instruction_set()}; {arguments.trials} trials, {arguments.repetitions} repetitions\n",
+    )
     print("| search | chosen trial | mean of all trials | single searches |\n|---|---|---|---|")
     for scheduler, values in chosen.items():
-        print(f"| {scheduler} | {interval(values)} | {interval(everyone[scheduler])} | {', '.join(f'{each:,.0f}' for each in values)} |")
+        single = ", ".join(f"{each:,.0f}" for each in values)
+        print(f"| {scheduler} | {interval(values)} | {interval(everyone[scheduler])} | {single} |")
     return 0
 
 
@@ -59,7 +77,11 @@ def task_of(folder: Path, *, seed: int) -> Path:
     """The task file with a seed of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder.absolute() / f"seed{seed}.yaml"
-    path.write_text((ROOT / "tasks" / "tune_mujoco_ppo.yaml").read_text().replace("algo: ppo\n", f"algo: ppo\nseed: {seed}\n"))
+    path.write_text(
+        (ROOT / "tasks" / "tune_mujoco_ppo.yaml")
+        .read_text()
+        .replace("algo: ppo\n", f"algo: ppo\nseed: {seed}\n"),
+    )
     return path
 
 

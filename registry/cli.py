@@ -129,7 +129,12 @@ def _parser() -> argparse.ArgumentParser:
     add("card", "print the card of a version", model, number)
     experiment = ("experiment", "its name")
     top = add("top", "download the best checkpoint of an experiment's best run", experiment)
-    top.add_argument("--rank_metric", default=_REWARD, metavar="METRIC", help="default: %(default)s")
+    top.add_argument(
+        "--rank_metric",
+        default=_REWARD,
+        metavar="METRIC",
+        help="default: %(default)s",
+    )
     top.add_argument("--ascending", action="store_true", help="less is better")
     top.add_argument("--folder", default="model_checkpoints", help="default: %(default)s")
     runs = add("runs", "the runs of an experiment, filtered and sorted", experiment)

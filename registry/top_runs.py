@@ -1,9 +1,9 @@
 """Runs of an MLflow experiment, ranked, and the checkpoint of the best one: what Plato's document fetches by one call.
 
-    from registry.top_runs import get_top_run, list_experiments
-    experiment = list_experiments()[-1].name
-    path = get_top_run(experiment, "model_checkpoints", rank_metric="metrics.episode_reward_max")
-    policy = load_policy(path)
+from registry.top_runs import get_top_run, list_experiments
+experiment = list_experiments()[-1].name
+path = get_top_run(experiment, "model_checkpoints", rank_metric="metrics.episode_reward_max")
+policy = load_policy(path)
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def list_experiments(path: str | None = None) -> list[Experiment]:
     """
     uri, client = _client(path)
     with refusals(uri):
-        found = list(pages(lambda page_token=None: client.search_experiments(page_token=page_token)))
+        found = list(
+            pages(lambda page_token=None: client.search_experiments(page_token=page_token)),
+        )
     return sorted(found, key=lambda each: (each.creation_time or 0, int(each.experiment_id)))
 
 
@@ -111,7 +113,12 @@ def find_runs(
 
     def search(page_token: str | None = None) -> Any:
         order = [sort] if sort else []
-        return client.search_runs([experiment.experiment_id], where, order_by=order, page_token=page_token)
+        return client.search_runs(
+            [experiment.experiment_id],
+            where,
+            order_by=order,
+            page_token=page_token,
+        )
 
     with refusals(uri):
         return list(pages(search))

@@ -75,7 +75,15 @@ class MlflowTree:
         """Begin to send."""
         self._thread.start()
 
-    def add(self, trial_id: str, *, name: str, results: Path, run: Path, config: Mapping[str, Any]) -> None:
+    def add(
+        self,
+        trial_id: str,
+        *,
+        name: str,
+        results: Path,
+        run: Path,
+        config: Mapping[str, Any],
+    ) -> None:
         """A trial that has begun, or goes on.
 
         Args:
@@ -147,7 +155,11 @@ class MlflowTree:
         client = self._client
         if self.runs["parent"] is None:
             experiment = experiment_id(client, self.experiment, uri=self.uri)
-            made = client.create_run(experiment, run_name=self.name, tags={"milozero.search": self.name})
+            made = client.create_run(
+                experiment,
+                run_name=self.name,
+                tags={"milozero.search": self.name},
+            )
             self.runs |= {"parent": made.info.run_id, "experiment": experiment}
             self._save()
             for key, value in self._params.items():
@@ -164,7 +176,10 @@ class MlflowTree:
         run_id = self.runs["trials"].get(trial_id)
         if run_id is None:
             run_id = self._find_or_make(client, trial_id, trial)
-            params = [Param(key, str(value)[:6000]) for key, value in without_secrets(trial.config).items()]
+            params = [
+                Param(key, str(value)[:6000])
+                for key, value in without_secrets(trial.config).items()
+            ]
             for at in range(0, len(params), 100):
                 client.log_batch(run_id, params=params[at : at + 100])
             self.runs["trials"][trial_id] = run_id
@@ -178,14 +193,20 @@ class MlflowTree:
         for index, result in enumerate(results):
             step, when = int(result.get("timesteps_total") or 0), int(result["timestamp"]) * 1000
             batch += [Metric(key, value, when, step) for key, value in _metrics_of(result).items()]
-            if index + 1 == len(results) or len(batch) + len(result) > _MOST:  # whole reports, in one transaction
+            if (
+                index + 1 == len(results) or len(batch) + len(result) > _MOST
+            ):  # whole reports, in one transaction
                 client.log_batch(run_id, metrics=batch)
                 trial.sent, batch = int(result["report"]), []
                 self._progress = time.monotonic()
         taken = lineage_of(trial.run)
         if len(taken) > trial.generations:
             row = taken[-1]
-            tags = {"donor": row["donor"], "generation": row["generation"], "exploit_iteration": row["iteration"]}
+            tags = {
+                "donor": row["donor"],
+                "generation": row["generation"],
+                "exploit_iteration": row["iteration"],
+            }
             tags |= {f"setting.{key}": each for key, each in row["after"].items()}
             client.log_batch(run_id, tags=[RunTag(key, str(each)) for key, each in tags.items()])
             trial.generations = len(taken)
@@ -259,7 +280,7 @@ class Trial:
         return _place(links[0].resolve().name) if links else None
 
     def files(self) -> list[tuple[Path, str | None]]:
-        """(file, folder among the artifacts): Ray's tables, and the best and the latest checkpoint as small run folders."""
+        """(file, folder among the artifacts): tables, and the best and the latest checkpoint as small run folders."""
         found: list[tuple[Path, str | None]] = []
         for name in ("params.json", "progress.csv", RESULTS):
             if (self.results / name).exists():

@@ -21,7 +21,14 @@ OF_DOCUMENT = (
     "num_faulty_episodes", "num_healthy_workers", "num_in_flight_async_reqs", "num_remote_worker_restarts",
     "num_steps_trained_this_iter", "warmup_time",
 )  # fmt: skip
-COUNTERS = ("training_iteration", "timesteps_total", "time_total_s", "episodes_total", "iteration", "step")
+COUNTERS = (
+    "training_iteration",
+    "timesteps_total",
+    "time_total_s",
+    "episodes_total",
+    "iteration",
+    "step",
+)
 OURS = ("iteration", "step", "report", "generation")
 _GROUPS = re.compile(
     r"(rollout|time|update|policy|critic|value|reward|memory|discriminator|dataset|distillation|inverse_dynamics)/.+",
@@ -67,7 +74,8 @@ def report_of(
     if ended:
         means = [(row["rollout/episodes"], row) for row in ended]
         found = {
-            "episode_reward_mean": sum(n * row["rollout/return_mean"] for n, row in means) / episodes,
+            "episode_reward_mean": sum(n * row["rollout/return_mean"] for n, row in means)
+            / episodes,
             "episode_reward_max": max(row["rollout/return_max"] for row in ended),
             "episode_reward_min": min(row["rollout/return_min"] for row in ended),
             "episode_len_mean": sum(n * row["rollout/length_mean"] for n, row in means) / episodes,

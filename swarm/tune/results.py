@@ -1,9 +1,9 @@
 """What the trials of a search have reported, on the disk: read by the table, by the report and by MLflow.
 
-    results/trial_000/params.json      the settings at the start
-                      result.json      a line a report, append-only; each report once
-                      progress.csv     the same as a table, written at the end
-                      state.json       Ray's word for how it stands, and its name
+results/trial_000/params.json      the settings at the start
+                  result.json      a line a report, append-only; each report once
+                  progress.csv     the same as a table, written at the end
+                  state.json       Ray's word for how it stands, and its name
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ class TrialResults:
     def settings(self) -> dict[str, Any]:
         """Of the dimensions, as they are now."""
         start = len("setting/")
-        return {name[start:]: each for name, each in self.last.items() if name.startswith("setting/")}
+        return {
+            name[start:]: each for name, each in self.last.items() if name.startswith("setting/")
+        }
 
 
 class ResultFiles:
@@ -164,14 +166,26 @@ def read_results(search: Path) -> list[TrialResults]:
         place = Path(state["run"])
         if not place.exists():  # the search was moved
             place = search / "runs" / place.name
-        found.append(TrialResults(
-                state["number"], folder, place, state["trial_id"], reports, state["state"], params,
-            ))
+        found.append(
+            TrialResults(
+                state["number"],
+                folder,
+                place,
+                state["trial_id"],
+                reports,
+                state["state"],
+                params,
+            ),
+        )
     return found
 
 
 def best_of(trials: Iterable[TrialResults], metric: str, mode: str) -> TrialResults | None:
     """The trial whose last report has the best value; of equal ones the first."""
     sign = 1.0 if mode == "max" else -1.0
-    valued = [(sign * value, -each.number, each) for each in trials if (value := each.value(metric)) is not None]
+    valued = [
+        (sign * value, -each.number, each)
+        for each in trials
+        if (value := each.value(metric)) is not None
+    ]
     return max(valued)[2] if valued else None

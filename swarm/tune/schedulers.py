@@ -29,7 +29,7 @@ def domain_of(each: Dimension) -> Any:
 
 def make_scheduler(settings: TuneSettings, space: Space) -> Any:
     """What decides which trials go on, and with which settings."""
-    after = {"time_attr": settings.time_attr}
+    after: dict[str, Any] = {"time_attr": settings.time_attr}
     if settings.scheduler == "pbt":
         return schedulers.PopulationBasedTraining(
             **after,

@@ -22,7 +22,7 @@ from helpers.trackers.mlflow.server import FILE_STORE, check_answers, tracking_u
 from swarm.tune.report.report import write_report
 from swarm.tune.results import ResultFiles, read_results
 from swarm.tune.table import Display, show, shown
-from swarm.tune.task_file import Search, accepts
+from swarm.tune.task_file import DOCUMENT_NAMES, Search, accepts
 from swarm.tune.trial.names import trial_number
 
 RAY, SEARCH_FILE, LOCK = "ray", "search.json", ".tuner.lock"
@@ -127,7 +127,15 @@ def _keep(search: Search) -> None:
         ConfigurationError: the folder is of another search.
     """
     settings = search.settings
-    of_search = ("scheduler", "num_samples", "metric", "mode", "search_seed", "num_workers", "smoke_test")
+    of_search = (
+        "scheduler",
+        "num_samples",
+        "metric",
+        "mode",
+        "search_seed",
+        "num_workers",
+        "smoke_test",
+    )
     mine: dict[str, Any] = {key: getattr(settings, key) for key in of_search}
     mine |= {"iterations_per_report": settings.iterations_per_report, "algo": search.config.algo}
     mine["fixed"] = dict(search.space.fixed)
@@ -187,9 +195,15 @@ def _tree(search: Search, uri: str | None, say: Callable[[str], None]) -> Any:
     from swarm.tune.mlflow_tree import MlflowTree
 
     settings = search.settings
-    params = {key: getattr(settings, key) for key in ("scheduler", "num_samples", "metric", "mode", "num_workers")}
+    params = {
+        key: getattr(settings, key)
+        for key in ("scheduler", "num_samples", "metric", "mode", "num_workers")
+    }
     params |= {"algo": search.config.algo, "env": search.config.env_id}
-    params |= {f"search.{each.name}": f"{each.kind} {list(each.values)}" for each in search.space.dimensions}
+    params |= {
+        f"search.{each.name}": f"{each.kind} {list(each.values)}"
+        for each in search.space.dimensions
+    }
     experiment = settings.experiment_name or search.name
     tree = MlflowTree(
         uri,
@@ -220,7 +234,9 @@ def _closing_words(search: Search, uri: str | None, *, whole: bool) -> int:
         return errors.STOPPED_EARLY
     if "best settings" in files:
         print(f"next: python main.py --config={files['best settings']}")
-        print(f"      python main.py --task=eval --model_path={files['best run']} --iter_num=latest")
+        print(
+            f"      python main.py --task=eval --model_path={files['best run']} --iter_num=latest",
+        )
     return errors.DONE if len(failed) < len(read_results(folder)) else errors.BUG
 
 
@@ -233,10 +249,14 @@ def ray_cluster(address: str | None, *, cores: int) -> Iterator[None]:
     own: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     temporary = None
     if address is None:
-        temporary = tempfile.mkdtemp(prefix="ray-")  # for this user alone; paths of sockets are short
+        temporary = tempfile.mkdtemp(
+            prefix="ray-",
+        )  # for this user alone; paths of sockets are short
         own |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
         own |= {"_temp_dir": temporary}
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # deaths are told in a line by the board
+    logging.getLogger("ray.tune").setLevel(
+        logging.CRITICAL,
+    )  # deaths are told in a line by the board
     try:
         ray.init(address=address, **own)
         yield
@@ -254,7 +274,12 @@ class Board:
         self._files: dict[str, ResultFiles] = {}
         self._generations: dict[str, int] = {}
         for trial in read_results(search.folder) if tree is not None else ():  # of earlier sessions
-            own = {"name": trial.run.name, "results": trial.folder, "run": trial.run, "config": trial.params}
+            own = {
+                "name": trial.run.name,
+                "results": trial.folder,
+                "run": trial.run,
+                "config": trial.params,
+            }
             tree.add(trial.trial_id, **own)
             tree.end(trial.trial_id, trial.state)
 
@@ -271,7 +296,13 @@ class Board:
         files = ResultFiles(folder, number, folder / "runs" / name, config, trial_id)
         self._files[trial_id] = files
         if self.tree is not None:
-            self.tree.add(trial_id, name=name, results=files.folder, run=folder / "runs" / name, config=config)
+            self.tree.add(
+                trial_id,
+                name=name,
+                results=files.folder,
+                run=folder / "runs" / name,
+                config=config,
+            )
         return files
 
     def hear(self, trial_id: str, values: Mapping[str, Any], report: Mapping[str, Any]) -> None:
@@ -292,7 +323,9 @@ class Board:
             row = taken[-1]
             donor = row["donor_folder"].rpartition(".trial_")[2][:3]
             was = row["before"]
-            told = (f"{key} {shown(was[key])} -> {shown(each)}" for key, each in row["after"].items())
+            told = (
+                f"{key} {shown(was[key])} -> {shown(each)}" for key, each in row["after"].items()
+            )
             where = f"{files.folder.name} takes over trial_{donor} at iteration {row['iteration']}"
             self.display.say(f"{where}: {', '.join(told)}")
 
@@ -305,11 +338,22 @@ class Board:
             if self.tree is not None:
                 self.tree.end(trial_id, state)
 
-    def tell_death(self, trial_id: str, values: Mapping[str, Any], error: str, *, is_last: bool = False) -> None:
+    def tell_death(
+        self,
+        trial_id: str,
+        values: Mapping[str, Any],
+        error: str,
+        *,
+        is_last: bool = False,
+    ) -> None:
         """A trial that died: the last line of why, and what comes of it."""
         files = self.begin(trial_id, values)
         lines = [line for line in error.splitlines() if line.strip()]
-        why = lines[-1].removeprefix("swarm.tune.trial.trainable.TrialError: ") if lines else "its actor died"
+        why = (
+            lines[-1].removeprefix("swarm.tune.trial.trainable.TrialError: ")
+            if lines
+            else "its actor died"
+        )
         after = "given up" if is_last else "goes on from its last checkpoint"
         self.display.say(f"{files.folder.name}: {after}: {why}")
 
@@ -324,9 +368,12 @@ class Board:
 
 def document_params(settings: Mapping[str, Any], search: Search) -> dict[str, Any]:
     """Parameters under the names of Plato's document, beside ours."""
-    from swarm.tune.task_file import DOCUMENT_NAMES
-
     config = search.config.model_dump() | dict(settings)
     found = {name: config[keys[0]] for name, keys in DOCUMENT_NAMES.items() if keys[0] in config}
     workers = search.settings.num_workers
-    return found | {"env": config["env_id"], "num_workers": workers, "num_cpus": workers, "num_gpus": 0}
+    return found | {
+        "env": config["env_id"],
+        "num_workers": workers,
+        "num_cpus": workers,
+        "num_gpus": 0,
+    }

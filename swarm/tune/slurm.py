@@ -13,7 +13,15 @@ from swarm.backends.base import DeploymentError
 from swarm.tune.task_file import Search
 
 SCRIPT = "tune.sbatch"
-_FLAGS = ("deployment", "deploy-now", "deploy_now", "num_nodes", "num-nodes", "cpus_per_node", "cpus-per-node")
+_FLAGS = (
+    "deployment",
+    "deploy-now",
+    "deploy_now",
+    "num_nodes",
+    "num-nodes",
+    "cpus_per_node",
+    "cpus-per-node",
+)
 
 
 def write_script(search: Search, argv: Sequence[str], *, repository: Path) -> Path:
@@ -109,7 +117,13 @@ def _without_slurm(argv: Sequence[str]) -> list[str]:
         name, equals, _ = word.removeprefix("--").partition("=")
         if skip:
             skip = False
-        elif word.startswith("--") and name in (*_FLAGS, "time", "partition", "ray_address", "ray-address"):
+        elif word.startswith("--") and name in (
+            *_FLAGS,
+            "time",
+            "partition",
+            "ray_address",
+            "ray-address",
+        ):
             skip = not equals and name not in ("deploy-now", "deploy_now")
         else:
             kept.append(word)

@@ -254,7 +254,9 @@ def read_dimension(
             ) from None
     if kind == "choice":
         return Dimension(name, tuple(keys), "choice", tuple(dict.fromkeys(values)))
-    numbers = [each for each in values if isinstance(each, int | float) and not isinstance(each, bool)]
+    numbers = [
+        each for each in values if isinstance(each, int | float) and not isinstance(each, bool)
+    ]
     if len(values) != 2 or len(numbers) != 2 or not numbers[0] < numbers[1]:
         raise ConfigurationError(
             f"search: {name} takes {kind}: [LOW, HIGH], two numbers, LOW less than HIGH, not {given}.",

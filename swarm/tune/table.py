@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.display.progress import format_duration
-from swarm.tune.results import TrialResults, best_of
+from swarm.tune.results import TrialResults, best_of, read_results
 
 _LINE_SECONDS = 15.0  # between two plain lines
 _LIVE_SECONDS = 0.5
@@ -38,7 +38,11 @@ def table_of(trials: Sequence[TrialResults], *, metric: str, mode: str, title: s
         table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
     for each in trials[:_SHOWN]:
         value, settings, taken = each.value(metric), each.settings(), each.taken
-        donor = f"{taken[-1]['donor_folder'].rpartition('.trial_')[2][:3]} x{len(taken)}" if taken else ""
+        donor = (
+            f"{taken[-1]['donor_folder'].rpartition('.trial_')[2][:3]} x{len(taken)}"
+            if taken
+            else ""
+        )
         mark = "*" if each is best else ""
         table.add_row(
             f"{each.number:03d}{mark}",
@@ -65,7 +69,16 @@ class Display:
         count: of trials.
     """
 
-    def __init__(self, mode: str, *, name: str, metric: str, better: str, steps: int, count: int) -> None:
+    def __init__(
+        self,
+        mode: str,
+        *,
+        name: str,
+        metric: str,
+        better: str,
+        steps: int,
+        count: int,
+    ) -> None:
         self._mode = ("live" if sys.stdout.isatty() else "plain") if mode == "auto" else mode
         self._name, self._metric, self._better = name, metric, better
         self._total, self._count = steps * count, count
@@ -98,7 +111,12 @@ class Display:
         if self._live is None:
             self._live = Live(auto_refresh=False)
             self._live.start()
-        table = table_of(trials, metric=self._metric, mode=self._better, title=self._headline(trials))
+        table = table_of(
+            trials,
+            metric=self._metric,
+            mode=self._better,
+            title=self._headline(trials),
+        )
         self._live.update(table, refresh=True)
 
     def close(self) -> None:
@@ -136,8 +154,8 @@ def show(folder: Path, *, metric: str, mode: str) -> None:
     """Print the table of a search, whole."""
     from rich.console import Console
 
-    from swarm.tune.results import read_results
-
     trials = read_results(folder)
     console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(table_of(trials, metric=metric, mode=mode, title=f"{folder.name}: {len(trials)} trials"))
+    console.print(
+        table_of(trials, metric=metric, mode=mode, title=f"{folder.name}: {len(trials)} trials"),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ _SHAPES = re.compile(
     r"num_envs|seed|num_timesteps|mem_size|n_step|num_critics|num_quantiles|steps_per_iteration|tracking_interval"
     r"|(save|eval|sync)_frequency|eval_episodes|keep_checkpoints|.*num_demos|.*stack",
 )
+_HOLDS = {"ge": operator.ge, "gt": operator.gt, "le": operator.le, "lt": operator.lt}
 _OF_THE_TUNER = {"uuid", "runs_dir", "task", "seed", "mlflow", "execution_time"}
 
 
@@ -59,7 +61,11 @@ class Search:
     def name(self) -> str:
         """Of the search, and of its folder."""
         settings = self.settings
-        words = [Path(str(settings.config)).stem, settings.scheduler, *["smoke"] * settings.smoke_test]
+        words = [
+            Path(str(settings.config)).stem,
+            settings.scheduler,
+            *["smoke"] * settings.smoke_test,
+        ]
         return settings.name or re.sub(r"[^A-Za-z0-9_=+@-]", "_", "_".join(words))[:60]
 
     @property
@@ -136,36 +142,55 @@ def _read_space(
     for key in keys:
         if keys.count(key) > 1 or key in _OF_THE_TUNER:
             why = "is searched twice" if keys.count(key) > 1 else "is given by the tuner"
-            raise ConfigurationError(f"search: {key} {why}.", f"Delete it from `search`.")
+            raise ConfigurationError(f"search: {key} {why}.", "Delete it from `search`.")
         fixed.pop(key, None)
-    by_name = {each.name: each for each in dimensions}
-    start = {}
-    for name, value in _mapping(sections["start"], "start", {}).items():
+    constraints = _constraints(sections["constraints"] or [], owned, keys)
+    typed = {key: owned[key].read(value) if key in owned else value for key, value in fixed.items()}
+    for key in {key for each in constraints for key in (each.key, *each.others)} - {*typed, *keys}:
+        typed[key] = owned[key].default
+    start = _start(_mapping(sections["start"], "start", {}), owned, dimensions)
+    space = Space(tuple(dimensions), constraints, typed, start)
+
+    def accepted(values: Mapping[str, Any]) -> str:
+        return accepts(schema, values)
+
+    if settings.scheduler == "grid":
+        point = space.grid(accepts=accepted)[0]
+    else:
+        point = space.draws(1, seed=settings.search_seed, accepts=accepted)[0]
+    return space, schema.resolve(schema.layer_of(space.settings(point))).config
+
+
+def _start(
+    given: Mapping[str, Any],
+    owned: Mapping[str, Setting],
+    dimensions: Sequence[Dimension],
+) -> dict[str, Dimension]:
+    """What the first trials draw from, by the dimension's name."""
+    names = [each.name for each in dimensions]
+    found = {}
+    for name, value in given.items():
         first = _dimension(name, value, owned, [])
-        if first.name not in by_name:
+        if first.name not in names:
             raise ConfigurationError(
                 f"start: {name} is not searched.",
-                f"Names in `start` are those of `search`: {', '.join(by_name)}.",
+                f"Names in `start` are those of `search`: {', '.join(names)}.",
             )
-        start[first.name] = first
-    lines = sections["constraints"] or []
+        found[first.name] = first
+    return found
+
+
+def _constraints(
+    lines: object,
+    owned: Mapping[str, Setting],
+    searched: Sequence[str],
+) -> tuple[Constraint, ...]:
     if not isinstance(lines, list):
         raise ConfigurationError(
             "constraints: is no list.",
             "Write one constraint a line, each behind a dash.",
         )
-    constraints = tuple(_constraint(line, owned, fixed, keys) for line in lines)
-    typed = {key: owned[key].read(value) if key in owned else value for key, value in fixed.items()}
-    for each in constraints:
-        for key in (each.key, *each.others):
-            if key not in typed and key not in keys:
-                typed[key] = owned[key].default
-    space = Space(tuple(dimensions), constraints, typed, start)
-    if settings.scheduler == "grid":
-        (first, *_) = space.grid(accepts=lambda values: accepts(schema, values))
-    else:
-        (first,) = space.draws(1, seed=settings.search_seed, accepts=lambda each: accepts(schema, each))
-    return space, schema.resolve(schema.layer_of(space.settings(first))).config
+    return tuple(_constraint(line, owned, searched) for line in lines)
 
 
 def _our_name(name: str, owned: Mapping[str, Setting]) -> str:
@@ -189,7 +214,9 @@ def _keys_of(name: str, owned: Mapping[str, Setting]) -> tuple[str, ...]:
     if not all(key in owned for key in keys):
         raise ConfigurationError(
             f"search: {name} is no setting of this algorithm.",
-            "Names are those of python main.py --help, and Plato's: " + ", ".join(DOCUMENT_NAMES) + ".",
+            "Names are those of python main.py --help, and Plato's: "
+            + ", ".join(DOCUMENT_NAMES)
+            + ".",
         )
     return keys
 
@@ -204,16 +231,9 @@ def _dimension(
 
     def read(text: object) -> Any:
         for key in keys:
-            number = owned[key].read(text)
-            for bound, limit in owned[key].bounds.items():
-                inside = {
-                    "ge": number >= limit,
-                    "gt": number > limit,
-                    "le": number <= limit,
-                    "lt": number < limit,
-                }
-                if not inside[bound]:
-                    raise ValueError("out of bounds")
+            number: Any = owned[key].read(text)
+            if not all(_HOLDS[bound](number, limit) for bound, limit in owned[key].bounds.items()):
+                raise ValueError("out of bounds")
         return number
 
     if name in DOCUMENT_NAMES:
@@ -225,7 +245,6 @@ def _dimension(
 def _constraint(
     line: object,
     owned: Mapping[str, Setting],
-    fixed: Mapping[str, Any],
     searched: Sequence[str],
 ) -> Constraint:
     def key_of(name: str) -> str:
@@ -289,7 +308,7 @@ def _check(
             if not numeric or any(_SHAPES.fullmatch(key) for key in each.keys):
                 raise ConfigurationError(
                     f"search: {each.name} cannot change in the course of a training, as PBT changes it.",
-                    f"Take it out of `search`, or search with --scheduler=asha or random.",
+                    "Take it out of `search`, or search with --scheduler=asha or random.",
                 )
     if settings.file_store and not settings.test_local:
         raise ConfigurationError(

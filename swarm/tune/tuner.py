@@ -17,7 +17,9 @@ from swarm.tune.trial.trainable import Trial
 if TYPE_CHECKING:
     from swarm.tune.session import Board
 
-_BOARDS: dict[str, Any] = {}  # by the search's folder: Ray keeps its callbacks in files, and boards hold threads
+_BOARDS: dict[str, Any] = (
+    {}
+)  # by the search's folder: Ray keeps its callbacks in files, and boards hold threads
 
 
 class Follower(Callback):
@@ -63,11 +65,23 @@ class Follower(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has failed for good."""
-        self._board.tell_death(trial.trial_id, trial.config, str(trial.get_error() or ""), is_last=True)
+        self._board.tell_death(
+            trial.trial_id,
+            trial.config,
+            str(trial.get_error() or ""),
+            is_last=True,
+        )
         self._board.note(trial.trial_id, trial.config, "ERROR")
 
 
-def fit(search: Search, board: Board, accepts: Accepts, *, repository: Path, continues: bool) -> bool:
+def fit(
+    search: Search,
+    board: Board,
+    accepts: Accepts,
+    *,
+    repository: Path,
+    continues: bool,
+) -> bool:
     """Run the trials; whether all of them have come to an end.
 
     Raises:
@@ -107,7 +121,7 @@ def fit(search: Search, board: Board, accepts: Accepts, *, repository: Path, con
     finally:
         _BOARDS.pop(str(folder), None)
     ended = ("TERMINATED", "ERROR")
-    return all(each.status in ended for each in results._experiment_analysis.trials)  # noqa: SLF001
+    return all(each.status in ended for each in results._experiment_analysis.trials)
 
 
 def _new_tuner(search: Search, trainable: Any, accepts: Accepts) -> tune.Tuner:

@@ -18,7 +18,10 @@ def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
     uri = f"sqlite:///{folder}/mlflow.db"
     client = MlflowClient(uri)
-    experiment = client.create_experiment("pbt_ppo", artifact_location=(folder / "artifacts").as_uri())
+    experiment = client.create_experiment(
+        "pbt_ppo",
+        artifact_location=(folder / "artifacts").as_uri(),
+    )
     client.create_experiment("later", artifact_location=(folder / "artifacts").as_uri())
     ids = {}
 
@@ -60,7 +63,12 @@ def test_the_top_run_is_none_of_those_that_lead_astray(store):
 
 def test_the_best_checkpoint_is_downloaded_not_the_first_artifact(store, tmp_path):
     uri, _ = store
-    path = get_top_run("pbt_ppo", str(tmp_path / "max"), uri, rank_metric="metrics.episode_reward_mean")
+    path = get_top_run(
+        "pbt_ppo",
+        str(tmp_path / "max"),
+        uri,
+        rank_metric="metrics.episode_reward_mean",
+    )
     assert path.endswith("checkpoint_000010")
     assert (tmp_path / "max/checkpoint_000010/config.yaml").read_text() == "good"
     assert (tmp_path / "max/checkpoint_000010/checkpoints/best").resolve().name == "iter_000010"
@@ -80,7 +88,9 @@ def test_what_is_not_there(store, tmp_path):
     with pytest.raises(ConfigurationError, match="No run of pbt_ppo has a finite nonsense"):
         get_top_run("pbt_ppo", str(tmp_path), uri, "nonsense")
     client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name("later").experiment_id
+    later = client.get_experiment_by_name("later")
+    assert later is not None
+    experiment = later.experiment_id
     bare = client.create_run(experiment, run_name="bare").info.run_id
     client.log_metric(bare, METRIC, 1.0)
     with pytest.raises(CheckpointError, match="The run bare has no checkpoint in MLflow"):
@@ -98,12 +108,22 @@ def test_the_document_s_filters(store, capsys):
     assert names[0] == "good" and set(names) == {"parent", "good", "equal"}
     assert registry(words) == 0
     assert "good  finished  episode_reward_mean 300" in capsys.readouterr().out
-    assert registry(["runs", "pbt_ppo", f"--tracking_uri={uri}", "--where", "nonsense"]) == BAD_CONFIGURATION
+    assert (
+        registry(["runs", "pbt_ppo", f"--tracking_uri={uri}", "--where", "nonsense"])
+        == BAD_CONFIGURATION
+    )
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
 def test_the_command(store, tmp_path, capsys):
     uri, _ = store
-    words = ["top", "pbt_ppo", "--rank_metric", f"metrics.{METRIC}", f"--tracking_uri={uri}", "--folder"]
+    words = [
+        "top",
+        "pbt_ppo",
+        "--rank_metric",
+        f"metrics.{METRIC}",
+        f"--tracking_uri={uri}",
+        "--folder",
+    ]
     assert registry([*words, str(tmp_path)]) == 0
     assert f"checkpoint: {tmp_path}/checkpoint_000010" in capsys.readouterr().out

@@ -37,7 +37,7 @@ def tracking_uri(given: str | None = None) -> str:
     if scheme not in schemes:
         raise ConfigurationError(
             f"{VARIABLE}={redacted(uri)} is no address of an MLflow server.",
-            f"Give http://HOST:PORT or sqlite:////PATH/mlflow.db; a folder of files (file://) only with {FILE_STORE}=true.",
+            f"Give http://HOST:PORT or sqlite:////PATH/mlflow.db; file:///FOLDER only with {FILE_STORE}=true.",
         )
     if scheme == "sqlite" and not _database_of(uri).parent.is_dir():
         raise ConfigurationError(

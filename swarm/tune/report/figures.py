@@ -6,14 +6,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from helpers.display.learning_curve import DOTS_PER_INCH, EVALUATION, FAINT, INK, TRAINING, average_groups
+from helpers.display.learning_curve import (
+    DOTS_PER_INCH,
+    EVALUATION,
+    FAINT,
+    INK,
+    TRAINING,
+    average_groups,
+)
 from swarm.tune.results import TrialResults
 from swarm.tune.space import Space
 
 _TAKE_OVER = "#c2571a"
 
 
-def draw_returns(path: Path, trials: Sequence[TrialResults], best: TrialResults | None, metric: str) -> None:
+def draw_returns(
+    path: Path,
+    trials: Sequence[TrialResults],
+    best: TrialResults | None,
+    metric: str,
+) -> None:
     """The metric of all trials against their steps; a triangle where one takes over another's checkpoint."""
     figure, axes = _figure(8.0, 4.5)
     for trial in [*(each for each in trials if each is not best), *([best] if best else [])]:
@@ -28,13 +40,33 @@ def draw_returns(path: Path, trials: Sequence[TrialResults], best: TrialResults 
         steps, values = (list(column) for column in zip(*points, strict=True))
         colour, width = (EVALUATION, 2.0) if is_best else (TRAINING, 1.0)
         label = f"best (trial {trial.number:03d})" if is_best else None
-        axes.plot(*average_groups(steps, values), color=colour, linewidth=width, label=label, zorder=3 if is_best else 2)
+        axes.plot(
+            *average_groups(steps, values),
+            color=colour,
+            linewidth=width,
+            label=label,
+            zorder=3 if is_best else 2,
+        )
         for before, after in zip(trial.reports, trial.reports[1:], strict=False):
             value = after.get(metric)
             if after.get("generation", 0) > before.get("generation", 0) and value is not None:
-                axes.plot(after["timesteps_total"], value, marker="^", color=_TAKE_OVER, markersize=5, zorder=4)
+                axes.plot(
+                    after["timesteps_total"],
+                    value,
+                    marker="^",
+                    color=_TAKE_OVER,
+                    markersize=5,
+                    zorder=4,
+                )
     if any(trial.taken for trial in trials):
-        axes.plot([], [], marker="^", linestyle="", color=_TAKE_OVER, label="takes over a checkpoint")
+        axes.plot(
+            [],
+            [],
+            marker="^",
+            linestyle="",
+            color=_TAKE_OVER,
+            label="takes over a checkpoint",
+        )
     axes.plot([], [], color=TRAINING, label="other trials")
     axes.set_xlabel("environment steps")
     axes.set_ylabel(metric)
@@ -43,7 +75,12 @@ def draw_returns(path: Path, trials: Sequence[TrialResults], best: TrialResults 
     _save(figure, path)
 
 
-def draw_schedules(path: Path, trials: Sequence[TrialResults], best: TrialResults | None, space: Space) -> None:
+def draw_schedules(
+    path: Path,
+    trials: Sequence[TrialResults],
+    best: TrialResults | None,
+    space: Space,
+) -> None:
     """Each setting over the course of each trial, as it was in effect."""
     count = len(space.dimensions)
     figure, every = _figure(8.0, 1.9 * count, rows=count)
@@ -58,7 +95,14 @@ def draw_schedules(path: Path, trials: Sequence[TrialResults], best: TrialResult
             is_best = trial is best
             colour, width = (EVALUATION, 1.8) if is_best else (TRAINING, 0.9)
             texts = [str(value) if isinstance(value, str | bool) else value for value in values]
-            axes.plot(steps, texts, color=colour, linewidth=width, drawstyle="steps-pre", zorder=3 if is_best else 2)
+            axes.plot(
+                steps,
+                texts,
+                color=colour,
+                linewidth=width,
+                drawstyle="steps-pre",
+                zorder=3 if is_best else 2,
+            )
         if dimension.kind == "loguniform" or _spans(dimension.values):
             axes.set_yscale("log")
         axes.set_ylabel(dimension.name, fontsize=8)
@@ -80,15 +124,24 @@ def draw_importances(path: Path, importances: Sequence[tuple[str, float]]) -> No
 
 def _spans(values: Sequence[Any]) -> bool:
     """Whether choices are best told apart by their logarithms."""
-    numbers = [each for each in values if isinstance(each, int | float) and not isinstance(each, bool)]
-    return len(numbers) == len(values) > 0 and min(numbers) > 0 and max(numbers) / min(numbers) >= 30
+    numbers = [
+        each for each in values if isinstance(each, int | float) and not isinstance(each, bool)
+    ]
+    return (
+        len(numbers) == len(values) > 0 and min(numbers) > 0 and max(numbers) / min(numbers) >= 30
+    )
 
 
 def _figure(width: float, height: float, *, rows: int = 1) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
+    figure = Figure(
+        figsize=(width, height),
+        dpi=DOTS_PER_INCH,
+        layout="constrained",
+        facecolor="white",
+    )
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, sharex=rows > 1)
 

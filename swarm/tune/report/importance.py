@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from swarm.tune.results import TrialResults
 from swarm.tune.space import Dimension, Space
@@ -12,7 +13,11 @@ from swarm.tune.space import Dimension, Space
 LEAST = 4  # results, for anything to be told
 
 
-def importances(trials: Sequence[TrialResults], metric: str, space: Space) -> list[tuple[str, float]]:
+def importances(
+    trials: Sequence[TrialResults],
+    metric: str,
+    space: Space,
+) -> list[tuple[str, float]]:
     """Shares of the variance of the result that each setting explains, the largest first; empty where none can be told.
 
     A result is the last report of a trial under one set of settings: one a trial, one more for each take-over.
@@ -27,7 +32,9 @@ def importances(trials: Sequence[TrialResults], metric: str, space: Space) -> li
         return []
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
-    distributions = {each.name: _distribution(each, found) for each in space.dimensions}
+    distributions: dict[str, Any] = {
+        each.name: _distribution(each, found) for each in space.dimensions
+    }
     for values, value in found:
         shown = {each.name: values[each.name] for each in space.dimensions}
         with warnings.catch_warnings():
@@ -44,7 +51,11 @@ def importances(trials: Sequence[TrialResults], metric: str, space: Space) -> li
     return sorted(shares.items(), key=lambda pair: -pair[1])
 
 
-def _results(trial: TrialResults, metric: str, space: Space) -> list[tuple[dict[str, object], float]]:
+def _results(
+    trial: TrialResults,
+    metric: str,
+    space: Space,
+) -> list[tuple[dict[str, object], float]]:
     """(settings, last value) of each generation of a trial."""
     last = {}
     for report in trial.reports:
@@ -52,7 +63,10 @@ def _results(trial: TrialResults, metric: str, space: Space) -> list[tuple[dict[
         if isinstance(value, int | float) and math.isfinite(value):
             last[report.get("generation", 0)] = report
     return [
-        ({each.name: report[f"setting/{each.name}"] for each in space.dimensions}, float(report[metric]))
+        (
+            {each.name: report[f"setting/{each.name}"] for each in space.dimensions},
+            float(report[metric]),
+        )
         for report in last.values()
         if all(f"setting/{each.name}" in report for each in space.dimensions)
     ]
@@ -62,7 +76,7 @@ def _distribution(each: Dimension, found: Sequence[tuple[dict[str, object], floa
     """Of Optuna; wide enough for what PBT has made of a choice by its factors."""
     from optuna import distributions
 
-    values = [settings[each.name] for settings, _ in found]
+    values: list[Any] = [settings[each.name] for settings, _ in found]
     if each.kind == "choice":
         return distributions.CategoricalDistribution(tuple(dict.fromkeys([*each.values, *values])))
     low, high = each.values

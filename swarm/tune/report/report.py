@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agents.algorithms import SCHEMA
 from helpers.config.yaml_files import yaml_text
 from helpers.durable import write_atomically
 from swarm.tune.report.figures import draw_importances, draw_returns, draw_schedules
@@ -54,7 +55,16 @@ def write_report(folder: Path, *, metric: str, mode: str, space: Space) -> dict[
         drawn["Which setting mattered"] = pictures / "importance.png"
         draw_importances(pictures / "importance.png", shares)
     write_atomically(folder / BEST, _task_file(folder, best, metric))
-    blocks = _blocks(folder, trials, best, metric=metric, mode=mode, space=space, shares=shares, drawn=drawn)
+    blocks = _blocks(
+        folder,
+        trials,
+        best,
+        metric=metric,
+        mode=mode,
+        space=space,
+        shares=shares,
+        drawn=drawn,
+    )
     write_atomically(folder / MARKDOWN, _markdown(folder, blocks))
     write_atomically(folder / PAGE, _page(folder, blocks))
     return {"report": folder / PAGE, "best settings": folder / BEST, "best run": best.run}
@@ -62,17 +72,19 @@ def write_report(folder: Path, *, metric: str, mode: str, space: Space) -> dict[
 
 def _task_file(folder: Path, best: TrialResults, metric: str) -> str:
     """The settings that the best trial ended with, as main.py reads them."""
-    from agents.algorithms import SCHEMA
-
     config = SCHEMA.load_config(best.run / "config.yaml")
     lines = [f"# Trial {best.number:03d} of {folder.name}: {metric} {shown(best.value(metric))}."]
     if best.taken:
-        lines.append("# PBT changed its settings on the way: these are the last ones; report.md has the schedule.")
+        lines.append(
+            "# PBT changed its settings on the way: these are the last ones; report.md has the schedule.",
+        )
     lines.append(f"#   python main.py --config={folder / BEST}")
     lines.append("")
     for key, each in config.settings.items():
         value = getattr(config, key)
-        if key in ("algo", "env_id", "num_timesteps") or (value != each.default and key not in _NOT_OF_A_TASK):
+        if key in ("algo", "env_id", "num_timesteps") or (
+            value != each.default and key not in _NOT_OF_A_TASK
+        ):
             lines.append(f"{key}: {yaml_text(value)}")
     return "\n".join(lines) + "\n"
 
@@ -100,14 +112,22 @@ def _blocks(
         f"trials. Compared: {metric} ({mode}), as a trial reported it last."
     )
     blocks: list[Block] = [("heading", folder.name), ("text", text), ("heading", "Best settings")]
-    blocks.append(("text", f"Trial {best.number:03d}: {metric} {shown(best.value(metric))}. {_warning(metric)}"))
+    blocks.append(
+        (
+            "text",
+            f"Trial {best.number:03d}: {metric} {shown(best.value(metric))}. {_warning(metric)}",
+        ),
+    )
     blocks.append(("code", (folder / BEST).read_text(encoding="utf-8")))
     for title, path in drawn.items():
         blocks += [("heading", title), ("picture", path)]
         if path.name == "importance.png":
             blocks.append(("text", _importance_text(shares)))
     sign = -1 if mode == "max" else 1
-    ordered = sorted(trials, key=lambda each: (each.value(metric) is None, sign * (each.value(metric) or 0.0)))
+    ordered = sorted(
+        trials,
+        key=lambda each: (each.value(metric) is None, sign * (each.value(metric) or 0.0)),
+    )
     rows = [["trial", "state", metric, "steps", "hours", "take-overs", *names]]
     for each in ordered:
         values = [shown(each.settings().get(name)) for name in names]
@@ -189,11 +209,16 @@ def _page(folder: Path, blocks: Sequence[Block]) -> str:
             parts.append(f"<pre>{html.escape(content)}</pre>")
         elif kind == "picture":
             data = base64.b64encode(content.read_bytes()).decode()
-            parts.append(f'<img alt="{html.escape(content.stem)}" src="data:image/png;base64,{data}">')
+            parts.append(
+                f'<img alt="{html.escape(content.stem)}" src="data:image/png;base64,{data}">',
+            )
         elif kind == "table":
             head, *rows = content
             lines = ["<tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + "</tr>"]
-            lines += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
+            lines += [
+                "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+                for row in rows
+            ]
             parts.append(f'<div class="wide"><table>{"".join(lines)}</table></div>')
         else:
             parts.append(f"<p>{html.escape(content)}</p>")

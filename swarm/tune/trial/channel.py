@@ -1,4 +1,4 @@
-"""The line between a trial's actor and its process: JSON, a line each way at a time, over a socket of this user alone."""
+"""The line between a trial's actor and its process: JSON, a line each way in turn, over a socket of this user alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 _SOCKET = "trial"
 
@@ -25,7 +25,7 @@ class Listener:
         self._listening.listen(1)
         self._listening.settimeout(0.2)
         self._connection: socket.socket | None = None
-        self._file: IO[bytes] | None = None
+        self._file: Any = None
 
     def accept(self) -> bool:
         """Whether the process has connected; waits a moment."""
@@ -55,7 +55,7 @@ class Listener:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def exchange(file: IO[bytes] | None, message: Mapping[str, Any]) -> dict[str, Any] | None:
+def exchange(file: Any, message: Mapping[str, Any]) -> dict[str, Any] | None:
     """Send a line, receive one; None at the end."""
     if file is None:
         return None
@@ -65,7 +65,7 @@ def exchange(file: IO[bytes] | None, message: Mapping[str, Any]) -> dict[str, An
     return json.loads(line) if line.endswith(b"\n") else None
 
 
-def connect(address: str) -> IO[bytes]:
+def connect(address: str) -> Any:
     """The process's end.
 
     Raises:

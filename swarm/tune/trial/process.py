@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from helpers.errors import DONE, UserError
 from helpers.run_folder import run_lock
@@ -32,7 +32,8 @@ def serve(address: str, workers: Any, open_run: Callable[[Sequence[str]], OpenRu
         open_run: opens the run of arguments (of main.py) at its newest checkpoint; collective.
     """
     file = connect(address) if workers.is_root else None
-    trial, answer = _Trial(workers, open_run), {"ready": os.getpid()}
+    trial = _Trial(workers, open_run)
+    answer: dict[str, Any] = {"ready": os.getpid()}
     while True:
         command = workers.broadcast_json(_hear(file, answer) if workers.is_root else None)
         if command is None:
@@ -44,7 +45,7 @@ def serve(address: str, workers: Any, open_run: Callable[[Sequence[str]], OpenRu
             answer = {"problem": error.problem, "remedy": error.remedy, "code": error.exit_code}
 
 
-def _hear(file: IO[bytes] | None, answer: Mapping[str, Any]) -> dict[str, Any] | None:
+def _hear(file: Any, answer: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
         return exchange(file, answer)
     except OSError:
@@ -73,7 +74,9 @@ class _Trial:
             orchestrator.train(until=begun + command["train"], save=False)
             rows = []
             if self._workers.is_root:
-                rows = [row for row in read_metrics(run.folder / "metrics.jsonl")[-command["train"] :]]
+                rows = [
+                    row for row in read_metrics(run.folder / "metrics.jsonl")[-command["train"] :]
+                ]
                 rows = [row for row in rows if row["iteration"] > begun]
             done = orchestrator.iteration >= orchestrator.num_iterations or orchestrator.is_done
             return {"rows": rows, "done": bool(done)}

@@ -1,7 +1,7 @@
 """The run folder of a trial: its generations, and how it takes over another trial's checkpoint.
 
     config.yaml, metrics.jsonl, checkpoints/     the current generation: a run like any other
-    lineage.jsonl                                 one line for each take-over: from whom, which iteration, which settings
+    lineage.jsonl                                 a line for each take-over: from whom, which iteration, which settings
     lineage/000/{config.yaml,metrics.jsonl,checkpoints}   what the trial was before the first take-over, whole
 
 `metrics.jsonl` is the history of the weights in `checkpoints`: after a take-over its first rows are the donor's. What
@@ -155,7 +155,9 @@ def take_over(
     (target / MANIFEST).write_bytes(text)
     os.symlink(target.name, staging / CHECKPOINTS / LATEST)
     rows = (donor.home / METRICS).read_bytes().splitlines(keepends=True)
-    kept = [line for line in rows if (row := parse_row(line)) and row["iteration"] <= donor.iteration]
+    kept = [
+        line for line in rows if (row := parse_row(line)) and row["iteration"] <= donor.iteration
+    ]
     (staging / METRICS).write_bytes(b"".join(kept))
     dump_config(config, staging / CONFIG)
     row = {

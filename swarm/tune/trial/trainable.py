@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ray import tune
@@ -43,7 +44,7 @@ class TrialError(Exception):
 class Trial(tune.Trainable):
     """One trial, whichever its settings are."""
 
-    def setup(self, config: dict[str, Any], job: Mapping[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], job: Mapping[str, Any] = MappingProxyType({})) -> None:
         """
         Args:
             config: the dimensions' values.
@@ -89,6 +90,7 @@ class Trial(tune.Trainable):
         )
         self._reports += 1
         found |= {"report": self._reports, "generation": run_folder.generation_of(self._folder)}
+        found["time/clock"] = time.time()
         found |= {f"setting/{name}": each for name, each in self._values.items()}
         self._before = found
         return {**found, "done": answer["done"]}
@@ -103,7 +105,7 @@ class Trial(tune.Trainable):
         kept = {"reference": saved.to_json(), "before": self._before, "reports": self._reports}
         (Path(checkpoint_dir) / REFERENCE).write_text(json.dumps(kept), encoding="utf-8")
 
-    def load_checkpoint(self, checkpoint_dir: str) -> None:
+    def load_checkpoint(self, checkpoint_dir: Any) -> None:
         """Go on from there at the next step."""
         kept = json.loads((Path(checkpoint_dir) / REFERENCE).read_text(encoding="utf-8"))
         self._close()
@@ -135,7 +137,11 @@ class Trial(tune.Trainable):
     def _open(self) -> None:
         """Bring the run folder to where it is to go on, and open it."""
         settings = self._space.settings(self._values) | {"seed": self._seed}
-        settings |= {"uuid": self._name, "runs_dir": str(self._folder.parent), "keep_checkpoints": 0}
+        settings |= {
+            "uuid": self._name,
+            "runs_dir": str(self._folder.parent),
+            "keep_checkpoints": 0,
+        }
         settings |= {"progress": "plain", "task": "train"}
         config = SCHEMA.resolve(SCHEMA.layer_of(settings)).config
         if self._folder.exists():
@@ -174,8 +180,12 @@ class Trial(tune.Trainable):
     def _is_taken_over(self, row: Mapping[str, Any], wanted: Reference) -> bool:
         """Whether the last take-over is the one that is wanted: it was done when the actor died."""
         there = row["donor"], row["donor_generation"], row["iteration"]
-        values = {key: self._values[each.name] for each in self._space.dimensions for key in each.keys}
-        return there == (wanted.trial, wanted.generation, wanted.iteration) and row["after"] == values
+        values = {
+            key: self._values[each.name] for each in self._space.dimensions for key in each.keys
+        }
+        return (
+            there == (wanted.trial, wanted.generation, wanted.iteration) and row["after"] == values
+        )
 
     def _close(self) -> None:
         if self._is_open:
@@ -210,8 +220,16 @@ class Trial(tune.Trainable):
         self._listener = Listener()
         count, repository = self._job["workers"], self._job["repository"]
         launcher = [str(mpiexec()), "-n", str(count)] if count > 1 else []
-        command = [*launcher, sys.executable, str(Path(repository) / "tuner.py"), "trial", self._listener.address]
-        environment = {name: each for name, each in os.environ.items() if not name.startswith("RAY_")}
+        command = [
+            *launcher,
+            sys.executable,
+            str(Path(repository) / "tuner.py"),
+            "trial",
+            self._listener.address,
+        ]
+        environment = {
+            name: each for name, each in os.environ.items() if not name.startswith("RAY_")
+        }
         environment |= {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
         with (Path(self._job["folder"]) / "runs" / LOG).open("ab") as log:
             self._process = subprocess.Popen(

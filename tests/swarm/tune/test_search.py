@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,14 @@ warmup_time
 
 def search(folder, *flags):
     (folder / "task.yaml").write_text(TASK)
-    words = [sys.executable, "tuner.py", "--config", str(folder / "task.yaml"), f"--tune_dir={folder}", *flags]
+    words = [
+        sys.executable,
+        "tuner.py",
+        "--config",
+        str(folder / "task.yaml"),
+        f"--tune_dir={folder}",
+        *flags,
+    ]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
 
 
@@ -65,15 +73,23 @@ def test_a_population_takes_over_and_changes(population):
     taken = [(trial, row) for trial in trials for row in trial.taken]
     assert taken and "takes over" in said
     for trial, row in taken:
-        donor = Reference(row["donor"], row["donor_folder"], row["donor_generation"], row["iteration"])
+        donor = Reference(
+            row["donor"],
+            row["donor_folder"],
+            row["donor_generation"],
+            row["iteration"],
+        )
         manifest = json.loads((donor.checkpoint / "manifest.json").read_text())
         assert manifest["files"]["shared.safetensors"]["sha256"] == row["shared_sha256"]
         assert row["before"] != row["after"] and row["after"]["p_lr"] == row["after"]["v_lr"]
         assert trial.reports[-1]["generation"] == len(trial.taken)
     for trial in trials:
         assert [each["report"] for each in trial.reports] == list(range(1, len(trial.reports) + 1))
-        config = SCHEMA.load_config(trial.run / "config.yaml")
-        assert config.p_lr == trial.settings()["lr"] and config.clip_ratio == trial.settings()["clip_ratio"]
+        config: Any = SCHEMA.load_config(trial.run / "config.yaml")
+        assert (
+            config.p_lr == trial.settings()["lr"]
+            and config.clip_ratio == trial.settings()["clip_ratio"]
+        )
         assert trial.last["timesteps_total"] == 6144
 
 
@@ -99,8 +115,16 @@ def test_mlflow_has_one_tree_with_the_document_s_metrics(population, tmp_path):
         assert sorted((each.step, each.value) for each in history) == sorted(wanted)
         files = {each.path for each in client.list_artifacts(run.info.run_id)}
         assert {"params.json", "progress.csv", "result.json"} <= files
-        assert {"clip_param", "env", "lambda", "lr", "num_cpus", "num_sgd_iter", "num_workers"} <= set(run.data.params)
-    best = best_of(trials, "episode_reward_mean", "max")
+        assert {
+            "clip_param",
+            "env",
+            "lambda",
+            "lr",
+            "num_cpus",
+            "num_sgd_iter",
+            "num_workers",
+        } <= set(run.data.params)
+    best: Any = best_of(trials, "episode_reward_mean", "max")
     assert list_experiments(uri)[-1].name == "pbt"
     path = get_top_run("pbt", str(tmp_path), uri)
     theirs, ours = load_policy(path), load_policy(best.run, iter_num="latest")
@@ -113,8 +137,8 @@ def test_the_report_and_the_best_settings(population):
     page = (folder / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 2 and "http" not in page.split("</style>")[1]
     assert "Lineage" in (folder / "report.md").read_text()
-    best = best_of(read_results(folder), "episode_reward_mean", "max")
-    config = SCHEMA.resolve(SCHEMA.read_file(folder / "best.yaml")).config
+    best: Any = best_of(read_results(folder), "episode_reward_mean", "max")
+    config: Any = SCHEMA.resolve(SCHEMA.read_file(folder / "best.yaml")).config
     assert config.p_lr == config.v_lr == best.settings()["lr"]
     assert f"next: python main.py --config={folder / 'best.yaml'}" in said
     with (folder / "results" / "trial_000" / "progress.csv").open() as file:

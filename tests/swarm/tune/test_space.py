@@ -1,5 +1,7 @@
 """Draws of a search space satisfy bounds and constraints, and PBT's explore rule brings any values to do so."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -35,8 +37,13 @@ def fine(_):
     rollout_len=st.integers(1, 400000),
 )
 def test_whatever_pbt_makes_of_settings_can_be_run(gae_lambda, lr, batch_size, rollout_len):
-    values = {"gae_lambda": gae_lambda, "lr": lr, "batch_size": batch_size, "rollout_len": rollout_len}
-    settled = SPACE.settle(values)
+    values = {
+        "gae_lambda": gae_lambda,
+        "lr": lr,
+        "batch_size": batch_size,
+        "rollout_len": rollout_len,
+    }
+    settled: Any = SPACE.settle(values)
     assert settled["batch_size"] % 16 == 0
     assert settled["rollout_len"] >= 2 * settled["batch_size"]
     assert settled["rollout_len"] % settled["batch_size"] == 0
@@ -71,7 +78,10 @@ def test_a_grid_has_every_combination_that_can_be_run():
     assert [each["p_activation"] for each in space.grid(accepts=refuse)] == ["tanh", "relu"]
     with pytest.raises(ConfigurationError, match="No combination of the grid"):
         space.grid(accepts=lambda _: "never")
-    with pytest.raises(ConfigurationError, match="gae_lambda is uniform, of which there is no grid"):
+    with pytest.raises(
+        ConfigurationError,
+        match="gae_lambda is uniform, of which there is no grid",
+    ):
         SPACE.grid(accepts=fine)
 
 
@@ -102,7 +112,10 @@ def test_what_is_no_distribution_is_refused(value, told):
     assert told in f"{refusal.value.problem} {refusal.value.remedy}".replace("Write", "write")
 
 
-@pytest.mark.parametrize("text", ["", "a", "a == b", "a >= ", "a >= __import__('os')", None, "a <> b", "1 >= a"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "a", "a == b", "a >= ", "a >= __import__('os')", None, "a <> b", "1 >= a"],
+)
 def test_what_is_no_constraint_is_refused(text):
     def key_of(name):
         if name not in ("a", "b"):

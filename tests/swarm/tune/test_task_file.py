@@ -33,7 +33,10 @@ def read(tmp_path, text=TASK, *flags):
 
 
 def test_the_document_s_population():
-    search = read_search(["--config=tasks/tune_classic_ppo.yaml", "--num-samples", "8", "--smoke-test"], SCHEMA)
+    search = read_search(
+        ["--config=tasks/tune_classic_ppo.yaml", "--num-samples", "8", "--smoke-test"],
+        SCHEMA,
+    )
     names = {each.name: each.keys for each in search.space.dimensions}
     assert names == {
         "gae_lambda": ("gae_lambda",), "clip_ratio": ("clip_ratio",), "lr": ("p_lr", "v_lr"),
@@ -89,7 +92,10 @@ def test_the_task_files_can_be_run(name, scheduler):
 def test_what_cannot_be_searched_is_refused_in_two_lines(tmp_path, capsys, text, flags, told):
     path = tmp_path / "task.yaml"
     path.write_text(text)
-    assert tuner.main([f"--config={path}", f"--tune_dir={tmp_path / 'tune'}", *flags]) == BAD_CONFIGURATION
+    assert (
+        tuner.main([f"--config={path}", f"--tune_dir={tmp_path / 'tune'}", *flags])
+        == BAD_CONFIGURATION
+    )
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and told in lines[0], lines
     assert lines[1].startswith("  remedy: ") and len(lines[1]) > 12
@@ -137,8 +143,18 @@ def test_a_search_that_is_not_there(capsys):
 def test_the_slurm_script_quotes_what_it_is_given(tmp_path, capsys):
     path = tmp_path / "a task's.yaml"
     path.write_text(TASK)
-    flags = ["--config", str(path), f"--tune_dir={tmp_path}", "--name=mine", "--deployment", "slurm"]
-    assert tuner.main([*flags, "--num_nodes=3", "--partition", "cpu", "--metric=episode_len_mean"]) == 0
+    flags = [
+        "--config",
+        str(path),
+        f"--tune_dir={tmp_path}",
+        "--name=mine",
+        "--deployment",
+        "slurm",
+    ]
+    assert (
+        tuner.main([*flags, "--num_nodes=3", "--partition", "cpu", "--metric=episode_len_mean"])
+        == 0
+    )
     script = (tmp_path / "mine" / "tune.sbatch").read_text()
     assert "#SBATCH --nodes=3" in script and "#SBATCH --partition=cpu" in script
     assert f"--config '{tmp_path}/a task'\"'\"'s.yaml'" in script
@@ -158,5 +174,8 @@ def test_settings_of_another_search_are_refused(tmp_path):
     search.folder.mkdir()
     _keep(search)
     _keep(read(tmp_path))
-    with pytest.raises(ConfigurationError, match="is another search: num_samples is 10 there, 3 here"):
+    with pytest.raises(
+        ConfigurationError,
+        match="is another search: num_samples is 10 there, 3 here",
+    ):
         _keep(read(tmp_path, TASK, "--num_samples=3"))

@@ -17,7 +17,14 @@ from helpers.errors import CheckpointError
 from helpers.trackers.jsonl import read_metrics
 from swarm.tune.trial import run_folder
 from swarm.tune.trial.channel import Listener
-from swarm.tune.trial.run_folder import Reference, generation_of, go_back, lineage_of, take_over, tidy
+from swarm.tune.trial.run_folder import (
+    Reference,
+    generation_of,
+    go_back,
+    lineage_of,
+    take_over,
+    tidy,
+)
 from tests import launch
 
 SETTINGS = {
@@ -39,7 +46,12 @@ class Process:
         self.listener = Listener()
         words = [sys.executable, "tuner.py", "trial", self.listener.address]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(words, cwd=launch.ROOT, env=environment, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            words,
+            cwd=launch.ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+        )
         while not self.listener.accept():
             assert self.process.poll() is None
 
@@ -59,11 +71,15 @@ class Process:
 def learnt(folder):
     """What a run has logged, without what its machine did."""
     rows = read_metrics(folder / "metrics.jsonl")
-    return [{name: each for name, each in row.items() if not name.startswith("time/")} for row in rows]
+    return [
+        {name: each for name, each in row.items() if not name.startswith("time/")} for row in rows
+    ]
 
 
 def weights(checkpoint):
-    return unpack(bytearray((checkpoint / "shared.safetensors").read_bytes()))["agent"]["parameters"]
+    return unpack(bytearray((checkpoint / "shared.safetensors").read_bytes()))["agent"][
+        "parameters"
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -104,15 +120,20 @@ def test_a_trial_learns_what_main_learns(runs, tmp_path):
 def test_what_is_taken_over_is_the_donor_s_weights_and_history(runs):
     donor, taken, trial = runs / "donor.seed00", runs / "taken", runs / "trial.seed01"
     theirs, mine = (weights(each / "checkpoints" / "iter_000006") for each in (donor, taken))
-    assert all(np.array_equal(mine[name], theirs[name]) for name in theirs) and mine.keys() == theirs.keys()
+    assert (
+        all(np.array_equal(mine[name], theirs[name]) for name in theirs)
+        and mine.keys() == theirs.keys()
+    )
     (row,) = lineage_of(trial)
     manifest = json.loads((donor / "checkpoints" / "iter_000006" / "manifest.json").read_text())
     assert row["shared_sha256"] == manifest["files"]["shared.safetensors"]["sha256"]
     assert (row["donor"], row["iteration"], row["before"], row["after"]) == (
         "t0", 6, {"clip_ratio": 0.2}, {"clip_ratio": 0.1},
     )  # fmt: skip
-    assert learnt(trial)[:6] == learnt(donor)[:6] and [row["iteration"] for row in learnt(trial)] == list(range(1, 9))
-    assert SCHEMA.load_config(trial / "config.yaml").clip_ratio == 0.1
+    assert learnt(trial)[:6] == learnt(donor)[:6] and [
+        row["iteration"] for row in learnt(trial)
+    ] == list(range(1, 9))
+    assert SCHEMA.load_config(trial / "config.yaml").model_dump()["clip_ratio"] == 0.1
 
 
 def test_the_linear_schedule_goes_on_by_steps_not_by_iterations(runs):
@@ -125,8 +146,10 @@ def test_what_a_trial_was_before_stays_whole_and_can_be_referred_to(runs):
     trial = runs / "trial.seed01"
     assert generation_of(trial) == 1
     before = Reference("t1", str(trial), 0, 6)
-    assert before.home == trial / "lineage" / "000" and (before.checkpoint / "manifest.json").exists()
-    assert SCHEMA.load_config(before.home / "config.yaml").clip_ratio == 0.2
+    assert (
+        before.home == trial / "lineage" / "000" and (before.checkpoint / "manifest.json").exists()
+    )
+    assert SCHEMA.load_config(before.home / "config.yaml").model_dump()["clip_ratio"] == 0.2
     now = Reference("t1", str(trial), 1, 8)
     assert now.checkpoint == trial / "checkpoints" / "iter_000008" and now.checkpoint.exists()
 
@@ -175,7 +198,9 @@ def test_a_death_at_any_moment_of_a_take_over_leaves_one_or_the_other(runs, tmp_
         tidy(trial)
         found = content(trial)
         is_old = found == before
-        is_new = {name: each for name, each in found.items() if "lineage.jsonl" not in name} == whole
+        is_new = {
+            name: each for name, each in found.items() if "lineage.jsonl" not in name
+        } == whole
         assert is_old or (is_new and generation_of(trial) == 2), moment
         shutil.rmtree(place)
         if ended:
