@@ -216,6 +216,7 @@ class Orchestrator:
         last = min(self.num_iterations, until or self.num_iterations)
         if self._is_new:
             self.save()  # a dry run: an unwritable disk is found before hours of work
+            self._is_new = False
         stopwatch = self.workers.stopwatch
         stopwatch.start()
         while self.iteration < last and not self.is_done:

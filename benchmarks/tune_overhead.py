@@ -1,6 +1,6 @@
 """What the tuner costs two concurrent trials: steps a second against the same two runs started by hand, in turn.
 
-    python -m benchmarks.tune_overhead [--rounds 3] [--steps 600000]
+    python -m benchmarks.tune_overhead [--rounds 3] [--steps 300000] [--iterations_per_report 5]
 
 Hopper-v5, PPO, one worker each. Speeds are by the clock, from a trial's first report to its last: the time between an
 iteration and the next, in which Ray decides, counts.
@@ -27,14 +27,15 @@ SETTINGS = {"algo": "ppo", "env_id": "Hopper-v5", "num_envs": 16, "lr_schedule":
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tune_overhead", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=600_000)
+    parser.add_argument("--steps", type=int, default=300_000)
+    parser.add_argument("--iterations_per_report", type=int, default=5)
     arguments = parser.parse_args(argv)
     ratios = []
     for index in range(arguments.rounds):
         speeds = {}
         with tempfile.TemporaryDirectory() as folder:
             for tuned in (True, False) if index % 2 else (False, True):
-                speeds[tuned] = (tune if tuned else by_hand)(Path(folder), arguments.steps)
+                speeds[tuned] = run(Path(folder), arguments, tuned=tuned)
         ratios.append(speeds[True] / speeds[False])
         print(f"tuner {speeds[True]:,.0f}, by hand {speeds[False]:,.0f} steps/s: {ratios[-1]:.3f}", flush=True)
     print(
@@ -44,12 +45,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def tune(folder: Path, steps: int) -> float:
+def run(folder: Path, arguments: argparse.Namespace, *, tuned: bool) -> float:
+    """Steps a second of two runs together."""
+    if tuned:
+        return tune(folder, arguments.steps, arguments.iterations_per_report)
+    return by_hand(folder, arguments.steps)
+
+
+def tune(folder: Path, steps: int, iterations: int) -> float:
     """Two trials of the same settings; steps a second of both together."""
     task = folder / "task.yaml"
     lines = [f"{key}: {value}" for key, value in (SETTINGS | {"num_timesteps": steps}).items()]
     search = "search: {clip_ratio: {uniform: [0.1999, 0.2001]}}"
-    task.write_text("\n".join([*lines, search, "tune: {num_samples: 2, scheduler: random}"]) + "\n")
+    task.write_text("\n".join([*lines, search, f"tune: {{num_samples: 2, scheduler: random, iterations_per_report: {iterations}}}"]) + "\n")
     command = [sys.executable, "tuner.py", "--config", str(task), f"--tune_dir={folder}", "--name=speed", "--progress=none"]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     speeds = []

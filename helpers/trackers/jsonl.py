@@ -56,7 +56,7 @@ class MetricsLog:
             raise ValueError(
                 f"iteration {row['iteration']} after iteration {self.last_row['iteration']}",
             )
-        line = json.dumps({name: _plain(value) for name, value in row.items()}) + "\n"
+        line = json.dumps({name: plain(value) for name, value in row.items()}) + "\n"
         self._write(line.encode())
         self.last_row = dict(row)
 
@@ -126,7 +126,7 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A NumPy or torch scalar as the Python number of the same value."""
     return value.item() if hasattr(value, "item") else value
 

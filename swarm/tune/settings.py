@@ -64,7 +64,7 @@ class TuneSettings(Settings):
         ge=1,
     )
     checkpoint_frequency: int = setting(
-        5,
+        10,
         "reports between two checkpoints that a trial which dies goes on from",
         group="scheduling",
         unit="reports",

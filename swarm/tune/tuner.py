@@ -97,6 +97,8 @@ def fit(
         "workers": settings.num_workers,
         "iterations": settings.iterations_per_report,
         "mode": settings.mode,
+        "checkpoint_frequency": settings.checkpoint_frequency,
+        "stop": stop_of(search),
     }
     bundle = tune.PlacementGroupFactory([{"CPU": settings.num_workers}])
     trainable = tune.with_resources(tune.with_parameters(Trial, job=job), bundle)
@@ -124,12 +126,17 @@ def fit(
     return all(each.status in ended for each in results._experiment_analysis.trials)
 
 
+def stop_of(search: Search) -> dict[str, float]:
+    """A trial ends at the first of these."""
+    stop = dict(search.stop)
+    if search.settings.smoke_test:
+        stop["training_iteration"] = min(10, stop.get("training_iteration", 10))
+    return stop
+
+
 def _new_tuner(search: Search, trainable: Any, accepts: Accepts) -> tune.Tuner:
     settings = search.settings
     searcher, count = make_searcher(settings, search.space, accepts)
-    stop = dict(search.stop)
-    if settings.smoke_test:
-        stop["training_iteration"] = min(10, stop.get("training_iteration", 10))
     return tune.Tuner(
         trainable,
         param_space=dict(param_space(search.space)),
@@ -145,7 +152,7 @@ def _new_tuner(search: Search, trainable: Any, accepts: Accepts) -> tune.Tuner:
         run_config=tune.RunConfig(
             name="ray",
             storage_path=str(search.folder),
-            stop=stop,
+            stop=stop_of(search),
             callbacks=[Follower(str(search.folder))],
             checkpoint_config=tune.CheckpointConfig(
                 checkpoint_frequency=settings.checkpoint_frequency,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -37,31 +38,42 @@ class Listener:
         self._file = self._connection.makefile("rwb")
         return bool(self._file.readline())  # it is ready
 
-    def ask(self, command: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The answer to a command; None where the process has died."""
+    def send(self, command: Mapping[str, Any]) -> None:
+        """Give a command, whose answer is received later; one that died does not hear it."""
+        with contextlib.suppress(OSError):
+            send(self._file, command)
+
+    def receive(self) -> dict[str, Any] | None:
+        """The answer to the last command; None where the process has died."""
         try:
-            return exchange(self._file, command)
+            return receive(self._file)
         except OSError:
             return None
+
+    def ask(self, command: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The answer to a command; None where the process has died."""
+        self.send(command)
+        return self.receive()
 
     def close(self) -> None:
         """Hang up, which ends the process, and leave nothing behind."""
         for each in (self._file, self._connection, self._listening):
             if each is not None:
-                try:
+                with contextlib.suppress(OSError):
                     each.close()
-                except OSError:
-                    pass
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def exchange(file: Any, message: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Send a line, receive one; None at the end."""
-    if file is None:
-        return None
-    file.write(json.dumps(message).encode() + b"\n")
-    file.flush()
-    line = file.readline()
+def send(file: Any, message: Mapping[str, Any]) -> None:
+    """One line."""
+    if file is not None:
+        file.write(json.dumps(message).encode() + b"\n")
+        file.flush()
+
+
+def receive(file: Any) -> dict[str, Any] | None:
+    """One line; None at the end."""
+    line = file.readline() if file is not None else b""
     return json.loads(line) if line.endswith(b"\n") else None
 
 

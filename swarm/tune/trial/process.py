@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from helpers.errors import DONE, UserError
 from helpers.run_folder import run_lock
-from helpers.trackers.jsonl import read_metrics
-from swarm.tune.trial.channel import connect, exchange
+from helpers.trackers.jsonl import plain
+from swarm.tune.trial.channel import connect, receive, send
 
 
 class OpenRun(Protocol):
@@ -47,9 +47,23 @@ def serve(address: str, workers: Any, open_run: Callable[[Sequence[str]], OpenRu
 
 def _hear(file: Any, answer: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
-        return exchange(file, answer)
+        send(file, answer)
+        return receive(file)
     except OSError:
         return None
+
+
+def _recorded(
+    log: Callable[[Mapping[str, Any]], None],
+    rows: list[Mapping[str, Any]],
+) -> Callable[[Mapping[str, Any]], None]:
+    """What logs a row, and keeps it."""
+
+    def record(row: Mapping[str, Any]) -> None:
+        rows.append(dict(row))
+        log(row)
+
+    return record
 
 
 class _Trial:
@@ -58,26 +72,25 @@ class _Trial:
     def __init__(self, workers: Any, open_run: Callable[[Sequence[str]], OpenRun]) -> None:
         self._workers, self._open = workers, open_run
         self._run: OpenRun | None = None
+        self._rows: list[Mapping[str, Any]] = []  # of the iterations since the last command
 
     def do(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """One command; the answer."""
         if "open" in command:
             self.close()
             self._run = self._open(command["open"])
+            self._rows.clear()
+            tracker = self._run.orchestrator.tracker
+            tracker.log = _recorded(tracker.log, self._rows)
             return self._standing(self._run)
         run = self._run
         if run is None:
             raise RuntimeError("no run is open")
         orchestrator = run.orchestrator
         if "train" in command:
-            begun = orchestrator.iteration
-            orchestrator.train(until=begun + command["train"], save=False)
-            rows = []
-            if self._workers.is_root:
-                rows = [
-                    row for row in read_metrics(run.folder / "metrics.jsonl")[-command["train"] :]
-                ]
-                rows = [row for row in rows if row["iteration"] > begun]
+            self._rows.clear()
+            orchestrator.train(until=orchestrator.iteration + command["train"], save=False)
+            rows = [{name: plain(value) for name, value in row.items()} for row in self._rows]
             done = orchestrator.iteration >= orchestrator.num_iterations or orchestrator.is_done
             return {"rows": rows, "done": bool(done)}
         if "save" in command:

@@ -49,14 +49,15 @@ class Trial(tune.Trainable):
         Args:
             config: the dimensions' values.
             job: "search": name, "folder": of the search, "repository", "space", "workers", "iterations": a report,
-                "mode".
+                "mode", "checkpoint_frequency", "stop".
         """
         self._job = job
         self._space: Space = job["space"]
         self._listener: Listener | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._begin(config)
         self._restarts = 0
+        self._warm_up = 0.0
+        self._begin(config)
 
     def _begin(self, config: Mapping[str, Any]) -> None:
         self._values = self._space.settle(config)
@@ -68,16 +69,22 @@ class Trial(tune.Trainable):
         self._is_open = False
         self._before: dict[str, Any] | None = None
         self._reports = 0
+        self._is_ahead = False  # the process does the next iterations already
+        self._pending: dict[str, Any] | None = None  # of iterations that are done and not reported
 
     # What Ray asks for
 
     def step(self) -> dict[str, Any]:
         """Some iterations; their report."""
-        started = time.monotonic()
-        if not self._is_open:
-            self._open()
-            self._warm_up = time.monotonic() - started
-        answer = self._ask({"train": self._job["iterations"]})
+        answer, self._pending = self._pending, None
+        if answer is None and self._is_ahead:
+            answer = self._collect()
+        if answer is None:
+            if not self._is_open:
+                started = time.monotonic()
+                self._open()
+                self._warm_up = time.monotonic() - started
+            answer = self._ask({"train": self._job["iterations"]})
         if not answer["rows"]:  # it was at its end before it began
             return {**(self._before or {}), "done": True, "report": self._reports}
         found = report_of(
@@ -93,7 +100,18 @@ class Trial(tune.Trainable):
         found["time/clock"] = time.time()
         found |= {f"setting/{name}": each for name, each in self._values.items()}
         self._before = found
+        if self._is_open and not answer["done"] and not self._stops(found) and self._listener is not None:
+            self._listener.send({"train": self._job["iterations"]})  # while Ray decides
+            self._is_ahead = True
         return {**found, "done": answer["done"]}
+
+    def _stops(self, found: Mapping[str, Any]) -> bool:
+        """Whether Ray will end the trial after this report, or save it: then nothing is done ahead."""
+        number = self.training_iteration + 1
+        reached = found | {"training_iteration": number, "timesteps_total": found["step"]}
+        if number % self._job["checkpoint_frequency"] == 0:
+            return True
+        return any(reached.get(name, -math.inf) >= value for name, value in self._job["stop"].items())
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Save the run, and refer to its checkpoint."""
@@ -103,6 +121,7 @@ class Trial(tune.Trainable):
         generation = run_folder.generation_of(self._folder)
         saved = Reference(self.trial_id, str(self._folder), generation, standing["iteration"])
         kept = {"reference": saved.to_json(), "before": self._before, "reports": self._reports}
+        kept["pending"] = self._pending  # the checkpoint has these iterations, Ray does not
         (Path(checkpoint_dir) / REFERENCE).write_text(json.dumps(kept), encoding="utf-8")
 
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
@@ -112,6 +131,7 @@ class Trial(tune.Trainable):
         self._reference = Reference(**kept["reference"])
         self._before = kept["before"]
         own = self._reference.trial == self.trial_id
+        self._pending = kept["pending"] if own else None
         self._reports = kept["reports"] if own else self._reports_so_far()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -192,6 +212,9 @@ class Trial(tune.Trainable):
             self._is_open = False
             path = self._folder / "reports.json"
             path.write_text(json.dumps(self._reports), encoding="utf-8")
+            if self._is_ahead and self._listener is not None:
+                self._is_ahead = False
+                self._listener.receive()
             if self._listener is not None and self._listener.ask({"close": True}) is None:
                 self._hang_up()
 
@@ -205,7 +228,16 @@ class Trial(tune.Trainable):
         """
         if self._process is None:
             self._start()
-        answer = self._listener.ask(command) if self._listener is not None else None
+        if self._is_ahead:
+            self._pending = self._collect()
+        return self._checked(self._listener.ask(command) if self._listener is not None else None)
+
+    def _collect(self) -> dict[str, Any]:
+        """The answer of the iterations that were done ahead."""
+        self._is_ahead = False
+        return self._checked(self._listener.receive() if self._listener is not None else None)
+
+    def _checked(self, answer: dict[str, Any] | None) -> dict[str, Any]:
         if answer is None:
             self._restarts += 1
             self._is_open = False
