@@ -20,6 +20,7 @@ from swarm.tune.table import shown
 BEST, MARKDOWN, PAGE = "best.yaml", "report.md", "report.html"
 _NOT_OF_A_TASK = {
     "uuid", "runs_dir", "task", "model_path", "progress", "keep_checkpoints", "seed", "iter_num", "export_dir",
+    "save_frequency", "eval_frequency",
 }  # fmt: skip
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #22262b; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }

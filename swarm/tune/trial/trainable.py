@@ -35,6 +35,7 @@ from swarm.tune.trial.run_folder import Reference
 REFERENCE = "trial.json"  # in Ray's checkpoint
 LOG = "output.log"  # in the run folder
 _TAIL = 2000
+_SELDOM = 1_000_000  # iterations
 
 
 class TrialError(Exception):
@@ -163,6 +164,7 @@ class Trial(tune.Trainable):
             "keep_checkpoints": 0,
         }
         settings |= {"progress": "plain", "task": "train"}
+        settings.setdefault("save_frequency", _SELDOM)  # Ray says when
         config = SCHEMA.resolve(SCHEMA.layer_of(settings)).config
         if self._folder.exists():
             run_folder.tidy(self._folder)
