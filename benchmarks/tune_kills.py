@@ -43,9 +43,9 @@ save_frequency: 100000
 search:
   lr: {loguniform: [1.0e-4, 1.0e-2]}
   clip_ratio: {uniform: [0.1, 0.4]}
-tune: {num_samples: 4, perturbation_interval: 4, checkpoint_frequency: 4, max_failures: -1}
+tune: {num_samples: 6, perturbation_interval: 4, checkpoint_frequency: 4, max_failures: -1}
 """
-VICTIMS = ("trial", "rank", "ray worker", "tuner")
+VICTIMS = ("tuner", "trial", "rank", "ray worker")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,8 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     arguments = parser.parse_args(argv)
     print(f"{cpu_model()}, {instruction_set()}")
-    folder = tempfile.mkdtemp(prefix="kills-")
-    if True:
+    with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         task = Path(folder) / "kills.yaml"
         task.write_text(TASK)
         for scheduler in arguments.scheduler:
@@ -167,7 +166,7 @@ def check(whole: Path, killed: Path, *, exactly: bool) -> None:
     runs = client.search_runs([kept["experiment"]], max_results=1000)
     trials = read_results(killed)
     expect(len(runs), len(trials) + 1, "runs of MLflow")
-    expect(len(trials), 4, "trials")
+    expect(len(trials), 6, "trials")
     for trial in trials:
         expect(trial.state, "TERMINATED", f"state of {trial.number}")
         expect(

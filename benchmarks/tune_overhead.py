@@ -21,7 +21,13 @@ from helpers.trackers.jsonl import read_metrics
 from swarm.tune.results import read_results
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = {"algo": "ppo", "env_id": "Hopper-v5", "num_envs": 16, "lr_schedule": "constant", "eval_frequency": 0}
+SETTINGS = {
+    "algo": "ppo",
+    "env_id": "Hopper-v5",
+    "num_envs": 16,
+    "lr_schedule": "constant",
+    "eval_frequency": 0,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             for tuned in (True, False) if index % 2 else (False, True):
                 speeds[tuned] = run(Path(folder), arguments, tuned=tuned)
         ratios.append(speeds[True] / speeds[False])
-        print(f"tuner {speeds[True]:,.0f}, by hand {speeds[False]:,.0f} steps/s: {ratios[-1]:.3f}", flush=True)
+        print(
+            f"tuner {speeds[True]:,.0f}, by hand {speeds[False]:,.0f} steps/s: {ratios[-1]:.3f}",
+            flush=True,
+        )
     print(
         f"{cpu_model()}, {instruction_set()}: median ratio {statistics.median(ratios):.3f} "
         f"({min(ratios):.3f} to {max(ratios):.3f})",
@@ -57,8 +66,25 @@ def tune(folder: Path, steps: int, iterations: int) -> float:
     task = folder / "task.yaml"
     lines = [f"{key}: {value}" for key, value in (SETTINGS | {"num_timesteps": steps}).items()]
     search = "search: {clip_ratio: {uniform: [0.1999, 0.2001]}}"
-    task.write_text("\n".join([*lines, search, f"tune: {{num_samples: 2, scheduler: random, iterations_per_report: {iterations}}}"]) + "\n")
-    command = [sys.executable, "tuner.py", "--config", str(task), f"--tune_dir={folder}", "--name=speed", "--progress=none"]
+    task.write_text(
+        "\n".join(
+            [
+                *lines,
+                search,
+                f"tune: {{num_samples: 2, scheduler: random, iterations_per_report: {iterations}}}",
+            ],
+        )
+        + "\n",
+    )
+    command = [
+        sys.executable,
+        "tuner.py",
+        "--config",
+        str(task),
+        f"--tune_dir={folder}",
+        "--name=speed",
+        "--progress=none",
+    ]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     speeds = []
     for trial in read_results(folder / "speed"):
@@ -71,8 +97,18 @@ def by_hand(folder: Path, steps: int) -> float:
     """The same two runs of main.py at the same time."""
     started = []
     for seed in (0, 1):
-        flags = [f"--{key}={value}" for key, value in (SETTINGS | {"num_timesteps": steps, "seed": seed}).items()]
-        command = [sys.executable, "main.py", *flags, f"--runs_dir={folder}", f"--uuid=hand.seed{seed:02d}", "--progress=none"]
+        flags = [
+            f"--{key}={value}"
+            for key, value in (SETTINGS | {"num_timesteps": steps, "seed": seed}).items()
+        ]
+        command = [
+            sys.executable,
+            "main.py",
+            *flags,
+            f"--runs_dir={folder}",
+            f"--uuid=hand.seed{seed:02d}",
+            "--progress=none",
+        ]
         started.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL))
     speeds = []
     for seed, process in enumerate(started):
@@ -80,7 +116,9 @@ def by_hand(folder: Path, steps: int) -> float:
             raise SystemExit(f"the run ended with status {process.returncode}")
         rows = read_metrics(folder / f"hand.seed{seed:02d}" / "metrics.jsonl")
         first, last = rows[0], rows[-1]
-        speeds.append((last["step"] - first["step"]) / (last["time/elapsed"] - first["time/elapsed"]))
+        speeds.append(
+            (last["step"] - first["step"]) / (last["time/elapsed"] - first["time/elapsed"]),
+        )
     return sum(speeds)
 
 

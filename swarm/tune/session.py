@@ -50,8 +50,8 @@ def run(search: Search, schema: Schema, *, repository: Path) -> int:
     if uri is not None and not search.settings.file_store:
         check_answers(uri)
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder):
-        _keep(search)
+    with only_tuner(folder):
+        keep(search)
         try:
             return _search(search, schema, repository=repository, uri=uri)
         except OSError as error:
@@ -103,7 +103,7 @@ def _mlflow_uri(search: Search) -> str | None:
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def only_tuner(folder: Path) -> Iterator[None]:
     """One tuner a search.
 
     Raises:
@@ -120,7 +120,7 @@ def _lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def _keep(search: Search) -> None:
+def keep(search: Search) -> None:
     """Keep what is searched, or refuse to go on with something else.
 
     Raises:

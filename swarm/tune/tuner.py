@@ -108,6 +108,7 @@ def fit(
             trainable,
             resume_unfinished=True,
             restart_errored=True,
+            param_space=dict(param_space(search.space)),  # of trials that are not made yet
         )
     else:
         tuner = _new_tuner(search, trainable, accepts)

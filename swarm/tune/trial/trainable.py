@@ -101,7 +101,12 @@ class Trial(tune.Trainable):
         found["time/clock"] = time.time()
         found |= {f"setting/{name}": each for name, each in self._values.items()}
         self._before = found
-        if self._is_open and not answer["done"] and not self._stops(found) and self._listener is not None:
+        if (
+            self._is_open
+            and not answer["done"]
+            and not self._stops(found)
+            and self._listener is not None
+        ):
             self._listener.send({"train": self._job["iterations"]})  # while Ray decides
             self._is_ahead = True
         return {**found, "done": answer["done"]}
@@ -112,7 +117,9 @@ class Trial(tune.Trainable):
         reached = found | {"training_iteration": number, "timesteps_total": found["step"]}
         if number % self._job["checkpoint_frequency"] == 0:
             return True
-        return any(reached.get(name, -math.inf) >= value for name, value in self._job["stop"].items())
+        return any(
+            reached.get(name, -math.inf) >= value for name, value in self._job["stop"].items()
+        )
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Save the run, and refer to its checkpoint."""

@@ -8,6 +8,7 @@ import pytest
 import tuner
 from agents.algorithms import SCHEMA
 from helpers.errors import BAD_CONFIGURATION, ConfigurationError
+from swarm.tune import session
 from swarm.tune.task_file import read_search
 from tests.launch import ROOT
 
@@ -168,14 +169,19 @@ def test_a_draw_that_the_schema_refuses_is_drawn_again(tmp_path):
 
 
 def test_settings_of_another_search_are_refused(tmp_path):
-    from swarm.tune.session import _keep
-
     search = read(tmp_path)
     search.folder.mkdir()
-    _keep(search)
-    _keep(read(tmp_path))
-    with pytest.raises(
-        ConfigurationError,
-        match="is another search: num_samples is 10 there, 3 here",
-    ):
-        _keep(read(tmp_path, TASK, "--num_samples=3"))
+    session.keep(search)
+    session.keep(read(tmp_path))
+    told = "is another search: num_samples is 10 there, 3 here"
+    with pytest.raises(ConfigurationError, match=told):
+        session.keep(read(tmp_path, TASK, "--num_samples=3"))
+
+
+def test_one_tuner_a_search(tmp_path):
+    with session.only_tuner(tmp_path):
+        with pytest.raises(ConfigurationError, match="Another tuner is at work"):
+            with session.only_tuner(tmp_path):
+                pass
+    with session.only_tuner(tmp_path):
+        pass
