@@ -114,7 +114,7 @@ class Trial(tune.Trainable):
     def _stops(self, found: Mapping[str, Any]) -> bool:
         """Whether Ray will end the trial after this report, or save it: then nothing is done ahead."""
         number = self.training_iteration + 1
-        reached = found | {"training_iteration": number, "timesteps_total": found["step"]}
+        reached = {**found, "training_iteration": number, "timesteps_total": found["step"]}
         if number % self._job["checkpoint_frequency"] == 0:
             return True
         return any(
