@@ -327,7 +327,7 @@ def test_what_was_tracked_goes_on_after_a_save(algo):
             kept = json.loads(json.dumps(loops[0].tracking.state_dict()))
             assert kept["kept"]
             loops[1].tracking.load_state_dict(kept)
-            loops[1].iteration = 1
+            loops[1].iteration, loops[1].steps = 1, loops[0].steps
         else:
             loops[1].do_iteration()
     assert recorders[0].table == recorders[1].table
