@@ -23,6 +23,8 @@ SECONDS = {
     "tests/registry/test_model_manager.py": 70,
     "tests/registry/test_package.py": 40,
     "tests/swarm/scripts/test_quoting.py": 20,
+    "tests/swarm/tune/test_search.py": 45,
+    "tests/swarm/tune/test_trial.py": 9,
     "tests/test_bad_input.py": 23,
     "tests/test_bad_input_replay.py": 45,
     "tests/test_cloning_runs.py": 30,
@@ -34,7 +36,7 @@ SECONDS = {
     "tests/test_resume.py": 80,
     "tests/test_resume_imitation.py": 55,
     "tests/test_tasks.py": 60,
-    "tests/test_tracking.py": 60,
+    "tests/test_tracking.py": 30,
     "tests/test_using_policies.py": 15,
     "tests/test_wandb_end_to_end.py": 6,
 }

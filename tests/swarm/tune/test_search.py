@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from agents.algorithms import SCHEMA
 from policy import load_policy
@@ -56,18 +57,19 @@ def search(folder, *flags):
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
 
 
-@pytest.fixture(scope="module")
-def population(tmp_path_factory):
-    """(folder of the search, what was said)."""
-    folder = tmp_path_factory.mktemp("tune")
-    done = search(folder, "--name=pbt", "--test-local")
+@pytest.mark.timeout(600)
+def test_the_document_s_population(tmp_path):
+    """One test, for one search: it takes half a minute."""
+    done = search(tmp_path, "--name=pbt", "--test-local")
     assert done.returncode == 0, done.stderr[-3000:]
-    return folder / "pbt", done.stdout
+    folder = tmp_path / "pbt"
+    it_takes_over_and_changes(folder, done.stdout)
+    mlflow_has_one_tree_with_the_document_s_metrics(folder, tmp_path / "top")
+    there_is_a_report_with_the_best_settings(folder, done.stdout)
+    the_same_command_again_does_nothing_again(folder)
 
 
-@pytest.mark.timeout(300)
-def test_a_population_takes_over_and_changes(population):
-    folder, said = population
+def it_takes_over_and_changes(folder, said):
     trials = read_results(folder)
     assert [each.state for each in trials] == ["TERMINATED"] * 4
     taken = [(trial, row) for trial in trials for row in trial.taken]
@@ -93,10 +95,7 @@ def test_a_population_takes_over_and_changes(population):
         assert trial.last["timesteps_total"] == 6144
 
 
-def test_mlflow_has_one_tree_with_the_document_s_metrics(population, tmp_path):
-    from mlflow import MlflowClient
-
-    folder, _ = population
+def mlflow_has_one_tree_with_the_document_s_metrics(folder, downloads):
     uri = f"sqlite:///{folder}/mlflow.db"
     client = MlflowClient(uri)
     (experiment,) = (each for each in client.search_experiments() if each.name == "pbt")
@@ -126,14 +125,13 @@ def test_mlflow_has_one_tree_with_the_document_s_metrics(population, tmp_path):
         } <= set(run.data.params)
     best: Any = best_of(trials, "episode_reward_mean", "max")
     assert list_experiments(uri)[-1].name == "pbt"
-    path = get_top_run("pbt", str(tmp_path), uri)
+    path = get_top_run("pbt", str(downloads), uri)
     theirs, ours = load_policy(path), load_policy(best.run, iter_num="latest")
     observations = [[0.1, -0.2, 0.03, 0.4], [0.0, 1.0, -0.1, -1.0]]
     assert (theirs(observations) == ours(observations)).all()
 
 
-def test_the_report_and_the_best_settings(population):
-    folder, said = population
+def there_is_a_report_with_the_best_settings(folder, said):
     page = (folder / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 2 and "http" not in page.split("</style>")[1]
     assert "Lineage" in (folder / "report.md").read_text()
@@ -153,9 +151,7 @@ def test_the_report_and_the_best_settings(population):
     assert f"{best.number:03d}*" in shown.stdout and "report.html" in shown.stdout
 
 
-@pytest.mark.timeout(300)
-def test_the_same_command_again_does_nothing_again(population):
-    folder, _ = population
+def the_same_command_again_does_nothing_again(folder):
     before = {each.number: each.reports for each in read_results(folder)}
     done = search(folder.parent, "--name=pbt", "--test-local")
     assert done.returncode == 0 and "goes on" in done.stdout, done.stderr[-2000:]
