@@ -1,6 +1,6 @@
 """A search whose processes are killed at random instants: nothing is lost, nothing is there twice.
 
-    python -m benchmarks.tune_kills [--kills 10] [--scheduler random pbt] [--workers 1 2]
+    python -m benchmarks.tune_kills [--kills 10] [--scheduler random pbt] [--workers 1 2] [--victims tuner ...]
 
 What is killed with -9, in turn: a trial's process, one rank of a trial, Ray's worker process, the tuner itself, which
 the same command then continues. With random search the reports must be those of an undisturbed search, number by
@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tune_kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--scheduler", nargs="+", default=["random", "pbt"])
+    parser.add_argument("--victims", nargs="+", default=VICTIMS, choices=VICTIMS)
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     arguments = parser.parse_args(argv)
     print(f"{cpu_model()}, {instruction_set()}")
@@ -68,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     killed,
                     arguments.kills,
                     workers,
+                    arguments.victims,
                 )
                 check(whole / "kills", killed / "kills", exactly=scheduler == "random")
                 print(
@@ -101,7 +103,13 @@ def search(words: list[str]) -> None:
     subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
-def kill_often(words: list[str], folder: Path, kills: int, workers: int) -> list[str]:
+def kill_often(
+    words: list[str],
+    folder: Path,
+    kills: int,
+    workers: int,
+    kinds: Sequence[str],
+) -> list[str]:
     """Run it to its end, however often something is killed; what was."""
     generator = random.Random(0)
     done: list[str] = []
@@ -114,10 +122,10 @@ def kill_often(words: list[str], folder: Path, kills: int, workers: int) -> list
             start_new_session=True,
         )
         while process.poll() is None:
-            wait = time.monotonic() + generator.uniform(1.0, 5.0)
+            wait = time.monotonic() + generator.uniform(2.0, 8.0)
             while process.poll() is None and time.monotonic() < wait:
                 time.sleep(0.05)
-            victim = VICTIMS[len(done) % len(VICTIMS)]
+            victim = kinds[len(done) % len(kinds)]
             if len(done) >= kills or process.poll() is not None:
                 continue
             if victim == "tuner":

@@ -35,11 +35,12 @@ T_95 = {
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tune_pbt", description=__doc__)
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--schedulers", nargs="+", default=["pbt", "random"])
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--folder", type=Path, default=Path("data/tune_pbt"))
     arguments = parser.parse_args(argv)
-    chosen: dict[str, list[float]] = {"pbt": [], "random": []}
-    everyone: dict[str, list[float]] = {"pbt": [], "random": []}
+    chosen: dict[str, list[float]] = {each: [] for each in arguments.schedulers}
+    everyone: dict[str, list[float]] = {each: [] for each in arguments.schedulers}
     for repetition in range(arguments.repetitions):
         for scheduler in chosen:
             folder = arguments.folder.absolute() / f"{scheduler}_{repetition}"

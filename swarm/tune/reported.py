@@ -50,6 +50,7 @@ def report_of(
     restarts: int,
     warm_up: float,
     worst: float,
+    awaited: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The report of the iterations since the last one.
 
@@ -60,6 +61,7 @@ def report_of(
         restarts: how often its process was started again.
         warm_up: seconds until its process was ready.
         worst: the return that stands before the first episode has ended.
+        awaited: what decisions are made by; of an evaluation, the last one stands until the next.
     """
     last, before = rows[-1], before or {}
     ended = [row for row in rows if row.get("rollout/episodes")]
@@ -80,7 +82,8 @@ def report_of(
             "episode_reward_min": min(row["rollout/return_min"] for row in ended),
             "episode_len_mean": sum(n * row["rollout/length_mean"] for n, row in means) / episodes,
         }
-    ours = {name: value for row in rows for name, value in row.items() if is_number(value)}
+    ours = {name: before.get(name, worst) for name in awaited if name.startswith("eval/")}
+    ours |= {name: value for row in rows for name, value in row.items() if is_number(value)}
     return {
         **ours,
         **found,

@@ -38,6 +38,9 @@ def make_scheduler(settings: TuneSettings, space: Space) -> Any:
             quantile_fraction=settings.quantile_fraction,
             resample_probability=settings.resample_probability,
             custom_explore_fn=partial(explore, space),
+            # Without it a population that takes turns on fewer slots starves: who is sent back to a donor's time is
+            # chosen again before the donor, and may be sent back for ever.
+            synch=True,
         )
     if settings.scheduler == "asha":
         return schedulers.ASHAScheduler(

@@ -220,6 +220,11 @@ def _tree(search: Search, uri: str | None, say: Callable[[str], None]) -> Any:
 def _closing_words(search: Search, uri: str | None, *, whole: bool) -> int:
     folder, settings = search.folder, search.settings
     files = write_report(folder, metric=settings.metric, mode=settings.mode, space=search.space)
+    if whole and not files:
+        raise ConfigurationError(
+            f"No trial has a finite {settings.metric} in its last report.",
+            f"See what they report: {folder}/results/trial_000/result.json; and {folder}/runs/output.log.",
+        )
     for name, path in files.items():
         print(f"{name}: {path}")
     if uri is not None and settings.test_local:

@@ -96,6 +96,7 @@ def fit(
         "space": search.space,
         "workers": settings.num_workers,
         "iterations": settings.iterations_per_report,
+        "metric": settings.metric,
         "mode": settings.mode,
         "checkpoint_frequency": settings.checkpoint_frequency,
         "stop": stop_of(search),

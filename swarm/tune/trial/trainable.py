@@ -50,7 +50,7 @@ class Trial(tune.Trainable):
         Args:
             config: the dimensions' values.
             job: "search": name, "folder": of the search, "repository", "space", "workers", "iterations": a report,
-                "mode", "checkpoint_frequency", "stop".
+                "metric", "mode", "checkpoint_frequency", "stop".
         """
         self._job = job
         self._space: Space = job["space"]
@@ -95,6 +95,7 @@ class Trial(tune.Trainable):
             restarts=self._restarts,
             warm_up=self._warm_up,
             worst=-math.inf if self._job["mode"] == "max" else math.inf,
+            awaited=(self._job["metric"], *self._job["stop"]),
         )
         self._reports += 1
         found |= {"report": self._reports, "generation": run_folder.generation_of(self._folder)}
