@@ -6,12 +6,24 @@ import pytest
 
 from swarm.tune.reported import OF_DOCUMENT, report_of
 
-ROW = {"iteration": 1, "step": 100, "rollout/episodes": 0, "rollout/return_mean": None, "policy/loss": 0.5}
+ROW = {
+    "iteration": 1,
+    "step": 100,
+    "rollout/episodes": 0,
+    "rollout/return_mean": None,
+    "policy/loss": 0.5,
+}
 ENDED = {
     "iteration": 2, "step": 200, "rollout/episodes": 2, "rollout/return_mean": 10.0, "rollout/return_max": 15.0,
     "rollout/return_min": 5.0, "rollout/length_mean": 20.0,
 }  # fmt: skip
-MORE = ENDED | {"iteration": 3, "step": 300, "rollout/episodes": 6, "rollout/return_mean": 30.0, "rollout/return_max": 90.0}
+MORE = ENDED | {
+    "iteration": 3,
+    "step": 300,
+    "rollout/episodes": 6,
+    "rollout/return_mean": 30.0,
+    "rollout/return_max": 90.0,
+}
 
 
 def report(rows, before=None, **others):
@@ -23,7 +35,11 @@ def test_returns_are_over_all_episodes_since_the_last_report():
     found = report([ROW, ENDED, MORE])
     assert found["episode_reward_mean"] == (2 * 10 + 6 * 30) / 8
     assert (found["episode_reward_max"], found["episode_reward_min"]) == (90.0, 5.0)
-    assert (found["episodes_this_iter"], found["timesteps_this_iter"], found["iteration"]) == (8, 300, 3)
+    assert (found["episodes_this_iter"], found["timesteps_this_iter"], found["iteration"]) == (
+        8,
+        300,
+        3,
+    )
     assert set(OF_DOCUMENT) <= set(found)
     assert (found["num_healthy_workers"], found["num_remote_worker_restarts"]) == (2, 1)
 
