@@ -3,9 +3,9 @@
     python -m benchmarks.tracker_cost [--rounds 5] [--steps 1200000] [--workers 2]
 
 A real server is started for the runs of Hopper-v5, at the lowest priority: it stands for one elsewhere, and a machine
-with two cores has none for it beside the workers (--server_priority=0 lets it compete with them). The rows of MLflow are compared
-with metrics.jsonl. Speeds are those that runs log, from their thirtieth second on, when the client has started. A
-hundredth is less than the noise of speeds: the processor time of the tracker's process is measured beside them.
+with two cores has none for it beside the workers (--server_priority=0 lets it compete with them). The rows of MLflow
+are compared with metrics.jsonl. Speeds are those that runs log, from their thirtieth second on, when the client has
+started. A hundredth is less than the noise of speeds: the processor time of the tracker's process is measured, too.
 """
 
 from __future__ import annotations
