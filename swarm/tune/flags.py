@@ -25,11 +25,9 @@ the flags below. The same command again goes on where it was interrupted. docs/t
 
 def help_text(width: int | None = None) -> str:
     """The page of `python tuner.py -h`."""
-    groups: dict[str, list[str]] = {}
     sections: dict[str, list[object]] = {}
     for each in settings_of(TuneSettings).values():
         sections.setdefault(each.group, []).append(each)
-    del groups
     page = command_line.help_text(sections, width=width)  # type: ignore[arg-type]
     head = page.index(next(iter(sections)))
     return _INTRO + "\n" + page[head:]

@@ -6,6 +6,7 @@ import fcntl
 import json
 import logging
 import os
+import shlex
 import shutil
 import socket
 import tempfile
@@ -23,7 +24,7 @@ from swarm.tune.report.report import write_report
 from swarm.tune.results import ResultFiles, read_results
 from swarm.tune.table import Display, show, shown
 from swarm.tune.task_file import DOCUMENT_NAMES, Search, accepts
-from swarm.tune.trial.names import trial_number
+from swarm.tune.trial.names import run_of, shown_number, trial_number
 
 RAY, SEARCH_FILE, LOCK = "ray", "search.json", ".tuner.lock"
 _ANSWER_SECONDS = 5.0
@@ -228,7 +229,7 @@ def _closing_words(search: Search, uri: str | None, *, whole: bool) -> int:
     for name, path in files.items():
         print(f"{name}: {path}")
     if uri is not None and settings.test_local:
-        store = f"--backend-store-uri '{uri}'"
+        store = f"--backend-store-uri {shlex.quote(uri)}"
         allow = f"{FILE_STORE}=true " if settings.file_store else ""
         print(f"MLflow: {allow}mlflow ui {store}")
     failed = [each for each in read_results(folder) if each.state == "ERROR"]
@@ -294,18 +295,17 @@ class Board:
             return self._files[trial_id]
         folder, space = self.search.folder, self.search.space
         number = trial_number(folder, trial_id)
-        seed = int(space.fixed.get("seed") or 0) + number
-        name = f"{self.search.name}.trial_{number:03d}.seed{seed:02d}"
+        seed, run = run_of(folder, trial_id, space.first_seed)
         settings = space.settings(space.settle(values)) | {"seed": seed}
         config = self.search.config.model_dump() | settings | document_params(settings, self.search)
-        files = ResultFiles(folder, number, folder / "runs" / name, config, trial_id)
+        files = ResultFiles(folder, number, run, config, trial_id)
         self._files[trial_id] = files
         if self.tree is not None:
             self.tree.add(
                 trial_id,
-                name=name,
+                name=run.name,
                 results=files.folder,
-                run=folder / "runs" / name,
+                run=run,
                 config=config,
             )
         return files
@@ -326,7 +326,7 @@ class Board:
         taken = trials[files.folder].taken if files.folder in trials else []
         if taken:
             row = taken[-1]
-            donor = row["donor_folder"].rpartition(".trial_")[2][:3]
+            donor = shown_number(row["donor_folder"])
             was = row["before"]
             told = (
                 f"{key} {shown(was[key])} -> {shown(each)}" for key, each in row["after"].items()

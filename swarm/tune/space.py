@@ -74,15 +74,6 @@ class Dimension:
         kept = min(max(value, low), high)
         return round(kept) if self.kind == "randint" else float(kept)
 
-    def scale(self, value: Value) -> float:
-        """Where a value lies, from 0 to 1: for figures, and for what is learnt from trials."""
-        if self.kind == "choice":
-            return self.values.index(value) / max(1, len(self.values) - 1)
-        low, high = self.values
-        if self.kind == "loguniform":
-            return math.log(float(value or low) / low) / math.log(high / low)
-        return (float(value or 0.0) - low) / (high - low or 1.0)
-
 
 @dataclass(frozen=True)
 class Constraint:
@@ -139,6 +130,11 @@ class Space:
     constraints: tuple[Constraint, ...]
     fixed: Mapping[str, Any]
     start: Mapping[str, Dimension] = field(default_factory=dict)
+
+    @property
+    def first_seed(self) -> int:
+        """The seed of the first trial; the others' are counted up from it."""
+        return int(self.fixed.get("seed") or 0)
 
     def settle(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """The dimensions' values nearest to these, within bounds and constraints where that can be."""

@@ -90,7 +90,6 @@ def fit(
     settings, folder = search.settings, search.folder
     _BOARDS[str(folder)] = board
     job = {
-        "search": search.name,
         "folder": str(folder),
         "repository": str(repository),
         "space": search.space,

@@ -16,6 +16,7 @@ from swarm.tune.report.importance import importances
 from swarm.tune.results import TrialResults, best_of, read_results
 from swarm.tune.space import Space
 from swarm.tune.table import shown
+from swarm.tune.trial.names import shown_number
 
 BEST, MARKDOWN, PAGE = "best.yaml", "report.md", "report.html"
 _NOT_OF_A_TASK = {
@@ -173,7 +174,7 @@ def _seconds(trial: TrialResults) -> float:
 def _lineage(trial: TrialResults) -> list[list[str]]:
     found = []
     for row in trial.taken:
-        donor = row["donor_folder"].rpartition(".trial_")[2][:3]
+        donor = shown_number(row["donor_folder"])
         before, after = (
             ", ".join(f"{key} {shown(value)}" for key, value in row[when].items())
             for when in ("before", "after")

@@ -33,3 +33,16 @@ def trial_numbers(folder: Path) -> dict[str, int]:
     except FileNotFoundError:
         return {}
     return {str(name): int(number) for name, number in found.items()}
+
+
+def run_of(search: Path, trial_id: str, first_seed: int) -> tuple[int, Path]:
+    """(seed, run folder) of a trial: seeds are counted up from the task file's."""
+    number = trial_number(search, trial_id)
+    seed = first_seed + number
+    return seed, search / "runs" / f"{search.name}.trial_{number:03d}.seed{seed:02d}"
+
+
+def shown_number(run: str) -> str:
+    """The number of a trial in the name of its run folder: "003"."""
+    match = re.search(r"\.trial_(\d+)\.seed\d+$", run)
+    return match[1] if match else run

@@ -29,7 +29,7 @@ from swarm.tune.reported import report_of
 from swarm.tune.space import Space
 from swarm.tune.trial import run_folder
 from swarm.tune.trial.channel import Listener
-from swarm.tune.trial.names import trial_number
+from swarm.tune.trial.names import run_of
 from swarm.tune.trial.run_folder import Reference
 
 REFERENCE = "trial.json"  # in Ray's checkpoint
@@ -49,7 +49,7 @@ class Trial(tune.Trainable):
         """
         Args:
             config: the dimensions' values.
-            job: "search": name, "folder": of the search, "repository", "space", "workers", "iterations": a report,
+            job: "folder": of the search, "repository", "space", "workers", "iterations": a report,
                 "metric", "mode", "checkpoint_frequency", "stop".
         """
         self._job = job
@@ -62,10 +62,9 @@ class Trial(tune.Trainable):
 
     def _begin(self, config: Mapping[str, Any]) -> None:
         self._values = self._space.settle(config)
-        number = trial_number(Path(self._job["folder"]), self.trial_id)
-        self._seed = int(self._space.fixed.get("seed") or 0) + number
-        self._name = f"{self._job['search']}.trial_{number:03d}.seed{self._seed:02d}"
-        self._folder = Path(self._job["folder"]) / "runs" / self._name
+        search = Path(self._job["folder"])
+        self._seed, self._folder = run_of(search, self.trial_id, self._space.first_seed)
+        self._name = self._folder.name
         self._reference: Reference | None = None
         self._is_open = False
         self._before: dict[str, Any] | None = None
