@@ -38,11 +38,7 @@ def table_of(trials: Sequence[TrialResults], *, metric: str, mode: str, title: s
         table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
     for each in trials[:_SHOWN]:
         value, settings, taken = each.value(metric), each.settings(), each.taken
-        donor = (
-            f"{taken[-1]['donor_folder'].rpartition('.trial_')[2][:3]} x{len(taken)}"
-            if taken
-            else ""
-        )
+        donor = f"{shown_number(taken[-1]['donor_folder'])} x{len(taken)}" if taken else ""
         mark = "*" if each is best else ""
         table.add_row(
             f"{each.number:03d}{mark}",
