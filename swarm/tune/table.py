@@ -11,6 +11,7 @@ from typing import Any
 
 from helpers.display.progress import format_duration
 from swarm.tune.results import TrialResults, best_of, read_results
+from swarm.tune.trial.names import shown_number
 
 _LINE_SECONDS = 15.0  # between two plain lines
 _LIVE_SECONDS = 0.5
