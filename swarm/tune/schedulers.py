@@ -31,7 +31,7 @@ def make_scheduler(settings: TuneSettings, space: Space) -> Any:
     """What decides which trials go on, and with which settings."""
     after: dict[str, Any] = {"time_attr": settings.time_attr}
     if settings.scheduler == "pbt":
-        return schedulers.PopulationBasedTraining(
+        return Population(
             **after,
             perturbation_interval=settings.perturbation_interval,
             hyperparam_mutations={each.name: domain_of(each) for each in space.dimensions},
@@ -56,6 +56,34 @@ def make_scheduler(settings: TuneSettings, space: Space) -> Any:
             min_samples_required=settings.min_samples_required,
         )
     return schedulers.FIFOScheduler()
+
+
+class Population(schedulers.PopulationBasedTraining):
+    """Ray's population-based training, whose clock goes on after a restart.
+
+    Ray restores trials, and not what its scheduler knew of them. By its own count the trials are then ahead of all
+    perturbations; once all are equally far, each is paused, and none is ever chosen again.
+    """
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """A trial is made, or restored."""
+        super().on_trial_add(tune_controller, trial)
+        time = (trial.last_result or {}).get(self._time_attr, 0)
+        if time:
+            state, interval = self._trial_state[trial], self._perturbation_interval
+            state.last_perturbation_time = state.last_train_time = time - time % interval
+            following = state.last_train_time + interval
+            self._next_perturbation_sync = max(self._next_perturbation_sync, following)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The next trial; where all wait for one another, their next common time is moved on."""
+        chosen = super().choose_trial_to_run(tune_controller)
+        live = tune_controller.get_live_trials()
+        if chosen is None and live and all(each.status == "PAUSED" for each in live):
+            furthest = max(self._trial_state[each].last_train_time for each in live)
+            self._next_perturbation_sync = furthest + self._perturbation_interval
+            chosen = super().choose_trial_to_run(tune_controller)
+        return chosen
 
 
 def explore(space: Space, config: dict[str, Any]) -> dict[str, Any]:
