@@ -6,12 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from ray.tune import CheckpointConfig
 from ray.tune.experiment.trial import Trial
 from swarm.tune.schedulers import Population
 
 
 class Controller:
     """What the scheduler asks Ray's controller."""
+
+    search_alg = None
 
     def __init__(self, trials: list[SimpleNamespace]) -> None:
         self._trials = trials
@@ -51,6 +54,9 @@ def restored(*times: int, interval: int) -> tuple[Population, Controller]:
             config={"lr": 0.1},
             evaluated_params={},
             experiment_tag=str(index),
+            run_metadata=SimpleNamespace(
+                checkpoint_manager=SimpleNamespace(checkpoint_config=CheckpointConfig()),
+            ),
         )
         for index, time in enumerate(times)
     ]
