@@ -78,6 +78,10 @@ def main(argv: Sequence[str]) -> int:
         from registry.package.export import export
 
         return export(SCHEMA, parsed, workers, find_run=evaluator.find_run)
+    if parsed.config.task == "eval" and parsed.config.follow:
+        from registry.publishing.follow import follow
+
+        return follow(parsed.config, print) if workers.is_root else errors.DONE
     if parsed.config.task == "eval":
         return evaluator.evaluate(SCHEMA, parsed, workers, build_agent=build_agent)
     return evaluator.verify_resume(SCHEMA, parsed, workers, build=build)
@@ -97,19 +101,21 @@ class OpenRun:
 
     Attributes:
         registers: whether its models are registered at its end.
+        publisher: publishes its policy while it learns, on the root; None elsewhere, and where nobody asks for it.
     """
 
     config: RunConfig
     folder: Path
     orchestrator: Any
     registers: bool
+    publisher: Any = None
 
 
 def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
     """Train to the end, or until something asks to stop; the same command goes on."""
     run = open_run(parsed, workers, argv)
     reason = train_or_stop(run.orchestrator, run.orchestrator.progress, run.folder)
-    return finish(run.config, run.orchestrator, run.folder, reason, registers=run.registers)
+    return finish(run, reason)
 
 
 def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
@@ -117,6 +123,7 @@ def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
     config = parsed.config
     config = config.model_copy(update={"env_id": resolve_env_id(config.env_id)})
     registers = training.registers(config, run_name=run_name(config))
+    training.check_endpoint(config)
     demos = check_start(config, workers)
     experiment = ExperimentInitializer(config, workers, argv=argv)
     config, folder = experiment.config, experiment.folder
@@ -176,20 +183,23 @@ def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
     if checkpoint:
         orchestrator.load(checkpoint)
         progress.message(f"resumed after iteration {checkpoint.iteration}")
-    return OpenRun(config, folder, orchestrator, registers)
+    run = OpenRun(config, folder, orchestrator, registers)
+    if config.registry_endpoint and workers.is_root:
+        from registry.publishing.publisher import Publisher
+
+        environment = orchestrator.environment
+        run.publisher = Publisher(config, folder, environment, say=progress.message)
+        agent, publish = orchestrator.agent, run.publisher.publish_if_due
+        orchestrator.after_iteration.append(lambda row: publish(row, agent))
+        progress.message(f"registry: {run.publisher.model} at {config.registry_endpoint}")
+    return run
 
 
-def finish(
-    config: RunConfig,
-    orchestrator: Any,
-    folder: Path,
-    reason: str | None,
-    *,
-    registers: bool,
-) -> int:
+def finish(run: OpenRun, reason: str | None) -> int:
     """Close the run's files, register its models, say what it left and what may be done next; the exit code."""
     from helpers.display.learning_curve import draw_curve
 
+    config, orchestrator, folder = run.config, run.orchestrator, run.folder
     orchestrator.deadline.ignore_signals()
     orchestrator.progress.close()
     table = profile(orchestrator.workers) if config.profile else None
@@ -203,7 +213,9 @@ def finish(
     orchestrator.tracker.close(code)
     if orchestrator.workers.is_root:
         run_lock.release(folder)
-        if registers and not reason:
+        if run.publisher is not None:
+            run.publisher.close(reason)
+        if run.registers and not reason:
             iteration = orchestrator.iteration
             training.register_finished(config, folder, iteration=iteration, say=print)
         closing_lines(folder, reason, orchestrator)

@@ -158,6 +158,7 @@ class Orchestrator:
 
     Attributes:
         saved: the iteration of the last checkpoint.
+        after_iteration: called with each row of metrics, once it is logged.
     """
 
     def __init__(
@@ -199,6 +200,7 @@ class Orchestrator:
         self._rewards = self.tracking.gather(REWARD)
         self._episodes_tracked = 0
         self._is_new = True  # there is no checkpoint of it yet
+        self.after_iteration: list[Callable[[Mapping[str, Any]], None]] = []
 
     @property
     def num_iterations(self) -> int:
@@ -232,6 +234,8 @@ class Orchestrator:
             with stopwatch.logging:
                 self.tracker.log(row)
                 self.progress.update(row)
+                for call in self.after_iteration:
+                    call(row)
             reason = self.deadline.should_stop()
             due = self.iteration % self.config.save_frequency == 0
             is_end = self.iteration == (last if save else self.num_iterations) or self.is_done

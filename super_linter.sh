@@ -25,12 +25,12 @@ if ! "$python" -c 'import black, flake8, flake8_black, flake8_commas, importlint
   exit 2
 fi
 
-# Tracked files and new ones that git does not ignore; where git is not at hand, all but hidden folders and data.
+# Tracked files and new ones that git does not ignore, but code that a program wrote (*_pb2*.py); where git is not at hand, all but hidden folders and data.
 list_files() {
   git ls-files --cached --others --exclude-standard -- '*.py' 2>/dev/null ||
     find . -name '*.py' -not -path './.*' -not -path './data/*' -not -path './venv/*' | sed 's|^\./||'
 }
-mapfile -t files < <(list_files | sort -u | while IFS= read -r file; do [ -f "$file" ] && printf '%s\n' "$file"; done)
+mapfile -t files < <(list_files | grep -v '_pb2\(_grpc\)\?\.py$' | sort -u | while IFS= read -r file; do [ -f "$file" ] && printf '%s\n' "$file"; done)
 [ "${#files[@]}" -gt 0 ] || { echo "There is no Python file here." >&2; exit 2; }
 
 run_black() { "$python" -m black "$@" "${files[@]}"; }

@@ -87,7 +87,8 @@ def load_policy(
 
     Args:
         source: a run folder, its checkpoints folder, one checkpoint, a policy package, or a model in MLflow:
-            "models:/name@alias", "models:/name/3", read from MLFLOW_TRACKING_URI.
+            "models:/name@alias", "models:/name/3", read from MLFLOW_TRACKING_URI; or one of a registry service:
+            "grpc://host:port/name", the newest version, ".../name/3", ".../name@best".
         iter_num: of a run folder: best, latest or an iteration.
         deterministic: of a run folder: the most probable action, or a sample. A package does as it was exported.
         seed: of sampled actions.
@@ -197,13 +198,18 @@ def _from_run(checkpoint: Path, source: str, *, deterministic: bool, seed: int) 
 
 
 def _from_registry(uri: str, *, seed: int, backend: str) -> Policy:
-    if not uri.startswith("models:/"):
-        raise ConfigurationError(
-            f"{uri} is no address of a policy.",
-            "Give a folder, or a model in MLflow: models:/NAME@ALIAS, models:/NAME/VERSION.",
-        )
-    from registry.model_manager import MlflowModelManager
-
     with tempfile.TemporaryDirectory() as folder:
-        package = MlflowModelManager().download_uri(uri, Path(folder))
+        if uri.startswith("models:/"):
+            from registry.model_manager import MlflowModelManager
+
+            package = MlflowModelManager().download_uri(uri, Path(folder))
+        elif uri.startswith(("grpc://", "grpcs://")):
+            from registry.package.fetched import fetch_package
+
+            package = fetch_package(uri, Path(folder) / "package")
+        else:
+            raise ConfigurationError(
+                f"{uri} is no address of a policy.",
+                "Give a folder, a model in MLflow (models:/NAME@ALIAS) or one of a registry (grpc://HOST:PORT/NAME).",
+            )
         return _from_package(package, source=uri, seed=seed, backend=backend)

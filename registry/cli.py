@@ -3,6 +3,7 @@
 python -m registry register model_manager=ppo checkpoint_path=data/runs/NAME
 python -m registry transition hopper_policy 3 production
 python -m registry download hopper_policy @production hopper
+python -m registry services model_registry --port=9002
 
 Every setting can be written as name=value or as --name=value; run.id is --run_id. The server is that of
 tracking_uri, else of MLFLOW_TRACKING_URI.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shlex
 import sys
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from helpers.errors import BAD_CONFIGURATION, DONE, ConfigurationError, UserError
+from registry import service_cli
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -29,6 +32,10 @@ if TYPE_CHECKING:
 
 _WORD = re.compile(r"([a-z]+(?:[._][a-z]+)*)=(.*)", re.DOTALL)
 _REWARD = "metrics.episode_reward_mean"
+_SERVES: dict[str, list[str]] = {
+    "serve": ["model_registry"],
+    "services": [],
+}  # with options of their own
 _SHOWN = ("episode_reward_mean", "agent_timesteps_total", "time_total_s")  # of a run, in one line
 _SETTINGS = (
     (
@@ -54,8 +61,19 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str]) -> int:
     """Do what the command line asks for; the exit code."""
     try:
-        arguments = _parser().parse_args(_as_flags(argv))
+        if argv and argv[0] in _SERVES:
+            os.environ.setdefault(
+                "GRPC_VERBOSITY",
+                "NONE",
+            )  # what it would print, is refused in two lines
+            from registry.service import services
+
+            return services.run([*_SERVES[argv[0]], *argv[1:]])
+        is_of_service = bool(argv) and argv[0] in service_cli.VERBS
+        arguments = _parser().parse_args(argv if is_of_service else _as_flags(argv))
         verb = arguments.verb
+        if is_of_service:
+            return service_cli.run(arguments)
         if verb in _OF_RUNS:
             return _OF_RUNS[verb](arguments)
         from registry.model_manager import MlflowModelManager
@@ -99,7 +117,8 @@ def _parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, help=help_, allow_abbrev=False)
         for each, what in positional:
             verb.add_argument(each, metavar=each.upper(), help=what)
-        verb.add_argument("--tracking_uri", metavar="URI", help="unset: MLFLOW_TRACKING_URI")
+        if name not in service_cli.VERBS:
+            verb.add_argument("--tracking_uri", metavar="URI", help="unset: MLFLOW_TRACKING_URI")
         verb.add_argument("--json", action="store_true", help="print JSON, for scripts")
         return verb
 
@@ -141,6 +160,12 @@ def _parser() -> argparse.ArgumentParser:
     filter_ = f"\"{_REWARD} > 300 and attributes.status = 'FINISHED'\""
     runs.add_argument("--where", default="", metavar="FILTER", help=f"as {filter_}")
     runs.add_argument("--sort", default="", metavar="ORDER", help='as "metrics.time_total_s DESC"')
+    service_cli.add_verbs(add)
+    verbs.add_parser(
+        "services",
+        help="serve a model registry or a directory of Cogment's: services NAME -h",
+    )
+    verbs.add_parser("serve", help="the same as services model_registry")
     return parser
 
 
@@ -180,7 +205,7 @@ def _register(arguments: argparse.Namespace) -> int:
 
 
 def _list(manager: MlflowModelManager, arguments: argparse.Namespace) -> int:
-    from registry.names import stage_of
+    from registry.manager.names import stage_of
 
     names = [arguments.name] if arguments.name else manager.names()
     found = {name: manager.versions(name) for name in names}
@@ -356,7 +381,7 @@ def _show(version: ModelVersion, arguments: argparse.Namespace) -> None:
 
 
 def _as_json(version: ModelVersion) -> dict[str, Any]:
-    from registry.names import stage_of
+    from registry.manager.names import stage_of
 
     tags: Mapping[str, str] = version.tags
     return {

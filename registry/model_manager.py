@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from helpers.errors import CheckpointError, ConfigurationError
 from helpers.trackers.mlflow.server import check_answers, quiet, tracking_uri
-from registry import changelog
-from registry.calls import NotThereError, pages, refusals
-from registry.names import (
+from registry.manager import changelog
+from registry.manager.calls import NotThereError, pages, refusals
+from registry.manager.names import (
     STAGE,
     alias_of,
     check_name,

@@ -22,8 +22,9 @@ from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError, UserError
 from helpers.run_folder.experiment import CONFIG_FILE
 from helpers.trackers.mlflow.server import experiment_id, experiment_name
-from registry.calls import NotThereError, refusals
-from registry.changelog import check_text
+from registry.manager.calls import NotThereError, refusals
+from registry.manager.changelog import check_text
+from registry.manager.names import check_name, check_tags
 from registry.model_manager import METRIC, MlflowModelManager
 from registry.models_file import (
     ModelInfo,
@@ -31,7 +32,6 @@ from registry.models_file import (
     models_of_run,
     read_models_file,
 )
-from registry.names import check_name, check_tags
 from registry.package.contract import PACKAGES, read_contract
 from registry.package.export import export_checkpoint, write_model
 from registry.training import REGISTERED

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from helpers.durable import replace_link
 from helpers.errors import CheckpointError, ConfigurationError
 from helpers.trackers.mlflow.server import check_answers, quiet, tracking_uri
-from registry.calls import pages, refusals
+from registry.manager.calls import pages, refusals
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run

@@ -16,6 +16,7 @@ from pathlib import Path
 from helpers.config.run import RunConfig
 from helpers.trackers.mlflow.server import experiment_name, tracking_uri
 from registry.models_file import models_of_run, read_models_file
+from registry.service import endpoints
 
 REGISTERED = "registered.json"  # in a run folder, of registry/registration.py
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -48,6 +49,17 @@ def registers(config: RunConfig, *, run_name: str) -> bool:
     return wanted
 
 
+def check_endpoint(config: RunConfig) -> None:
+    """Refuse an address of a registry service that is none.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    text = config.registry_endpoint
+    if text and endpoints.parse_discovery(text) is None:
+        endpoints.parse(text)
+
+
 def register_finished(
     config: RunConfig,
     folder: Path,
@@ -65,12 +77,11 @@ def register_finished(
         *_run_words(config, folder),
     ]
     command = [sys.executable, "-m", "registry", "register", *words]
-    clean = {name: each for name, each in os.environ.items() if not name.startswith(_WORKERS)}
     problem = ""
     try:
         done = subprocess.run(
             command,
-            env=clean | {"PYTHONPATH": str(REPOSITORY)},
+            env=clean_environment() | {"PYTHONPATH": str(REPOSITORY)},
             capture_output=True,
             text=True,
             timeout=LONGEST_SECONDS,
@@ -86,6 +97,11 @@ def register_finished(
     if problem:
         say(f"warning: the models are not registered: {problem.removeprefix('milozero: ')}")
         say(f"         later: python -m registry register {shlex.join(words)}")
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment of a child that is no worker."""
+    return {name: each for name, each in os.environ.items() if not name.startswith(_WORKERS)}
 
 
 def _run_words(config: RunConfig, folder: Path) -> list[str]:

@@ -14,11 +14,12 @@ OURS = frozenset((*PACKAGES, *PROGRAMS))
 
 @cache
 def sources() -> tuple[Path, ...]:
-    """All Python files of the repository, not those of environments, data and builds."""
+    """All Python files of the repository that people wrote, not those of environments, data and builds."""
     outside = {"data", "build", "venv"}
     folders = [each for each in ROOT.iterdir() if each.is_dir() and each.name not in outside]
     visible = [each for each in folders if not each.name.startswith(".")]
-    return tuple(sorted([*ROOT.glob("*.py"), *(p for each in visible for p in each.rglob("*.py"))]))
+    found = [*ROOT.glob("*.py"), *(p for each in visible for p in each.rglob("*.py"))]
+    return tuple(sorted(path for path in found if not path.stem.endswith(("_pb2", "_pb2_grpc"))))
 
 
 @cache

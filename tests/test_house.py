@@ -142,6 +142,7 @@ LATE = {
     "reporter.py": "--help answers at once",
     "registry/acting.py": "torch and MLflow, which a package does without",
     "registry/cli.py": "--help answers at once",
+    "registry/service_cli.py": "--help answers at once",
     "agents/factory.py": "torch, which the configuration does without; DAgger's expert",
     "agents/compute/compile_piece.py": "Inductor, which takes seconds",
     "environments/expected.py": "a simulator's package",

@@ -181,6 +181,31 @@ class RunConfig(RunBasics):
         identity=False,
     )
 
+    registry_endpoint: str | None = setting(
+        None,
+        "address of a model registry service that the policy is published to while it learns",
+        group="model registry",
+        identity=False,
+        example="grpc://localhost:9002",
+    )
+    registry_model: str | None = setting(
+        None,
+        "name of its model there; unset: the run's name",
+        group="model registry",
+        identity=False,
+        form="a letter, then up to 199 letters, digits, _ or -",
+        pattern=r"[a-zA-Z][a-zA-Z0-9_-]{0,199}",
+        example="hopper",
+    )
+    publish_frequency: int = setting(
+        10,
+        "interval between published policies; 0: only the best and the last, at the end",
+        group="model registry",
+        unit="iterations",
+        ge=0,
+        identity=False,
+    )
+
     @property
     def execution_seconds(self) -> float | None:
         """`execution_time` in seconds; None where there is no limit."""

@@ -135,6 +135,13 @@ class RunBasics(Settings):
         identity=False,
         example="data/runs/some_name.seed02",
     )
+    follow: str | None = setting(
+        None,
+        "--task=eval: a model of a registry service; each new version of it is evaluated when it comes",
+        group="evaluation",
+        identity=False,
+        example="grpc://localhost:9002/hopper",
+    )
     iter_num: str = setting(
         "best",
         "--task=eval, export: the checkpoint of this iteration, the best or the latest",

@@ -45,6 +45,7 @@ class Feeder:
         job: its first line.
         environment: of the child.
         say: prints a line for the user.
+        longest: seconds that `close` waits for a server that answers.
 
     Raises:
         OSError: the child cannot be started.
@@ -59,7 +60,9 @@ class Feeder:
         job: Mapping[str, Any],
         environment: Mapping[str, str],
         say: Callable[[str], None],
+        longest: float = UPLOAD_SECONDS,
     ) -> None:
+        self._longest = longest
         self._name, self._module, self._folder, self._say = name, module, folder, say
         self._unread = b""
         with (folder / "feeder.log").open("ab") as log:
@@ -95,7 +98,7 @@ class Feeder:
         self.send({"finish": exit_code})
         if self.process is None:
             return
-        end = time.monotonic() + UPLOAD_SECONDS
+        end = time.monotonic() + self._longest
         patience = time.monotonic() + SILENCE_SECONDS
         while self.process.poll() is None and time.monotonic() < min(end, patience):
             for message in self._messages(0.1):

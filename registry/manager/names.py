@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from helpers.errors import ConfigurationError
-from registry import changelog
+from registry.manager import changelog
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -75,12 +75,17 @@ def read_contract(folder: Path, *, prove: bool = True) -> dict[str, Any]:
         if Path(name).name != name:
             raise CheckpointError(f"{path} names {name!r}, which is no file of the package.", AGAIN)
         try:
-            found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            found = sha256_of(folder / name)
         except OSError as error:
             raise CheckpointError(f"{folder / name} is missing.", AGAIN) from error
         if found != proof:
             raise CheckpointError(f"{folder / name} was altered after the export.", AGAIN)
     return dict(content)
+
+
+def sha256_of(path: Path) -> str:
+    """The checksum of a file, hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def bounds_to_json(low: np.ndarray, high: np.ndarray) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
 
 OBSERVATIONS = 1000
+Names = tuple[list[str] | None, list[str] | None]
 _MOST_ROUNDS = 50  # of evaluation, until there are enough observations
 
 
@@ -41,7 +42,7 @@ class Evaluated:
     space: gymnasium.Space
     seen: gymnasium.spaces.Box
     environment: dict[str, Any]
-    names: tuple[list[str] | None, list[str] | None]
+    names: Names
 
 
 def evaluate(config: RunConfig, state: Mapping[str, Any]) -> tuple[Agent, Evaluated]:
@@ -72,18 +73,22 @@ def evaluate(config: RunConfig, state: Mapping[str, Any]) -> tuple[Agent, Evalua
     assert agent is not None
     rows = np.concatenate(pieces)
     chosen = np.linspace(0, len(rows) - 1, min(OBSERVATIONS, len(rows))).astype(int)
-    versions = {name: version(name) for name in _packages(config.env_id)}
-    about = {
-        "id": config.env_id,
-        "suite": told.backend,
-        "versions": versions,
-        "time_step": told.time_step,
-        "max_episode_steps": told.max_episode_steps,
-        "is_flat": _is_flat(config.env_id),
-    }
+    about = about_environment(told, config.env_id)
     seen = told.single_observation_space
     space = told.single_action_space
     return agent, Evaluated(figures, rows[chosen], space, seen, about, told.names)
+
+
+def about_environment(environment: Any, env_id: str) -> dict[str, Any]:
+    """What a contract says of the environment that the policy acts in."""
+    return {
+        "id": env_id,
+        "suite": environment.backend,
+        "versions": {name: version(name) for name in _packages(env_id)},
+        "time_step": environment.time_step,
+        "max_episode_steps": environment.max_episode_steps,
+        "is_flat": _is_flat(env_id),
+    }
 
 
 def agent_in(config: RunConfig, environment: Any, streams: Streams) -> Agent:

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from agents.base import Agent
 from agents.nn.models import PolicyModel
-from agents.weights.architecture import NOISE, Network
+from agents.weights.architecture import NOISE, Architecture, Network
 from agents.weights.describe import describe
 from environments.factory import make_vector_env
 from helpers.checkpoints import manifests
@@ -37,7 +37,7 @@ from helpers.seeding import Streams
 from helpers.trackers.jsonl import read_metrics
 from registry.package import contract
 from registry.package.card import card_of
-from registry.package.evaluation import OBSERVATIONS, Evaluated, agent_in, evaluate
+from registry.package.evaluation import OBSERVATIONS, Evaluated, Names, agent_in, evaluate
 from registry.package.onnx_file import IR_VERSION, OPSET, OnnxModel, write_onnx
 
 LARGEST_DIFFERENCE = 1e-5
@@ -123,7 +123,12 @@ def export_checkpoint(
     )
     content = {
         "environment": evaluated.environment,
-        **interface_of(network, evaluated),
+        **interface_of(
+            network.architecture,
+            seen=evaluated.seen,
+            space=evaluated.space,
+            names=evaluated.names,
+        ),
         "policy": {
             "algorithm": config.algo,
             "actions": "deterministic" if config.deterministic else "sampled",
@@ -183,7 +188,7 @@ def write_model(
     output = "action" if isinstance(model, PolicyModel) else "value"
     folder.mkdir(parents=True)
     write_onnx(network, folder / f"{name}.onnx", output=output)
-    _write_tensors(folder, network, weights=f"{name}.safetensors")
+    write_tensors(folder, network.architecture, weights=f"{name}.safetensors")
     generator = np.random.default_rng(0)
     inputs = [
         torch.from_numpy(generator.standard_normal((OBSERVATIONS, each))).to(network.dtype)
@@ -212,10 +217,11 @@ def write_model(
     return folder
 
 
-def _write_tensors(folder: Path, network: Network, *, weights: str) -> None:
-    tensors = {name: each.contiguous() for name, each in network.architecture.tensors.items()}
+def write_tensors(folder: Path, architecture: Architecture, *, weights: str) -> None:
+    """Write the tensors of a model, and its layers."""
+    tensors = {name: each.contiguous() for name, each in architecture.tensors.items()}
     save_file(tensors, folder / weights)
-    text = json.dumps(network.architecture.to_json(), indent=1)
+    text = json.dumps(architecture.to_json(), indent=1)
     (folder / contract.ARCHITECTURE).write_text(text + "\n", encoding="utf-8")
 
 
@@ -241,7 +247,7 @@ def write_files(
         CheckpointError: they do not.
     """
     write_onnx(network, folder / contract.POLICY, output="action")
-    _write_tensors(folder, network, weights=contract.WEIGHTS)
+    write_tensors(folder, network.architecture, weights=contract.WEIGHTS)
     difference, inputs, actions = compare(
         network,
         OnnxModel(folder / contract.POLICY),
@@ -317,10 +323,21 @@ def _difference(found: np.ndarray, actions: np.ndarray, outputs: np.ndarray) -> 
     return float(np.abs(outputs[rows, actions] - outputs[rows, found]).max())
 
 
-def interface_of(network: Network, evaluated: Evaluated) -> dict[str, Any]:
-    """Observations, actions and noise, as the contract has them."""
-    architecture, space = network.architecture, evaluated.space
-    seen, (observed, acted) = evaluated.seen, evaluated.names
+def interface_of(
+    architecture: Architecture,
+    *,
+    seen: gymnasium.spaces.Box,
+    space: gymnasium.Space,
+    names: Names,
+) -> dict[str, Any]:
+    """Observations, actions and noise, as the contract has them.
+
+    Args:
+        seen: the space of an observation.
+        space: of an action.
+        names: of the components of both.
+    """
+    observed, acted = names
     action: dict[str, Any]
     if isinstance(space, gymnasium.spaces.Box):
         action = {"shape": list(space.shape), "dtype": "float32"}

@@ -13,10 +13,10 @@ import pytest
 
 from helpers.errors import ConfigurationError, UserError
 from policy import load_policy
-from registry.changelog import LONGEST
 from registry.cli import main as registry
+from registry.manager.changelog import LONGEST
+from registry.manager.names import stage_of
 from registry.model_manager import METRIC, MlflowModelManager
-from registry.names import stage_of
 from tests import launch
 from tests.registry.servers import MlflowServer
 

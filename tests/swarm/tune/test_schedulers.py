@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-
 from ray.tune import CheckpointConfig
 from ray.tune.experiment.trial import Trial
+
 from swarm.tune.schedulers import Population
 
 
@@ -29,7 +29,7 @@ class Controller:
 class FakeTrial(SimpleNamespace):
     """A trial at some iteration; compared and hashed as itself."""
 
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
         return self is other
