@@ -102,6 +102,8 @@ class Publishing:
 
     def publish(self, name: str) -> bool:
         """Send the policy of a copy; whether the registry has it."""
+        if not self.attempt(lambda client: None):  # it is away: no package is made for it
+            return False
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             package = self._package(self.folder / name, Path(scratch) / "package")
             told = contract.read_contract(package, prove=False)
@@ -280,9 +282,8 @@ def yield_to_workers() -> None:
 
 
 def _finish(publishing: Publishing, waiting: str | None, code: int) -> int:
-    if waiting is not None:
-        _publish(publishing, waiting)
-    if code != 0 or publishing.archive():
+    is_there = waiting is None or _publish(publishing, waiting)
+    if code != 0 or (is_there and publishing.archive()):
         return 0
     feeder.tell(
         say="warning: the registry has not got the best and the last policy; later: "

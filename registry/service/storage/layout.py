@@ -90,7 +90,10 @@ def texts(content: Any) -> dict[str, str]:
 
 def dump(content: Mapping[str, Any]) -> str:
     """A file's text."""
-    return yaml.safe_dump(dict(content), sort_keys=False)  # others' line breaks (U+0085) would be lost
+    return yaml.safe_dump(
+        dict(content),
+        sort_keys=False,
+    )  # others' line breaks (U+0085) would be lost
 
 
 def dump_info(info: VersionInfo) -> str:
