@@ -106,8 +106,12 @@ def test_signals_to_the_process_group_do_not_reach_what_compiles(tmp_path):
     assert process.returncode == 0, out
     (library,) = libraries(tmp_path)
     first = json.loads(out.splitlines()[-1])
-    assert "compiled 1 gradient step in" in out and "torch" not in out
-    assert first["made"] == {"piece": "native"}
+    assert "compiled 1 gradient step in" in out
+    made = (
+        "torch" if "torch, which is faster here" in out else "native"
+    )  # as measured, beside other programs
+    assert made == "torch" or "torch" not in out
+    assert first["made"] == {"piece": made}
     if "x86-64-v3" in processor.levels() and shutil.which("objdump"):
         code = subprocess.run(["objdump", "-d", library], capture_output=True, text=True).stdout
         assert "%ymm" in code and "%zmm" not in code
@@ -115,8 +119,8 @@ def test_signals_to_the_process_group_do_not_reach_what_compiles(tmp_path):
     # Another process finds it, and the same result.
     again = start("ignore", tmp_path)
     out, _ = again.communicate(timeout=120)
-    assert out.splitlines()[0] == "begun" and len(out.splitlines()) == 2
-    assert json.loads(out.splitlines()[1]) == first
+    assert out.splitlines()[0] == "begun" and "compil" not in out
+    assert json.loads(out.splitlines()[-1]) == first
 
 
 def test_a_signal_to_stop_ends_a_compilation_at_once_and_leaves_nothing(tmp_path):

@@ -109,6 +109,7 @@ run_program() {
     --no-tensorboard
     --no-mlflow
     --write_interval=250
+    --publish_frequency=10
     --p_batch_norm
     --v_batch_norm
     --p_perception_stack=mlp_64

@@ -61,21 +61,16 @@ def test_a_page_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_log_file_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Clock(datetime):
-        day = 1
-
-        @classmethod
-        def now(cls, tz: object = None) -> datetime:
-            return datetime(2026, 11, cls.day, tzinfo=UTC)
-
-    monkeypatch.setattr(logs, "datetime", Clock)
+    days = [1]
+    clock = SimpleNamespace(now=lambda _: datetime(2026, 11, days[0], tzinfo=UTC))
+    monkeypatch.setattr(logs, "datetime", clock)
     logger = logging.getLogger("registry.service")
     before = logger.handlers, logger.level, logger.propagate
     try:
         logs.start("warning", str(tmp_path / "logs" / "cogment.log"))
         logger.warning("first")
         logger.info("not this")
-        Clock.day = 2
+        days[0] = 2
         logger.error("second")
     finally:
         logger.handlers[0].close()
