@@ -21,6 +21,7 @@ class OpenRun(Protocol):
 
     folder: Any
     orchestrator: Any
+    publisher: Any
 
 
 def serve(address: str, workers: Any, open_run: Callable[[Sequence[str]], OpenRun]) -> int:
@@ -108,9 +109,13 @@ class _Trial:
         run, self._run = self._run, None
         if run is None:
             return
-        run.orchestrator.progress.close()
-        run.orchestrator.tracker.close(DONE)
-        for each in (run.orchestrator.environment, run.orchestrator.evaluation[0]):
+        orchestrator = run.orchestrator
+        orchestrator.progress.close()
+        orchestrator.tracker.close(DONE)
+        if run.publisher is not None:
+            is_over = orchestrator.iteration >= orchestrator.num_iterations
+            run.publisher.close(None if is_over else "the search")
+        for each in (orchestrator.environment, orchestrator.evaluation[0]):
             if each is not None:
                 each.close()
         if self._workers.is_root:
