@@ -106,5 +106,9 @@ def error_of(error: grpc.RpcError, endpoint: endpoints.Endpoint) -> RegistryErro
     text = " ".join((error.details() or code).split())[:200]
     if code == "UNAVAILABLE":
         text = "it does not answer"
-    remedy = _REMEDIES.get(code, "Change the request, or look at the registry's log.")
+    is_unknown = text.startswith("no model ")  # which has another status in each request
+    remedy = _REMEDIES.get(
+        "NOT_FOUND" if is_unknown else code,
+        "Change the request, or look at the registry's log.",
+    )
     return RegistryError(f"{endpoint}: {text}.", remedy, code)

@@ -49,7 +49,7 @@ def run(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> int
     name = _NAMES.get(argv[0]) if argv else None
     if name is None:
         raise ConfigurationError(
-            f"services {argv[0] if argv else ''}: there is no such service.",
+            f"There is no service {argv[0][:40]!r}." if argv else "services: no service is named.",
             "Give one: python -m registry services model_registry, or services directory",
         )
     known = options.MODEL_REGISTRY if name == "model_registry" else options.DIRECTORY
