@@ -25,7 +25,13 @@ def fetch_package(uri: str, folder: Path) -> Path:
 
 def _version_of(client: RegistryClient, address: endpoints.ModelAddress) -> VersionInfo:
     if address.kind is None:
-        return client.version(address.model_id, address.number)
+        try:
+            return client.version(address.model_id, address.number)
+        except RegistryError as error:
+            there = list(client.versions(address.model_id)) if error.code == "NOT_FOUND" else []
+            if address.number != -1 or not there:
+                raise
+            return there[-1]  # the newest number was evicted
     found = [
         each
         for each in client.versions(address.model_id)

@@ -22,9 +22,6 @@ class Incoming:
         archived: whether it shall stay.
         in_thread: runs what waits for the disk.
         keep: makes it a version, with a number.
-
-    Attributes:
-        is_kept: whether it is a version now.
     """
 
     def __init__(
@@ -41,7 +38,7 @@ class Incoming:
         self._writing: asyncio.Future[None] | None = None
         self._syncing: asyncio.Future[None] | None = None
         self._given = self._synced = 0
-        self.is_kept = False
+        self._keeping: asyncio.Task[VersionInfo] | None = None
 
     async def write(self, data: bytes) -> None:
         """Append; the disk works while the next piece comes."""
@@ -58,12 +55,10 @@ class Incoming:
 
     async def settle(self) -> None:
         """Return when what was given is written."""
-        writing, self._writing = self._writing, None
-        syncing, self._syncing = self._syncing, None
         try:
-            await self._wait_for(writing)
+            await self._wait_for(self._writing)
         finally:
-            await self._wait_for(syncing)
+            await self._wait_for(self._syncing)
 
     async def _wait_for(self, work: asyncio.Future[None] | None) -> None:
         if work is None:
@@ -102,14 +97,12 @@ class Incoming:
             self._size,
             dict(user_data),
         )
-        keeping = asyncio.ensure_future(self._keep(self._upload, announced))
-        try:
-            info = await asyncio.shield(keeping)
-        except asyncio.CancelledError:
-            await asyncio.wait(
-                [keeping],
-            )  # half a version is none: the client left, its data is here
-            self.is_kept = keeping.exception() is None
-            raise
-        self.is_kept = True
-        return info
+        self._keeping = asyncio.ensure_future(self._keep(self._upload, announced))
+        return await asyncio.shield(self._keeping)
+
+    async def is_kept(self) -> bool:
+        """Whether it is a version, once that is decided: a client that leaves does not leave half of one."""
+        if self._keeping is None:
+            return False
+        await asyncio.wait([self._keeping])
+        return self._keeping.exception() is None

@@ -221,9 +221,10 @@ class Store:
             if left:
                 raise faults.Refusal("DATA_LOSS", f"{left} bytes are missing on the disk")
         finally:
-            if following is not None:
-                await asyncio.wait([following])  # it reads from the file that is closed now
-            os.close(descriptor)
+            if following is None or following.done():
+                os.close(descriptor)
+            else:  # a thread reads from it
+                following.add_done_callback(lambda _: os.close(descriptor))
 
     @contextlib.asynccontextmanager
     async def upload(self, model_id: str, size: int, *, archived: bool) -> AsyncIterator[Incoming]:
@@ -238,28 +239,39 @@ class Store:
             )
         model = self._models[model_id]
         self._bytes += size
-        upload = None
+        beginning = self._in_thread(self._archive.begin, model_id)
         try:
-            upload = await self._on_disk(self._archive.begin, model_id)
-            incoming = Incoming(
-                upload,
-                size,
-                archived=archived,
-                in_thread=self._in_thread,
-                keep=partial(self.keep, model),
-            )
-            try:
-                yield incoming
-            finally:
-                await incoming.settle()
-        finally:
-            if upload is None:
-                self._bytes -= size
-            elif incoming.is_kept:
-                upload.close()
-            else:
-                self._bytes -= size
-                await asyncio.shield(self._in_thread(self._archive.discard, upload))
+            upload = await asyncio.shield(beginning)
+        except BaseException as error:
+            self._bytes -= size
+            if isinstance(error, OSError):
+                raise faults.of_disk(error) from error
+            beginning.add_done_callback(self._forget_begun)
+            raise
+        incoming = Incoming(
+            upload,
+            size,
+            archived=archived,
+            in_thread=self._in_thread,
+            keep=partial(self.keep, model),
+        )
+        try:
+            yield incoming
+        finally:  # in a task of its own: whoever cancels this one, no thread may write to a file that is closed
+            await asyncio.shield(asyncio.ensure_future(self._end(upload, incoming, size)))
+
+    async def _end(self, upload: Upload, incoming: Incoming, size: int) -> None:
+        with contextlib.suppress(faults.Refusal):
+            await incoming.settle()
+        if await incoming.is_kept():
+            upload.close()
+            return
+        self._bytes -= size
+        await self._in_thread(self._archive.discard, upload)
+
+    def _forget_begun(self, beginning: asyncio.Future[Upload]) -> None:
+        if not beginning.cancelled() and beginning.exception() is None:
+            self._archive.discard(beginning.result())
 
     async def keep(self, model: Model, upload: Upload, announced: VersionInfo) -> VersionInfo:
         """Give an upload its number; what is known of it then."""

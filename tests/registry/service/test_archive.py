@@ -146,6 +146,32 @@ def test_an_upload_that_breaks_leaves_nothing(tmp_path: Path) -> None:
     ]
 
 
+def test_who_leaves_again_and_again_leaves_nothing(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        await store.put_model("model", {})
+        before = len(os.listdir("/proc/self/fd"))
+        for wait in (0.0, 0.0005, 0.002, 0.01) * 10:
+            putting = asyncio.ensure_future(put(store, b"x" * 3_000_000, archived=True))
+            await asyncio.sleep(wait)
+            for _ in range(3):  # also while it tidies up
+                putting.cancel()
+                await asyncio.sleep(0)
+            await asyncio.wait([putting])
+        await asyncio.sleep(0.3)
+        kept = store.versions("model", [], "", 0)[0]
+        assert store._bytes == sum(info.size for info in kept)
+        assert len(os.listdir("/proc/self/fd")) <= before + 1
+        for info in kept:
+            assert await read_whole(store, info) == b"x" * 3_000_000
+
+    with_store(tmp_path, work)
+    assert not list((tmp_path / "model").glob(".upload-*"))
+
+
+async def read_whole(store: Store, info: VersionInfo) -> bytes:
+    return b"".join([piece async for piece in store.read(info, 1 << 20)])
+
+
 @pytest.mark.parametrize("at", ["write", "fsync", "rename"])
 def test_a_full_disk_is_said_and_the_rest_stays(
     tmp_path: Path,
