@@ -120,7 +120,7 @@ def keep_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, 32 << 20)
-        mallopt(_TRIM_THRESHOLD, 128 << 20)
+        mallopt(_TRIM_THRESHOLD, 32 << 20)
 
 
 def is_loopback(host: str) -> bool:
