@@ -37,11 +37,13 @@ class Option:
     most: int = 2**62
 
 
-_OURS = (
+_LISTENS = (
     Option("host", "MILOZERO_REGISTRY_HOST", "127.0.0.1", "address to listen on"),
     Option("insecure", "", False, "listen on other addresses than loopback without TLS"),
     Option("tls_cert", "MILOZERO_REGISTRY_TLS_CERT", "", "certificate chain, a PEM file"),
     Option("tls_key", "MILOZERO_REGISTRY_TLS_KEY", "", "its private key, a PEM file"),
+)
+_TOKEN = (
     Option(
         "token_file",
         "MILOZERO_REGISTRY_TOKEN_FILE",
@@ -105,7 +107,8 @@ MODEL_REGISTRY = (
     ),
     *_LOGS,
     *_DIRECTORY,
-    *_OURS,
+    *_LISTENS,
+    *_TOKEN,
     Option("max_version_bytes", "", 16 << 30, "most bytes of a version", least=1),
     Option("max_archive_bytes", "", 0, "most bytes of all versions together; 0: no limit"),
     Option("max_models", "", 10_000, "most models", least=1),
@@ -116,7 +119,7 @@ DIRECTORY = (
     Option("port", "COGMENT_DIRECTORY_PORT", 9005, "TCP port; 0 for a free one", most=65535),
     Option("grpc_reflection", "COGMENT_DIRECTORY_GRPC_REFLECTION", False, "serve gRPC reflection"),
     *_LOGS,
-    *_OURS[:4],
+    *_LISTENS,
     Option("check_seconds", "", 60, "seconds between two health checks of a service", least=1),
 )
 

@@ -43,7 +43,7 @@ class Service:
         self._before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, f"--port={self.port}", *self._options],
+                [*command, f"--port={self.port}", *self._options],  # of two, the later counts
                 cwd=ROOT,
                 env=self._environment,
                 stdout=log,
@@ -100,3 +100,11 @@ def service(
     finally:
         if made.process.poll() is None:
             made.kill()
+
+
+def wait_for(text: str, each: Service) -> None:
+    """Return when a service has said something."""
+    until = time.monotonic() + patience(15.0)
+    while text not in each.output:
+        assert time.monotonic() < until, each.output
+        time.sleep(0.05)

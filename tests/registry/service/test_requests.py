@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from registry.cli import main
 from registry.client import RegistryClient, RegistryError
 from registry.service.wire import model_registry_pb2 as messages
 from registry.service.wire import model_registry_pb2_grpc
@@ -223,6 +225,37 @@ def test_who_stalls_is_cut_and_leaves_nothing(stub: Any, registry: Service) -> N
     finally:
         over.set()
     assert not list(registry.log.parent.rglob(".upload-*"))
+
+
+def test_an_upload_that_drips_is_cut(tmp_path: Path) -> None:
+    def drip() -> Iterator[Any]:
+        yield header(model_id="model", data_size=1000)
+        while True:
+            yield body(b"1")
+            time.sleep(0.1)
+
+    with (
+        service("model_registry", tmp_path, "--upload_seconds=1") as slow,
+        grpc.insecure_channel(
+            slow.endpoint.removeprefix("grpc://"),
+        ) as channel,
+    ):
+        stub = model_registry_pb2_grpc.ModelRegistrySPStub(channel)
+        info = messages.ModelInfo(model_id="model")
+        stub.CreateOrUpdateModel(messages.CreateOrUpdateModelRequest(model_info=info))
+        assert code_of(stub.CreateVersion, drip()) == "DEADLINE_EXCEEDED"
+        assert "the upload takes too long" in slow.output
+        assert not list(tmp_path.rglob(".upload-*"))
+
+
+def test_a_port_in_use(
+    registry: Service,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["serve", f"--port={registry.port}", f"--archive_dir={tmp_path / 'models'}"]
+    assert main(words) == 2
+    assert f"Port {registry.port} of 127.0.0.1 is in use." in capsys.readouterr().err
 
 
 def test_transient_versions_fall_out_of_the_cache_and_archived_ones_do_not(

@@ -8,13 +8,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.patience import patience
-from tests.registry.service.running import Service, service
+from tests.registry.service.running import service, wait_for
 
 PROGRAM = Path(__file__).with_name("sdk_program.py")
 # Its own bounds are of Python 3.10 and gRPC 1.48; it works with what is current (2.10.1 is the last that was made).
@@ -88,10 +87,3 @@ def test_it_finds_a_registry_by_the_directory_with_token_and_properties(
             registry.stop()
             assert "deregistered" in registry.output
         wait_for("deregistered", directory)
-
-
-def wait_for(text: str, each: Service) -> None:
-    until = time.monotonic() + patience(10.0)
-    while text not in each.output:
-        assert time.monotonic() < until, each.output
-        time.sleep(0.05)
