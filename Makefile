@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help train imitate tune registry test lint venv base gl clean
+.PHONY: help train imitate tune opensim registry test lint venv base gl clean
 
 # What you may set: make train ENV_ID=Walker2d-v5 SEED=1 NUM_WORKERS=4 ARGS='--p_lr=1e-4'
 ENV_ID ?= Hopper-v5
@@ -17,10 +17,12 @@ MPIEXEC ?= $(VENV)/bin/mpiexec
 VENV := .venv
 PY := $(VENV)/bin/python
 # A stamp's name holds a checksum of the requirements: it is missing exactly when an installation is due. The first is of
-# what a run needs, the second of what tests, linters and the MLflow server need beside it, the third of Ray.
+# what a run needs, the second of what tests, linters and the MLflow server need beside it, the third of Ray, the fourth of
+# OpenSim.
 STAMP := $(VENV)/.ready-$(shell cksum <requirements.txt | cut -d ' ' -f 1)
 TOOLS := $(VENV)/.tools-$(shell cat requirements.txt requirements-dev.txt requirements-tune.txt | cksum | cut -d ' ' -f 1)
 TUNE := $(VENV)/.tune-$(shell cat requirements.txt requirements-tune.txt | cksum | cut -d ' ' -f 1)
+OPENSIM := $(VENV)/.opensim-$(shell cat requirements.txt requirements-opensim.txt | cksum | cut -d ' ' -f 1)
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 BASE_PYTHON = $(or $(PYTHON),$(shell for python in python3.11 python3 python3.12 python3.13; do \
 	  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done),python3)
@@ -83,6 +85,8 @@ imitate: base gl  ## Learn from four demonstrations, then show it: a learning cu
 tune: base $(TUNE)  ## Search PPO's settings on CartPole by population-based training on Ray Tune
 	$(PY) tuner.py --config tasks/tune_classic_ppo.yaml --num_samples 8 --scheduler pbt --max_concurrent 2 $(ARGS)
 
+opensim: base $(OPENSIM)  ## Install OpenSim and fetch its models; then: make train ENV_ID=Opensim-Arm-Reach-v0 CONFIG=tasks/train_opensim_sac.yaml
+
 # What you may set: make registry PORT=5001 REGISTRY=/data/mlflow
 PORT ?= 5000
 REGISTRY ?= data/mlflow
@@ -99,7 +103,7 @@ registry: venv  ## Start an MLflow server on this machine: tracked runs and regi
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(PY) -m mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 \
 	  --backend-store-uri 'sqlite:///$(abspath $(REGISTRY))/mlflow.db' --artifacts-destination '$(abspath $(REGISTRY))/artifacts'
 
-test: venv gl  ## Run the test suite, two tests at a time; ARGS='-k gae' picks tests
+test: venv gl $(OPENSIM)  ## Run the test suite, two tests at a time; ARGS='-k gae' picks tests
 	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: venv  ## Run every linter and list the files to rework; ARGS=--fix mends what can be mended
@@ -142,6 +146,13 @@ $(TUNE): $(STAMP)
 	@echo "Adding Ray Tune and Optuna: half a minute, and the time of the downloads."
 	@$(PY) -m pip install --disable-pip-version-check $$([ -t 1 ] || echo --quiet) -r requirements-tune.txt
 	@rm -f $(VENV)/.tune-*
+	@touch $@
+
+$(OPENSIM): $(STAMP)
+	@echo "Adding OpenSim: 10 s, and the time of the downloads (82 MB)."
+	@$(PY) -m pip install --disable-pip-version-check $$([ -t 1 ] || echo --quiet) -r requirements-opensim.txt
+	@$(PY) -m environments.opensim.models
+	@rm -f $(VENV)/.opensim-*
 	@touch $@
 
 # Videos need one system library, of EGL or of OSMesa. Looked for, and installed where that is allowed, once for each .venv.

@@ -15,6 +15,7 @@ import numpy as np
 from agents.base import Agent
 from environments.expected import expected_of
 from environments.factory import make_vector_env
+from environments.ids import suite_of
 from environments.rendering import episode_frames, prepare_rendering, video_timing
 from helpers.checkpoints import manifests
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
@@ -167,12 +168,20 @@ class Evaluation:
         self.mine = workers.share(config.num_trajs)
         self.noise = Streams(streams.integer("trajectories"))
         self.replay: Replay | None = None
+        self._simulator = "OpenSim" if suite_of(config.env_id) == "opensim" else "MuJoCo"
         if config.record and hasattr(config, "beside_expert") and config.beside_expert:
-            self.replay = find_replay(config, expected_of(config.env_id))
+            expected = expected_of(config.env_id, config.environment_options)
+            self.replay = find_replay(config, expected)
 
     def make_environment(self) -> Any:
         """This worker's environments, one a trajectory; one more than none, for its spaces."""
-        return make_vector_env(self.config.env_id, seeds=self.seeds[self.mine] or self.seeds[:1])
+        config, seeds = self.config, self.seeds[self.mine] or self.seeds[:1]
+        return make_vector_env(config.env_id, seeds=seeds, **config.environment)
+
+    def _make_shown(self, render_mode: str, seeds: Sequence[int]) -> Any:
+        """Environments that are drawn."""
+        shown: dict[str, Any] = {"seeds": seeds, "options": self.config.environment_options}
+        return make_vector_env(self.config.env_id, render_mode=render_mode, **shown)
 
     def run(self, agent: Agent, environment: Any, *, policy: str) -> None:
         """Run, print the table, write evaluation_<iteration>.json, the demonstrations, the video."""
@@ -226,7 +235,8 @@ class Evaluation:
             "run": self.folder.name,
             "iteration": self.iteration,
             "deterministic": self.config.deterministic,
-            "mujoco_version": version("mujoco"),
+            **({"env_options": self.config.env_options} if self.config.env_options else {}),
+            f"{self._simulator.lower()}_version": version(self._simulator.lower()),
             "gymnasium_version": version("gymnasium"),
         }
         name = file_name_of(env_id)
@@ -234,8 +244,8 @@ class Evaluation:
         paths = []
         for index, episode in enumerate(episodes, start=self.mine.start):
             path = demo_path(folder, name, index)
-            mine = {"seed": episode.seed, "return": episode.return_}
-            write_demo(path, episode.steps, origin | mine)
+            origin |= {"seed": episode.seed, "return": episode.return_}
+            write_demo(path, episode.steps, origin)
             paths.append(path)
         return paths
 
@@ -245,11 +255,7 @@ class Evaluation:
         if remedy:
             print(f"no window: {remedy} (--record)")
             return
-        environment = make_vector_env(
-            self.config.env_id,
-            seeds=self.seeds[:1],
-            render_mode="human",
-        )
+        environment = self._make_shown("human", self.seeds[:1])
         for seed in self.seeds:
             run_episodes(environment, agent, seeds=[seed])
         environment.close()
@@ -261,11 +267,7 @@ class Evaluation:
             print(f"no video: neither EGL nor OSMesa works here. {remedy}")
             return
         replay = self.replay
-        environment = make_vector_env(
-            self.config.env_id,
-            seeds=[replay.seed] * 2 if replay else self.seeds[:1],
-            render_mode="rgb_array",
-        )
+        environment = self._make_shown("rgb_array", [replay.seed] * 2 if replay else self.seeds[:1])
         stride, fps = video_timing(environment)
 
         def act(seen: np.ndarray) -> np.ndarray:
@@ -282,7 +284,7 @@ class Evaluation:
         write_mp4(frames, path, fps=fps)
         environment.close()
         if replay:
-            print(replay.verdict(version("mujoco")))
+            print(replay.verdict(self._simulator, version(self._simulator.lower())))
         print(f"video: {path}")
 
 

@@ -255,7 +255,10 @@ def note_references(config: RunConfig, folder: Path, demos: Demos | None) -> lis
         expert = expert_figures(config, demos)
         streams = Streams(config.seed)
         seeds = [streams.integer("random policy", i) for i in range(references.RANDOM_EPISODES)]
-        chance = random_figures(make_vector_env(config.env_id, seeds=seeds), seeds=seeds)
+        chance = random_figures(
+            make_vector_env(config.env_id, seeds=seeds, **config.environment),
+            seeds=seeds,
+        )
         found = {references.EXPERT: expert, references.RANDOM: chance}
         references.save_references(folder, {name: each for name, each in found.items() if each})
     noted = references.read_references(folder).items()
@@ -275,11 +278,14 @@ def check_start(config: RunConfig, workers: Workers) -> Demos | None:
     """
     from agents.checks import check_run
     from environments.expected import expected_of
+    from environments.requirements import check_environment
     from environments.sizes import spaces_of
 
     check_shares(config, workers)
     saved = Path(config.runs_dir).expanduser() / run_name(config) / "checkpoints"
-    spaces, is_new = spaces_of(config.env_id), not list_checkpoints(saved)
+    check_environment(config.env_id, config.environment_options)
+    spaces = spaces_of(config.env_id, config.environment_options)
+    is_new = not list_checkpoints(saved)
     return check_run(config, spaces, workers=workers, is_new=is_new, expected_of=expected_of)
 
 
@@ -316,10 +322,14 @@ def build(config: RunConfig, workers: Workers, *, demos: Demos | None = None, **
     seeds = [streams.integer("training", i) for i in range(mine.start, mine.stop)]
     episodes = range(config.eval_episodes if config.eval_frequency else 0)
     test_seeds = [streams.integer("evaluation", i) for i in episodes[workers.share(len(episodes))]]
-    environment = make_vector_env(config.env_id, seeds=seeds)
+    environment = make_vector_env(config.env_id, seeds=seeds, **config.environment)
     own: dict[str, Any] = {"streams": streams, "environments": mine, "demos": demos}
     agent = build_agent(config, environment, workers, **own)
-    tests = make_vector_env(config.env_id, seeds=test_seeds) if test_seeds else None
+    tests = (
+        make_vector_env(config.env_id, seeds=test_seeds, **config.environment)
+        if test_seeds
+        else None
+    )
     return Orchestrator(
         agent,
         environment,
@@ -353,7 +363,11 @@ def build_agent(
         workers=workers,
         streams=streams,
         environments=environments,
-        expected=expected_of(config.env_id) if hasattr(config, "expert_path") else None,
+        expected=(
+            expected_of(config.env_id, config.environment_options)
+            if hasattr(config, "expert_path")
+            else None
+        ),
         demos=demos,
     )
 

@@ -35,6 +35,9 @@ class VectorEnvironment(Protocol):
     single_action_space: Any
     backend: str  # what steps it, for the user to read
 
+    @property
+    def failures(self) -> int: ...  # how often a simulator failed, which truncated an episode
+
     def reset(self, *, seed: Any = None) -> tuple[np.ndarray, dict[str, Any]]: ...
     def step(self, actions: np.ndarray) -> EnvStep: ...
     def successors(self, observations: np.ndarray, infos: Mapping[str, Any]) -> np.ndarray: ...
@@ -198,7 +201,7 @@ class Orchestrator:
         self.tracking.writer.connect(tracker.scalars)
         self.tracking.sources.append(self._track_episodes)
         self._rewards = self.tracking.gather(REWARD)
-        self._episodes_tracked = 0
+        self._episodes_tracked = self._failures_counted = 0
         self._is_new = True  # there is no checkpoint of it yet
         self.after_iteration: list[Callable[[Mapping[str, Any]], None]] = []
 
@@ -299,14 +302,19 @@ class Orchestrator:
     def _episode_metrics(self) -> dict[str, Any]:
         """Of the episodes that ended in this iteration, over all workers; collective."""
         (sums, extremes), self._episodes_tracked = self.rollout_state.drain(), 0
+        failures = self.environment.failures
+        sums = np.append(sums, float(failures - self._failures_counted))
+        self._failures_counted = failures
         self.workers.sum_(sums)
         self.workers.max_(extremes)
-        episodes, returns, lengths = sums
+        episodes, returns, lengths, failed = sums
         row: dict[str, Any] = {"rollout/episodes": int(episodes), "rollout/return_mean": None}
         if episodes:
             row["rollout/return_mean"] = float(returns / episodes)
             row["rollout/return_max"], row["rollout/return_min"] = extremes * (1.0, -1.0)
             row["rollout/length_mean"] = float(lengths / episodes)
+        if failed:
+            row["rollout/simulator_failures"] = int(failed)
         return row
 
     def _evaluate_if_due(self, row: dict[str, Any]) -> bool:
@@ -381,6 +389,7 @@ class Orchestrator:
         self.best_return = checkpoint.shared["best_return"]
         self.steps = checkpoint.shared.get("steps", self.iteration * self.steps_per_iteration)
         self.environment.load_state_dict(checkpoint.local["environment"])
+        self._failures_counted = self.environment.failures
         self.rollout_state.observations = checkpoint.local["observations"]
         self.rollout_state.returns = checkpoint.local["returns"]
         self.rollout_state.lengths = checkpoint.local["lengths"]

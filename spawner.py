@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -44,6 +45,7 @@ def spawn(command: Command) -> None:
     """Expand, validate, show; then nothing more, or write, or deploy as well."""
     from agents.algorithms import SCHEMA
     from environments.ids import resolve_env_id, suite_of
+    from environments.requirements import check_options
     from swarm.planning import preflight
     from swarm.planning.overview import cost_line, plan_table
     from swarm.planning.request import Program, make_plan
@@ -55,6 +57,8 @@ def spawn(command: Command) -> None:
     program = Program(root, SCHEMA, resolve_env_id, suite_of)
     found = make_plan(command, program, here=Path.cwd())
     plan = found.plan
+    for env_id, text in {(run.config.env_id, run.config.env_options) for run in plan.runs}:
+        check_options(env_id, json.loads(text or "{}"))
     warnings = [*found.warnings, *preflight.check(plan)]
     print(plan_table(plan, most=len(plan.runs) if settings.dry_run else None))
     print(found.total_line, cost_line(plan), sep="\n", flush=True)

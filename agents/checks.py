@@ -40,7 +40,7 @@ def check_run(
     *,
     workers: Workers,
     is_new: bool,
-    expected_of: Callable[[str], Expected] | None = None,
+    expected_of: Callable[..., Expected] | None = None,
 ) -> Demos | None:
     """Refuse a run that cannot begin; collective: the root looks, all workers learn the outcome.
 
@@ -50,7 +50,7 @@ def check_run(
             checked then.
         workers: all of the run.
         is_new: whether there is nothing to go on with: only then is a memory imported.
-        expected_of: what an environment asks of demonstrations, for algorithms that take some.
+        expected_of: what an environment, with its options, asks of demonstrations, for algorithms that take some.
 
     Returns:
         The demonstrations that the run learns from, on the root: it need not read them again.
@@ -67,7 +67,12 @@ def check_run(
         try:
             _check(config, spaces, workers=workers, is_new=is_new)
             if isinstance(config, CloningConfig | ImitationConfig):
-                demos = read_demos(config, expected_of(config.env_id) if expected_of else None)
+                expected = None
+                if expected_of:
+                    expected = expected_of(config.env_id, config.environment_options)
+                if isinstance(config, ImitationConfig):
+                    unseen_numbers(config, expected)
+                demos = read_demos(config, expected)
                 check_demos(config, demos)
         except UserError as error:
             refusal = [type(error).__name__, error.problem, error.remedy]
@@ -76,6 +81,35 @@ def check_run(
         kind, problem, remedy = refusal
         raise _KINDS[kind](problem, remedy)
     return demos
+
+
+def unseen_numbers(config: ImitationConfig, expected: Expected | None) -> list[int]:
+    """Which numbers of an observation a run's reward model does not see.
+
+    Raises:
+        ConfigurationError: the observation has no such group, or nothing is left of it.
+    """
+    if config.d_without is None:
+        return []
+    groups = expected.observation_groups if expected else {}
+    unseen: set[int] = set()
+    for name in config.d_without.split(","):
+        if name not in groups:
+            raise ConfigurationError(
+                f"d_without={config.d_without}: the observations of env_id={config.env_id} have no group {name}.",
+                (
+                    f"There are {', '.join(groups)}."
+                    if groups
+                    else "They have no groups: omit --d_without."
+                ),
+            )
+        unseen.update(groups[name])
+    if len(unseen) == sum(map(len, groups.values())):
+        raise ConfigurationError(
+            f"d_without={config.d_without} leaves nothing for the discriminator to see.",
+            f"Leave out fewer of {', '.join(groups)}.",
+        )
+    return sorted(unseen)
 
 
 def check_actions(config: RunConfig, space: gymnasium.Space) -> None:

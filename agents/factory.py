@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agents.algorithms import REGISTRY, SCHEMA
 from agents.base import Agent
-from agents.checks import check_actions, check_demos
+from agents.checks import check_actions, check_demos, unseen_numbers
 from agents.cloning.config import CloningConfig, DaggerConfig
 from agents.demonstrations.dataset import flatten_demos
 from agents.imitation.config import ImitationConfig
@@ -70,9 +70,10 @@ def make_agent(
     dataset = flatten_demos(demos, config, **spaces)
     if isinstance(config, ImitationConfig):
         learner = _make(entry.learner or REGISTRY[config.learner].implementation, parts)
+        parts["unseen"] = unseen_numbers(config, expected)
         return _make(entry.implementation, parts, learner, dataset)
     if isinstance(config, DaggerConfig) and config.task != "eval":
-        parts["expert"] = load_expert(config, **spaces)
+        parts["expert"] = load_expert(config, expected=expected, **spaces)
     return _make(entry.implementation, parts | {"demos": dataset})
 
 
@@ -87,7 +88,7 @@ def _make(implementation: str, parts: Mapping[str, Any], *first: Any) -> Agent:
     return cast(Agent, make(*first, **parts))
 
 
-def load_expert(config: DaggerConfig, **spaces: Any) -> Expert:
+def load_expert(config: DaggerConfig, *, expected: Expected | None = None, **spaces: Any) -> Expert:
     """The trained policy that `expert_policy` names, made as an evaluation makes it."""
     from agents.cloning.expert import Expert, find_expert
     from helpers.parallel.workers import Workers
@@ -101,5 +102,6 @@ def load_expert(config: DaggerConfig, **spaces: Any) -> Expert:
         workers=Workers.solo(),
         streams=Streams(theirs.seed),
         environments=slice(0, 1),
+        expected=expected,
     )
     return Expert(source, agent, spaces["action_space"])

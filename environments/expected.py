@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from importlib.metadata import version
+from typing import Any
 
 from environments.ids import resolve_env_id, suite_of, task_file
+from environments.opensim import catalogue
 from environments.sizes import spaces_of
 from helpers.demos.episode import Expected
 
 
-def expected_of(env_id: str) -> Expected:
-    """What fits an environment, in any spelling that `resolve_env_id` knows.
+def expected_of(env_id: str, options: Mapping[str, Any] | None = None) -> Expected:
+    """What fits an environment, in any spelling that `resolve_env_id` knows, with its options.
 
     Raises:
         ConfigurationError: no such environment.
     """
     env_id = resolve_env_id(env_id)
-    spaces = spaces_of(env_id)
+    spaces = spaces_of(env_id, options)
     return Expected(
         env_id,
         mujoco_version=version("mujoco") if suite_of(env_id) in ("mujoco", "dm_control") else None,
-        time_limit=_time_limit(env_id),
+        time_limit=_time_limit(env_id, options),
         observation_size=spaces[0].shape[0] if spaces and spaces[0].shape else None,
         action_size=sum(spaces[1].shape or ()) if spaces else None,
         choices=int(getattr(spaces[1], "n", 0)) or None if spaces else None,
+        options=json.dumps(options, sort_keys=True) if options else "",
+        **_of_opensim(env_id, options),
     )
 
 
-def _time_limit(env_id: str) -> int | None:
+def _of_opensim(env_id: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What only the environments of OpenSim have."""
+    if suite_of(env_id) != "opensim":
+        return {}
+    groups = catalogue.groups_of(env_id, options)
+    return {"observation_groups": groups, "opensim_version": catalogue.VERSION}
+
+
+def _time_limit(env_id: str, options: Mapping[str, Any] | None) -> int | None:
     if task_file(env_id) is not None:
         return None  # only executing the file would tell
+    if suite_of(env_id) == "opensim":
+        return catalogue.max_episode_steps(env_id, options)
     if suite_of(env_id) == "dm_control":
         from environments.suites.dm_control import max_episode_steps
     else:

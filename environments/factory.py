@@ -22,11 +22,12 @@ def make_vector_env(
     render_mode: str | None = None,
     options: Mapping[str, Any] | None = None,
     backend: str | None = None,
+    processes: int = 0,
 ) -> SameStepEnv:
     """As many environments as there are seeds, stepped together.
 
     Gymnasium's MuJoCo v5 tasks and task files of the user's own are stepped by "batched MuJoCo",
-    all else by "Gymnasium" or "dm_control", one environment after another. `backend` of what is
+    all else by "Gymnasium", "dm_control" or "OpenSim", one environment after another. `backend` of what is
     returned says which.
 
     Args:
@@ -36,6 +37,8 @@ def make_vector_env(
             for a window an environment that follows by itself.
         options: what the task's constructor takes (`frame_skip`, `ctrl_cost_weight`, `width` ...).
         backend: "Gymnasium" for Gymnasium's own MuJoCo v5 environments, bit for bit the same.
+        processes: in how many processes beside this one they are stepped, with the same numbers; 0 for none, and of
+            those that are drawn none.
 
     Raises:
         ConfigurationError: no such environment, backend or option, or nothing to draw it with.
@@ -50,10 +53,30 @@ def make_vector_env(
             f"Leave backend unset, or give one of: {', '.join(choices)}.",
         )
     backend, options = backend or choices[0], dict(options or {})
+    if processes and render_mode is None and seeds:
+        from environments.processes.vector_env import ProcessVectorEnv
+
+        return ProcessVectorEnv(
+            env_id,
+            seeds=seeds,
+            options=options,
+            backend=backend,
+            processes=processes,
+        )
     if suite_of(env_id) == "mujoco" and render_mode == "rgb_array" and "camera_id" not in options:
         options.setdefault("camera_name", "track")  # else what runs away leaves the picture
     if backend == "batched MuJoCo":
         return _make_batched(env_id, seeds, render_mode, options)
+    if backend == "OpenSim":
+        from environments.suites import opensim as of_opensim
+
+        return SerialVectorEnv(
+            env_id,
+            partial(of_opensim.make_env, env_id, render_mode=render_mode, options=options),
+            seeds=seeds,
+            max_episode_steps=of_opensim.max_episode_steps(env_id, options),
+            backend=backend,
+        )
     if backend == "dm_control":
         from environments.suites import dm_control as suite
     else:
@@ -71,6 +94,8 @@ def _backends(env_id: str) -> tuple[str, ...]:
     """What can step an environment, the one to prefer first."""
     if suite_of(env_id) == "dm_control":
         return ("dm_control",)
+    if suite_of(env_id) == "opensim":
+        return ("OpenSim",)
     if not is_batched_task(env_id):
         return ("Gymnasium",)
     return ("batched MuJoCo",) if ".py:" in env_id else ("batched MuJoCo", "Gymnasium")

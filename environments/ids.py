@@ -7,9 +7,10 @@ Accepted spellings:
 * dm_control tasks as `Domain-Task-Feat-v0`: `Cheetah-Run-Feat-v0`, `BallInCup-Catch-Feat-v0`,
   `Humanoid_CMU-Run-Feat-v0`, `Stacker-Stack_2-Feat-v0`. Case and underscores do not matter, and
   `-Feat-v0` may be left out: `cheetah-run` and `ball_in_cup-catch` are understood;
+* OpenSim tasks as `Opensim-Arm-Reach-v0`; case does not matter, and `-v0` may be left out;
 * a task file of one's own and the class in it: `my_tasks/cart.py:Cart` (docs/environments.md).
 
-Nothing here imports MuJoCo or dm_control, so that a launcher can check ids cheaply.
+Nothing here imports MuJoCo, dm_control or OpenSim, so that a launcher can check ids cheaply.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ MUJOCO_NAMES = (
     "Swimmer",
     "Walker2d",
 )
+OPENSIM_IDS = ("Opensim-Arm-Reach-v0", "Opensim-Gait-Walk-v0", "Opensim-L2M2019-v0")
 _OLDEST_MUJOCO_VERSION = 4  # older ones need mujoco-py
 
 # What ids need that is not installed with this project: a pattern and the package.
@@ -92,12 +94,16 @@ def resolve_env_id(env_id: str) -> str:
     """
     if task_file(env_id) is not None:
         return env_id
+    if env_id.lower().startswith("opensim-"):
+        return _resolve_opensim(env_id)
     dm_control_id = _resolve_dm_control(env_id)
     return dm_control_id if dm_control_id is not None else _resolve_gymnasium(env_id)
 
 
 def suite_of(env_id: str) -> str:
-    """The suite of a canonical id: "mujoco", "dm_control" or "gymnasium"."""
+    """The suite of a canonical id: "mujoco", "dm_control", "opensim" or "gymnasium"."""
+    if env_id in OPENSIM_IDS:
+        return "opensim"
     if env_id.endswith("-Feat-v0"):
         return "dm_control"
     is_mujoco = env_id.rpartition("-v")[0] in MUJOCO_NAMES or _TASK_FILE_ID.fullmatch(env_id)
@@ -146,6 +152,17 @@ def dm_control_task(env_id: str) -> tuple[str, str]:
     raise ConfigurationError(
         f"env_id={env_id} is not a canonical dm_control id.",
         "Pass it through resolve_env_id first.",
+    )
+
+
+def _resolve_opensim(env_id: str) -> str:
+    """The canonical OpenSim id."""
+    for canonical in OPENSIM_IDS:
+        if env_id.lower() in (canonical.lower(), canonical.lower().removesuffix("-v0")):
+            return canonical
+    raise ConfigurationError(
+        f"env_id={env_id} is not one of the OpenSim tasks.",
+        f"There are {', '.join(OPENSIM_IDS)}.",
     )
 
 
@@ -257,7 +274,8 @@ def _mujoco_refusal(name: str, version: int) -> ConfigurationError:
 
 def _unknown_id(env_id: str, versions: dict[str, list[int]]) -> ConfigurationError:
     """That no environment has this id, and the nearest that has one."""
-    ids = [_dm_control_id(d, task) for d, tasks in DM_CONTROL_TASKS.items() for task in tasks]
+    ids = list(OPENSIM_IDS)
+    ids += [_dm_control_id(d, task) for d, tasks in DM_CONTROL_TASKS.items() for task in tasks]
     name = _VERSIONED_ID.sub(r"\g<name>", env_id)
     nearest_name = _nearest(name, versions)
     if nearest_name is not None and _plain(nearest_name) == _plain(name):

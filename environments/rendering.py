@@ -51,6 +51,8 @@ def prepare_rendering(env_id: str, render_mode: str = "rgb_array") -> str | None
     if render_mode == "human":
         has_display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
         return None if has_display else "There is no display for a window: record a video instead."
+    if suite_of(env_id) == "opensim":
+        return None  # drawn by matplotlib
     if suite_of(env_id) == "gymnasium":
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         return None

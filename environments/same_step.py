@@ -22,12 +22,13 @@ class SameStepEnv(Protocol):
 
     Attributes:
         env_id: canonical.
-        backend: what steps it: "batched MuJoCo", "Gymnasium" or "dm_control".
+        backend: what steps it: "batched MuJoCo", "Gymnasium", "dm_control" or "OpenSim".
         seeds: what `reset` starts the N environments from.
         max_episode_steps: after how many steps an episode is truncated.
         time_step: simulated seconds between two actions; None where the environment has no clock.
         names: of the components of an observation and of an action, each None where it tells none.
         observations: a copy of what the last call arrived at, (N, obs_dim).
+        failures: how often a simulator failed since they were made, each of which truncated an episode.
     """
 
     env_id: str
@@ -47,6 +48,8 @@ class SameStepEnv(Protocol):
     def names(self) -> Names: ...
     @property
     def observations(self) -> np.ndarray: ...
+    @property
+    def failures(self) -> int: ...
 
     def reset(
         self,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from environments.ids import suite_of, task_file
+from environments.opensim.catalogue import sizes_of
 
 if TYPE_CHECKING:
     import gymnasium
@@ -100,17 +102,28 @@ BOUNDS: dict[str, float] = {
 _NO_SIMULATOR = ("gymnasium.envs.classic_control", "gymnasium.envs.toy_text")
 
 
-def spaces_of(env_id: str) -> tuple[gymnasium.Space, gymnasium.Space] | None:
+def spaces_of(
+    env_id: str,
+    options: Mapping[str, Any] | None = None,
+) -> tuple[gymnasium.Space, gymnasium.Space] | None:
     """Observations and actions of a canonical id, for whoever asks for their forms and bounds; None if unknown.
 
-    Of a user's own environments and task files nothing is known before they are made.
+    Of a user's own environments and task files nothing is known before they are made, nor of what options change.
 
     Raises:
-        ConfigurationError: no algorithm takes such observations or actions.
+        ConfigurationError: no algorithm takes such observations or actions, or an option is not one (OpenSim).
     """
     import gymnasium
     import numpy as np
 
+    if suite_of(env_id) == "opensim":
+        size, muscles = sizes_of(env_id, options)
+        return (
+            gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64),
+            gymnasium.spaces.Box(0.0, 1.0, (muscles,), np.float32),
+        )
+    if options:
+        return None
     if env_id in SIZES:
         observations, actions = SIZES[env_id]
         bound = BOUNDS.get(env_id, 1.0)

@@ -103,9 +103,16 @@ class SerialVectorEnv(SyncVectorEnv):
     @property
     def names(self) -> same_step.Names:
         """Of the components of an observation and of an action."""
-        simulation = self._simulations[0]
-        actuators = None if simulation is None else same_step.actuator_names(simulation[0])
-        return getattr(self._awake[0].unwrapped, "observation_names", None), actuators
+        first, simulation = self._awake[0].unwrapped, self._simulations[0]
+        actions = getattr(first, "action_names", None)
+        if simulation is not None:
+            actions = same_step.actuator_names(simulation[0])
+        return getattr(first, "observation_names", None), actions
+
+    @property
+    def failures(self) -> int:
+        """How often a simulator failed, which truncated an episode."""
+        return sum(getattr(env.unwrapped, "failures", 0) for env in self._awake)
 
     @property
     def observations(self) -> np.ndarray:

@@ -42,7 +42,13 @@ ALLOWED = {
     "registry": ("registry", "agents", "environments", "helpers"),
     "policy": ("registry",),
     "swarm": ("swarm", "helpers", "agents.algorithms"),
-    "spawner": ("swarm", "helpers", "agents.algorithms", "environments.ids"),
+    "spawner": (
+        "swarm",
+        "helpers",
+        "agents.algorithms",
+        "environments.ids",
+        "environments.requirements",
+    ),
     "reporter": ("swarm", "helpers", "agents.algorithms"),
 }
 # What must answer at once, and on machines without torch, MPI, a simulator or a tracker.
@@ -147,6 +153,8 @@ LATE = {
     "agents/compute/compile_piece.py": "Inductor, which takes seconds",
     "environments/expected.py": "a simulator's package",
     "environments/factory.py": "a simulator's package",
+    "environments/opensim/task.py": "matplotlib, which only pictures need",
+    "environments/requirements.py": "MuJoCo",
     "environments/sizes.py": "a simulator's package",
     "environments/suites/gymnasium_suites.py": "MuJoCo",
     "environments/sync_vector.py": "MuJoCo",

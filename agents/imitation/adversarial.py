@@ -301,8 +301,9 @@ class AdversarialReward:
 
     def copy_normalizers(self) -> None:
         """Take over moments that have changed."""
-        self.tensors["offset"].copy_(torch.from_numpy(self.normalizers.offset))
-        self.tensors["scale"].copy_(torch.from_numpy(self.normalizers.scale))
+        columns = self.rows.columns
+        self.tensors["offset"].copy_(torch.from_numpy(self.normalizers.offset[columns]))
+        self.tensors["scale"].copy_(torch.from_numpy(self.normalizers.scale[columns]))
         if self.config.grad_pen_type == "dragan" and len(self.demos):
             buffers = self.rows.make_buffers(len(self.demos))
             self.rows.fill_expert(buffers, self.demos.transitions)

@@ -6,7 +6,7 @@ SAM or DAC, with a distilled reward RED. The pages docs/gail.md, docs/airl.md an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -41,6 +41,7 @@ class ImitationAgent:
         workers: who shares the gradients.
         streams: the run's random streams.
         environments: which of the run's environments this worker steps, a slice of global indices.
+        unseen: numbers of an observation that the reward model does not see.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class ImitationAgent:
         workers: Workers,
         streams: Streams,
         environments: slice,
+        unseen: Sequence[int] = (),
     ) -> None:
         self.learner, self.demos, self.config, self.workers = learner, demos, config, workers
         self.rollout_len = learner.rollout_len
@@ -63,7 +65,7 @@ class ImitationAgent:
         self.environments = range(environments.start, environments.stop)
         self.rollouts = 0
         (size,) = observation_space.shape
-        rows = InputBuilder(size, action_space, config)
+        rows = InputBuilder(size, action_space, config, unseen)
         self.normalizers = InputNormalizers(size, demos, config)
         parts: dict[str, Any] = {
             "demos": demos,

@@ -170,7 +170,7 @@ class DiscriminatorBatch:
     def _fill_log_probs(self, side: str, given: Transitions) -> None:
         """The policy's log-probabilities; in the absorbing state nothing is chosen."""
         assert self.log_prob is not None
-        observations = given.observations[:, : self.rows.observation_dim]
+        observations = given.observations[:, : self.rows.full_dim]
         found = torch.from_numpy(self.log_prob(observations, given.actions))
         is_chosen = 1.0 - self._buffers[side]["absorbing"][: self.size]
         self.tensors[f"{side}.log_prob"][: self.size] = found * is_chosen

@@ -1,7 +1,6 @@
 """The settings of imitation: a reward model's, beside those of the learner under it.
 
-`--algo` names the imitation, `--learner` what learns from its reward. A configuration has that learner's whole
-configuration as its part, and one flat vocabulary of both. The imitations by name are in variants.py.
+`--algo` names the imitation (variants.py), `--learner` what learns from its reward; one flat vocabulary holds both.
 """
 
 from __future__ import annotations
@@ -86,6 +85,14 @@ class DiscriminatorSettings(Settings):
         "demos",
         "d_batch_norm: by statistics of the demonstrations, running statistics of the policy, or half of each",
         group="discriminator",
+    )
+    d_without: str | None = setting(
+        None,
+        "groups of the observation that the discriminator does not see",
+        group="discriminator",
+        form="NAME,NAME",
+        pattern=r"\w+(,\w+)*",
+        example="muscles",
     )
     p_moments_from_demos: bool = setting(
         False,

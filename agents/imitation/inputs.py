@@ -7,7 +7,7 @@ Shapes: B transitions, S numbers of an observation, A of an action.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -37,9 +37,13 @@ class InputBuilder:
         observation_dim: S.
         action_space: Box (A,) or Discrete.
         config: the run's.
+        unseen: numbers of an observation that are not judged.
 
     Attributes:
-        states: columns of a state: S, and one more with absorbing states.
+        full_dim: S.
+        columns: those of an observation that are judged.
+        observation_dim: how many these are.
+        states: columns of a state: these, and one more with absorbing states.
         size: d.
         wraps: whether there are absorbing states.
     """
@@ -49,10 +53,13 @@ class InputBuilder:
         observation_dim: int,
         action_space: gymnasium.Space,
         config: ImitationConfig,
+        unseen: Sequence[int] = (),
     ) -> None:
         self.wraps: bool = config.wrap_absorb
-        self.observation_dim = observation_dim
-        self.states = observation_dim + self.wraps
+        self.full_dim = observation_dim
+        self.columns = np.setdiff1d(np.arange(observation_dim), np.array(unseen, dtype=np.int64))
+        self.observation_dim = len(self.columns)
+        self.states = self.observation_dim + self.wraps
         self.dtype = np.dtype(config.precision)
         self.is_airl = config.algo == "airl"
         self.has_action = not (config.state_only or config.state_state)
@@ -101,7 +108,7 @@ class InputBuilder:
 
     def fill_expert(self, buffers: Tensors, given: Transitions) -> None:
         """Write what demonstrations show, whose absorbing states are marked in their observations."""
-        count, size = len(given.rewards), self.observation_dim
+        count, size = len(given.rewards), self.full_dim
         if self.wraps:
             marks = given.observations[:, size], given.next_observations[:, size]
             buffers["absorbing"][:count] = torch.from_numpy(marks[0].astype(self.dtype))
@@ -118,10 +125,11 @@ class InputBuilder:
         *,
         terminated: np.ndarray,
     ) -> None:
-        size = self.observation_dim
+        sees_all = self.observation_dim == self.full_dim
+        seen: Any = slice(self.full_dim) if sees_all else self.columns
         for name, array in (
-            ("observation", given.observations[:, :size]),
-            ("next_observation", given.next_observations[:, :size]),
+            ("observation", given.observations[:, seen]),
+            ("next_observation", given.next_observations[:, seen]),
         ):
             np.copyto(buffers[name].numpy()[:count], array)
         if self.has_action:

@@ -166,8 +166,9 @@ class DistilledReward:
 
     def copy_normalizers(self) -> None:
         """Take over the expert's moments."""
-        self.tensors["offset"].copy_(torch.from_numpy(self.normalizers.offset))
-        self.tensors["scale"].copy_(torch.from_numpy(self.normalizers.scale))
+        columns = self.rows.columns
+        self.tensors["offset"].copy_(torch.from_numpy(self.normalizers.offset[columns]))
+        self.tensors["scale"].copy_(torch.from_numpy(self.normalizers.scale[columns]))
 
     def metrics(self) -> dict[str, float]:
         """What was distilled, once for all."""

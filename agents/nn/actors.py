@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import gymnasium
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -54,7 +55,8 @@ class GaussianActor(nn.Module):
     """A diagonal Gaussian over unclipped actions, its standard deviation independent of the state.
 
     `features` maps observations (B, obs_dim) to (B, width). The head starts near zero (gain 0.01),
-    so the first policy is centred whatever the observation.
+    so the first policy is centred whatever the observation: at 0, and where an action's bounds are not the same to
+    both sides (a muscle's 0 to 1) in their middle, with `std_init` in units of half their distance.
     """
 
     noise = "normal"
@@ -68,11 +70,18 @@ class GaussianActor(nn.Module):
         std_init: float,
         generator: torch.Generator,
         dtype: torch.dtype,
+        bounds: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         super().__init__()
         self.features = features
         self.head = orthogonal_linear(width, actions, gain=0.01, generator=generator, dtype=dtype)
         self.log_std = nn.Parameter(torch.full((actions,), math.log(std_init), dtype=dtype))
+        if bounds is not None:
+            low, high = (torch.from_numpy(np.asarray(each)).to(dtype) for each in bounds)
+            uneven = torch.isfinite(low) & torch.isfinite(high) & (low != -high)
+            with torch.no_grad():
+                self.head.bias[uneven] = ((low + high) / 2)[uneven]
+                self.log_std[uneven] += ((high - low) / 2)[uneven].log()
         self.noise_dim = actions
 
     def outputs(self, observations: Tensor) -> Tensor:
@@ -159,6 +168,7 @@ def make_actor(
             std_init=std_init,
             generator=generator,
             dtype=dtype,
+            bounds=(action_space.low, action_space.high),
         )
     raise ConfigurationError(
         f"actions {action_space} are not supported",

@@ -53,6 +53,7 @@ class BatchedMujocoEnv(VectorEnv):
     """
 
     backend = BACKEND
+    failures = 0  # MuJoCo does not fail by itself; what is not finite ends the run
 
     def __init__(
         self,

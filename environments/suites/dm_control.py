@@ -15,7 +15,7 @@ from gymnasium.wrappers import TimeLimit
 
 from environments.ids import dm_control_task
 from environments.mujoco_warnings import route_mujoco_warnings
-from helpers.errors import ConfigurationError
+from environments.suites.wrappers import refuse_options
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,11 +40,7 @@ def make_env(
     Raises:
         ConfigurationError: there are options.
     """
-    if options:
-        raise ConfigurationError(
-            f"env_id={env_id} has no option {', '.join(options)}.",
-            "dm_control tasks have none.",
-        )
+    refuse_options(env_id, options)
     domain, task = dm_control_task(env_id)
     return TimeLimit(DmControlEnv(domain, task, render_mode=render_mode), MAX_EPISODE_STEPS)
 
@@ -75,6 +71,7 @@ class DmControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.metadata = {"render_modes": ["human", "rgb_array"], "render_fps": frames_per_second}
         self._renderer: Any = None
         self._observation = np.zeros(0)
+        self.failures = 0  # how often the physics diverged
 
         specs = self.environment.observation_spec().values()
         obs_dim = sum(int(np.prod(spec.shape)) for spec in specs)
@@ -129,7 +126,8 @@ class DmControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             time_step = self.environment.step(action)
         except self._physics_error as error:
             _LOG.warning("%s: %s; the episode is truncated.", self.name, error)
-            return self._observation, 0.0, False, True, {}
+            self.failures += 1
+            return self._observation, 0.0, False, True, {"simulator_failed": True}
         self._observation = _flatten(time_step.observation)
         if self.render_mode == "human":
             self.render()

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces.utils import flatten, flatten_space
+
+from helpers.errors import ConfigurationError
+
+
+def refuse_options(env_id: str, options: Mapping[str, Any]) -> None:
+    """Refuse options of a dm_control task.
+
+    Raises:
+        ConfigurationError: there are some.
+    """
+    if options:
+        raise ConfigurationError(
+            f"env_id={env_id} has no option {', '.join(options)}.",
+            "dm_control tasks have none.",
+        )
 
 
 class VectorObservation(gymnasium.ObservationWrapper):

@@ -67,7 +67,9 @@ def _scalar(each: Setting) -> dict[str, Any]:
         scalar: dict[str, Any] = {"enum": [*each.choices, *([None] if each.is_optional else [])]}
         return scalar
     kinds = [_TYPES[each.kind]]
-    if each.kind == "str":
+    if each.is_mapping:
+        kinds.append("object")
+    elif each.kind == "str":
         kinds.append("integer")  # iter_num: 620
     if each.is_optional:
         kinds.append("null")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import model_validator
 
@@ -109,6 +110,22 @@ class RunBasics(Settings):
         "number of environments, over all workers",
         group="environment",
         ge=1,
+    )
+    env_options: str | None = setting(
+        None,
+        "options of the environment, by name, as a mapping",
+        group="environment",
+        form='a mapping: {"frame_skip": 4}',
+        example='{"frame_skip": 4}',
+        mapping=True,
+    )
+    env_processes: int = setting(
+        0,
+        "processes in which each worker steps its environments; 0: in its own; for slow simulators",
+        group="environment",
+        ge=0,
+        le=1024,
+        identity=False,
     )
 
     # evaluation
@@ -219,3 +236,13 @@ class RunBasics(Settings):
                 "Give one of them.",
             )
         return self
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What makes its environments besides id and seeds: options by name, and processes."""
+        return {"options": self.environment_options, "processes": self.env_processes}
+
+    @property
+    def environment_options(self) -> dict[str, Any]:
+        """`env_options` by name."""
+        return json.loads(self.env_options) if self.env_options else {}

@@ -131,7 +131,7 @@ class Schema:
         """
         layer = merge_layers(layers)
         for key, value in layer.values.items():
-            _refuse_collection(layer.shown[key], value)
+            _refuse_collection(layer.shown[key], value, each=self.vocabulary.settings[key])
         kind = self._kind(layer)
         known = kind.settings_for(layer.values)
         owners: Iterable[str] = known
@@ -257,7 +257,7 @@ class Schema:
         typed = []
         for value in values:
             shown = f"choice {command_line.brief(str(value))} of {layer.shown[key]}"
-            _refuse_collection(shown, value)
+            _refuse_collection(shown, value, each=self.vocabulary.settings[key])
             typed.append(self._check_alone(key, value, shown))
         return list(dict.fromkeys(typed))
 
@@ -369,13 +369,13 @@ def _refusal(each: Setting, shown: str) -> ConfigurationError:
     )
 
 
-def _refuse_collection(shown: str, value: object) -> None:
+def _refuse_collection(shown: str, value: object, *, each: Setting) -> None:
     if isinstance(value, list):
         raise ConfigurationError(
             f"{shown} is a list, which means a sweep; a run takes one value.",
             "Write one value, or spawn the sweep: `python spawner.py --config FILE.yaml --sweep`.",
         )
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and not each.is_mapping:
         raise ConfigurationError(
             f"{shown} is a mapping; a setting takes one value.",
             "Write all keys at the top level of the file, without sections.",

@@ -6,6 +6,7 @@ YAML key, the flag, the tracker key and the key in the saved `config.yaml`.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import types
@@ -24,6 +25,7 @@ Kind = Literal["int", "float", "bool", "str"]
 TRUE_WORDS = ("true", "yes", "on", "1")
 FALSE_WORDS = ("false", "no", "off", "0")
 LARGEST_INTEGER = 2**63 - 1
+_LONGEST_MAPPING = 10_000  # characters
 _KINDS: Mapping[type, Kind] = {int: "int", float: "float", bool: "bool", str: "str"}
 _SIGNS: Mapping[str, str] = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
@@ -40,6 +42,7 @@ def setting(
     form: str = "",
     pattern: str = "",
     example: str = "",
+    mapping: bool = False,
     ge: float | None = None,
     gt: float | None = None,
     le: float | None = None,
@@ -58,6 +61,7 @@ def setting(
         form: what its text looks like, where a pattern rules it ("mlp_64 or mlp_240_160").
         pattern: the regular expression (ASCII) that its whole text must match.
         example: a value that works, shown in remedies; the default where empty.
+        mapping: whether its text is a JSON object, which YAML may write as a mapping.
         ge, gt, le, lt: bounds of a number.
     """
     bounds = {"ge": ge, "gt": gt, "le": le, "lt": lt}
@@ -70,6 +74,7 @@ def setting(
         "form": form,
         "pattern": pattern,
         "example": example,
+        "mapping": mapping,
         "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
     }
     return Field(
@@ -113,6 +118,7 @@ class Setting:
     form: str
     pattern: str
     example: str
+    is_mapping: bool
     bounds: Mapping[str, float]
 
     @property
@@ -165,6 +171,8 @@ class Setting:
         return self._read_text(value)
 
     def _read_text(self, value: object) -> str:
+        if self.is_mapping:
+            return read_mapping(value)
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise ValueError("not a text")
         text = str(value)
@@ -224,6 +232,44 @@ def read_switch(value: object) -> bool:
     if word in FALSE_WORDS:
         return False
     raise ValueError("not true or false")
+
+
+def read_mapping(value: object) -> str:
+    """A mapping by names as JSON text, names in order, so that equal mappings are equal texts.
+
+    Args:
+        value: JSON text, or what a YAML file says, where every scalar is a text still.
+
+    Raises:
+        ValueError: it is no mapping, or has a value that JSON does not have (NaN).
+    """
+    found = json.loads(value, parse_constant=_no_constant) if isinstance(value, str) else value
+    if not isinstance(found, Mapping):
+        raise ValueError("not a mapping")
+    typed = found if isinstance(value, str) else _typed(found)
+    text = json.dumps(typed, sort_keys=True, allow_nan=False, ensure_ascii=True)
+    if len(text) > _LONGEST_MAPPING:
+        raise ValueError("too long")
+    return text
+
+
+def _typed(value: Any) -> Any:
+    """Texts of a YAML file as the numbers and switches that they are in JSON, if they are."""
+    if isinstance(value, Mapping):
+        return {str(name): _typed(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_typed(each) for each in value]
+    if not isinstance(value, str):
+        return value
+    try:
+        found = json.loads(value, parse_constant=_no_constant)
+    except ValueError:
+        return value
+    return value if isinstance(found, dict | list) else found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
 
 
 def show(value: Scalar) -> str:
@@ -297,6 +343,7 @@ def settings_of(kind: type[Settings]) -> Mapping[str, Setting]:
             form=declared["form"],
             pattern=declared["pattern"],
             example=declared["example"],
+            is_mapping=declared["mapping"],
             bounds=declared["bounds"],
         )
     return found

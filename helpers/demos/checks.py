@@ -134,7 +134,7 @@ def _form(demo: Demo, name: str) -> str:
 
 
 def _strangers(demos: Sequence[Demo], expected: Expected | None) -> list[tuple[str, str]]:
-    """(problem, remedy) of another environment and of another MuJoCo."""
+    """(problem, remedy) of another environment, other options and another simulator."""
     found = []
     named = [demo for demo in demos if "env_id" in demo.origin]
     env_id = expected.env_id if expected else named[0].origin["env_id"] if named else None
@@ -146,18 +146,36 @@ def _strangers(demos: Sequence[Demo], expected: Expected | None) -> list[tuple[s
                 (f"{demo.source} shows {theirs}, not {env_id}.", f"{remedy}; {_WARN_INSTEAD}."),
             )
             break
-    version = expected.mujoco_version if expected else None
-    for demo in demos:
-        theirs = demo.origin.get("mujoco_version")
-        if version and theirs and theirs != version:
-            found.append(
-                (
-                    f"{demo.source} was made with MuJoCo {theirs}, here is {version}.",
-                    f"Install mujoco=={theirs}, make the demonstrations again, {_WARN_INSTEAD}.",
-                ),
-            )
-            break
+    if expected is not None:
+        for demo in named:
+            theirs = demo.origin.get("env_options", "")
+            if theirs != expected.options:
+                shown = [each or "none" for each in (theirs, expected.options)]
+                remedy = f"Give --env_options='{theirs}', or other demonstrations"
+                found.append(
+                    (
+                        f"{demo.source} was made with env_options {shown[0]}, here are {shown[1]}.",
+                        f"{remedy}; {_WARN_INSTEAD}.",
+                    ),
+                )
+                break
+        found += _of_another_simulator(demos, expected)
     return found
+
+
+def _of_another_simulator(demos: Sequence[Demo], expected: Expected) -> list[tuple[str, str]]:
+    """(problem, remedy) of a simulator of another version."""
+    for name, version in (
+        ("MuJoCo", expected.mujoco_version),
+        ("OpenSim", expected.opensim_version),
+    ):
+        for demo in demos:
+            theirs = demo.origin.get(f"{name.lower()}_version")
+            if version and theirs and theirs != version:
+                problem = f"{demo.source} was made with {name} {theirs}, here is {version}."
+                remedy = f"Install {name.lower()}=={theirs}, make the demonstrations again, {_WARN_INSTEAD}."
+                return [(problem, remedy)]
+    return []
 
 
 def duplicates(demos: Sequence[Demo]) -> list[str]:

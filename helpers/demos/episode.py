@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -76,6 +76,9 @@ class Expected:
         observation_size: numbers of an observation; None where only the environment itself knows.
         action_size: numbers of a continuous action, 0 of one that is a whole number; None likewise.
         choices: how many whole numbers, from 0 on, an action can be; None where it is none, and likewise.
+        observation_groups: the numbers of an observation by the names of their groups, where the environment has some.
+        opensim_version: of what would simulate it; None where OpenSim does not.
+        options: of the environment, as JSON; empty where there are none.
     """
 
     env_id: str
@@ -84,3 +87,6 @@ class Expected:
     observation_size: int | None = None
     action_size: int | None = None
     choices: int | None = None
+    observation_groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    opensim_version: str | None = None
+    options: str = ""

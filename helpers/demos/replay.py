@@ -65,7 +65,7 @@ class Side:
 class Replay:
     """The recorded actions of a demonstration, in an environment that is reset by the recorded seed.
 
-    On the MuJoCo that it was made with this gives the recorded observations in every bit; each is compared.
+    On the simulator that it was made with this gives the recorded observations in every bit; each is compared.
 
     Attributes:
         seed: what the environments are reset by.
@@ -150,16 +150,21 @@ class Replay:
         if self.deviates_at is None:
             self.deviates_at = step
 
-    def verdict(self, mujoco_version: str) -> str:
-        """What is to be said of the expert's side once all is filmed."""
+    def verdict(self, simulator: str, version: str) -> str:
+        """What is to be said of the expert's side once all is filmed.
+
+        Args:
+            simulator: "MuJoCo" or "OpenSim".
+            version: of it, here.
+        """
         demo = self.demo
         if self.deviates_at is None:
             part = "" if self.compared >= demo.length else f"the first {self.compared} steps of "
             return f"expert: {part}{demo.source}, replayed bit for bit"
-        theirs = demo.origin.get("mujoco_version", "of an unknown version")
+        theirs = demo.origin.get(f"{simulator.lower()}_version", "of an unknown version")
         return (
             f"expert: {demo.source}; its replay leaves what was recorded at step {self.deviates_at} of "
-            f"{demo.length} (recorded with MuJoCo {theirs}, replayed with {mujoco_version})"
+            f"{demo.length} (recorded with {simulator} {theirs}, replayed with {version})"
         )
 
 

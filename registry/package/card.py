@@ -15,7 +15,7 @@ policy = onnxruntime.InferenceSession("policy.onnx")
 
 _GYMNASIUM = """import gymnasium
 {head}
-env = gymnasium.make("{env_id}")
+env = gymnasium.make("{env_id}"{options})
 {random}observation, _ = env.reset(seed={seed})
 total, done = 0.0, False
 while not done:
@@ -40,9 +40,9 @@ while not step.last() and length < {limit}:
 print(f"return: {{total:.2f}}")
 """
 
-_TASK_FILE = """from environments.factory import make_vector_env  # of MiloZero: the task is a file for it
+_TASK_FILE = """from environments.factory import make_vector_env  # of MiloZero, whose task it is
 {head}
-env = make_vector_env("{env_id}", seeds=[{seed}])
+env = make_vector_env("{env_id}", seeds=[{seed}]{options})
 {random}observation, _ = env.reset()
 total, done = 0.0, False
 while not done:
@@ -78,7 +78,12 @@ def program_of(contract: Mapping[str, Any], *, is_flat: bool) -> str:
         parts["noise"] = (
             f', "noise": generator.{draw}(size=(1, {size})).astype(np.{parts["dtype"]})'
         )
-    if task_file(env_id) is not None:
+    options = contract["environment"].get("options")
+    is_ours = task_file(env_id) is not None or suite_of(env_id) == "opensim"
+    parts["options"] = ""
+    if options:
+        parts["options"] = f", options={options!r}" if is_ours else f", **{options!r}"
+    if is_ours:
         return _TASK_FILE.format(**parts)
     if suite_of(env_id) == "dm_control":
         domain, task = dm_control_task(env_id)

@@ -12,6 +12,7 @@ import numpy as np
 
 from agents.base import Agent
 from agents.factory import make_agent
+from environments.expected import expected_of
 from environments.factory import make_vector_env
 from environments.ids import suite_of
 from helpers.config.run import RunConfig
@@ -56,7 +57,7 @@ def evaluate(config: RunConfig, state: Mapping[str, Any]) -> tuple[Agent, Evalua
     while kept < OBSERVATIONS and first < _MOST_ROUNDS * config.num_trajs:
         seeds = [streams.integer("trajectories", first + i) for i in range(config.num_trajs)]
         first += config.num_trajs
-        environment = make_vector_env(config.env_id, seeds=seeds)
+        environment = make_vector_env(config.env_id, seeds=seeds, **config.environment)
         if agent is None:
             agent = agent_in(config, environment, noise)
             agent.load_state_dict(state)
@@ -73,13 +74,17 @@ def evaluate(config: RunConfig, state: Mapping[str, Any]) -> tuple[Agent, Evalua
     assert agent is not None
     rows = np.concatenate(pieces)
     chosen = np.linspace(0, len(rows) - 1, min(OBSERVATIONS, len(rows))).astype(int)
-    about = about_environment(told, config.env_id)
+    about = about_environment(told, config.env_id, config.environment_options)
     seen = told.single_observation_space
     space = told.single_action_space
     return agent, Evaluated(figures, rows[chosen], space, seen, about, told.names)
 
 
-def about_environment(environment: Any, env_id: str) -> dict[str, Any]:
+def about_environment(
+    environment: Any,
+    env_id: str,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
     """What a contract says of the environment that the policy acts in."""
     return {
         "id": env_id,
@@ -87,7 +92,8 @@ def about_environment(environment: Any, env_id: str) -> dict[str, Any]:
         "versions": {name: version(name) for name in _packages(env_id)},
         "time_step": environment.time_step,
         "max_episode_steps": environment.max_episode_steps,
-        "is_flat": _is_flat(env_id),
+        "options": dict(options),
+        "is_flat": _is_flat(env_id, options),
     }
 
 
@@ -100,11 +106,14 @@ def agent_in(config: RunConfig, environment: Any, streams: Streams) -> Agent:
         workers=Workers.solo(),
         streams=streams,
         environments=slice(0, config.num_trajs),
+        expected=expected_of(config.env_id, config.environment_options),
     )
 
 
 def _packages(env_id: str) -> list[str]:
     suite = suite_of(env_id)
+    if suite == "opensim":
+        return ["opensim"]
     return (
         ["dm_control", "mujoco"]
         if suite == "dm_control"
@@ -112,9 +121,9 @@ def _packages(env_id: str) -> list[str]:
     )
 
 
-def _is_flat(env_id: str) -> bool:
+def _is_flat(env_id: str, options: Mapping[str, Any]) -> bool:
     """Whether the environment's own observations are vectors, so that nobody need flatten them."""
     if suite_of(env_id) != "gymnasium":
         return True
-    space = gymnasium.make(env_id).observation_space
+    space = gymnasium.make(env_id, **options).observation_space
     return isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1

@@ -177,7 +177,7 @@ def write_model(
     """
     iteration, shared, manifest = read_shared(checkpoint)
     config = config.model_copy(update={"num_trajs": 1})
-    environment = make_vector_env(config.env_id, seeds=[0])
+    environment = make_vector_env(config.env_id, seeds=[0], options=config.environment_options)
     agent = agent_in(config, environment, Streams(config.seed))
     agent.load_state_dict(shared["agent"])
     (size,), space = environment.single_observation_space.shape, environment.single_action_space

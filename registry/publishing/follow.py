@@ -66,7 +66,11 @@ def follow(config: Any, say: Callable[[str], None]) -> int:
             told = policy.contract or {}
             if environment is None or told["environment"]["id"] != env_id:
                 env_id = told["environment"]["id"]
-                environment = make_vector_env(env_id, seeds=seeds)
+                environment = make_vector_env(
+                    env_id,
+                    seeds=seeds,
+                    options=told["environment"].get("options"),
+                )
             episodes = run_episodes(environment, Acting(policy), seeds=seeds)
             figures = summary([e.return_ for e in episodes], [e.length for e in episodes])
             count += 1

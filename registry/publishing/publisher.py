@@ -100,7 +100,11 @@ class Publisher:
         if self._base is None:
             environment = self._environment
             self._base = {
-                "environment": about_environment(environment, self._config.env_id),
+                "environment": about_environment(
+                    environment,
+                    self._config.env_id,
+                    self._config.environment_options,
+                ),
                 **interface_of(
                     described,
                     seen=environment.single_observation_space,

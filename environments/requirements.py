@@ -1,0 +1,75 @@
+"""What an environment needs, looked at before anything is started."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import load_env_creator
+
+from environments.ids import is_batched_task, resolve_env_id, suite_of, task_file
+from environments.opensim.catalogue import complete_options
+from environments.opensim.models import require_models_of
+from environments.opensim.simulator import require_opensim
+from environments.suites.wrappers import refuse_options
+from helpers.errors import ConfigurationError
+
+
+def check_options(env_id: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that an environment does not have, as far as that is known without making it.
+
+    Raises:
+        ConfigurationError: it has no such option, or the option does not take such a value.
+    """
+    env_id = resolve_env_id(env_id)
+    suite = suite_of(env_id)
+    if suite == "opensim":
+        complete_options(env_id, options)
+    elif suite == "dm_control" and options:
+        refuse_options(env_id, options)
+    elif suite in ("gymnasium", "mujoco") and options:
+        _check_constructor(env_id, options)
+
+
+def _check_constructor(env_id: str, options: Mapping[str, Any]) -> None:
+    """By the signature of what makes the environment; one that takes anything is asked when it is made."""
+    if is_batched_task(env_id):
+        if task_file(env_id) is not None:
+            return  # only executing the file would tell
+        from environments.batched_mujoco.catalogue import make_task
+        from environments.batched_mujoco.pictures import OPTIONS
+
+        make_task(env_id, {k: v for k, v in options.items() if k not in OPTIONS})
+        return
+    entry_point: Any = gymnasium.spec(env_id).entry_point
+    maker = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    known = inspect.signature(maker).parameters
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values()):
+        return
+    names = [name for name in known if name != "render_mode"]
+    for name in options:
+        if name not in names:
+            nearest = get_close_matches(name, names, n=1)
+            raise ConfigurationError(
+                f"env_options: {env_id} has no option {name}.",
+                (
+                    f"The nearest is {nearest[0]}."
+                    if nearest
+                    else f"There are {', '.join(names) or 'none'}."
+                ),
+            )
+
+
+def check_environment(env_id: str, options: Mapping[str, Any]) -> None:
+    """Refuse an environment that cannot be made here.
+
+    Raises:
+        ConfigurationError: an option, a package or a file is missing or wrong.
+    """
+    check_options(env_id, options)
+    if suite_of(resolve_env_id(env_id)) == "opensim":
+        require_opensim()
+        require_models_of(options, env_id=resolve_env_id(env_id))

@@ -1,0 +1,36 @@
+"""OpenSim tasks as Gymnasium environments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+from gymnasium.wrappers import TimeLimit
+
+from environments.opensim import catalogue
+from environments.opensim.arm import ArmReach
+from environments.opensim.gait import GaitWalk
+from environments.opensim.l2m2019 import L2M2019
+
+
+def max_episode_steps(env_id: str, options: Mapping[str, Any] | None = None) -> int:
+    """After how many actions an episode is truncated."""
+    return catalogue.max_episode_steps(env_id, options)
+
+
+def make_env(
+    env_id: str,
+    *,
+    render_mode: str | None,
+    options: Mapping[str, Any],
+) -> gymnasium.Env:
+    """One environment for a canonical id.
+
+    Raises:
+        ConfigurationError: OpenSim or a model file is missing, or an option is not one.
+    """
+    chosen = catalogue.complete_options(env_id, options)
+    kinds = {catalogue.ARM: ArmReach, catalogue.GAIT: GaitWalk, catalogue.L2M: L2M2019}
+    env = kinds[env_id](env_id, chosen, render_mode=render_mode)
+    return TimeLimit(env, max_episode_steps(env_id, options))
