@@ -117,16 +117,20 @@ def check_interrupted_run(
     *,
     algo: str = "ppo",
     seed: int = 0,
+    **others: Any,
 ) -> int:
-    """Run undisturbed, run interrupted and continued, compare; how many rows there were by then."""
+    """Run undisturbed, run interrupted and continued, compare; how many rows there were by then.
+
+    `others` are further settings.
+    """
     undisturbed, fresh = folder / "undisturbed.seed00", (algo, env_id, workers) in FRESH
     if not undisturbed.exists():
-        flags = settings(env_id, folder, undisturbed.name, algo)
+        flags = settings(env_id, folder, undisturbed.name, algo, **others)
         done = launch.run(flags, workers=workers, fresh=fresh)
         assert done.returncode == 0, done.stderr
     iterations = iterations_of(algo)
     name = f"{how.replace(' ', '_')}_{seed}.seed00"
-    flags, interrupted = settings(env_id, folder, name, algo), folder / name
+    flags, interrupted = settings(env_id, folder, name, algo, **others), folder / name
     process = launch.start(flags, workers=workers, fresh=fresh)
     instant = random.Random(f"{algo} {env_id} {workers} {name}").randrange(2, iterations * 5 // 8)
     launch.wait_for_rows(interrupted, instant, process)

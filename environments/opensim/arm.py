@@ -62,18 +62,19 @@ class ArmReach(OpensimEnv):
         """One action."""
         self.simulation.excite(action)
         self.advance(self.frame_skip)
-        distance = float(np.linalg.norm(hand_at(self.angles(_JOINTS)) - self.target))
+        distance = math.dist(hand_at(self.angles(_JOINTS)), self.target)
         activations = self.simulation.read_muscles().activations
         terms = {
             "reward_near": math.exp(-((distance / _NEAR) ** 2)),
             "reward_distance": -distance / 0.5,
-            "reward_effort": -0.05 * float(np.mean(activations**2)),
+            "reward_effort": -0.05 * float(activations @ activations) / len(activations),
         }
         return sum(terms.values()), False, {**terms, "distance": distance}
 
     def observe(self) -> np.ndarray:
         """Joints (4), hand (2), target and the way to it (4), muscles (18)."""
-        angles, hand = self.angles(_JOINTS), hand_at(self.angles(_JOINTS))
+        angles = self.angles(_JOINTS)
+        hand = hand_at(angles)
         muscles = self.simulation.read_muscles()
         parts = [angles, self.speeds(_JOINTS), hand, self.target, self.target - hand]
         return np.concatenate([*parts, muscles.activations, muscles.lengths, muscles.velocities])

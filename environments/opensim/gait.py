@@ -78,7 +78,7 @@ class GaitWalk(OpensimEnv):
         pose = tuple(name for name in names if name not in ("pelvis_tx", "pelvis_tz"))
         weight = self.simulation.model.getTotalMass(self.simulation.state()) * _GRAVITY
         forces = foot_forces(self.simulation, _FEET) / weight
-        muscles = self.simulation.read_muscles(forces=False)
+        muscles = self.simulation.read_muscles()
         return np.concatenate(
             [
                 self.angles(pose),

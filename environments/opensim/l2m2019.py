@@ -106,7 +106,7 @@ class L2M2019(OpensimEnv):
         """
         forward, right = self.speeds(("pelvis_tx", "pelvis_tz"))
         place = self._place()
-        effort = float(np.sum(self.simulation.read_muscles().activations ** 2)) * STEP
+        effort = float(np.sum(self.simulation.read_muscles(forces=True).activations ** 2)) * STEP
         self._effort += effort
         self._duration += STEP
         self._deviation = self._deviation + STEP * (

@@ -105,7 +105,13 @@ class Simulation:
         self.time, self.next_step = 0.0, 0.0
         self.excitations = np.zeros(len(names))
         self.values = np.array(self._state.getY().to_numpy())
+        # Whose numbers OpenSim's state and the manager's are; those that were set from outside are another array.
         self._shown: np.ndarray | None = None
+        self._integrated: np.ndarray | None = None
+        self._muscles: tuple[np.ndarray, bool, Muscles] | None = (
+            None  # that were read of which numbers
+        )
+        self._velocity_stage = osim.Stage(osim.Stage.Velocity)
 
     def reset(
         self,
@@ -151,31 +157,34 @@ class Simulation:
         Raises:
             SimulationFailed: the state stays what it was.
         """
-        state = self.state()
         for constant, value in zip(self._constants, self.excitations.tolist(), strict=True):
             constant.setValue(value)
         integrator, span = self._integrator, end - self.time
-        if self.next_step:
-            integrator.begin_with(min(self.next_step, span))
-        else:
-            integrator.begin_with(STEP / 10)
         try:
-            self.manager.initialize(state)
+            if self._integrated is self.values:  # the manager stands where this does
+                # It knows nothing of excitations that changed: what follows from them is computed anew.
+                self._state.invalidateAllCacheAtOrAbove(self._velocity_stage)
+            else:
+                integrator.begin_with(self.next_step or STEP / 10)
+                self.manager.initialize(self.state())
+                # That moved the state onto the model's constraints, by some last bits; it was there already.
+                self._show(self.manager.getState())
             before = integrator.steps_taken
             after = self.manager.integrate(end)
         except RuntimeError as error:
-            self._shown = None
+            self._shown = self._integrated = None
             raise SimulationFailed(_first_line(error)) from error
         steps = integrator.steps_taken - before
         values = after.getY().to_numpy()
         if not np.isfinite(values).all():
-            self._shown = None
+            self._shown = self._integrated = None
             raise SimulationFailed("the state is not finite")
         if steps > MOST_STEPS * max(1.0, span / STEP):
-            self._shown = None
+            self._shown = self._integrated = None
             raise SimulationFailed(f"the integrator took {steps} steps in {span:g} s")
-        self.time, self.next_step = end, integrator.next_step
+        self.time, self.next_step = after.getTime(), integrator.next_step
         self._take(after)
+        self._integrated = self.values
 
     def _take(self, state: Any) -> None:
         """Let a state of OpenSim's be the present one."""
@@ -185,31 +194,42 @@ class Simulation:
     def state(self) -> Any:
         """OpenSim's state that stands for `time` and `values`."""
         if self._shown is not self.values:  # they were set from outside
-            self._state = self.model.initializeState()
-            self._state.setTime(self.time)
-            self._state.setY(self._osim.Vector.createFromMat(self.values))
-            self._shown = self.values
+            self._show(self.model.initializeState())
         return self._state
+
+    def _show(self, state: Any) -> None:
+        """Let a state of OpenSim's have the present numbers."""
+        state.setTime(self.time)
+        state.setY(self._osim.Vector.createFromMat(self.values))
+        self._state, self._shown = state, self.values
 
     def read_muscles(self, *, forces: bool = False) -> Muscles:
         """What the muscles do; forces, where they are asked for, else zeros."""
+        if self._muscles is not None:
+            of, with_forces, found = self._muscles
+            if of is self.values and with_forces == forces:
+                return found
         state = self.state()
         if forces:
             self.model.realizeDynamics(state)
         else:
             self.model.realizeVelocity(state)
-        activations = np.array([each.getActivation(state) for each in self.muscles])
-        lengths = np.array([each.getFiberLength(state) for each in self.muscles])
-        velocities = np.array([each.getFiberVelocity(state) for each in self.muscles])
+        read = [
+            (each.getActivation(state), each.getFiberLength(state), each.getFiberVelocity(state))
+            for each in self.muscles
+        ]
+        activations, lengths, velocities = np.array(read).T
         force = np.zeros(len(self.muscles))
         if forces:
             force = np.array([each.getFiberForce(state) for each in self.muscles])
-        return Muscles(
+        found = Muscles(
             activations,
             lengths / self._optimal_lengths,
             velocities / self._optimal_lengths,
             force / self._largest_forces,
         )
+        self._muscles = self.values, forces, found
+        return found
 
 
 def _first_line(error: Exception) -> str:

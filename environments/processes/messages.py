@@ -1,11 +1,12 @@
 """What goes between a worker and the processes that step its environments: JSON and arrays, no pickle.
 
-A message is a header (8 bytes for its length, then JSON) and the bytes of its arrays, which the JSON names by number.
+A message is two lengths, a header of JSON, and the bytes of its arrays, which the JSON names in their order.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import socket
 import struct
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-_LENGTH = struct.Struct("<Q")
+_LENGTHS = struct.Struct("<QQ")
 _ARRAY, _OBJECTS = "__array__", "__objects__"
 
 
@@ -27,10 +28,11 @@ def send(connection: socket.socket, message: Any) -> None:
     Raises:
         ConnectionLost: nobody reads.
     """
-    arrays: list[np.ndarray] = []
+    arrays: list[bytes] = []
     header = json.dumps(_plain(message, arrays)).encode()
+    lengths = _LENGTHS.pack(len(header), sum(map(len, arrays)))
     try:
-        connection.sendall(b"".join([_LENGTH.pack(len(header)), header, *map(_bytes, arrays)]))
+        connection.sendall(b"".join([lengths, header, *arrays]))
     except OSError as error:
         raise ConnectionLost(str(error)) from error
 
@@ -42,12 +44,9 @@ def receive(connection: socket.socket) -> Any:
         ConnectionLost: there is none, and will be none.
         TimeoutError: none came within the connection's timeout.
     """
-    (length,) = _LENGTH.unpack(_read(connection, _LENGTH.size))
-    return _full(json.loads(_read(connection, length).decode()), connection)
-
-
-def _bytes(array: np.ndarray) -> bytes:
-    return array.tobytes()  # in C order, whatever the array's is
+    header, arrays = _LENGTHS.unpack(_read(connection, _LENGTHS.size))
+    content = _read(connection, header + arrays)
+    return _Arrays(content, header).put_into(json.loads(content[:header].decode()))
 
 
 def _read(connection: socket.socket, count: int) -> bytearray:
@@ -66,13 +65,13 @@ def _read(connection: socket.socket, count: int) -> bytearray:
     return content
 
 
-def _plain(value: Any, arrays: list[np.ndarray]) -> Any:
-    """JSON for a value; its arrays go to a list."""
+def _plain(value: Any, arrays: list[bytes]) -> Any:
+    """JSON for a value; its arrays' bytes, in C order, go to a list."""
     if isinstance(value, np.ndarray):
         if value.dtype == object:
             return {_OBJECTS: [_plain(each, arrays) for each in value.tolist()]}
-        arrays.append(value)
-        return {_ARRAY: value.dtype.str, "shape": list(value.shape)}
+        arrays.append(value.tobytes())
+        return {_ARRAY: value.dtype.str, "shape": value.shape}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
@@ -82,20 +81,31 @@ def _plain(value: Any, arrays: list[np.ndarray]) -> Any:
     return value
 
 
-def _full(value: Any, connection: socket.socket) -> Any:
-    """A value from JSON; its arrays are read in the order in which they were met."""
-    if isinstance(value, list):
-        return [_full(each, connection) for each in value]
-    if not isinstance(value, dict):
-        return value
-    if _OBJECTS in value:
-        found = np.full(len(value[_OBJECTS]), None, dtype=object)
-        for index, each in enumerate(value[_OBJECTS]):
-            found[index] = _full(each, connection)
-        return found
-    if _ARRAY in value:
-        dtype = np.dtype(value[_ARRAY])
-        count = int(np.prod(value["shape"], dtype=np.int64))
-        content = _read(connection, count * dtype.itemsize)
-        return np.frombuffer(content, dtype).reshape(value["shape"])
-    return {name: _full(each, connection) for name, each in value.items()}
+class _Arrays:
+    """The arrays of a message, which follow its header in the order in which the header names them."""
+
+    def __init__(self, content: bytearray, start: int) -> None:
+        self._content, self._at = content, start
+
+    def put_into(self, value: Any) -> Any:
+        """A value from its JSON."""
+        if isinstance(value, list):
+            return [self.put_into(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if _OBJECTS in value:
+            found = np.full(len(value[_OBJECTS]), None, dtype=object)
+            for index, each in enumerate(value[_OBJECTS]):
+                found[index] = self.put_into(each)
+            return found
+        if _ARRAY in value:
+            dtype, shape = np.dtype(value[_ARRAY]), value["shape"]
+            count = math.prod(shape)
+            array = (
+                np.frombuffer(self._content, dtype, count, self._at)
+                if count
+                else np.empty(0, dtype)
+            )
+            self._at += count * dtype.itemsize
+            return array.reshape(shape)
+        return {name: self.put_into(each) for name, each in value.items()}

@@ -45,7 +45,7 @@ def test_the_example_is_what_it_says() -> None:
         observations, rewards, terminated, truncated, infos = envs.step(np.full((3, 1), 9.0))
         last = envs.successors(observations, infos)
         assert last[0].tolist() == [data.qpos[0], data.qvel[0]]
-        assert rewards[0] == pytest.approx(-data.qpos[0] ** 2 - 0.01)
+        assert rewards[0] == pytest.approx(-(data.qpos[0] ** 2) - 0.01)
         assert terminated[0] == (data.qpos[0] > 1) and not truncated.any()
     assert 5 < steps < 200
     assert np.abs(observations[0, 0]) < 0.5
