@@ -11,6 +11,7 @@ from environments.opensim.task import ACTIVATION, OpensimEnv
 
 FALLEN = 0.65  # metres, of the pelvis; it stands at 0.9
 _GRAVITY = 9.80665
+_FASTEST = 10.0  # optimal lengths a second: a muscle's largest speed of contraction
 _LEANING = math.radians(60.0)
 _FEET = ("foot_r", "foot_l")
 # Where an episode begins: one leg before the other, in the middle of a step.
@@ -73,7 +74,10 @@ class GaitWalk(OpensimEnv):
         return float(found[0]), float(found[1]) if len(found) > 1 else 0.0
 
     def observe(self) -> np.ndarray:
-        """Pose without the place, speeds, ground forces in weights (6), the speed to walk at (1), muscles."""
+        """Pose without the place, speeds, ground forces in weights (6), the speed to walk at (1), muscles.
+
+        Fiber velocities are in largest speeds of contraction, so that all numbers are about as large as 1.
+        """
         names = self.coordinate_names
         pose = tuple(name for name in names if name not in ("pelvis_tx", "pelvis_tz"))
         weight = self.simulation.model.getTotalMass(self.simulation.state()) * _GRAVITY
@@ -87,7 +91,7 @@ class GaitWalk(OpensimEnv):
                 [self.options["speed"]],
                 muscles.activations,
                 muscles.lengths,
-                muscles.velocities,
+                muscles.velocities / _FASTEST,
             ],
         )
 

@@ -15,6 +15,7 @@ STEP = 0.01  # seconds; an action lasts a whole number of these
 # that took too many steps counts as failed. So an action takes a bounded time, and the same one on every machine.
 SMALLEST_STEP = 1e-5  # seconds
 MOST_STEPS = 500  # in STEP
+_FASTEST, _STRONGEST = 50.0, 3.0  # optimal lengths a second, largest forces: the bounds of the L2M2019 challenge
 
 
 class SimulationFailed(RuntimeError):
@@ -28,8 +29,8 @@ class Muscles:
     Attributes:
         activations: from 0 to 1.
         lengths: of fibers, in optimal lengths.
-        velocities: of fibers, in optimal lengths a second.
-        forces: of fibers, in largest isometric forces.
+        velocities: of fibers, in optimal lengths a second, from -50 to 50.
+        forces: of fibers, in largest isometric forces, up to 3.
     """
 
     activations: np.ndarray
@@ -225,8 +226,9 @@ class Simulation:
         found = Muscles(
             activations,
             lengths / self._optimal_lengths,
-            velocities / self._optimal_lengths,
-            force / self._largest_forces,
+            # A muscle in equilibrium that is hardly active and far from its length tells of millions.
+            np.clip(velocities / self._optimal_lengths, -_FASTEST, _FASTEST),
+            np.minimum(force / self._largest_forces, _STRONGEST),
         )
         self._muscles = self.values, forces, found
         return found
