@@ -111,7 +111,7 @@ class Bare:
 def beside_bare(rounds: int) -> None:
     """Each case in turn with its integrator alone."""
     print(
-        "| task | actions/s | bare integrator | ratio (smallest, largest) |\n|---|---:|---:|---:|"
+        "| task | actions/s | bare integrator | ratio (smallest, largest) |\n|---|---:|---:|---:|",
     )
     for name, (env_id, options, count) in CASES.items():
         env = ours(env_id, options)
@@ -137,7 +137,7 @@ def beside_bare(rounds: int) -> None:
 def processes(rounds: int) -> None:
     """Two environments in two processes, beside the same in one."""
     print(
-        "\n| task | actions/s, 1 process | 2 processes | ratio (smallest, largest) |\n|---|---:|---:|---:|"
+        "\n| task | actions/s, 1 process | 2 processes | ratio (smallest, largest) |\n|---|---:|---:|---:|",
     )
     for name in ("Gait-Walk", "L2M2019", "Arm-Reach"):
         env_id, options, count = CASES[name]
@@ -145,7 +145,7 @@ def processes(rounds: int) -> None:
         rates: list[list[float]] = []
         for seed in range(rounds + 1):
             actions = excitations(count, made[0].single_action_space.shape[0], seed).astype(
-                np.float32
+                np.float32,
             )
             row = []
             for env in made:
@@ -203,7 +203,7 @@ def soak(seconds: float) -> None:
         for env in made:
             scale = draw.uniform(0.0, 1.0)
             action = draw.uniform(0.0, scale, (1, *env.single_action_space.shape)).astype(
-                np.float32
+                np.float32,
             )
             observations, _, terminated, truncated, _ = env.step(action)
             if not np.isfinite(observations).all():
@@ -219,7 +219,7 @@ def soak(seconds: float) -> None:
                 flush=True,
             )
     print(
-        f"{seconds:g} s: {steps:,} actions, {episodes:,} episodes, {resident():.1f} MiB at the end"
+        f"{seconds:g} s: {steps:,} actions, {episodes:,} episodes, {resident():.1f} MiB at the end",
     )
 
 

@@ -86,7 +86,7 @@ class Integrator:
 
     @property
     def steps_taken(self) -> int:
-        """Steps since the manager was made."""
+        """Steps since the manager was first initialized; before that, anything."""
         return int(self._taken(self._pointer))
 
 

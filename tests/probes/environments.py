@@ -24,6 +24,7 @@ class Probe:
     single_observation_space = BOX
     single_action_space: gymnasium.Space = gymnasium.spaces.Discrete(2)
     time_limit = 10**9
+    failures = 0
 
     def __init__(
         self,
