@@ -41,4 +41,13 @@ step "two workers train in the image"
   mpiexec -n 2 python main.py --task=train --config=tasks/train_mujoco_ppo.yaml --num_timesteps=20480 --eval_frequency=5 \
     --uuid=container.seed00 &&
   mpiexec -n 2 python main.py --task=eval --model_path=data/runs/container.seed00 --num_trajs=2 --record'
+step "podman build --target opensim"
+"${engine[@]}" build --network host "${settings[@]}" --build-arg BASE_IMAGE=localhost/debian:bookworm-local \
+  --build-arg TORCH_INDEX="${TORCH_INDEX-}" --target opensim -t milozero-opensim -f Dockerfile . 2>&1 | tail -n 8
+
+step "an arm is trained in that image, without a network"
+"${engine[@]}" run --rm --network none --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 --shm-size=256m milozero-opensim sh -c '
+  python main.py --config=tasks/train_opensim_ppo.yaml --num_timesteps=4096 --eval_frequency=1 --eval_episodes=2 --uuid=arm.seed00 &&
+  python main.py --task=eval --model_path=data/runs/arm.seed00 --num_trajs=1 --record &&
+  python -c "from environments.requirements import check_environment; check_environment(\"Opensim-L2M2019-v0\", {})"'
 step "done: $scratch can be removed"

@@ -90,6 +90,7 @@ run_program() {
     --progress=auto
     --no-profile
     --num_envs=16
+    --env_processes=0
     --eval_frequency=10
     --eval_episodes=10
     --iter_num=best
