@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
@@ -35,6 +35,7 @@ def make_agent(
     environments: slice,
     expected: Expected | None = None,
     demos: Demos | None = None,
+    unseen: Sequence[int] | None = None,
 ) -> Agent:
     """The agent that `config.algo` names, on this worker's `environments` (global indices).
 
@@ -46,6 +47,8 @@ def make_agent(
         environments: this worker's.
         expected: what the environment asks of demonstrations; None compares them with one another.
         demos: what the run learns from, read and checked already; None lets this worker read them.
+        unseen: numbers of an observation that an imitation's reward model does not see, as its checkpoint tells them;
+            None asks `expected`.
 
     Raises:
         ConfigurationError: the algorithm does not take such actions, or such demonstrations.
@@ -70,7 +73,7 @@ def make_agent(
     dataset = flatten_demos(demos, config, **spaces)
     if isinstance(config, ImitationConfig):
         learner = _make(entry.learner or REGISTRY[config.learner].implementation, parts)
-        parts["unseen"] = unseen_numbers(config, expected)
+        parts["unseen"] = unseen_numbers(config, expected) if unseen is None else list(unseen)
         return _make(entry.implementation, parts, learner, dataset)
     if isinstance(config, DaggerConfig) and config.task != "eval":
         parts["expert"] = load_expert(config, expected=expected, **spaces)

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 import yaml
 
+from policy import load_policy
 from swarm.plan import TMUX_SOCKET
 from tests import launch
 from tests.swarm.conftest import tmux  # noqa: F401
@@ -92,6 +94,9 @@ def test_evaluation_video_demonstrations_and_imitation(trained, folder) -> None:
     done = launch.run([*beside, "--record", "--beside_expert"])
     assert done.returncode == 0, done.stderr
     assert "replayed bit for bit" in done.stdout
+    # without the environment, which alone knows the groups
+    policy = load_policy(folder / "gail.seed00", iter_num="latest")
+    assert policy(np.zeros((1, 28))).shape == (1, 6)
     for wrong, problem in (
         ("--d_without=bones", "have no group bones"),
         ("--d_without=joints,hand,target,muscles", "leaves nothing"),

@@ -63,7 +63,7 @@ class ImitationAgent:
         self.tracking = learner.tracking
         self.track_data, self.writer = self.tracking.track_data, self.tracking.writer
         self.environments = range(environments.start, environments.stop)
-        self.rollouts = 0
+        self.rollouts, self.unseen = 0, list(unseen)
         (size,) = observation_space.shape
         rows = InputBuilder(size, action_space, config, unseen)
         self.normalizers = InputNormalizers(size, demos, config)
@@ -197,6 +197,8 @@ class ImitationAgent:
             "moments": self.normalizers.state_dict(),
             "demonstrations": self.demos.fingerprint,
             "rollouts": self.rollouts,
+            # whoever loads it without the environment does not know its groups
+            **({"unseen": np.array(self.unseen)} if self.unseen else {}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

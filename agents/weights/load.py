@@ -12,7 +12,7 @@ agent.models()["policy"].load("100000_policy.pt")      # a file that somebody ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def _load(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a second one takes longer to start than small networks to make
     try:
-        agent = _make(config, size, space)
+        agent = _make(config, size, space, unseen=state.get("unseen"))
     finally:
         torch.set_num_threads(threads)
     agent.load_state_dict(state)
@@ -142,7 +142,13 @@ def make_agent_of(
     return _make(config, observations, space)
 
 
-def _make(config: RunConfig, observations: int, action_space: gymnasium.Space) -> Agent:
+def _make(
+    config: RunConfig,
+    observations: int,
+    action_space: gymnasium.Space,
+    *,
+    unseen: Sequence[int] | None = None,
+) -> Agent:
     config = config.model_copy(update={"task": "eval"})
     return make_agent(
         config,
@@ -151,6 +157,7 @@ def _make(config: RunConfig, observations: int, action_space: gymnasium.Space) -
         workers=Workers.solo(),
         streams=Streams(config.seed),
         environments=slice(0, 1),
+        unseen=unseen,
     )
 
 

@@ -94,10 +94,13 @@ def walk(runs: Sequence[str], iter_num: str, processes: int) -> None:
 
     ends = last_infos(env_id, act, range(20_000, 20_000 + EXCITATIONS), processes=processes)
     lengths = np.array([each["length"] for each in ends]) * seconds
+    ways = np.array([each.get("distance", 0.0) for each in ends])
     for name, chosen in (("constant", every), ("random", ~every)):
         some = lengths[chosen]
+        far = ways[chosen]
         print(
-            f"{len(some)} {name} excitations: {some.mean():.2f} s, longest {some.max():.2f} s",
+            f"{len(some)} {name} excitations: {some.mean():.2f} s, longest {some.max():.2f} s; "
+            f"{far.mean():.2f} m, farthest {far.max():.2f} m",
             flush=True,
         )
 
