@@ -7,19 +7,17 @@
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
 from google.protobuf import descriptor as _descriptor
+from registry.service.wire.pool import POOL as _POOL
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
-from registry.service.wire.pool import POOL as _POOL
-
 _runtime_version.ValidateProtobufRuntimeVersion(
     _runtime_version.Domain.PUBLIC,
     7,
     35,
     1,
     '',
-    'registry/service/wire/common.proto',
+    'registry/service/wire/common.proto'
 )
 # @@protoc_insertion_point(imports)
 
