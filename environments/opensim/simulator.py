@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ from environments.opensim.catalogue import VERSION
 from helpers.errors import ConfigurationError
 
 INSTALL = "make opensim, or: python -m pip install -r requirements-opensim.txt"
+_CHANGED = ("PATH", "LD_LIBRARY_PATH", "SIMBODY_HOME")  # by the package, where it is imported
 _LIBRARY = "libSimTKmath.so"
 _NEXT = "_ZNK5SimTK10Integrator24getPredictedNextStepSizeEv"
 _FIRST = "_ZN5SimTK10Integrator18setInitialStepSizeEd"
@@ -39,6 +41,7 @@ def import_opensim() -> Any:
         ConfigurationError: it is missing, of another version, or cannot be loaded.
     """
     require_opensim()
+    before = {name: os.environ.get(name) for name in _CHANGED}
     try:
         import opensim
     except ImportError as error:
@@ -46,6 +49,11 @@ def import_opensim() -> Any:
             f"OpenSim cannot be loaded: {error}.",
             f"Install it again: {INSTALL} (Linux with glibc 2.28 or newer).",
         ) from error
+    finally:  # it would let every program that is started here look for libraries in all folders of PATH
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
     found = opensim.GetVersion().split("-")[0]
     if found != VERSION:
         raise ConfigurationError(

@@ -96,13 +96,21 @@ def test_without_opensim_the_command_that_installs_it(monkeypatch) -> None:
 
 
 def test_another_version_of_opensim(monkeypatch) -> None:
-    import opensim
-
+    opensim = simulator.import_opensim()
     simulator.import_opensim.cache_clear()
     monkeypatch.setattr(opensim, "GetVersion", lambda: "4.7-2027-01-01")
     with pytest.raises(ConfigurationError, match="OpenSim 4.7 is installed"):
         simulator.import_opensim()
     simulator.import_opensim.cache_clear()
+
+
+def test_an_import_leaves_the_environment_of_programs_as_it_was() -> None:
+    program = (
+        "import os\nbefore = dict(os.environ)\n"
+        "from environments.opensim.simulator import import_opensim\nimport_opensim()\n"
+        "assert dict(os.environ) == before"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_what_is_told_without_opensim_does_not_import_it() -> None:
