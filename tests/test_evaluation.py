@@ -101,7 +101,7 @@ def test_demonstrations_begin_elsewhere_than_evaluations():
     common = {"seed": 3, "num_trajs": 500, "record": False}
     seeds = []
     for save_traj in (False, True):
-        config = SimpleNamespace(save_traj=save_traj, **common)
+        config = SimpleNamespace(save_traj=save_traj, env_id="Hopper-v5", **common)
         seeds += Evaluation(config, Workers.solo(), folder=Path(), iteration=0).seeds
     assert len(set(seeds)) == 1000
 

@@ -123,6 +123,7 @@ def test_the_expert_is_filmed_beside_the_policy(run: Path) -> None:
 
 def test_what_cannot_be_shown_is_refused_before_anything_is_run(tmp_path: Path) -> None:
     wanted = {"record": True, "beside_expert": True, "num_demos": 0, "num_trajs": 1, "seed": 0}
-    config = SimpleNamespace(**wanted, env_id="CartPole-v1", save_traj=False)
+    own = {"env_id": "CartPole-v1", "environment_options": {}}
+    config = SimpleNamespace(**wanted, **own, save_traj=False)
     with pytest.raises(ConfigurationError, match="num_demos=0"):
         Evaluation(config, Workers.solo(), folder=tmp_path, iteration=1)

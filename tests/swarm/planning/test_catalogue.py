@@ -23,7 +23,7 @@ CALIBERS = [ROOT / "tasks" / "calibers.yaml"]
 
 @pytest.mark.parametrize("benchmark", BUNDLES)
 def test_shipped_bundles_name_environments_of_today(benchmark):
-    suites = {"mujoco": "mujoco", "dmc": "dm_control", "classic": "gymnasium"}
+    suites = {"mujoco": "mujoco", "dmc": "dm_control", "classic": "gymnasium", "opensim": "opensim"}
     for env_ids in BUNDLES[benchmark].values():
         assert [resolve_env_id(each) for each in env_ids] == list(env_ids)
         assert {suite_of(each) for each in env_ids} == {suites[benchmark]}
