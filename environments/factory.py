@@ -68,24 +68,16 @@ def make_vector_env(
     if backend == "batched MuJoCo":
         return _make_batched(env_id, seeds, render_mode, options)
     if backend == "OpenSim":
-        from environments.suites import opensim as of_opensim
-
-        return SerialVectorEnv(
-            env_id,
-            partial(of_opensim.make_env, env_id, render_mode=render_mode, options=options),
-            seeds=seeds,
-            max_episode_steps=of_opensim.max_episode_steps(env_id, options),
-            backend=backend,
-        )
-    if backend == "dm_control":
-        from environments.suites import dm_control as suite
+        from environments.suites import opensim as suite
+    elif backend == "dm_control":
+        from environments.suites import dm_control as suite  # type: ignore[no-redef]
     else:
         from environments.suites import gymnasium_suites as suite  # type: ignore[no-redef]
     return SerialVectorEnv(
         env_id,
         partial(suite.make_env, env_id, render_mode=render_mode, options=options),
         seeds=seeds,
-        max_episode_steps=suite.max_episode_steps(env_id),
+        max_episode_steps=suite.max_episode_steps(env_id, options),
         backend=backend,
     )
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from environments.factory import make_vector_env
 from environments.opensim.catalogue import ARM, GAIT, L2M
+from environments.opensim.simulation import make_manager
 from environments.opensim.simulator import import_opensim
 from helpers.machine.processor import machine
 
@@ -81,23 +82,17 @@ class Bare:
         self.simulated = inner.simulation
         self.constants = self.simulated._constants
         self.model = self.simulated.model
-        methods = self.osim.Manager
-        self.method = {
-            "runge_kutta_merson": methods.IntegratorMethod_RungeKuttaMerson,
-            "semi_explicit_euler_2": methods.IntegratorMethod_SemiExplicitEuler2,
-            "runge_kutta_3": methods.IntegratorMethod_RungeKutta3,
-        }[inner.options["integrator"]]
 
     def time(self, actions: np.ndarray, begin: np.ndarray) -> float:
         """Seconds of the actions from a state."""
         state = self.model.initializeState()
         state.setTime(0.0)
         state.setY(self.osim.Vector.createFromMat(begin))
-        manager = self.osim.Manager(self.model)
-        manager.setWriteToStorage(False)
-        manager.setPerformAnalyses(False)
-        manager.setIntegratorMethod(self.method)
-        manager.setIntegratorAccuracy(float(self.options["accuracy"]))
+        manager = make_manager(
+            self.model,
+            accuracy=float(self.options["accuracy"]),
+            integrator=self.options["integrator"],
+        )
         manager.initialize(state)
         rows = actions.tolist()
         started = time.perf_counter()

@@ -15,7 +15,10 @@ STEP = 0.01  # seconds; an action lasts a whole number of these
 # that took too many steps counts as failed. So an action takes a bounded time, and the same one on every machine.
 SMALLEST_STEP = 1e-5  # seconds
 MOST_STEPS = 500  # in STEP
-_FASTEST, _STRONGEST = 50.0, 3.0  # optimal lengths a second, largest forces: the bounds of the L2M2019 challenge
+_FASTEST, _STRONGEST = (
+    50.0,
+    3.0,
+)  # optimal lengths a second, largest forces: the bounds of the L2M2019 challenge
 
 
 class SimulationFailed(RuntimeError):
@@ -91,16 +94,7 @@ class Simulation:
         ]
         self._optimal_lengths = np.array([each.getOptimalFiberLength() for each in self.muscles])
         self._largest_forces = np.array([each.getMaxIsometricForce() for each in self.muscles])
-        self.manager = osim.Manager(model)
-        self.manager.setWriteToStorage(False)
-        self.manager.setPerformAnalyses(False)
-        methods = {
-            "runge_kutta_merson": osim.Manager.IntegratorMethod_RungeKuttaMerson,
-            "semi_explicit_euler_2": osim.Manager.IntegratorMethod_SemiExplicitEuler2,
-            "runge_kutta_3": osim.Manager.IntegratorMethod_RungeKutta3,
-        }
-        self.manager.setIntegratorMethod(methods[integrator])
-        self.manager.setIntegratorAccuracy(accuracy)
+        self.manager = make_manager(model, accuracy=accuracy, integrator=integrator)
         self.manager.setIntegratorMinimumStepSize(SMALLEST_STEP)
         self._integrator = Integrator(self.manager)
         self.time, self.next_step = 0.0, 0.0
@@ -232,6 +226,26 @@ class Simulation:
         )
         self._muscles = self.values, forces, found
         return found
+
+
+def make_manager(model: Any, *, accuracy: float, integrator: str) -> Any:
+    """An `opensim.Manager` that keeps no history.
+
+    Args:
+        model: what it integrates.
+        accuracy, integrator: as `Simulation` takes them.
+    """
+    manager = import_opensim().Manager(model)
+    manager.setWriteToStorage(False)
+    manager.setPerformAnalyses(False)
+    methods = {
+        "runge_kutta_merson": manager.IntegratorMethod_RungeKuttaMerson,
+        "semi_explicit_euler_2": manager.IntegratorMethod_SemiExplicitEuler2,
+        "runge_kutta_3": manager.IntegratorMethod_RungeKutta3,
+    }
+    manager.setIntegratorMethod(methods[integrator])
+    manager.setIntegratorAccuracy(accuracy)
+    return manager
 
 
 def _first_line(error: Exception) -> str:

@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 _OF_THE_LAUNCHER = ("PMI_", "PMIX_", "PMI2_", "OMPI_", "HYDRA_", "HYDI_", "MPI_", "SLURM_PMI")
 STEP_LIMIT = 120.0  # seconds that a step of all environments of a process may take
 _BEGIN_LIMIT = 600.0  # seconds in which a process makes its environments
-_CRASHES_IN_A_ROW = 3  # without a single step in between: it is no use
+_CRASHES_IN_A_ROW = 2  # that are mended, without a single step in between
 _HOME = Path(__file__).resolve().parents[2]
 
 
@@ -49,7 +49,7 @@ class Child:
     def __init__(self, part: slice, wanted: Mapping[str, Any]) -> None:
         self.part, self.wanted, self.restarts = part, dict(wanted), 0
         self.about: dict[str, Any] = {}
-        self._stepped = True
+        self._stepped, self._crashes = True, 0  # since its last step
         self._begin()
 
     def _begin(self) -> None:
@@ -121,7 +121,8 @@ class Child:
         """
         self.close()
         # The same seeds could lead to the same crash.
-        for _ in range(_CRASHES_IN_A_ROW if self._stepped else 1):
+        self._crashes = 1 if self._stepped else self._crashes + 1
+        while self._crashes <= _CRASHES_IN_A_ROW:
             self.restarts += 1
             again = np.random.SeedSequence([*self.wanted["seeds"], self.restarts])
             seeds = again.generate_state(len(self.wanted["seeds"])).tolist()
@@ -134,11 +135,12 @@ class Child:
             except Crashed as error:
                 why = str(error)
                 self.close()
+                self._crashes += 1
                 continue
             self._stepped = False
             return observations
         raise UserError(
-            f"{self.wanted['env_id']}: a process of environments crashed {_CRASHES_IN_A_ROW} times in a row.\n{why}",
+            f"{self.wanted['env_id']}: a process of environments crashed {self._crashes} times in a row.\n{why}",
             "Mend the environment; --env_processes=0 steps it in the worker, where a debugger sees it.",
         )
 

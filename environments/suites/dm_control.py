@@ -23,9 +23,9 @@ MAX_EPISODE_STEPS = 1000  # the time limit of every task but LQR, which has none
 _FRAME_SIZE = 480  # pixels, as in Gymnasium's MuJoCo
 
 
-def max_episode_steps(env_id: str) -> int:
+def max_episode_steps(env_id: str, options: Mapping[str, Any] | None = None) -> int:
     """After how many control steps an episode is truncated."""
-    del env_id  # the same for all
+    del env_id, options  # the same for all
     return MAX_EPISODE_STEPS
 
 

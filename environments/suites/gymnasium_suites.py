@@ -16,8 +16,9 @@ from helpers.errors import ConfigurationError
 DEFAULT_MAX_EPISODE_STEPS = 1000
 
 
-def max_episode_steps(env_id: str) -> int:
-    """After how many steps an episode is truncated."""
+def max_episode_steps(env_id: str, options: Mapping[str, Any] | None = None) -> int:
+    """After how many steps an episode is truncated, whatever the options."""
+    del options
     return registry[env_id].max_episode_steps or DEFAULT_MAX_EPISODE_STEPS
 
 

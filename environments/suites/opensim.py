@@ -10,13 +10,11 @@ from gymnasium.wrappers import TimeLimit
 
 from environments.opensim import catalogue
 from environments.opensim.arm import ArmReach
+from environments.opensim.catalogue import max_episode_steps
 from environments.opensim.gait import GaitWalk
 from environments.opensim.l2m2019 import L2M2019
 
-
-def max_episode_steps(env_id: str, options: Mapping[str, Any] | None = None) -> int:
-    """After how many actions an episode is truncated."""
-    return catalogue.max_episode_steps(env_id, options)
+__all__ = ["make_env", "max_episode_steps"]
 
 
 def make_env(

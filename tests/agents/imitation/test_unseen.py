@@ -1,5 +1,7 @@
 """Groups of the observation that a reward model does not see: it does not depend on them, and all else is as ever."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -99,9 +101,13 @@ def test_every_imitation_takes_it(algo: str) -> None:
         else {"rollout_len": 20, "batch_size": 20}
     )
     config = config_of(
-        algo, **imitation_settings(), **learner, d_without="muscles", expert_mismatch="warn",
+        algo,
+        **imitation_settings(),
+        **learner,
+        d_without="muscles",
+        expert_mismatch="warn",
     )
-    agent = make_agent(
+    agent: Any = make_agent(
         config,
         observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (OBSERVATION_DIM,)),
         action_space=gymnasium.spaces.Box(-1, 1, (3,), np.float32),

@@ -1,6 +1,7 @@
 """The L2M2019 task: its field of velocities, its numbers and its rewards, computed by hand."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ def test_rewards_of_footsteps_targets_and_the_time_limit(envs) -> None:
 
 
 def test_the_first_round_pays_at_the_time_limit() -> None:
-    made = make_vector_env(L2M, seeds=[0], options={**FAST, "difficulty": 1})
+    made: Any = make_vector_env(L2M, seeds=[0], options={**FAST, "difficulty": 1})
     made.reset()
     env = made.envs[0].unwrapped
     assert made.max_episode_steps == 1000 and env.limit == 1000
