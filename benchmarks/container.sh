@@ -30,7 +30,7 @@ for name in $(compgen -e PIP_ | grep -v '^PIP_CERT$') HTTP_PROXY HTTPS_PROXY htt
 done
 for folder in ${PIP_FIND_LINKS:-}; do [ ! -d "$folder" ] || settings+=(--volume "$folder:$folder:ro"); done
 # not over the place where the image's own certificates are being installed
-[ ! -e "${PIP_CERT:-}" ] || settings+=(--volume "$PIP_CERT:/opt/host-ca.crt:ro" --env PIP_CERT=/opt/host-ca.crt)
+[ ! -e "${PIP_CERT:-}" ] || settings+=(--volume "$PIP_CERT:/opt/host-ca.crt:ro" --env PIP_CERT=/opt/host-ca.crt --env SSL_CERT_FILE=/opt/host-ca.crt)
 
 step "podman build"
 "${engine[@]}" build --network host "${settings[@]}" --build-arg BASE_IMAGE=localhost/debian:bookworm-local \

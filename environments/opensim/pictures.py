@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,16 +26,17 @@ class Pictures:
 
     Args:
         simulation: an `environments.opensim.simulation.Simulation`.
-        is_window: whether to show pictures rather than to return them.
+        window_interval: seconds from picture to picture in a window, which is not faster; None: pictures are returned.
     """
 
-    def __init__(self, simulation: Any, *, is_window: bool = False) -> None:
+    def __init__(self, simulation: Any, *, window_interval: float | None = None) -> None:
         self._simulation, self._window = simulation, None
-        if is_window:
+        if window_interval is not None:
             from matplotlib import pyplot
 
             pyplot.ion()
             self._window = pyplot
+            self._interval, self._next_time = window_interval, 0.0
             self._figure = pyplot.figure(figsize=(_INCHES, _INCHES), dpi=_DPI)
         else:
             self._figure = Figure(figsize=(_INCHES, _INCHES), dpi=_DPI)
@@ -107,7 +109,9 @@ class Pictures:
             self._arrow.set_segments(_arrow(place, centre, arrow))
         if self._window is not None:
             self._figure.canvas.draw_idle()
-            self._window.pause(0.001)
+            now = time.monotonic()
+            self._window.pause(max(self._next_time - now, 0.001))
+            self._next_time = max(self._next_time, now) + self._interval
             return None
         self._canvas.draw()
         return np.asarray(self._canvas.buffer_rgba())[..., :3].copy()

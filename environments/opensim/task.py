@@ -188,7 +188,11 @@ class OpensimEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         if self._pictures is None:
             from environments.opensim.pictures import Pictures
 
-            self._pictures = Pictures(self.simulation, is_window=self.render_mode == "human")
+            is_window = self.render_mode == "human"
+            self._pictures = Pictures(
+                self.simulation,
+                window_interval=self.dt if is_window else None,
+            )
         return self._pictures.draw(**self.scene())
 
     def scene(self) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """Pictures of models: what there is, where it is, and in which colour."""
 
+import time
+
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
 from environments.factory import make_vector_env
 from environments.rendering import episode_frames, prepare_rendering
@@ -55,3 +58,20 @@ def test_without_a_display_there_is_a_line_instead_of_a_window(monkeypatch) -> N
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     assert "no display" in str(prepare_rendering(VARIANTS["arm"][0], "human"))
+
+
+@pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
+def test_a_window_shows_the_episode_in_its_own_time(monkeypatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":0")  # of which the backend without windows makes no use
+    pyplot.switch_backend("Agg")
+    env_id, options = VARIANTS["arm"]
+    envs = make_vector_env(env_id, seeds=[1], render_mode="human", options=options)
+    envs.reset()
+    envs.step(np.zeros((1, 6), np.float32))
+    start = time.monotonic()
+    for _ in range(10):  # of 0.02 s
+        envs.step(np.zeros((1, 6), np.float32))
+    assert 0.18 <= time.monotonic() - start
+    assert len(pyplot.get_fignums()) == 1
+    envs.close()
+    assert not pyplot.get_fignums()
