@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import model_validator
 
-from helpers.config.schema import SWITCH_OF_ALL
+from helpers.config.schema import SHORTHANDS
 from helpers.config.settings import Settings, read_switch, setting
 
 LARGEST_BATCH = 10**9
 ActionKind = Literal["continuous", "discrete", "both"]
+Activation = Literal["tanh", "relu", "elu", "silu", "gelu"]
+Init = Literal["orthogonal", "default"]
 STACK_PATTERN = r"mlp(_[1-9]\d{0,4}){1,8}"
 STACK_FORM = "mlp_100 (two hidden layers of 100) or mlp_240_160 (layers of 240 and 160)"
 
@@ -47,6 +49,41 @@ def compile_setting() -> Any:
     )
 
 
+def activation_setting(default: Activation, whose: str, *, group: str) -> Any:
+    """The activation function of a network's hidden layers."""
+    return setting(default, f"activation function of {whose}", group=group)
+
+
+def init_setting(default: Init) -> Any:
+    """How first weights are drawn."""
+    return setting(
+        default,
+        "initial weights: orthogonal with biases of 0, or torch's default, uniform in +-1/sqrt(inputs)",
+        group="optimisation",
+    )
+
+
+def log_std_setting(default: float | None, *, is_upper: bool, how: str) -> Any:
+    """A bound of the logarithm of a continuous policy's standard deviation."""
+    return setting(
+        default,
+        f"{'upper' if is_upper else 'lower'} bound of a continuous policy's log standard deviation, {how}",
+        group="policy",
+        unit="nats, the deviation in half ranges of the action",
+        example="2" if is_upper else "-5",
+    )
+
+
+def log_std_problem(low: float | None, high: float | None) -> tuple[str, str] | None:
+    """(problem, remedy) of bounds that leave nothing between them; None where they do."""
+    if low is None or high is None or low < high:
+        return None
+    return (
+        f"log_std_min={low} is not below log_std_max={high}.",
+        f"This works: --log_std_min={high - 1} --log_std_max={high}.",
+    )
+
+
 def layer_norm_setting() -> Any:
     """Whether hidden layers are normalised."""
     return setting(
@@ -57,7 +94,7 @@ def layer_norm_setting() -> Any:
 
 
 class ObservationSettings(Settings):
-    """The switch over every `*_batch_norm` of an algorithm, and what actions it takes."""
+    """The shorthands over every `*_batch_norm` and `*_activation` of an algorithm, and what actions it takes."""
 
     ACTIONS: ClassVar[ActionKind] = "both"
 
@@ -68,16 +105,30 @@ class ObservationSettings(Settings):
         identity=False,
         example="true",
     )
+    activation: Activation | None = setting(
+        None,
+        "sets every activation function of policy, value function and critics that is not given explicitly",
+        group="optimisation",
+        identity=False,
+        example="relu",
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _spread(cls, values: Any) -> Any:
-        """An instruction, not a state: what remains of it is the value of each `*_batch_norm`."""
-        if not isinstance(values, Mapping) or values.get(SWITCH_OF_ALL) is None:
+        """Instructions, not a state: what remains of them is the value of each setting that they stand for."""
+        if not isinstance(values, Mapping):
             return values
-        try:
-            switch = read_switch(values[SWITCH_OF_ALL])
-        except ValueError:
-            return values  # the field itself says what is wrong
-        switched = {key: switch for key in cls.model_fields if key.endswith("_batch_norm")}
-        return {**switched, **values, SWITCH_OF_ALL: None}
+        for shorthand, settings in SHORTHANDS.items():
+            value = values.get(shorthand)
+            if value is None:
+                continue
+            try:
+                value = read_switch(value) if shorthand == "batch_norm_all" else value
+            except ValueError:
+                continue  # the field itself says what is wrong
+            if shorthand == "activation" and value not in get_args(Activation):
+                continue
+            spread = dict.fromkeys(filter(settings.fullmatch, cls.model_fields), value)
+            values = {**spread, **values, shorthand: None}
+        return values

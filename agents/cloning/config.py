@@ -10,9 +10,14 @@ from agents.common_settings import (
     LARGEST_BATCH,
     STACK_FORM,
     STACK_PATTERN,
+    Activation,
+    Init,
     ObservationSettings,
+    activation_setting,
     clip_norm_setting,
     compile_setting,
+    log_std_problem,
+    log_std_setting,
 )
 from agents.demonstrations.config import DemonstrationSettings
 from helpers.config.run import RunConfig
@@ -39,16 +44,20 @@ class CloningConfig(DemonstrationSettings, ObservationSettings, RunConfig):
         form=STACK_FORM,
         pattern=STACK_PATTERN,
     )
-    p_activation: Literal["relu", "tanh"] = setting(
-        "relu",
-        "activation function of the policy",
+    p_activation: Activation = activation_setting("relu", "the policy", group="policy")
+    init: Init | None = setting(
+        None,
+        "initial weights: orthogonal, or torch's default; unset is orthogonal with tanh, else default",
         group="policy",
+        example="default",
     )
     cloning_loss: Literal["mse", "log_likelihood"] = setting(
         "mse",
         "continuous actions: squared error of the mean, or negative log-likelihood; discrete actions: the latter",
         group="policy",
     )
+    log_std_min: float = log_std_setting(-5.0, is_upper=False, how="with log_likelihood, by tanh")
+    log_std_max: float = log_std_setting(2.0, is_upper=True, how="with log_likelihood, by tanh")
     squash_actions: bool = setting(
         True,
         "squash continuous actions into their bounds by tanh; --no-squash_actions: linear output, clipped when acting",
@@ -81,7 +90,9 @@ class CloningConfig(DemonstrationSettings, ObservationSettings, RunConfig):
 
     @model_validator(mode="after")
     def _check_demonstrations(self) -> CloningConfig:
-        """What demonstrations can be for others, but is of no use here."""
+        """What demonstrations can be for others, but is of no use here; deviations have room."""
+        if found := log_std_problem(self.log_std_min, self.log_std_max):
+            raise cross_field_error(*found)
         if self.expert_state_only:
             raise cross_field_error(
                 f"{self.algo} learns from actions, and expert_state_only=true omits them.",

@@ -7,18 +7,18 @@ squashed (`agents.nn.action_scale`), else as the environment takes them.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from agents.common_settings import Activation, Init
 from agents.nn import distributions
-from agents.nn.actors import orthogonal_linear, tanh_mlp
-from agents.nn.critics import relu_mlp
+from agents.nn.critics import SquashedGaussianActor
+from agents.nn.perceptrons import perceptron
 
 EDGE = 1e-6  # how near to a bound an action counts when it is unsquashed
-LOG_STD = (-5.0, 2.0)  # the deviation's logarithm is squashed into this range, as SAC's
 
 
 def mean_squared_error(mean: Tensor, actions: Tensor) -> Tensor:
@@ -86,14 +86,22 @@ class Likelihood(nn.Module):
 
     noise = "normal"
 
-    def __init__(self, net: nn.Module, *, squash: bool, actions: int) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        squash: bool,
+        actions: int,
+        log_std: tuple[float, float] = SquashedGaussianActor.LOG_STD,
+    ) -> None:
         super().__init__()
         self.net, self.squash, self.noise_dim = net, squash, actions
+        self.log_std_range = log_std  # the deviation's logarithm is squashed into it, as SAC's
 
     def head(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-deviation (B, A) before any squashing."""
         mean, raw = self.net(observations).chunk(2, -1)
-        low, high = LOG_STD
+        low, high = self.log_std_range
         return mean, low + 0.5 * (high - low) * (torch.tanh(raw) + 1.0)
 
     def outputs(self, observations: Tensor) -> Tensor:
@@ -143,8 +151,10 @@ def make_policy(
     hidden: tuple[int, ...],
     actions: int,
     is_discrete: bool,
-    activation: Literal["relu", "tanh"],
+    activation: Activation,
+    init: Init | None,
     loss: Literal["mse", "log_likelihood"],
+    log_std: tuple[float, float],
     squash: bool,
     generator: torch.Generator,
     dtype: torch.dtype,
@@ -157,21 +167,28 @@ def make_policy(
         actions: A, or the number of choices.
         is_discrete: whether actions are choices.
         activation: between the layers.
+        init: of the weights; None: orthogonal with tanh, else default.
         loss: what is minimised; choices have one alone.
+        log_std: the range of a likelihood's log-deviations.
         squash: whether tanh keeps actions in [-1, 1].
         generator: of the weights.
         dtype: of the numbers.
     """
     is_likelihood = loss == "log_likelihood" and not is_discrete
     outputs = 2 * actions if is_likelihood else actions
-    made: dict[str, Any] = {"generator": generator, "dtype": dtype}
-    if activation == "relu":
-        net = relu_mlp(observations, hidden, outputs, layer_norm=False, **made)
-    else:
-        layers = tanh_mlp(observations, hidden, layer_norm=False, **made)
-        head = orthogonal_linear(hidden[-1], outputs, gain=1.0 / math.sqrt(hidden[-1]), **made)
-        net = nn.Sequential(*layers, head)
+    net = perceptron(
+        observations,
+        hidden,
+        outputs,
+        activation=activation,
+        init=init or ("orthogonal" if activation == "tanh" else "default"),
+        head_gain=1.0 / math.sqrt(hidden[-1]),
+        layer_norm=False,
+        generator=generator,
+        dtype=dtype,
+    )
     if is_discrete:
         return Choice(net, choices=actions)
-    kind = Likelihood if is_likelihood else Regression
-    return kind(net, squash=squash, actions=actions)
+    if is_likelihood:
+        return Likelihood(net, squash=squash, actions=actions, log_std=log_std)
+    return Regression(net, squash=squash, actions=actions)

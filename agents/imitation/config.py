@@ -46,7 +46,7 @@ class DiscriminatorSettings(Settings):
         form=STACK_FORM,
         pattern=STACK_PATTERN,
     )
-    d_activation: Literal["relu", "tanh", "leaky_relu"] = setting(
+    d_activation: Literal["relu", "tanh", "leaky_relu", "elu", "silu", "gelu"] = setting(
         "relu",
         "activation function of the discriminator; leaky_relu has slope 0.1 below 0",
         group="discriminator",

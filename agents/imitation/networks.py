@@ -7,7 +7,7 @@ divides: they come in one flat tensor, and go out improved, so that nothing chan
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,13 @@ from agents.compute.linear import linear
 from agents.imitation import losses
 
 SLOPE = 0.1  # of leaky ReLUs
+_APPLIED: Mapping[str, Callable[[Tensor], Tensor]] = {  # "relu" is part of a linear layer
+    "tanh": torch.tanh,
+    "leaky_relu": lambda x: functional.leaky_relu(x, SLOPE),
+    "elu": functional.elu,
+    "silu": functional.silu,
+    "gelu": functional.gelu,
+}
 POWER_STEPS = 100  # at the start; later one each update
 
 
@@ -60,12 +67,9 @@ class Perceptron(nn.Module):
             if self.spectral:
                 norm, left[i] = losses.spectral_norm(weight, left[i])
                 weight = weight / norm
-            rectify = self.activation == "relu"
-            rows = linear(rows, weight, bias, rectify=rectify)
-            if self.activation == "tanh":
-                rows = torch.tanh(rows)
-            elif self.activation == "leaky_relu":
-                rows = functional.leaky_relu(rows, SLOPE)
+            rows = linear(rows, weight, bias, rectify=self.activation == "relu")
+            if self.activation in _APPLIED:
+                rows = _APPLIED[self.activation](rows)
         return rows, torch.cat(left) if left else vectors
 
     def first_vectors(self, generator: torch.Generator) -> Tensor:

@@ -1,62 +1,33 @@
-"""Networks, composed by their constructors; weights from a generator that is given."""
+"""Actors and critics on features, composed by their constructors; weights from a generator that is given."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import Any
 
-import gymnasium
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from agents.compute.linear import Linear
 from agents.nn import distributions
-from helpers.errors import ConfigurationError
+from agents.nn.perceptrons import initialise
 
-
-def orthogonal_linear(
-    inputs: int,
-    outputs: int,
-    *,
-    gain: float,
-    generator: torch.Generator,
-    dtype: torch.dtype,
-) -> nn.Linear:
-    """A linear layer, weights orthogonal with this gain, biases zero."""
-    layer = Linear(inputs, outputs, dtype=dtype)
-    nn.init.orthogonal_(layer.weight, gain, generator=generator)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-def tanh_mlp(
-    inputs: int,
-    hidden: Sequence[int],
-    *,
-    layer_norm: bool,
-    generator: torch.Generator,
-    dtype: torch.dtype,
-) -> nn.Sequential:
-    """A perception stack: tanh layers of the widths in `hidden`, orthogonal with gain sqrt(2)."""
-    layers: list[nn.Module] = []
-    for width in hidden:
-        layers.append(
-            orthogonal_linear(inputs, width, gain=math.sqrt(2.0), generator=generator, dtype=dtype),
-        )
-        if layer_norm:
-            layers.append(nn.LayerNorm(width, dtype=dtype))
-        layers.append(nn.Tanh())
-        inputs = width
-    return nn.Sequential(*layers)
+HEAD_GAIN = 0.01  # of a policy's last layer: the first actions hardly depend on the observation
 
 
 class GaussianActor(nn.Module):
-    """A diagonal Gaussian over unclipped actions, its standard deviation independent of the state.
+    """A diagonal Gaussian over unclipped actions, in units of half their range where they have bounds.
 
-    `features` maps observations (B, obs_dim) to (B, width). The head starts near zero (gain 0.01),
-    so the first policy is centred whatever the observation: at 0, and where an action's bounds are not the same to
-    both sides (a muscle's 0 to 1) in their middle, with `std_init` in units of half their distance.
+    `features` maps observations (B, obs_dim) to (B, width). The standard deviation is a parameter, the same in all
+    states, or an output of the network.
+
+    Args:
+        features, width: of the last hidden layer.
+        actions: A.
+        std_init: the first standard deviation.
+        by_state: whether it depends on the state.
+        log_std_bounds: its logarithm is clipped to them, where they are given.
+        init, generator, dtype: of the weights.
     """
 
     noise = "normal"
@@ -68,20 +39,24 @@ class GaussianActor(nn.Module):
         *,
         actions: int,
         std_init: float,
+        by_state: bool = False,
+        log_std_bounds: tuple[float | None, float | None] = (None, None),
+        init: str = "orthogonal",
         generator: torch.Generator,
         dtype: torch.dtype,
-        bounds: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         super().__init__()
         self.features = features
-        self.head = orthogonal_linear(width, actions, gain=0.01, generator=generator, dtype=dtype)
-        self.log_std = nn.Parameter(torch.full((actions,), math.log(std_init), dtype=dtype))
-        if bounds is not None:
-            low, high = (torch.from_numpy(np.asarray(each)).to(dtype) for each in bounds)
-            uneven = torch.isfinite(low) & torch.isfinite(high) & (low != -high)
-            with torch.no_grad():
-                self.head.bias[uneven] = ((low + high) / 2)[uneven]
-                self.log_std[uneven] += ((high - low) / 2)[uneven].log()
+        make: dict[str, Any] = {"init": init, "gain": HEAD_GAIN}
+        self.head = initialise(Linear(width, actions, dtype=dtype), generator, **make)
+        self.log_std_bounds, first = log_std_bounds, math.log(std_init)
+        self.log_std: nn.Parameter | None = None
+        self.log_std_head: nn.Linear | None = None
+        if by_state:
+            self.log_std_head = initialise(Linear(width, actions, dtype=dtype), generator, **make)
+            nn.init.constant_(self.log_std_head.bias, first)
+        else:
+            self.log_std = nn.Parameter(torch.full((actions,), first, dtype=dtype))
         self.noise_dim = actions
 
     def outputs(self, observations: Tensor) -> Tensor:
@@ -89,19 +64,29 @@ class GaussianActor(nn.Module):
         means: Tensor = self.head(self.features(observations))
         return means
 
+    def distribution(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """Means (B, A), and log-deviations (A,), or (B, A) where they depend on the state."""
+        features = self.features(observations)
+        log_std = self.log_std if self.log_std_head is None else self.log_std_head(features)
+        low, high = self.log_std_bounds
+        if low is not None or high is not None:
+            log_std = log_std.clamp(low, high)
+        return self.head(features), log_std
+
     def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
         """Actions (B, A) for observations (B, obs_dim)."""
-        return self.choose(self.outputs(observations), noise)
+        return self.choose(*self.distribution(observations), noise)
 
-    def choose(self, mean: Tensor, noise: Tensor | None) -> Tensor:
+    def choose(self, mean: Tensor, log_std: Tensor, noise: Tensor | None) -> Tensor:
         """Actions (B, A): the mean, plus standard normal noise (B, A) times the deviation."""
-        return mean if noise is None else torch.addcmul(mean, noise, self.log_std.exp())
+        return mean if noise is None else torch.addcmul(mean, noise, log_std.exp())
 
     def log_prob_and_entropy(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-density (B,) of actions (B, A), and the entropy, a scalar, in nats."""
-        mean = self.outputs(observations)
-        log_prob = distributions.gaussian_log_prob(actions, mean, self.log_std)
-        return log_prob, distributions.gaussian_entropy(self.log_std)
+        """Log-density (B,) of actions (B, A), and the mean entropy, a scalar, in nats."""
+        mean, log_std = self.distribution(observations)
+        log_prob = distributions.gaussian_log_prob(actions, mean, log_std)
+        entropy = distributions.gaussian_entropy(log_std)
+        return log_prob, entropy.mean() if self.log_std is None else entropy
 
 
 class CategoricalActor(nn.Module):
@@ -115,12 +100,14 @@ class CategoricalActor(nn.Module):
         width: int,
         *,
         actions: int,
+        init: str = "orthogonal",
         generator: torch.Generator,
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
         self.features = features
-        self.head = orthogonal_linear(width, actions, gain=0.01, generator=generator, dtype=dtype)
+        head = Linear(width, actions, dtype=dtype)
+        self.head = initialise(head, generator, init=init, gain=HEAD_GAIN)
         self.noise_dim = actions
 
     def outputs(self, observations: Tensor) -> Tensor:
@@ -143,39 +130,6 @@ class CategoricalActor(nn.Module):
         return log_prob, distributions.categorical_entropy(logits).mean()
 
 
-def make_actor(
-    features: nn.Module,
-    width: int,
-    action_space: gymnasium.Space,
-    *,
-    std_init: float,
-    generator: torch.Generator,
-    dtype: torch.dtype,
-) -> GaussianActor | CategoricalActor:
-    """The actor that fits an action space: Box (A,) or Discrete.
-
-    Raises:
-        ConfigurationError: for any other space.
-    """
-    if isinstance(action_space, gymnasium.spaces.Discrete):
-        choices = int(action_space.n)
-        return CategoricalActor(features, width, actions=choices, generator=generator, dtype=dtype)
-    if isinstance(action_space, gymnasium.spaces.Box) and len(action_space.shape) == 1:
-        return GaussianActor(
-            features,
-            width,
-            actions=action_space.shape[0],
-            std_init=std_init,
-            generator=generator,
-            dtype=dtype,
-            bounds=(action_space.low, action_space.high),
-        )
-    raise ConfigurationError(
-        f"actions {action_space} are not supported",
-        "choose an environment with vector (Box) or discrete (Discrete) actions",
-    )
-
-
 class Critic(nn.Module):
     """State values (B,) of observations (B, obs_dim)."""
 
@@ -184,12 +138,13 @@ class Critic(nn.Module):
         features: nn.Module,
         width: int,
         *,
+        init: str = "orthogonal",
         generator: torch.Generator,
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
         self.features = features
-        self.head = orthogonal_linear(width, 1, gain=1.0, generator=generator, dtype=dtype)
+        self.head = initialise(Linear(width, 1, dtype=dtype), generator, init=init)
 
     def forward(self, observations: Tensor) -> Tensor:
         """Values (B,), never (B, 1)."""

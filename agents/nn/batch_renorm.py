@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from agents.compute.linear import Linear
-from agents.nn.critics import initialise
+from agents.nn.perceptrons import ACTIVATIONS, HIDDEN_GAIN, initialise
 
 LARGEST_RATIO, LARGEST_SHIFT, EPSILON = 3.0, 5.0, 1e-3
 MOMENTUM = 0.01  # how far the running statistics move towards those of a minibatch
@@ -77,7 +76,7 @@ class BatchRenorm(nn.Module):
 
 
 class NormalisedNet(nn.Module):
-    """A perceptron of ReLU layers, normalised at its input and after each of them.
+    """A perceptron that is normalised at its input and after each hidden layer.
 
     Attributes:
         size: how many running statistics it has, from `start` on.
@@ -93,10 +92,13 @@ class NormalisedNet(nn.Module):
         outputs: int,
         *,
         start: int,
+        activation: str,
+        init: str,
         generator: torch.Generator,
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
+        self.activation = ACTIVATIONS[activation]()
         widths = [inputs, *hidden]
         starts = [start + 2 * sum(widths[:i]) for i in range(len(widths))]
         self.start, self.size = start, 2 * sum(widths)
@@ -108,8 +110,13 @@ class NormalisedNet(nn.Module):
         )
         self.layers = nn.ModuleList(
             [
-                initialise(Linear(before, after, dtype=dtype), generator)
-                for before, after in zip(widths, [*hidden, outputs], strict=True)
+                initialise(
+                    Linear(before, after, dtype=dtype),
+                    generator,
+                    init=init,
+                    gain=HIDDEN_GAIN if i < len(hidden) else 1.0,
+                )
+                for i, (before, after) in enumerate(zip(widths, [*hidden, outputs], strict=True))
             ],
         )
 
@@ -121,7 +128,7 @@ class NormalisedNet(nn.Module):
         """(B, outputs) of (B, inputs); normalised by the running statistics where no others are given."""
         statistics = statistics or self.fixed()
         for i, (norm, layer) in enumerate(zip(self.norms, self.layers, strict=True)):
-            x = layer(norm(functional.relu(x) if i else x, statistics))
+            x = layer(norm(self.activation(x) if i else x, statistics))
         return x
 
 

@@ -9,36 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents.compute.linear import Linear, RectifiedLinear
 from agents.nn import distributions
-
-
-def initialise(layer: nn.Linear, generator: torch.Generator) -> nn.Linear:
-    """The layer, weights and biases uniform in +-1/sqrt(inputs), as torch has it."""
-    bound = 1.0 / math.sqrt(layer.in_features)
-    for parameter in layer.parameters():
-        nn.init.uniform_(parameter, -bound, bound, generator=generator)
-    return layer
-
-
-def relu_mlp(
-    inputs: int,
-    hidden: Sequence[int],
-    outputs: int,
-    *,
-    layer_norm: bool,
-    generator: torch.Generator,
-    dtype: torch.dtype,
-) -> nn.Sequential:
-    """A perceptron of ReLU layers with a linear head."""
-    layers: list[nn.Module] = []
-    for width in hidden:
-        kind = Linear if layer_norm else RectifiedLinear
-        layers.append(initialise(kind(inputs, width, dtype=dtype), generator))
-        if layer_norm:
-            layers += [nn.LayerNorm(width, dtype=dtype), nn.ReLU()]
-        inputs = width
-    return nn.Sequential(*layers, initialise(Linear(inputs, outputs, dtype=dtype), generator))
 
 
 class SquashedGaussianActor(nn.Module):
@@ -47,16 +18,19 @@ class SquashedGaussianActor(nn.Module):
     Actions are in (-1, 1). `net` maps observations (B, obs_dim) to (B, 2 A).
     """
 
-    LOG_STD = (-5.0, 2.0)  # the deviation's logarithm is squashed into this range
+    LOG_STD = (
+        -5.0,
+        2.0,
+    )  # the deviation's logarithm is squashed into this range, if no other is given
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, log_std: tuple[float, float] = LOG_STD) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.log_std_range = net, log_std
 
     def head(self, *inputs: Any) -> tuple[Tensor, Tensor]:
         """Mean and log-deviation (B, A) before squashing, of whatever `net` takes."""
         mean, raw = self.net(*inputs).chunk(2, -1)
-        low, high = self.LOG_STD
+        low, high = self.log_std_range
         return mean, low + 0.5 * (high - low) * (torch.tanh(raw) + 1.0)
 
     def outputs(self, *inputs: Any) -> Tensor:

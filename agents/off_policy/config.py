@@ -6,7 +6,13 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from agents.common_settings import STACK_FORM, STACK_PATTERN, ActionKind
+from agents.common_settings import (
+    STACK_FORM,
+    STACK_PATTERN,
+    ActionKind,
+    log_std_problem,
+    log_std_setting,
+)
 from agents.off_policy.core.config import ReplayConfig
 from helpers.config.settings import cross_field_error, setting
 
@@ -33,6 +39,15 @@ class SACConfig(ReplayConfig):
         group="policy",
         unit="nats",
     )
+    log_std_min: float = log_std_setting(-5.0, is_upper=False, how="which tanh squashes in between")
+    log_std_max: float = log_std_setting(2.0, is_upper=True, how="which tanh squashes in between")
+
+    @model_validator(mode="after")
+    def _check_deviations(self) -> SACConfig:
+        """The bounds of deviations leave room between them."""
+        if found := log_std_problem(self.log_std_min, self.log_std_max):
+            raise cross_field_error(*found)
+        return self
 
 
 class CrossQConfig(SACConfig):

@@ -34,19 +34,23 @@ class CrossQ:
         self.target_entropy = -config.target_entropy_scale * spec.action_dim
         A, inputs = spec.action_dim, spec.observation_dim + spec.action_dim
         widths, nets, start = hidden_sizes(config.p_perception_stack), [], 0
+        activation = config.p_activation
         for net_inputs, outputs in ((spec.observation_dim, 2 * A), (inputs, 1), (inputs, 1)):
             net = NormalisedNet(
                 net_inputs,
                 widths,
                 outputs,
                 start=start,
+                activation=activation,
+                init=config.init,
                 generator=spec.generator,
                 dtype=spec.dtype,
             )
             nets.append(net)
             start += net.size
-            widths = hidden_sizes(config.q_perception_stack)
-        self.actor, self.critics = SquashedGaussianActor(nets[0]), Critics(nets[1:])
+            widths, activation = hidden_sizes(config.q_perception_stack), config.q_activation
+        self.actor = SquashedGaussianActor(nets[0], (config.log_std_min, config.log_std_max))
+        self.critics = Critics(nets[1:])
         self.temperature = Temperature(config.temperature_init, spec.dtype)
         self.running = RunningStatistics(nets, spec.dtype)
         self.networks = {

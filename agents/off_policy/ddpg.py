@@ -28,9 +28,16 @@ class DDPG:
         self.config = config
         A, inputs = spec.action_dim, spec.observation_dim + spec.action_dim
         self.actor = DeterministicActor(
-            spec.perceptron(spec.observation_dim, config.p_perception_stack, A),
+            spec.perceptron(
+                spec.observation_dim,
+                config.p_perception_stack,
+                A,
+                config.p_activation,
+            ),
         )
-        self.critic = Critics([spec.perceptron(inputs, config.q_perception_stack, 1)])
+        self.critic = Critics(
+            [spec.perceptron(inputs, config.q_perception_stack, 1, config.q_activation)],
+        )
         self.target_actor, self.target_critic = copy.deepcopy((self.actor, self.critic))
         self.networks = {"policy": self.actor, "critic": self.critic}
         self.targets = {"policy": self.target_actor, "critic": self.target_critic}

@@ -15,6 +15,7 @@ from agents.common_settings import hidden_sizes
 from agents.compute.trainer import Objective, Trainer
 from agents.metric_sums import Numbers
 from agents.nn.critics import QNetwork
+from agents.nn.perceptrons import ACTIVATIONS
 from agents.off_policy import losses
 from agents.off_policy.config import DQNConfig
 from agents.off_policy.core.algorithm import Batch, Exploration, Spec, td_numbers
@@ -37,9 +38,11 @@ class DQN:
 
     def _q_network(self, spec: Spec) -> QNetwork:
         *hidden, width = hidden_sizes(self.config.q_perception_stack)
-        features = nn.Sequential(spec.relu_mlp(spec.observation_dim, hidden, width), nn.ReLU())
-        head = spec.relu_mlp(width, (), spec.action_dim)
-        baseline = spec.relu_mlp(width, (), 1) if self.config.dueling else None
+        kind = self.config.q_activation
+        stack = spec.perceptron(spec.observation_dim, hidden, width, kind)
+        features = nn.Sequential(stack, ACTIVATIONS[kind]())
+        head = spec.perceptron(width, (), spec.action_dim)
+        baseline = spec.perceptron(width, (), 1) if self.config.dueling else None
         return QNetwork(features, head, baseline)
 
     def epsilon(self, steps: int) -> float:

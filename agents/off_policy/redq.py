@@ -29,11 +29,18 @@ class REDQ:
         self.target_entropy = -config.target_entropy_scale * spec.action_dim
         A, inputs = spec.action_dim, spec.observation_dim + spec.action_dim
         self.actor = SquashedGaussianActor(
-            spec.perceptron(spec.observation_dim, config.p_perception_stack, 2 * A),
+            spec.perceptron(
+                spec.observation_dim,
+                config.p_perception_stack,
+                2 * A,
+                config.p_activation,
+            ),
+            (config.log_std_min, config.log_std_max),
         )
         self.temperature = Temperature(config.temperature_init, spec.dtype)
         nets = [
-            spec.perceptron(inputs, config.q_perception_stack, 1) for _ in range(config.num_critics)
+            spec.perceptron(inputs, config.q_perception_stack, 1, config.q_activation)
+            for _ in range(config.num_critics)
         ]
         self.critics = Critics(nets)
         self.target_critics = copy.deepcopy(self.critics)

@@ -31,11 +31,19 @@ class SAC:
         self.config, self.action_dim = config, spec.action_dim
         self.target_entropy = -config.target_entropy_scale * spec.action_dim
         A, inputs = spec.action_dim, spec.observation_dim + spec.action_dim
-        net = spec.perceptron(spec.observation_dim, config.p_perception_stack, 2 * A)
-        self.actor = SquashedGaussianActor(net)
+        net = spec.perceptron(
+            spec.observation_dim,
+            config.p_perception_stack,
+            2 * A,
+            config.p_activation,
+        )
+        self.actor = SquashedGaussianActor(net, (config.log_std_min, config.log_std_max))
         self.temperature = Temperature(config.temperature_init, spec.dtype)
         self.critics = Critics(
-            [spec.perceptron(inputs, config.q_perception_stack, 1) for _ in range(2)],
+            [
+                spec.perceptron(inputs, config.q_perception_stack, 1, config.q_activation)
+                for _ in range(2)
+            ],
         )
         self.target_critics = copy.deepcopy(self.critics)
         self.networks = {

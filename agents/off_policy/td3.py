@@ -28,10 +28,18 @@ class TD3:
         self.config = config
         A, inputs = spec.action_dim, spec.observation_dim + spec.action_dim
         self.actor = DeterministicActor(
-            spec.perceptron(spec.observation_dim, config.p_perception_stack, A),
+            spec.perceptron(
+                spec.observation_dim,
+                config.p_perception_stack,
+                A,
+                config.p_activation,
+            ),
         )
         self.critics = Critics(
-            [spec.perceptron(inputs, config.q_perception_stack, 1) for _ in range(2)],
+            [
+                spec.perceptron(inputs, config.q_perception_stack, 1, config.q_activation)
+                for _ in range(2)
+            ],
         )
         self.target_actor, self.target_critics = copy.deepcopy((self.actor, self.critics))
         self.networks = {"policy": self.actor, "critic": self.critics}

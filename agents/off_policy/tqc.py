@@ -30,12 +30,18 @@ class TQC:
         self.kept = config.num_critics * (config.num_quantiles - config.dropped_quantiles)  # K
         A, inputs = spec.action_dim, spec.observation_dim + spec.action_dim
         self.actor = SquashedGaussianActor(
-            spec.perceptron(spec.observation_dim, config.p_perception_stack, 2 * A),
+            spec.perceptron(
+                spec.observation_dim,
+                config.p_perception_stack,
+                2 * A,
+                config.p_activation,
+            ),
+            (config.log_std_min, config.log_std_max),
         )
         self.temperature = Temperature(config.temperature_init, spec.dtype)
         outputs = config.num_quantiles
         nets = [
-            spec.perceptron(inputs, config.q_perception_stack, outputs)
+            spec.perceptron(inputs, config.q_perception_stack, outputs, config.q_activation)
             for _ in range(config.num_critics)
         ]
         self.critics = Critics(nets)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium
 import torch
 from torch import nn
 
 from agents.common_settings import hidden_sizes
-from agents.nn.actors import CategoricalActor, Critic, GaussianActor, make_actor, tanh_mlp
+from agents.nn.actors import CategoricalActor, Critic, GaussianActor
+from agents.nn.perceptrons import hidden_stack
 from agents.on_policy.config import PPOConfig
+from helpers.errors import ConfigurationError
 
 
 def make_actor_critic(
@@ -18,19 +22,41 @@ def make_actor_critic(
     *,
     seed: int,
 ) -> tuple[GaussianActor | CategoricalActor, Critic]:
-    """Actor and critic with their perception stacks; with `shared_value`, on one of them."""
-    make = {
+    """Actor and critic with their perception stacks; with `shared_value`, on one of them.
+
+    Raises:
+        ConfigurationError: the actions are neither Box (A,) nor Discrete.
+    """
+    make: dict[str, Any] = {
+        "init": config.init,
         "generator": torch.Generator().manual_seed(seed),
         "dtype": getattr(torch, config.precision),
     }
 
-    def stack(name: str) -> tuple[nn.Sequential, int]:
-        sizes = hidden_sizes(name)
-        layers = tanh_mlp(observation_dim, sizes, layer_norm=config.layer_norm, **make)
-        return layers, sizes[-1]
+    def stack(name: str, activation: str) -> tuple[nn.Sequential, int]:
+        sizes, norm = hidden_sizes(name), config.layer_norm
+        kind: dict[str, Any] = {"activation": activation, "layer_norm": norm}
+        return hidden_stack(observation_dim, sizes, **kind, **make), sizes[-1]
 
-    features, width = stack(config.p_perception_stack)
-    actor = make_actor(features, width, action_space, std_init=config.policy_std_init, **make)
+    features, width = stack(config.p_perception_stack, config.p_activation)
+    actor: GaussianActor | CategoricalActor
+    if isinstance(action_space, gymnasium.spaces.Discrete):
+        actor = CategoricalActor(features, width, actions=int(action_space.n), **make)
+    elif isinstance(action_space, gymnasium.spaces.Box) and len(action_space.shape) == 1:
+        actor = GaussianActor(
+            features,
+            width,
+            actions=action_space.shape[0],
+            std_init=config.policy_std_init,
+            by_state=config.state_dependent_std,
+            log_std_bounds=(config.log_std_min, config.log_std_max),
+            **make,
+        )
+    else:
+        raise ConfigurationError(
+            f"actions {action_space} are not supported",
+            "choose an environment with vector (Box) or discrete (Discrete) actions",
+        )
     if not config.shared_value:
-        features, width = stack(config.v_perception_stack)
+        features, width = stack(config.v_perception_stack, config.v_activation)
     return actor, Critic(features, width, **make)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import gcd, isqrt, lcm
+from math import exp, gcd, inf, isqrt, lcm, sqrt
 from typing import Literal
 
 from pydantic import model_validator
@@ -11,10 +11,16 @@ from agents.common_settings import (
     LARGEST_BATCH,
     STACK_FORM,
     STACK_PATTERN,
+    Activation,
+    Init,
     ObservationSettings,
+    activation_setting,
     clip_norm_setting,
     compile_setting,
+    init_setting,
     layer_norm_setting,
+    log_std_problem,
+    log_std_setting,
 )
 from helpers.config.run import RunConfig
 from helpers.config.settings import cross_field_error, setting
@@ -45,12 +51,21 @@ class PPOConfig(ObservationSettings, RunConfig):
         form=STACK_FORM,
         pattern=STACK_PATTERN,
     )
+    p_activation: Activation = activation_setting("tanh", "the policy", group="policy")
     policy_std_init: float = setting(
         1.0,
         "initial standard deviation of a continuous policy, per action dimension",
         group="policy",
+        unit="half the action range, where it has bounds",
         gt=0,
     )
+    state_dependent_std: bool = setting(
+        False,
+        "a continuous policy's standard deviation is an output of its network, not the same in all states",
+        group="policy",
+    )
+    log_std_min: float | None = log_std_setting(None, is_upper=False, how="which is clipped")
+    log_std_max: float | None = log_std_setting(None, is_upper=True, how="which is clipped")
     p_lr: float = setting(3e-4, "initial learning rate of the policy", group="policy", gt=0)
     p_ent_reg_scale: float = setting(
         0.0,
@@ -73,6 +88,11 @@ class PPOConfig(ObservationSettings, RunConfig):
         group="value",
         form=STACK_FORM,
         pattern=STACK_PATTERN,
+    )
+    v_activation: Activation = activation_setting(
+        "tanh",
+        "the value function; unused with shared_value",
+        group="value",
     )
     v_lr: float = setting(3e-4, "initial learning rate of the value function", group="value", gt=0)
     value_clip: float = setting(
@@ -165,6 +185,23 @@ class PPOConfig(ObservationSettings, RunConfig):
     clip_norm: float = clip_norm_setting(0.5)
     compile: bool = compile_setting()
     layer_norm: bool = layer_norm_setting()
+    init: Init = init_setting("orthogonal")
+
+    @model_validator(mode="after")
+    def _check_deviations(self) -> PPOConfig:
+        """The bounds of deviations leave room for the first one."""
+        if found := log_std_problem(self.log_std_min, self.log_std_max):
+            raise cross_field_error(*found)
+        low, high = (
+            None if each is None else exp(each) for each in (self.log_std_min, self.log_std_max)
+        )
+        if (low or 0.0) <= self.policy_std_init <= (inf if high is None else high):
+            return self
+        works = (low or high / 4) * 2 if low is None or high is None else sqrt(low * high)
+        raise cross_field_error(
+            f"policy_std_init={self.policy_std_init} is outside the bounds of log_std_min and log_std_max.",
+            f"This works: --policy_std_init={works:.3g}.",
+        )
 
     @model_validator(mode="after")
     def _check_batches(self) -> PPOConfig:

@@ -1,4 +1,4 @@
-"""PPO's gradient step in C (kernels/ppo.c), for two separate tanh perceptrons in float32."""
+"""PPO's gradient step in C (kernels/ppo.c), for two separate perceptrons of tanh or ReLU in float32."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ from helpers.machine.native import aligned_empty, build
 from helpers.parallel.workers import Workers
 
 MAX_LAYERS = 10
+KINDS = ("tanh", "relu")  # activations by their numbers in kernels/perceptron.h
 CHUNK = 256  # rows that values are computed of at a time
 POINTER, INT, FLOAT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_double
 
 
 class Net(ctypes.Structure):
-    """A perceptron: widths, and where its parameters lie in the flat vector."""
+    """A perceptron: its activation, widths, and where its parameters lie in the flat vector."""
 
     _fields_ = [
+        ("activation", INT),
         ("layers", INT),
         ("sizes", INT * (MAX_LAYERS + 1)),
         ("weights", INT * MAX_LAYERS),
@@ -87,6 +89,9 @@ def native_steps(
         and parameters.values.dtype == torch.float32
         and not config.shared_value
         and not config.layer_norm
+        and {config.p_activation, config.v_activation} <= set(KINDS)
+        and not (isinstance(actor, GaussianActor) and actor.log_std is None)
+        and config.log_std_min is config.log_std_max is None
         and max(len(_linears(actor)), len(_linears(critic))) <= MAX_LAYERS
     )
     library = build("agents/on_policy/kernels/ppo.c") if fits else None
@@ -135,6 +140,7 @@ class NativeSteps:
         self.outputs = _linears(actor)[-1].out_features
         self._start = parameters.values.data_ptr()
         self._is_gaussian = isinstance(actor, GaussianActor)
+        log_std = actor.log_std if isinstance(actor, GaussianActor) else None
         self._job = Job(
             parameters=self._start,
             gradients=parameters.gradients.data_ptr(),
@@ -142,9 +148,9 @@ class NativeSteps:
             moment2=optimizer.moment2.data_ptr(),
             size=len(parameters.values),
             policy_size=parameters.segments["policy"].stop,
-            policy=self._net(actor),
-            value=self._net(critic),
-            log_std=self._offset(actor.log_std) if isinstance(actor, GaussianActor) else -1,
+            policy=self._net(actor, config.p_activation),
+            value=self._net(critic, config.v_activation),
+            log_std=-1 if log_std is None else self._offset(log_std),
             clip_ratio=config.clip_ratio,
             value_clip=config.value_clip,
             baseline_scale=config.baseline_scale,
@@ -180,10 +186,11 @@ class NativeSteps:
     def _offset(self, parameter: Tensor) -> int:
         return (parameter.data_ptr() - self._start) // 4
 
-    def _net(self, module: nn.Module) -> Net:
+    def _net(self, module: nn.Module, activation: str) -> Net:
         layers = _linears(module)
         sizes = [layers[0].in_features, *(layer.out_features for layer in layers)]
         return Net(
+            activation=KINDS.index(activation),
             layers=len(layers),
             sizes=(INT * (MAX_LAYERS + 1))(*sizes),
             weights=(INT * MAX_LAYERS)(*(self._offset(layer.weight) for layer in layers)),

@@ -313,8 +313,12 @@ class PPO:
         self.workers.sum_(fit)
         metrics = dict(zip(self.gradient_steps.names, map(float, means), strict=True))
         metrics["value/explained_variance"] = explained_variance(fit / self.config.rollout_len)
-        if isinstance(self.actor, GaussianActor):
-            metrics["policy/std"] = float(self.actor.log_std.detach().exp().mean())
+        if isinstance(self.actor, GaussianActor) and self.actor.log_std is not None:
+            bounds = self.actor.log_std_bounds
+            log_std = self.actor.log_std.detach()
+            metrics["policy/std"] = float(
+                (log_std if bounds == (None, None) else log_std.clamp(*bounds)).exp().mean(),
+            )
         return metrics
 
     # Saving

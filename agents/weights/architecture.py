@@ -63,6 +63,11 @@ def _sample(x: Tensor, noise: Tensor, *, low: float, high: float) -> Tensor:
     return mean + noise * (low + 0.5 * (high - low) * (torch.tanh(raw) + 1.0)).exp()
 
 
+def _gaussian(mean: Tensor, log_std: Tensor, noise: Tensor, *, low: float, high: float) -> Tensor:
+    """A Gaussian's sample (B, A) from its mean and its clipped log-deviation (B, A)."""
+    return mean + noise * log_std.clamp(low, high).exp()
+
+
 KINDS: Mapping[str, Kind] = {
     "standardise": Kind(
         lambda x, offset, scale, limit: ((x - offset) * scale).clamp(-limit, limit),
@@ -80,6 +85,12 @@ KINDS: Mapping[str, Kind] = {
     "silu": Kind(functional.silu),
     "first_half": Kind(lambda x: x.chunk(2, -1)[0]),  # the means of (means, log-deviations)
     "sample": Kind(_sample, numbers=("low", "high"), takes_noise=True),
+    "gaussian": Kind(
+        _gaussian,
+        numbers=("low", "high"),
+        takes_noise=True,
+        branches=("mean", "log_std"),
+    ),
     "add_noise": Kind(lambda x, noise, deviation: x + noise * deviation, ("deviation",), (), True),
     "add_gumbel_noise": Kind(lambda x, noise: x + noise, (), (), True),
     "scale": Kind(lambda x, center, half: center + half * x, ("center", "half")),

@@ -9,24 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.cloning.policies import LOG_STD, Choice, Likelihood, Regression
+from agents.cloning.policies import Choice, Likelihood, Regression
 from agents.compute.linear import RectifiedLinear
 from agents.nn.actors import CategoricalActor, Critic, GaussianActor
 from agents.nn.batch_renorm import EPSILON, BatchRenorm, NormalisedNet
 from agents.nn.critics import DeterministicActor, QNetwork, SquashedGaussianActor
 from agents.nn.models import CriticModel, Model, PolicyModel
 from agents.nn.normalizer import ObservationNormalizer
+from agents.nn.perceptrons import ACTIVATIONS
 from agents.weights.architecture import ACTION, NOISE, OBSERVATION, Architecture, Layer
 from helpers.errors import ConfigurationError
 
 Bounds = tuple[np.ndarray, np.ndarray]
-ACTIVATIONS: Mapping[type[nn.Module], str] = {
-    nn.Tanh: "tanh",
-    nn.ReLU: "relu",
-    nn.ELU: "elu",
-    nn.GELU: "gelu",
-    nn.SiLU: "silu",
-}
+NAMES = {kind: name for name, kind in ACTIVATIONS.items()}
+NO_LOG_STD = (-100.0, 100.0)  # beyond what a deviation in float32 can be
 # The parts of a network, in their order.
 PARTS: Mapping[type[nn.Module], tuple[str, ...]] = {
     **dict.fromkeys((QNetwork, GaussianActor, CategoricalActor, Critic), ("features", "head")),
@@ -90,8 +86,8 @@ class _Writer:
 
     def network(self, module: nn.Module) -> None:
         """The layers of a network, without what its outputs become."""
-        if type(module) in ACTIVATIONS:
-            self.add(ACTIVATIONS[type(module)])
+        if type(module) in NAMES:
+            self.add(NAMES[type(module)])
         elif isinstance(module, QNetwork) and module.baseline is not None:
             self.dueling(module)
         elif type(module) in PARTS:
@@ -121,22 +117,22 @@ class _Writer:
 
     def dueling(self, net: QNetwork) -> None:
         self.network(net.features)
-        outer = self.made.layers
-        branches = []
-        for each in (net.head, net.baseline):
-            assert each is not None
-            self.made.layers = []
-            self.network(each)
-            branches.append(self.made.layers)
-        self.made.layers = outer
-        self.add("dueling", advantages=branches[0], baseline=branches[1])
+        assert net.baseline is not None
+        self.add("dueling", advantages=self.branch(net.head), baseline=self.branch(net.baseline))
+
+    def branch(self, module: nn.Module) -> list[Layer]:
+        """The layers of a part that others stand beside."""
+        outer, self.made.layers = self.made.layers, []
+        self.network(module)
+        made, self.made.layers = self.made.layers, outer
+        return made
 
     def normalised(self, net: NormalisedNet) -> None:
         running = net.fixed().running
         for i, (norm, layer) in enumerate(zip(net.norms, net.layers, strict=True)):
             assert isinstance(norm, BatchRenorm) and isinstance(layer, nn.Linear)
             if i:
-                self.add("relu")
+                self.network(net.activation)
             mean, variance = running[norm.place].chunk(2)
             self.add(
                 "batch_norm",
@@ -150,7 +146,9 @@ class _Writer:
 
     def policy(self, model: PolicyModel, bounds: Bounds | None, sampled: bool) -> None:
         net = model.net
-        self.network(net)
+        by_state = isinstance(net, GaussianActor) and net.log_std_head is not None
+        if not (sampled and by_state):
+            self.network(net)
         if sampled:
             if getattr(net, "noise", "normal") is None or not self.sample(net):
                 raise ConfigurationError(
@@ -180,10 +178,19 @@ class _Writer:
         """The layer that samples, and its noise; whether there is one."""
         match net:
             case GaussianActor():
-                self.add("add_noise", deviation=net.log_std.exp())
-                noise, size = "normal", len(net.log_std)
+                low, high = (
+                    unbounded if given is None else given
+                    for given, unbounded in zip(net.log_std_bounds, NO_LOG_STD, strict=True)
+                )
+                if net.log_std_head is None:
+                    self.add("add_noise", deviation=net.log_std.clamp(low, high).exp())
+                else:
+                    self.network(net.features)
+                    mean, log_std = self.branch(net.head), self.branch(net.log_std_head)
+                    self.add("gaussian", mean=mean, log_std=log_std, low=low, high=high)
+                noise, size = "normal", net.noise_dim
             case SquashedGaussianActor() | Likelihood():
-                low, high = getattr(net, "LOG_STD", LOG_STD)
+                low, high = net.log_std_range
                 self.add("sample", low=low, high=high)
                 noise, size = "normal", self._outputs() // 2
             case CategoricalActor() | Choice():

@@ -7,6 +7,7 @@ in two lines, with key, value, rule and remedy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +24,11 @@ from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError
 
 ArgsMethod = Literal["full", "minimal"]
-SWITCH_OF_ALL = "batch_norm_all"
-_SWITCHED_BY_ALL = "_batch_norm"
+# A setting that sets others, and the others' names.
+SHORTHANDS: Mapping[str, re.Pattern[str]] = {
+    "batch_norm_all": re.compile(r"\w+_batch_norm"),
+    "activation": re.compile(r"[pvq]_activation"),
+}
 
 
 @dataclass(frozen=True)
@@ -278,14 +282,15 @@ class Schema:
 def merge_layers(layers: Sequence[Layer]) -> Layer:
     """All layers in one, the later ones over the earlier ones.
 
-    `batch_norm_all` stands for every `*_batch_norm`: over those of earlier layers, under those of
-    its own.
+    A shorthand (`batch_norm_all`, `activation`) stands for all that it sets: over those of earlier layers, under
+    those of its own.
     """
     whole = Layer()
     for layer in layers:
-        if layer.values.get(SWITCH_OF_ALL) is not None:
-            for key in [key for key in whole.values if key.endswith(_SWITCHED_BY_ALL)]:
-                del whole.values[key]
+        for shorthand, settings in SHORTHANDS.items():
+            if layer.values.get(shorthand) is not None:
+                for key in filter(settings.fullmatch, list(whole.values)):
+                    del whole.values[key]
         whole = whole.overlay(layer)
     return whole
 

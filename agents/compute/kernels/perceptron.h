@@ -1,4 +1,4 @@
-/* Tanh perceptrons in single precision: forward, backward, and the vectors they are made of.
+/* Perceptrons of tanh or ReLU in single precision: forward, backward, and the vectors they are made of.
  *
  * Matrices are row-major; rows of the work space are padded to whole vectors, so that no loop has a remainder
  * in its inner dimension.
@@ -28,7 +28,10 @@ typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias))
 typedef int32_t mask __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 #define PADDED(n) (((n) + LANES - 1) / LANES * LANES)
 
+enum { TANH, RELU };
+
 typedef struct {
+    int64_t activation;              /* of the hidden layers: TANH or RELU */
     int64_t layers;                  /* linear layers, the head included */
     int64_t sizes[MAX_LAYERS + 1];   /* inputs, widths, outputs */
     int64_t weights[MAX_LAYERS];     /* offsets into the flat parameters, (out, in) */
@@ -176,7 +179,9 @@ static void forward(const Net *net, const Space *space, int64_t batch) {
             for (int64_t j = 0; j < pout; j += LANES) {
                 vec *y = (vec *)(out + b * pout + j);
                 const vec x = *y + *(vec *)(space->bias[l] + j);
-                *y = hidden ? tanh_vec(x) : x;
+                if (!hidden) *y = x;
+                else if (net->activation == TANH) *y = tanh_vec(x);
+                else *y = choose((mask)(x > splat(0.0f)), x, splat(0.0f));
             }
     }
 }
@@ -201,7 +206,9 @@ static void backward(const Net *net, Space *space, int64_t batch, float *gradien
         multiply(batch, pin, out, delta, pout, 1, space->weight[l], pin, before, pin);
         for (int64_t i = 0; i < batch * pin; i += LANES) {
             const vec y = *(vec *)(space->activation[l] + i);
-            *(vec *)(before + i) *= 1.0f - y * y;
+            vec *d = (vec *)(before + i);
+            if (net->activation == TANH) *d *= 1.0f - y * y;
+            else *d = choose((mask)(y > splat(0.0f)), *d, splat(0.0f));
         }
         space->delta[0] = before, space->delta[1] = delta;
     }

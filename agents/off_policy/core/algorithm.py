@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from agents.common_settings import hidden_sizes
 from agents.compute.trainer import Objective, Trainer
 from agents.metric_sums import Numbers
-from agents.nn.critics import relu_mlp
+from agents.nn.perceptrons import perceptron
 
 TD_ERROR = "td_error"  # among a loss's numbers: (b,) absolute errors, which become priorities
 
@@ -52,6 +52,7 @@ class Spec:
         observation_dim: length of an observation.
         action_dim: A or K.
         layer_norm: whether hidden layers are normalised.
+        init: how weights begin, "default" or "orthogonal".
         generator: draws initial weights.
         dtype: of the parameters.
         environments, samples: of this worker, and the samples of each in a minibatch.
@@ -61,22 +62,27 @@ class Spec:
     observation_dim: int
     action_dim: int
     layer_norm: bool
+    init: str
     generator: torch.Generator
     dtype: torch.dtype
     environments: int
     samples: int
     share: float
 
-    def perceptron(self, inputs: int, stack: str, outputs: int) -> nn.Sequential:
-        """ReLU layers as a perception stack says, "mlp_256", and a linear head."""
-        return self.relu_mlp(inputs, hidden_sizes(stack), outputs)
-
-    def relu_mlp(self, inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
-        """ReLU layers of these widths, and a linear head."""
-        return relu_mlp(
+    def perceptron(
+        self,
+        inputs: int,
+        stack: str | Sequence[int],
+        outputs: int,
+        activation: str = "relu",
+    ) -> nn.Sequential:
+        """Layers as a perception stack says, "mlp_256", or of these widths, and a linear head."""
+        return perceptron(
             inputs,
-            hidden,
+            hidden_sizes(stack) if isinstance(stack, str) else stack,
             outputs,
+            activation=activation,
+            init=self.init,
             layer_norm=self.layer_norm,
             generator=self.generator,
             dtype=self.dtype,

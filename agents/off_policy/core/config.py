@@ -11,9 +11,13 @@ from agents.common_settings import (
     STACK_FORM,
     STACK_PATTERN,
     ActionKind,
+    Activation,
+    Init,
     ObservationSettings,
+    activation_setting,
     clip_norm_setting,
     compile_setting,
+    init_setting,
     layer_norm_setting,
 )
 from helpers.config.run import RunConfig
@@ -117,6 +121,7 @@ class ReplayConfig(ObservationSettings, RunConfig):
         form=STACK_FORM,
         pattern=STACK_PATTERN,
     )
+    p_activation: Activation = activation_setting("relu", "the policy", group="policy")
     p_lr: float = setting(3e-4, "learning rate of the policy", group="policy", gt=0)
     q_perception_stack: str = setting(
         "mlp_256",
@@ -125,6 +130,7 @@ class ReplayConfig(ObservationSettings, RunConfig):
         form=STACK_FORM,
         pattern=STACK_PATTERN,
     )
+    q_activation: Activation = activation_setting("relu", "each critic", group="critic")
     q_lr: float = setting(1e-3, "learning rate of the critics", group="critic", gt=0)
     gamma: float = setting(0.99, "discount factor", group="critic", ge=0, le=1)
     tau: float = setting(
@@ -184,6 +190,7 @@ class ReplayConfig(ObservationSettings, RunConfig):
     clip_norm: float = clip_norm_setting(0.0)
     compile: bool = compile_setting()
     layer_norm: bool = layer_norm_setting()
+    init: Init = init_setting("default")
 
     def warnings(self) -> tuple[str, ...]:
         """A run that ends before its first update."""

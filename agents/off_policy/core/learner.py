@@ -125,6 +125,7 @@ class OffPolicyLearner:
             observation_dim=self.observation_dim,
             action_dim=self.actions.dim,
             layer_norm=config.layer_norm,
+            init=config.init,
             generator=torch.Generator().manual_seed(self.streams.integer("initialisation")),
             dtype=getattr(torch, config.precision),
             environments=len(self.environments),

@@ -1,4 +1,4 @@
-/* PPO's gradient step for a pair of tanh perceptrons, in single precision.
+/* PPO's gradient step for a pair of perceptrons, in single precision.
  *
  * The loss is the one of agents/on_policy/ppo.py, written there in torch; tests hold the two equal. What is gained is
  * not arithmetic but the thousand small calls around it.

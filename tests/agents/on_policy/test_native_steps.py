@@ -20,6 +20,8 @@ SETTINGS = [
     {"clip_norm": 0.0, "clip_ratio": 0.01},
     {"p_perception_stack": "mlp_24_40_7", "v_perception_stack": "mlp_33"},
     {"p_batch_norm": False, "normalize_advantages": False},
+    {"p_activation": "relu"},
+    {"activation": "relu", "init": "default"},
 ]
 
 

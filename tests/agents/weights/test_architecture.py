@@ -60,6 +60,11 @@ CASES += [
     ("bc", "uneven", {"cloning_loss": "log_likelihood", "squash_actions": True}),
     ("bc", "uneven", {"squash_actions": True, "p_activation": "relu"}),
     ("dqn", "discrete", {"dueling": True}),
+    ("ppo", "uneven", {"activation": "elu", "init": "default"}),
+    ("ppo", "uneven", {"activation": "relu", "state_dependent_std": True}),
+    ("sac", "uneven", {"activation": "silu"}),
+    ("crossq", "uneven", {"activation": "gelu"}),
+    ("dqn", "discrete", {"activation": "elu", "init": "orthogonal"}),
 ]
 
 
@@ -93,7 +98,10 @@ def test_every_model_gives_the_agents_numbers(algo, kind, settings):
     [
         ("ppo", "uneven", {}),
         ("ppo", "discrete", {}),
+        ("ppo", "uneven", {"log_std_max": -1.0, "policy_std_init": 0.1}),
+        ("ppo", "uneven", {"state_dependent_std": True, "log_std_min": -1.5, "log_std_max": 0.5}),
         ("sac", "uneven", {}),
+        ("sac", "uneven", {"log_std_min": -20.0, "log_std_max": 1.0}),
         ("bc", "uneven", {"cloning_loss": "log_likelihood", "squash_actions": True}),
     ],
 )
@@ -165,7 +173,7 @@ def test_no_kind_of_layer_is_idle():
         space = UNEVEN if kind == "uneven" else SPACES["discrete"]
         for model in made(algo, space, **settings).models().values():
             used |= {layer["kind"] for layer in rebuilt(model, space).architecture.all_layers()}
-    assert set(KINDS) - used == {"sample", "add_noise", "add_gumbel_noise", "elu", "gelu", "silu"}
+    assert set(KINDS) - used == {"sample", "gaussian", "add_noise", "add_gumbel_noise"}
 
 
 @pytest.mark.parametrize("algo", REGISTRY)

@@ -136,11 +136,14 @@ run_program() {
     --p_batch_norm
     --v_batch_norm
     --p_perception_stack=mlp_64
+    --p_activation=tanh
     --policy_std_init=1.0
+    --no-state_dependent_std
     --p_lr=0.001
     --p_ent_reg_scale=0.0
     --clip_ratio=0.2
     --v_perception_stack=mlp_64
+    --v_activation=tanh
     --v_lr=0.0003
     --value_clip=0.0
     --baseline_scale=0.5
@@ -159,6 +162,7 @@ run_program() {
     --clip_norm=0.5
     --compile
     --no-layer_norm
+    --init=orthogonal
   )
   # ignored until the program has handlers of its own
   (trap '' HUP USR1; exec "${command[@]}") </dev/null &
