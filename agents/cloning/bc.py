@@ -74,10 +74,15 @@ class BC:
         if config.task != "eval":
             learnt, judged = demos.split_held_out(config.held_out_demos)
             self.cloner.update_normalizer(learnt.share(workers).observations)
-            self._train_rows, self._held_out_rows = (
-                self.cloner.prepare(each.transitions.observations, each.transitions.actions)
-                for each in (learnt, judged)
-            )
+            self._learnt, self._judged = learnt.transitions, judged.transitions
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Rows in the policy's units."""
+        self._train_rows, self._held_out_rows = (
+            self.cloner.prepare(each.observations, each.actions)
+            for each in (self._learnt, self._judged)
+        )
 
     # Acting
 
@@ -163,6 +168,8 @@ class BC:
         """
         check_same("the demonstrations", state["demonstrations"], self.fingerprint)
         self.cloner.load_state_dict(state)
+        if self.config.task != "eval":
+            self._prepare()
         self.best_loss, self.waited = float(state["best_loss"]), int(state["waited"])
         self._finish()
 

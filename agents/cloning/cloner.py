@@ -51,7 +51,7 @@ class Cloner:
         learning: of the policy that learns.
         observation_normalizer: standardises for both.
         updates: gradient steps so far.
-        actions: the bounds that actions are squashed into; None where they are not.
+        actions: their units.
     """
 
     def __init__(
@@ -70,7 +70,8 @@ class Cloner:
         (self.observation_dim,) = observation_space.shape
         self.is_discrete = isinstance(action_space, gymnasium.spaces.Discrete)
         is_squashed = config.squash_actions and not self.is_discrete
-        self.actions = ActionScale(action_space, self.dtype) if is_squashed else None
+        squashes = is_squashed or self.is_discrete
+        self.actions = ActionScale(action_space, self.dtype, squashes=squashes)
         self.policy = make_policy(
             observations=self.observation_dim,
             hidden=hidden_sizes(config.p_perception_stack),
@@ -130,10 +131,8 @@ class Cloner:
         if self.config.p_batch_norm:
             standard = self.observation_normalizer(standard)
         noise = self._noise.next() if sample and self.policy.noise else None
-        actions = self._compiled_policy(standard, noise)
-        if self.actions is not None:
-            return self.actions.to_environment(actions)
-        return clip_actions(actions, self.action_space)
+        actions = self.actions.to_environment(self._compiled_policy(standard, noise))
+        return actions if self.actions.squashes else clip_actions(actions, self.action_space)
 
     # Learning
 
@@ -146,8 +145,7 @@ class Cloner:
         if self.is_discrete:
             return seen, torch.from_numpy(np.ascontiguousarray(actions, dtype=np.int64))
         executed = clip_actions(actions, self.action_space).astype(self.dtype)
-        made = torch.from_numpy(executed)
-        return seen, made if self.actions is None else self.actions.to_networks(made)
+        return seen, self.actions.to_networks(torch.from_numpy(executed))
 
     def learn(self, observations: Tensor, actions: Tensor, *, progress: float) -> None:
         """A gradient step on this worker's part (b, ...) of a minibatch; collective.
@@ -255,6 +253,7 @@ class Cloner:
         """Both sets of parameters, the optimizer's moments, those of observations, the count."""
         moments = self.observation_normalizer.state_dict()
         return {
+            **({} if self.actions.squashes else {"actions": self.actions.state_dict()}),
             "parameters": self.parameters.state_dict(),
             "learning": self.learning.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -270,6 +269,8 @@ class Cloner:
             CheckpointError: the state is of another architecture.
         """
         remedy = "give the --p_perception_stack, --cloning_loss and --env_id of its run"
+        if not self.actions.squashes:
+            self.actions.load_state_dict(state.get("actions"))
         self.parameters.load_checkpoint(state["parameters"], remedy=remedy)
         self.learning.load_checkpoint(state["learning"], remedy=remedy)
         self.optimizer.load_state_dict(state["optimizer"])

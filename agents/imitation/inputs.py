@@ -20,6 +20,7 @@ from agents.base import Transitions
 from agents.demonstrations.dataset import LOOP, Demonstrations
 from agents.imitation import losses
 from agents.imitation.config import ImitationConfig
+from agents.nn.action_scale import center_and_half
 from agents.nn.normalizer import RunningMoments
 from helpers.parallel.workers import Workers
 
@@ -72,10 +73,7 @@ class InputBuilder:
         else:
             assert isinstance(action_space, gymnasium.spaces.Box)
             self.actions = action_space.shape[0]
-            low, high = (each.astype(np.float64) for each in (action_space.low, action_space.high))
-            bounded = np.isfinite(low) & np.isfinite(high)
-            center = np.where(bounded, (low + high) / 2, 0.0)
-            half = np.where(bounded, (high - low) / 2, 1.0)
+            bounded, center, half = center_and_half(action_space)
             limit = np.where(bounded, 1.0, np.inf)
             self._center, self._half, self._limit = (
                 torch.from_numpy(each.astype(self.dtype)) for each in (center, half, limit)

@@ -85,7 +85,9 @@ class GuidedPPO(PPO):
         if self.rows.is_discrete:
             distance = functional.cross_entropy(outputs, batch["guide_action"])
         else:
-            gap = self.rows.unbounded_action(outputs) - batch["guide_action"]
+            if self.actions.is_identity:  # an old run's policy, whose unit is the environment's
+                outputs = self.rows.unbounded_action(outputs)
+            gap = outputs - batch["guide_action"]
             distance = gap.square().mean()
         loss = loss + self.guide_scale * distance
         return loss, metrics | {"policy/guide_loss": distance}

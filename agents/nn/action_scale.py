@@ -1,4 +1,8 @@
-"""Between actions as networks give them, in [-1, 1], and as an environment takes them."""
+"""Between actions in a policy's units and as an environment takes them.
+
+The unit of a policy is its environment's range: -1 is the lower bound of an action, 1 the upper one. What is kept
+outside of networks (rollouts, memories, demonstrations) holds actions as the environment takes them.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +15,43 @@ from torch import Tensor
 
 from helpers.errors import ConfigurationError
 
+LARGEST_BOUND = 1e30  # some environments write the largest float where they mean infinity
+
+
+def center_and_half(space: gymnasium.spaces.Box) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(whether it is bounded, the middle, half the range) of each number of an action, (A,) float64.
+
+    Without bounds, or with no room between them, the unit is the environment's: half is 1.
+    """
+    low, high = (each.astype(np.float64) for each in (space.low, space.high))
+    bounded = (np.abs(low) < LARGEST_BOUND) & (np.abs(high) < LARGEST_BOUND)
+    center = (np.where(bounded, low, 0.0) + np.where(bounded, high, 0.0)) / 2
+    half = np.where(bounded & (high > low), high - low, 2.0) / 2
+    return bounded, center, half
+
 
 class ActionScale:
-    """The actions of a learner that replays.
+    """The actions of a policy.
+
+    Args:
+        space: of one action.
+        dtype: of the networks.
+        squashes: whether the policy cannot leave the bounds, which it then needs.
 
     Attributes:
         is_discrete: whether they are choices, which have no scale.
         dim: A, the length of an action, or K, the number of choices.
         shape, dtype: of one action in the environment.
-        center, half: (A,) of the bounds, in the networks' numbers; vectors only.
+        center, half: (A,) of the bounds, in the networks' numbers; 0 and 1 where there are none; vectors only.
+        bounded: (A,) whether there are.
 
     Raises:
         ConfigurationError: the space is neither a bounded vector nor a choice.
     """
 
-    def __init__(self, space: gymnasium.Space, dtype: np.dtype) -> None:
+    def __init__(self, space: gymnasium.Space, dtype: np.dtype, *, squashes: bool = True) -> None:
         self.is_discrete = isinstance(space, gymnasium.spaces.Discrete)
+        self.squashes = squashes
         self.dim: int
         self.shape: tuple[int, ...]
         self.dtype: np.dtype
@@ -38,33 +63,51 @@ class ActionScale:
                 f"actions {space} are not supported",
                 "choose an environment with vector (Box) or discrete (Discrete) actions",
             )
-        if not space.is_bounded():
+        if squashes and not space.is_bounded():
             raise ConfigurationError(
                 f"actions in {space} have no bounds for squashing",
                 "choose an environment with bounded actions, or --algo=ppo",
             )
-        self.dim, self.shape, self.dtype = space.shape[0], space.shape, np.dtype(np.float32)
-        low, high = space.low.astype(dtype), space.high.astype(dtype)
-        self.center, self.half = (low + high) / 2, (high - low) / 2
+        self.dim, self.shape = space.shape[0], space.shape
+        self.dtype = np.dtype(np.float32) if squashes else np.dtype(dtype)
+        self.bounded, center, half = center_and_half(space)
+        self.center, self.half = center.astype(dtype), half.astype(dtype)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The bounds, for loading a checkpoint without the environment."""
-        return {} if self.is_discrete else {"center": self.center, "half": self.half}
+        if self.is_discrete:
+            return {}
+        state = {"center": self.center, "half": self.half}
+        return state if self.squashes else state | {"bounded": self.bounded}
 
-    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take over the bounds of a checkpoint, where it has some."""
+    def load_state_dict(self, state: Mapping[str, np.ndarray] | None) -> None:
+        """Take over the bounds of a checkpoint.
+
+        Without any, it is of a policy that does not squash, from before such policies had units: its actions are as
+        the environment takes them, and stay so.
+        """
+        if self.is_discrete:
+            return
+        if state is None:
+            self.center[:], self.half[:] = 0.0, 1.0
+            return
         for name, bound in state.items():
             getattr(self, name)[:] = bound
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether both are the same numbers, to the last bit."""
+        return self.is_discrete or not (self.center.any() or (self.half != 1.0).any())
+
     def to_environment(self, actions: np.ndarray) -> np.ndarray:
         """Actions (N, A) in the environment's bounds; choices (N,) as they are."""
-        if self.is_discrete:
+        if self.is_discrete or (self.is_identity and not self.squashes):
             return actions
-        return (self.center + self.half * actions).astype(np.float32)
+        return (self.center + self.half * actions).astype(self.dtype, copy=False)
 
     def to_networks(self, actions: Tensor) -> Tensor:
-        """Actions (B, A) in [-1, 1]; choices (B,) as they are."""
-        if self.is_discrete:
+        """Actions (B, A) in units of the policy; choices (B,) as they are."""
+        if self.is_discrete or (self.is_identity and not self.squashes):
             return actions
         return (actions - torch.from_numpy(self.center)) / torch.from_numpy(self.half)
 

@@ -67,7 +67,7 @@ class GaussianActor(nn.Module):
     def distribution(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Means (B, A), and log-deviations (A,), or (B, A) where they depend on the state."""
         features = self.features(observations)
-        log_std = self.log_std if self.log_std_head is None else self.log_std_head(features)
+        log_std: Any = self.log_std if self.log_std_head is None else self.log_std_head(features)
         low, high = self.log_std_bounds
         if low is not None or high is not None:
             log_std = log_std.clamp(low, high)

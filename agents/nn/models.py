@@ -123,7 +123,9 @@ class PolicyModel(Model):
     Args:
         net: the actor, with `outputs` and `act`.
         normalizer: as in `Model`.
-        scale: stretches actions from [-1, 1] to the environment's bounds; None: they are as the network gives them.
+        scale: stretches actions from [-1, 1] to the environment's bounds; None for discrete ones. Of a policy that
+            does not squash they are the agent's own, and a file without them, from before such policies had units,
+            sets them to those of the environment.
     """
 
     action_center: Tensor
@@ -137,8 +139,22 @@ class PolicyModel(Model):
         scale: ActionScale | None = None,
     ) -> None:
         super().__init__(net, normalizer=normalizer)
-        self.is_squashed = scale is not None and not scale.is_discrete
+        self.is_squashed = scale is not None and not scale.is_discrete and scale.squashes
         _register_scale(self, scale)
+
+    @property
+    def is_stretched(self) -> bool:
+        """Whether actions are others than the network gives."""
+        if not hasattr(self, "action_half") or self.is_squashed:
+            return self.is_squashed
+        return bool(self.action_center.any() or (self.action_half != 1.0).any())
+
+    def take(self, state: Mapping[str, Tensor], *, source: str) -> Self:
+        """As of `Model`; also what a policy that does not squash was saved as before it had units."""
+        if hasattr(self, "action_half") and not self.is_squashed and "action_half" not in state:
+            raw = torch.zeros_like(self.action_center), torch.ones_like(self.action_half)
+            state = {**state, "action_center": raw[0], "action_half": raw[1]}
+        return super().take(state, source=source)
 
     def outputs(self, observations: Tensor) -> Tensor:
         """Means (B, A) before any squashing, logits (B, K), or values (B, K), of raw observations (B, obs_dim)."""
@@ -152,9 +168,9 @@ class PolicyModel(Model):
         environment's bounds: environments do that.
         """
         actions: Tensor = self.net.act(self.standardise(observations), noise=noise)
-        if self.is_squashed:
-            return (self.action_center + self.action_half * actions).float()
-        return actions
+        if self.is_stretched:
+            actions = self.action_center + self.action_half * actions
+        return actions.float() if self.is_squashed else actions
 
 
 class CriticModel(Model):
@@ -227,8 +243,9 @@ def models_of(
 
 def _register_scale(model: nn.Module, scale: ActionScale | None) -> None:
     if scale is not None and not scale.is_discrete:
-        model.register_buffer("action_center", torch.from_numpy(scale.center.copy()))
-        model.register_buffer("action_half", torch.from_numpy(scale.half.copy()))
+        for name, array in (("action_center", scale.center), ("action_half", scale.half)):
+            own = array.copy() if scale.squashes else array
+            model.register_buffer(name, torch.from_numpy(own))
 
 
 def _tensors_by_name(net: nn.Module) -> dict[str, Tensor]:

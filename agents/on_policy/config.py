@@ -197,7 +197,7 @@ class PPOConfig(ObservationSettings, RunConfig):
         )
         if (low or 0.0) <= self.policy_std_init <= (inf if high is None else high):
             return self
-        works = (low or high / 4) * 2 if low is None or high is None else sqrt(low * high)
+        works = sqrt((low or (high or 1.0) / 4.0) * (high or (low or 1.0) * 4.0))
         raise cross_field_error(
             f"policy_std_init={self.policy_std_init} is outside the bounds of log_std_min and log_std_max.",
             f"This works: --policy_std_init={works:.3g}.",

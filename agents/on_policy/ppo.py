@@ -1,5 +1,8 @@
 """Proximal policy optimisation, arXiv:1707.06347, for continuous and discrete actions.
 
+Rollouts hold actions as the environment takes them; networks, densities and entropies are in units of its range
+(agents/nn/action_scale.py).
+
 One update, top to bottom: `PPO.update`. How it differs from the paper, and what every metric means, is in docs/ppo.md.
 Shapes: T steps, N environments of this worker, B the global minibatch, b this worker's part, M minibatches an epoch.
 """
@@ -16,6 +19,7 @@ from torch import Tensor
 
 from agents.base import Metrics, RewardFunction, Transitions, environment_reward
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
+from agents.nn.action_scale import ActionScale
 from agents.nn.actors import GaussianActor
 from agents.nn.models import CriticModel, Model, PolicyModel
 from agents.nn.noise import NoiseStream
@@ -27,7 +31,7 @@ from agents.on_policy.guard import Trial, check_kernel
 from agents.on_policy.learning_rates import LearningRates
 from agents.on_policy.minibatches import Batch, sample_orders, standardise
 from agents.on_policy.native_steps import NativeSteps, native_steps
-from agents.on_policy.reporting import explained_variance, track, variance_sums
+from agents.on_policy.reporting import explained_variance, track, variance_sums, warn_of_unbounded
 from agents.on_policy.torch_steps import KL, TorchSteps
 from helpers.checkpoints.shards import Shard
 from helpers.errors import NumericalError
@@ -68,6 +72,9 @@ class PPO:
         self.local_share = len(self.environments) / config.num_envs  # b / B
         self.dtype = np.dtype(config.precision)
         (observation_dim,) = observation_space.shape
+        self.actions = ActionScale(action_space, self.dtype, squashes=False)
+        if config.task == "train" and workers.is_root:
+            warn_of_unbounded(self.actions)
         self.actor, self.critic = make_actor_critic(
             observation_dim,
             action_space,
@@ -120,17 +127,22 @@ class PPO:
     ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
         """Actions (N, act_dim) or (N,) for raw observations (N, obs_dim): sampled, or the mode."""
         noise = self.noise.next() if explore else None
-        return self.gradient_steps.act(observations, self._policy_normalizer, noise), {}
+        actions = self.gradient_steps.act(observations, self._policy_normalizer, noise)
+        return self.actions.to_environment(actions), {}
 
     @property
     def _policy_normalizer(self) -> ObservationNormalizer | None:
         return self.observation_normalizer if self.config.p_batch_norm else None
 
     def log_prob(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
-        """Log-probabilities (B,) of actions (B, ...), unclipped, in raw observations (B, obs_dim)."""
+        """Log-probabilities (B,) of actions (B, ...), unclipped, in raw observations (B, obs_dim).
+
+        Actions are as the environment takes them, their density is that of the policy's units.
+        """
+        made = self.actions.to_networks(torch.from_numpy(actions))
         with torch.no_grad():
             inputs = torch.from_numpy(self._policy_input(observations))
-            found, _ = self.actor.log_prob_and_entropy(inputs, torch.from_numpy(actions))
+            found, _ = self.actor.log_prob_and_entropy(inputs, made)
         return np.asarray(found.numpy())
 
     def _policy_input(self, observations: np.ndarray) -> np.ndarray:
@@ -161,7 +173,7 @@ class PPO:
                 if config.p_batch_norm == config.v_batch_norm
                 else torch.from_numpy(self._value_input(rollout.observations)).flatten(0, 1)
             ),
-            "action": torch.from_numpy(rollout.actions).flatten(0, 1),
+            "action": self.actions.to_networks(torch.from_numpy(rollout.actions)).flatten(0, 1),
         }
         data |= self.extra_columns()
         fresh = rollout.rows_with_own_successor()
@@ -326,7 +338,7 @@ class PPO:
     def models(self) -> dict[str, Model]:
         """The policy, and the value in units of reward."""
         of_value = self.observation_normalizer if self.config.v_batch_norm else None
-        policy = PolicyModel(self.actor, normalizer=self._policy_normalizer)
+        policy = PolicyModel(self.actor, normalizer=self._policy_normalizer, scale=self.actions)
         value = CriticModel(self.critic, normalizer=of_value, returns=self.return_normalizer)
         return {"policy": policy, "value": value}
 
@@ -334,6 +346,7 @@ class PPO:
         """Parameters, moments, normalisers, counters. Random streams follow from the iteration."""
         return {
             "parameters": self.parameters.state_dict(),
+            "actions": self.actions.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "observations": self.observation_normalizer.state_dict(),
             "returns": self.return_normalizer.state_dict(),
@@ -352,6 +365,7 @@ class PPO:
             state["parameters"],
             remedy="give the --p_perception_stack, --v_perception_stack and --env_id of its run",
         )
+        self.actions.load_state_dict(state.get("actions"))
         self.optimizer.load_state_dict(state["optimizer"])
         self.gradient_steps.forget()
         self.observation_normalizer.load_state_dict(state["observations"])

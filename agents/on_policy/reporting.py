@@ -1,13 +1,18 @@
-"""What an update of PPO reports beside its losses: explained variance, skrl's metrics."""
+"""What PPO reports beside its losses: explained variance, skrl's metrics, actions without bounds."""
 
 from __future__ import annotations
+
+import logging
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from agents.base import Metrics
+from agents.nn.action_scale import ActionScale
 from helpers.trackers.skrl_metrics import Tracking
+
+_log = logging.getLogger(__name__)
 
 
 def variance_sums(target: Tensor, value: Tensor) -> np.ndarray:
@@ -37,3 +42,16 @@ def track(tracking: Tracking, metrics: Metrics, *, steps: int, entropy_scale: fl
         )
     if "policy/std" in metrics:
         tracking.track_data("Policy / Standard deviation", metrics["policy/std"])
+
+
+def warn_of_unbounded(actions: ActionScale) -> None:
+    """One line where a policy's unit is not the environment's range, because there is none."""
+    if actions.is_discrete or actions.bounded.all():
+        return
+    where = np.flatnonzero(~actions.bounded)
+    which = "all actions" if len(where) == actions.dim else f"actions {', '.join(map(str, where))}"
+    _log.warning(
+        "%s of the environment have no finite bounds: policy_std_init and the policy's outputs are in its own units "
+        "there; wrap it so that useful actions lie in [-1, 1], or give their scale by --policy_std_init",
+        which,
+    )

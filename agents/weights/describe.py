@@ -166,7 +166,7 @@ class _Writer:
         is_discrete = isinstance(net, CategoricalActor | Choice | QNetwork)
         if is_discrete:
             self.add("argmax")
-        elif model.is_squashed:
+        elif model.is_stretched:
             self.add("scale", center=model.action_center, half=model.action_half)
         if bounds is not None and any(np.isfinite(each).any() for each in bounds):
             low, high = (torch.as_tensor(np.array(each)) for each in bounds)
@@ -182,10 +182,11 @@ class _Writer:
                     unbounded if given is None else given
                     for given, unbounded in zip(net.log_std_bounds, NO_LOG_STD, strict=True)
                 )
-                if net.log_std_head is None:
+                if net.log_std is not None:
                     self.add("add_noise", deviation=net.log_std.clamp(low, high).exp())
                 else:
                     self.network(net.features)
+                    assert net.log_std_head is not None
                     mean, log_std = self.branch(net.head), self.branch(net.log_std_head)
                     self.add("gaussian", mean=mean, log_std=log_std, low=low, high=high)
                 noise, size = "normal", net.noise_dim

@@ -171,7 +171,7 @@ def _action_space(
     if bounds is not None:
         return _box(*bounds)
     if state.get("actions"):
-        return _box_around(state["actions"]["center"], state["actions"]["half"])
+        return _box_of(**state["actions"])
     if "policy.log_std" in parameters:
         return gymnasium.spaces.Box(-np.inf, np.inf, parameters["policy.log_std"].shape)
     if "actions" in state or "returns" in state:  # discrete actions
@@ -185,15 +185,20 @@ def _action_space(
     for path in sorted((folder / "checkpoints").glob("*_policy.pt")):
         file = read_state(path)
         if "action_center" in file:
-            return _box_around(file["action_center"].numpy(), file["action_half"].numpy())
+            return _box_of(file["action_center"].numpy(), file["action_half"].numpy())
     raise ConfigurationError(
         f"{folder} does not contain the action bounds.",
         "Give them: bounds=(env.action_space.low, env.action_space.high), or action_space=env.action_space.",
     )
 
 
-def _box_around(center: np.ndarray, half: np.ndarray) -> gymnasium.spaces.Box:
-    return _box(center - half, center + half)
+def _box_of(
+    center: np.ndarray,
+    half: np.ndarray,
+    bounded: np.ndarray | bool = True,
+) -> gymnasium.spaces.Box:
+    low, high = center - half, center + half
+    return _box(np.where(bounded, low, -np.inf), np.where(bounded, high, np.inf))
 
 
 def _box(low: Any, high: Any) -> gymnasium.spaces.Box:

@@ -193,9 +193,10 @@ class Equations:
     def risk(self, values: Arrays) -> float:
         """PURL: E_policy[-log(1 - D)] - eta E_expert[-log(1 - D)]."""
         expert, policy = self.logits(values, self.expert), self.logits(values, self.policy)
-        costs = (self.weights[1] * softplus(policy)).sum(), (
-            self.weights[0] * softplus(expert)
-        ).sum()
+        costs = (
+            (self.weights[1] * softplus(policy)).sum(),
+            (self.weights[0] * softplus(expert)).sum(),
+        )
         return float(costs[0] - self.config.purl_eta * costs[1])
 
     def total(self, flat: torch.Tensor) -> tuple[float, dict[str, float]]:

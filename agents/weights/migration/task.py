@@ -289,6 +289,8 @@ def fill(
     if config.algo == "ppo" and scale is not None:
         _stretch(models["policy"], scale)
     state = agent.state_dict()
+    if config.algo == "ppo":
+        del state["actions"]  # theirs are as the environment takes them, or were stretched above
     if config.algo == "sac" and foreign.temperature is not None:
         log = math.log(max(foreign.temperature, 1e-8))
         state["parameters"]["temperature.log_value"].fill_(log)

@@ -12,7 +12,6 @@ from agents.base import Transitions
 from agents.checks import unseen_numbers
 from agents.factory import make_agent
 from agents.imitation.inputs import InputBuilder
-from agents.nn.actors import make_actor
 from helpers.demos.episode import Expected
 from helpers.errors import ConfigurationError
 from helpers.parallel.workers import Workers
@@ -120,16 +119,19 @@ def test_every_imitation_takes_it(algo: str) -> None:
 
 
 def test_a_gaussian_begins_in_the_middle_of_uneven_bounds() -> None:
-    def actor(low: list[float], high: list[float]):
-        space = gymnasium.spaces.Box(np.array(low, np.float32), np.array(high, np.float32))
-        features = torch.nn.Identity()
-        made = {"generator": torch.Generator().manual_seed(0), "dtype": torch.float32}
-        return make_actor(features, 3, space, std_init=0.5, **made)
-
-    uneven = actor([0, -1, -np.inf], [1, 3, np.inf])
-    means = uneven.outputs(torch.zeros(1, 3))[0]
-    torch.testing.assert_close(means, torch.tensor([0.5, 1.0, 0.0]))
-    torch.testing.assert_close(uneven.log_std.exp(), torch.tensor([0.25, 1.0, 0.5]))
-    even = actor([-0.4, -1, -2], [0.4, 1, 2])  # as it ever was
-    torch.testing.assert_close(even.outputs(torch.zeros(1, 3))[0], torch.zeros(3))
-    torch.testing.assert_close(even.log_std.exp(), torch.full((3,), 0.5))
+    """Its deviation is half the range there: a muscle's 0 to 1 is explored from 0.5."""
+    bounds = np.float32([0, -1, -np.inf]), np.float32([1, 3, np.inf])
+    config = config_of("ppo", p_batch_norm=False, policy_std_init=0.5, compile=False, task="eval")
+    agent = make_agent(
+        config,
+        observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (SIZE,)),
+        action_space=gymnasium.spaces.Box(*bounds),
+        workers=Workers.solo(),
+        streams=Streams(0),
+        environments=slice(0, 2),
+    )
+    seen = np.zeros((2, SIZE), np.float32)
+    middle, _ = agent.predict(seen, explore=False)
+    np.testing.assert_allclose(middle, [[0.5, 1.0, 0.0]] * 2)
+    drawn = np.stack([agent.predict(seen, explore=True)[0] for _ in range(400)]).reshape(-1, 3)
+    np.testing.assert_allclose(drawn.std(0), [0.25, 1.0, 0.5], rtol=0.15)

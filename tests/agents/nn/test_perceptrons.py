@@ -1,6 +1,7 @@
 """Networks of every activation, with every beginning, are torch's own modules, forward and backward."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,11 +62,11 @@ def test_a_perceptron_is_torchs_with_its_gradients(activation, init):
 
 def test_weights_begin_as_they_are_said_to():
     net = hidden_stack(9, (6,), activation="elu", init="orthogonal", generator=generator(), **HOW)
-    weight, bias = net[0].weight, net[0].bias
+    weight, bias = net[0].parameters()
     torch.testing.assert_close(weight @ weight.T, 2.0 * torch.eye(6, dtype=torch.float64))
     assert not bias.any()
     net = hidden_stack(9, (500,), activation="elu", init="default", generator=generator(), **HOW)
-    for part in net[0].parameters():
+    for part in net.parameters():
         assert 0.9 / 3 < part.detach().abs().max() <= 1 / 3
         assert part.detach().std().item() == pytest.approx(1 / math.sqrt(27), rel=0.1)
 
@@ -115,7 +116,7 @@ def test_a_discriminators_gradient_penalty_differentiates_twice(activation):
 
 
 def test_one_shorthand_sets_them_all_unless_they_are_given():
-    config = SCHEMA.parse_command_line(
+    config: Any = SCHEMA.parse_command_line(
         ["--algo=ppo", "--activation=elu", "--v_activation=relu"],
     ).config
     assert (config.p_activation, config.v_activation, config.activation) == ("elu", "relu", None)
