@@ -68,10 +68,12 @@ class GaussianActor(nn.Module):
         """Means (B, A), and log-deviations (A,), or (B, A) where they depend on the state."""
         features = self.features(observations)
         log_std: Any = self.log_std if self.log_std_head is None else self.log_std_head(features)
+        return self.head(features), self.clipped(log_std)
+
+    def clipped(self, log_std: Tensor) -> Tensor:
+        """Log-deviations within their bounds, where these are given."""
         low, high = self.log_std_bounds
-        if low is not None or high is not None:
-            log_std = log_std.clamp(low, high)
-        return self.head(features), log_std
+        return log_std if low is None and high is None else log_std.clamp(low, high)
 
     def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
         """Actions (B, A) for observations (B, obs_dim)."""

@@ -326,11 +326,8 @@ class PPO:
         metrics = dict(zip(self.gradient_steps.names, map(float, means), strict=True))
         metrics["value/explained_variance"] = explained_variance(fit / self.config.rollout_len)
         if isinstance(self.actor, GaussianActor) and self.actor.log_std is not None:
-            bounds = self.actor.log_std_bounds
-            log_std = self.actor.log_std.detach()
-            metrics["policy/std"] = float(
-                (log_std if bounds == (None, None) else log_std.clamp(*bounds)).exp().mean(),
-            )
+            log_std = self.actor.clipped(self.actor.log_std.detach())
+            metrics["policy/std"] = float(log_std.exp().mean())
         return metrics
 
     # Saving

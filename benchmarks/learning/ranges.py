@@ -45,10 +45,10 @@ CASES: Mapping[str, Mapping[str, Any]] = {
         "expert_path": "{demos}/HalfCheetah-v5",
     },
     "sac": {
-        "env_id": "HalfCheetah-v5",
-        "num_timesteps": 8_000,
+        "env_id": "Reacher-v5",
+        "num_timesteps": 5_000,
         "num_envs": 2,
-        "learning_starts": 1_000,
+        "learning_starts": 500,
     },
 }
 SEEDS, EPISODES, FIRST_EVALUATION_SEED = 3, 10, 1_000_000
