@@ -89,10 +89,11 @@ def main(argv: Sequence[str]) -> int:
 
 def report_demos(parsed: Parsed, workers: Workers) -> int:
     """--task=demos: what demonstrations are, without starting their environment."""
+    from agents.checks import missing_for_learners
     from environments.expected import expected_of
     from helpers.demos.report import report
 
-    return report(parsed, workers, expected_of=expected_of)
+    return report(parsed, workers, expected_of=expected_of, learners=missing_for_learners)
 
 
 @dataclass

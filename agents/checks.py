@@ -11,7 +11,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 
-from agents.algorithms import SCHEMA
+from agents.algorithms import ALGORITHMS, SCHEMA
 from agents.cloning.config import BCConfig, CloningConfig, DaggerConfig
 from agents.cloning.expert import find_expert
 from agents.demonstrations.dataset import check_batch
@@ -165,6 +165,21 @@ def check_demos(config: RunConfig, demos: Demos) -> None:
             )
     if isinstance(config, BCConfig):
         _check_enough(config, len(demos.episodes))
+
+
+def missing_for_learners(demos: Demos) -> dict[str, str]:
+    """What each algorithm that learns from demonstrations misses in these, with its default settings; else nothing."""
+    found = {}
+    for name, kind in ALGORITHMS.items():
+        if issubclass(kind, CloningConfig | ImitationConfig):
+            config: RunConfig = kind.model_validate({"algo": name})
+            try:
+                check_demos(config, demos)
+            except ConfigurationError as error:
+                found[name] = f"{error.problem} {error.remedy}"
+            else:
+                found[name] = ""
+    return found
 
 
 def _check_imitated(config: ImitationConfig, demos: Demos) -> None:

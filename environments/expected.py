@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
+import gymnasium
+
 from environments.ids import resolve_env_id, suite_of, task_file
 from environments.opensim import catalogue
+from environments.requirements import default_options
 from environments.sizes import spaces_of
 from helpers.demos.episode import Expected
+from helpers.errors import ConfigurationError
 
 
 def expected_of(env_id: str, options: Mapping[str, Any] | None = None) -> Expected:
@@ -21,6 +26,9 @@ def expected_of(env_id: str, options: Mapping[str, Any] | None = None) -> Expect
     """
     env_id = resolve_env_id(env_id)
     spaces = spaces_of(env_id, options)
+    bounds: dict[str, Any] = {
+        f"action_{end}": getattr(spaces[1], end, None) for end in ("low", "high") if spaces
+    }
     return Expected(
         env_id,
         mujoco_version=version("mujoco") if suite_of(env_id) in ("mujoco", "dm_control") else None,
@@ -29,8 +37,27 @@ def expected_of(env_id: str, options: Mapping[str, Any] | None = None) -> Expect
         action_size=sum(spaces[1].shape or ()) if spaces else None,
         choices=int(getattr(spaces[1], "n", 0)) or None if spaces else None,
         options=json.dumps(options, sort_keys=True) if options else "",
+        entry_point=_entry_point(env_id),
+        default_options=partial(default_options, env_id),
+        canonical=_canonical,
+        **bounds,
         **_of_opensim(env_id, options),
     )
+
+
+def _canonical(env_id: str) -> str | None:
+    """The canonical id of a spelling; None where no environment here has it."""
+    try:
+        return resolve_env_id(env_id)
+    except ConfigurationError:
+        return None
+
+
+def _entry_point(env_id: str) -> str:
+    """What Gymnasium makes an environment from; empty of those that it does not make."""
+    if task_file(env_id) is not None or suite_of(env_id) not in ("gymnasium", "mujoco"):
+        return ""
+    return str(gymnasium.spec(env_id).entry_point)
 
 
 def _of_opensim(env_id: str, options: Mapping[str, Any] | None) -> dict[str, Any]:

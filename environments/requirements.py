@@ -44,9 +44,7 @@ def _check_constructor(env_id: str, options: Mapping[str, Any]) -> None:
 
         make_task(env_id, {k: v for k, v in options.items() if k not in OPTIONS})
         return
-    entry_point: Any = gymnasium.spec(env_id).entry_point
-    maker = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
-    known = inspect.signature(maker).parameters
+    known = _parameters(env_id)
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values()):
         return
     names = [name for name in known if name != "render_mode"]
@@ -61,6 +59,25 @@ def _check_constructor(env_id: str, options: Mapping[str, Any]) -> None:
                     else f"There are {', '.join(names) or 'none'}."
                 ),
             )
+
+
+def _parameters(env_id: str) -> Mapping[str, inspect.Parameter]:
+    """What the maker of one of Gymnasium's environments takes."""
+    entry_point: Any = gymnasium.spec(env_id).entry_point
+    maker = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    return inspect.signature(maker).parameters
+
+
+def default_options(env_id: str) -> dict[str, Any]:
+    """What an environment's options are where they are not given, of a canonical id; empty where nobody can tell."""
+    if task_file(env_id) is not None or suite_of(env_id) not in ("gymnasium", "mujoco"):
+        return {}
+    given = {
+        name: each.default
+        for name, each in _parameters(env_id).items()
+        if each.default is not inspect.Parameter.empty
+    }
+    return given | gymnasium.spec(env_id).kwargs
 
 
 def check_environment(env_id: str, options: Mapping[str, Any]) -> None:

@@ -171,9 +171,9 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
 
 
 def test_another_task_has_no_export():
-    parsed = SCHEMA.parse_command_line(["--task=train", "--demos_export=minari:a/b-v0"])
-    assert "--demos_export belongs to --task=demos" in parsed.warnings[0]
+    parsed = SCHEMA.parse_command_line(["--task=train", "--convert_to=minari:a/b-v0"])
+    assert "--convert_to belongs to --task=demos" in parsed.warnings[0]
     config = SCHEMA.parse_command_line(["--task=demos", "--algo=sac", "--p_lr=1e-4"]).config
     assert isinstance(config, DemosConfig)
-    for name in ("expert_state_only", "demos_export", "expert_mismatch"):
+    for name in ("expert_state_only", "convert_to", "expert_mismatch"):
         assert f"--{name}" in SCHEMA.help_text().replace("[no-]", "")

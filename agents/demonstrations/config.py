@@ -13,7 +13,7 @@ class DemonstrationSettings(Settings):
 
     expert_path: str | None = setting(
         None,
-        "demonstrations: a folder of HDF5 files, one HDF5 file, or a Minari dataset as minari:ID",
+        "demonstrations: a folder of files, a file, a Minari dataset as minari:ID; formats: docs/demos.md",
         group="demonstrations",
         example="data/demos/Hopper-v5",
     )
@@ -49,9 +49,31 @@ class DemonstrationSettings(Settings):
     )
     expert_mismatch: Literal["refuse", "warn"] = setting(
         "refuse",
-        "demonstrations of another environment or MuJoCo version are an error, or used with a warning",
+        "demonstrations of another or an altered environment or MuJoCo version are an error, or used with a warning",
         group="demonstrations",
         identity=False,
+    )
+    expert_convert: bool = setting(
+        False,
+        "map actions that were recorded under RescaleAction or ClipAction to the environment's own",
+        group="demonstrations",
+    )
+    expert_accept_wrappers: str | None = setting(
+        None,
+        "wrappers that demonstrations were recorded under and that change no numbers, as you know",
+        group="demonstrations",
+        identity=False,
+        form="names of classes with commas between them",
+        pattern=r"\w+(,\w+)*",
+        example="MyMonitor,MyLogger",
+    )
+    expert_time_limit: int | None = setting(
+        None,
+        "time limit of demonstrations whose files do not say how they end; unset is the environment's",
+        group="demonstrations",
+        unit="steps",
+        ge=1,
+        example="1000",
     )
     beside_expert: bool = setting(
         False,
@@ -69,10 +91,11 @@ class DemonstrationSettings(Settings):
 class DemosConfig(DemonstrationSettings, RunConfig):
     """--task=demos."""
 
-    demos_export: str | None = setting(
+    convert_to: str | None = setting(
         None,
         "--task=demos: write the demonstrations to a folder (HDF5), or as a Minari dataset minari:ID",
         group="demonstrations",
         identity=False,
-        example="minari:hopper/expert-v0",
+        former=("demos_export",),
+        example="data/demos/converted",
     )

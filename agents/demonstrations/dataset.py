@@ -18,8 +18,10 @@ import numpy as np
 from agents.base import Transitions
 from agents.demonstrations.absorbing_states import with_absorbing
 from helpers.demos.checks import check_spaces
-from helpers.demos.episode import Demo
+from helpers.demos.conform import conform
+from helpers.demos.episode import Demo, Expected
 from helpers.demos.load import Demos, subsample_steps
+from helpers.demos.origins import check_bounds
 from helpers.errors import CheckpointError, ConfigurationError
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
@@ -175,7 +177,8 @@ def flatten_demos(
 
     Args:
         demos: read and checked; here they meet the environment's spaces.
-        config: `expert_demo_subsample`, its rate, `wrap_absorb`, `expert_state_only`, `seed` and `precision`.
+        config: `expert_demo_subsample`, its rate, `wrap_absorb`, `expert_state_only`, `expert_mismatch`, `seed` and
+            `precision`.
         observation_space: of the environment, before any absorbing state.
         action_space: of the environment, Box or Discrete.
 
@@ -183,14 +186,24 @@ def flatten_demos(
         ConfigurationError: they do not fit the spaces.
     """
     action_shape = tuple(action_space.shape or ())
+    choices = int(getattr(action_space, "n", 0)) or None
+    itself = Expected(
+        "",
+        action_size=0 if choices else action_shape[0],
+        action_low=getattr(action_space, "low", None),
+        action_high=getattr(action_space, "high", None),
+    )
+    episodes = [conform(demo, itself) for demo in demos.episodes]
     check_spaces(
-        demos.episodes,
+        episodes,
         observation_shape=tuple(observation_space.shape),
         action_shape=action_shape,
-        choices=int(getattr(action_space, "n", 0)) or None,
+        choices=choices,
     )
+    if config.expert_mismatch == "refuse":
+        check_bounds(episodes, itself)
     pieces, record = [], []
-    for index, demo in zip(demos.indices, demos.episodes, strict=True):
+    for index, demo in zip(demos.indices, episodes, strict=True):
         steps = subsample_steps(config, index, demo.length)
         rate, dtype = min(steps.step, demo.length), np.dtype(config.precision)
         piece = _rows(demo, np.asarray(steps), index, rate=rate, dtype=dtype)

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from helpers.demos.episode import Demo, Expected
+from helpers.demos.origins import differences, unsaid
 from helpers.errors import ConfigurationError
 
 _LEAVE_OUT = (
     "Omit the file, or record it again: python main.py --task=eval --model_path=RUN --save_traj."
 )
 _OTHERS = "Give the environment of the demonstrations (--env_id), or other demonstrations (--expert_path)."
-_WARN_INSTEAD = "or use them nevertheless: --expert_mismatch=warn"
 
 
 def check_demo(demo: Demo) -> None:
@@ -64,32 +64,30 @@ def check_together(
     expected: Expected | None,
     *,
     mismatch: str = "refuse",
+    accepted: str | None = None,
 ) -> list[str]:
     """That episodes fit one another, and the environment that they are meant for.
 
     Args:
         demos: each of them checked alone.
         expected: the environment; None compares them with one another only.
-        mismatch: "refuse" another environment id or version of MuJoCo, or "warn" of it.
+        mismatch: "refuse" those that were recorded in another environment or an altered one, or "warn" of it.
+        accepted: wrappers that the user says change no numbers, with commas between them.
 
     Returns:
         Warnings, a line each.
 
     Raises:
-        ConfigurationError: sizes differ, or the environment or MuJoCo is another one.
+        ConfigurationError: sizes differ, or the environment, its options, wrappers, bounds or simulator.
     """
     warnings = []
-    for problem, remedy in _strangers(demos, expected):
+    names = [name.strip() for name in (accepted or "").split(",")]
+    for problem, remedy in differences(demos, expected, accepted=names):
         if mismatch == "refuse":
             raise ConfigurationError(problem, remedy)
         warnings.append(problem)
     _check_sizes(demos, expected)
-    unsaid = [demo for demo in demos if "mujoco_version" not in demo.origin]
-    if unsaid and expected is not None and expected.mujoco_version:
-        warnings.append(
-            f"{len(unsaid)} of {len(demos)} demonstrations do not contain their MuJoCo version.",
-        )
-    return warnings + duplicates(demos)
+    return warnings + unsaid(demos, expected) + duplicates(demos)
 
 
 def _check_sizes(demos: Sequence[Demo], expected: Expected | None) -> None:
@@ -133,51 +131,6 @@ def _form(demo: Demo, name: str) -> str:
     return f"{array.shape[1]} numbers" if array.ndim == 2 else "one whole number"
 
 
-def _strangers(demos: Sequence[Demo], expected: Expected | None) -> list[tuple[str, str]]:
-    """(problem, remedy) of another environment, other options and another simulator."""
-    found = []
-    named = [demo for demo in demos if "env_id" in demo.origin]
-    env_id = expected.env_id if expected else named[0].origin["env_id"] if named else None
-    for demo in named:
-        if demo.origin["env_id"] != env_id:
-            theirs = demo.origin["env_id"]
-            remedy = f"Give --env_id={theirs}, or demonstrations of {env_id} by --expert_path"
-            found.append(
-                (f"{demo.source} shows {theirs}, not {env_id}.", f"{remedy}; {_WARN_INSTEAD}."),
-            )
-            break
-    if expected is not None:
-        for demo in named:
-            theirs = demo.origin.get("env_options", "")
-            if theirs != expected.options:
-                shown = [each or "none" for each in (theirs, expected.options)]
-                remedy = f"Give --env_options='{theirs}', or other demonstrations"
-                found.append(
-                    (
-                        f"{demo.source} was made with env_options {shown[0]}, here are {shown[1]}.",
-                        f"{remedy}; {_WARN_INSTEAD}.",
-                    ),
-                )
-                break
-        found += _of_another_simulator(demos, expected)
-    return found
-
-
-def _of_another_simulator(demos: Sequence[Demo], expected: Expected) -> list[tuple[str, str]]:
-    """(problem, remedy) of a simulator of another version."""
-    for name, version in (
-        ("MuJoCo", expected.mujoco_version),
-        ("OpenSim", expected.opensim_version),
-    ):
-        for demo in demos:
-            theirs = demo.origin.get(f"{name.lower()}_version")
-            if version and theirs and theirs != version:
-                problem = f"{demo.source} was made with {name} {theirs}, here is {version}."
-                remedy = f"Install {name.lower()}=={theirs}, make the demonstrations again, {_WARN_INSTEAD}."
-                return [(problem, remedy)]
-    return []
-
-
 def duplicates(demos: Sequence[Demo]) -> list[str]:
     """A line for each episode that is there more than once."""
     first: dict[str, Demo] = {}
@@ -214,7 +167,10 @@ def check_spaces(
     for demo in demos:
         for name, shape in wanted.items():
             array = getattr(demo, name)
-            if array is not None and array.shape[1:] != shape:
+            is_choice = name == "actions" and shape == ()
+            if array is not None and (
+                array.shape[1:] != shape or (is_choice and array.dtype != np.int64)
+            ):
                 raise ConfigurationError(
                     f"{demo.source} has {name} {array.shape[1:]}, the environment {shape}.",
                     _OTHERS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -43,7 +43,7 @@ class Demo:
     @property
     def return_(self) -> float:
         """The sum of rewards."""
-        return float(self.rewards.sum())
+        return float(self.rewards.sum(dtype=np.float64))
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         """The arrays that are there, by name."""
@@ -79,6 +79,10 @@ class Expected:
         observation_groups: the numbers of an observation by the names of their groups, where the environment has some.
         opensim_version: of what would simulate it; None where OpenSim does not.
         options: of the environment, as JSON; empty where there are none.
+        action_low, action_high: the bounds of a continuous action; None where only the environment itself knows.
+        entry_point: what Gymnasium makes it from; empty where it is not registered there.
+        default_options: what options are where they are not given; asked only if some are.
+        canonical: the one id that a spelling of an id stands for; None where it stands for none here.
     """
 
     env_id: str
@@ -90,3 +94,8 @@ class Expected:
     observation_groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
     opensim_version: str | None = None
     options: str = ""
+    action_low: np.ndarray | None = field(default=None, compare=False)
+    action_high: np.ndarray | None = field(default=None, compare=False)
+    entry_point: str = field(default="", compare=False)
+    default_options: Callable[[], Mapping[str, Any]] = field(default=dict, compare=False)
+    canonical: Callable[[str], str | None] = field(default=str, compare=False)

@@ -55,8 +55,8 @@ def _of_policy(path: Path, iter_num: str) -> Reference | None:
 
 def _of_demos(demos: Demos, config: Any) -> Reference | None:
     """The demonstrations that are used, whole, and which of their steps are learnt from."""
-    if not demos.episodes:
-        return None
+    if not demos.episodes or any("rewards" in demo.origin for demo in demos.episodes):
+        return None  # none, or without rewards
     used = []
     for index, demo in zip(demos.indices, demos.episodes, strict=True):
         steps = subsample_steps(config, index, demo.length)

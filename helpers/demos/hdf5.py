@@ -21,6 +21,7 @@ import numpy as np
 
 from helpers import durable
 from helpers.demos.episode import Demo, Expected
+from helpers.demos.wrappers import origin_of_spec
 from helpers.errors import ConfigurationError, StorageError
 from helpers.free_space import require_memory
 
@@ -42,6 +43,7 @@ _READ = (
     "ep_env_rets",
 )
 _NAME = re.compile(r"(?P<env_id>.+)_demo\d+")
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _AGAIN = "Record it again: python main.py --task=eval --model_path=RUN --save_traj; or omit it."
 
 
@@ -51,8 +53,19 @@ def demo_path(folder: Path, env_id: str, index: int) -> Path:
 
 
 def file_name_of(env_id: str) -> str:
-    """An environment's id as a part of file names: that of a task file holds a path."""
-    return re.sub(r"[^\w.-]", "_", env_id)
+    """An environment's id as a part of file names: that of a task file holds a path. It does not begin with a dot."""
+    return re.sub(r"[^\w.-]", "_", env_id).lstrip(".") or "_"
+
+
+def is_hidden_demo(path: Path) -> bool:
+    """Whether a hidden file is one of ours: earlier versions wrote such ones of `./my_task.py:Mine`.
+
+    Other hidden files of this ending are unfinished, or a Mac's notes about the file of that name.
+    """
+    if not _NAME.fullmatch(path.stem) or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_SIGNATURE)) == _SIGNATURE
 
 
 def space_attributes(space: Any) -> dict[str, Any]:
@@ -198,8 +211,16 @@ def arrays_of(
     *,
     required: Sequence[str],
     where: str,
+    rows: slice | None = None,
 ) -> dict[str, np.ndarray]:
     """The named arrays of a group, as far as they are there and as far as there is memory for them.
+
+    Args:
+        group: holds them.
+        names: of them.
+        required: those that must be there.
+        where: it lies, for messages.
+        rows: which of them; None is all.
 
     Raises:
         ConfigurationError: a required one is missing, or one is no array of numbers of its own file.
@@ -208,6 +229,8 @@ def arrays_of(
     missing = [name for name in required if name not in found]
     if missing:
         raise ConfigurationError(f"{where} has no dataset {', '.join(missing)}.", _AGAIN)
+    if rows is not None:
+        return {name: np.asarray(dataset[rows]) for name, dataset in found.items()}
     require_memory(
         sum(each.size * each.dtype.itemsize for each in found.values()),
         what=f"{where} unpacked",
@@ -255,8 +278,11 @@ def read_demo(path: Path, *, expected: Expected | None = None) -> Demo:
     datasets, attributes = read_datasets(path)
     rewards = datasets["env_rews"]
     _check_totals(path, datasets)
+    attributes = origin_of_spec(attributes.get("env_spec")) | attributes
     if match := _NAME.fullmatch(path.stem):
-        attributes.setdefault("env_id", match["env_id"])
+        named = match["env_id"]
+        is_file_name = expected is not None and named == file_name_of(expected.env_id)
+        attributes.setdefault("env_id", expected.env_id if expected and is_file_name else named)
     if "terminated" in datasets and "truncated" in datasets:
         terminated, truncated = (
             datasets[name].astype(bool) for name in ("terminated", "truncated")
@@ -264,16 +290,8 @@ def read_demo(path: Path, *, expected: Expected | None = None) -> Demo:
         if not np.array_equal(terminated | truncated, datasets["dones1"].astype(bool)):
             raise ConfigurationError(f"{path}: dones1 is not (terminated or truncated).", _AGAIN)
     else:
-        if expected is None or expected.time_limit is None:
-            raise ConfigurationError(
-                f"{path} does not say whether its end is a termination or a truncation.",
-                "Give its environment, whose time limit determines it: --env_id=Hopper-v5.",
-            )
         ended = datasets["dones1"].astype(bool)
-        is_cut = len(rewards) >= expected.time_limit
-        attributes["ends"] = f"by length: the limit is {expected.time_limit} steps"
-        terminated = np.zeros_like(ended) if is_cut else ended
-        truncated = ended if is_cut else np.zeros_like(ended)
+        terminated, truncated, attributes["ends"] = ends_by_length(ended, expected, str(path))
     return Demo(
         observations=datasets["obs0"],
         actions=datasets.get("acs"),
@@ -284,6 +302,33 @@ def read_demo(path: Path, *, expected: Expected | None = None) -> Demo:
         source=str(path),
         origin=attributes,
     )
+
+
+def ends_by_length(
+    ended: np.ndarray,
+    expected: Expected | None,
+    where: str,
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """(terminated, truncated, how it is known) of an episode whose file has one word for both ends.
+
+    An episode as long as the time limit was cut by it, every other one ended.
+
+    Raises:
+        ConfigurationError: the limit is not known.
+    """
+    if expected is None or expected.time_limit is None:
+        remedy = (
+            "Give the time limit of the recording, which determines it: --expert_time_limit=1000"
+        )
+        if expected is None:
+            remedy += ", or its environment: --env_id=Hopper-v5"
+        raise ConfigurationError(
+            f"{where} does not say whether its end is a termination or a truncation.",
+            f"{remedy}.",
+        )
+    is_cut, none = len(ended) >= expected.time_limit, np.zeros_like(ended)
+    note = f"by length: the limit is {expected.time_limit} steps"
+    return none if is_cut else ended, ended if is_cut else none, note
 
 
 def _check_totals(path: Path, datasets: Mapping[str, np.ndarray]) -> None:

@@ -1,4 +1,4 @@
-"""--task=demos: the card of demonstrations, the histogram of their returns, and their copy in another format."""
+"""--task=demos: the card of demonstrations, the histogram of their returns, and their copy in our format."""
 
 from __future__ import annotations
 
@@ -6,27 +6,45 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from helpers import durable
 from helpers.config.schema import Parsed
-from helpers.demos.checks import check_demo, check_together
 from helpers.demos.episode import Demo, Expected
-from helpers.demos.hdf5 import demo_path, file_name_of, write_demo
-from helpers.demos.load import Source, find_demos, select_indices, subsample_steps, without_actions
-from helpers.demos.minari_datasets import PREFIX, write_minari
+from helpers.demos.formats.minari import PREFIX
+from helpers.demos.formats.minari_writer import write_minari
+from helpers.demos.hdf5 import ENDING, demo_path, file_name_of, write_demo
+from helpers.demos.load import (
+    Demos,
+    Source,
+    find_demos,
+    judge_together,
+    read_one,
+    select_indices,
+    subsample_steps,
+    with_time_limit,
+    without_actions,
+)
 from helpers.demos.summary import figures_of, page
 from helpers.display.histogram import draw_returns
 from helpers.errors import DONE, ConfigurationError, StorageError
 from helpers.parallel.workers import Workers
 
-Expectation = Callable[[str], Expected]
+Expectation = Callable[..., Expected]
+Learners = Callable[[Demos], Mapping[str, str]]
 _ANY = Expected("", time_limit=sys.maxsize)  # to read what a demonstration says of its environment
 
 
-def report(parsed: Parsed, workers: Workers, *, expected_of: Expectation) -> int:
-    """Print the card, draw the picture, export; then refuse what a training would refuse.
+def report(
+    parsed: Parsed,
+    workers: Workers,
+    *,
+    expected_of: Expectation,
+    learners: Learners,
+) -> int:
+    """Print the card, draw the picture, convert; then refuse what a training would refuse.
 
     The root does all of it. The environment is that of --env_id; where it is not given, the one that the
     demonstrations name, if they name one and it is known here.
@@ -35,6 +53,8 @@ def report(parsed: Parsed, workers: Workers, *, expected_of: Expectation) -> int
         parsed: the configuration, and what of it was given.
         workers: of whom the first works.
         expected_of: what demonstrations of an environment must be.
+        learners: what the algorithms that learn from demonstrations miss in some, by their names; nothing of those
+            that can learn from them.
 
     Raises:
         ConfigurationError: the demonstrations cannot be used; those that can are shown before.
@@ -56,23 +76,42 @@ def report(parsed: Parsed, workers: Workers, *, expected_of: Expectation) -> int
             "Give --num_demos=1 or more.",
         )
     if "env_id" in parsed.given:
-        expected: Expected | None = expected_of(config.env_id)
+        expected: Expected | None = expected_of(config.env_id, config.environment_options)
     else:
         expected = _expected_by(source, indices, expected_of)
-    demos, refusals = _inspect(source, indices, expected)
+    demos, refusals = _inspect(source, indices, with_time_limit(expected, config.expert_time_limit))
+    if "env_id" in parsed.given and expected:
+        named = {"env_id": expected.env_id, "env_id_from": "--env_id"}
+        demos = {i: replace(d, origin={**named, **d.origin}) for i, d in demos.items()}
     if not demos:
+        print(f"{source.folder}: {source.kind}")
         raise refusals[0]
-    _show(source.folder, demos, refusals, config)
-    for line in check_together([*demos.values()], expected, mismatch=config.expert_mismatch):
+    _show(source, demos, refusals, config)
+    _show_learners(learners(Demos(tuple(demos.values()), tuple(demos))))
+    chosen, warnings = judge_together([*demos.values()], expected, config)
+    for line in (*source.notes, *warnings):
         print(f"warning: {line}")
     if refusals:
         raise refusals[0]
-    if config.demos_export:
-        chosen = [*demos.values()]
+    if config.convert_to:
         chosen = without_actions(chosen) if config.expert_state_only else chosen
-        print(f"exported: {export(config.demos_export, chosen)}")
+        made = export(config.convert_to, chosen)
+        more = f" ... {len(made)} files" if len(made) > 1 else ""
+        print(f"converted: {made[0]}{more}")
     print(f"next: {_next(config)}")
     return DONE
+
+
+def _show_learners(missing: Mapping[str, str]) -> None:
+    """Which algorithms can learn from the demonstrations, and what the others miss."""
+    able = [name for name, line in missing.items() if not line]
+    print(f"{'learners':17} {', '.join(able) or 'none'}")
+    by_line: dict[str, list[str]] = {}
+    for name, line in missing.items():
+        by_line.setdefault(line, []).append(name)
+    for line, names in by_line.items():
+        if line:
+            print(f"{'not for':17} {', '.join(names)}: {line}")
 
 
 def _inspect(
@@ -85,17 +124,14 @@ def _inspect(
     refusals = []
     for index in indices:
         try:
-            demo = source.read(index, expected=expected)
-            check_demo(demo)
+            demos[index] = read_one(source, index, expected)
         except ConfigurationError as error:
             refusals.append(error)
-        else:
-            demos[index] = demo
     return demos, refusals
 
 
 def _show(
-    folder: Path,
+    source: Source,
     demos: Mapping[int, Demo],
     refusals: Sequence[ConfigurationError],
     config: Any,
@@ -104,15 +140,19 @@ def _show(
     kept = [subsample_steps(config, index, demo.length) for index, demo in demos.items()]
     figures = figures_of([*demos.values()], kept)
     problems = [error.problem for error in refusals]
-    print(page(figures, title=f"demonstrations in {folder}", refusals=problems))
+    folder = source.folder
+    print(page(figures, title=f"demonstrations in {folder}", kind=source.kind, refusals=problems))
     named = ", ".join(map(str, figures["origin"]["env_id"])) or folder.name
+    path = getattr(source, "path", folder)  # of a file that holds all of them
+    prefix = f"{path.stem}_" if path.is_file() else ""
     picture = draw_returns(
         [demo.return_ for demo in demos.values()],
-        folder / "returns.png",
+        folder / f"{prefix}returns.png",
         title=f"{len(demos)} demonstrations of {named}",
     )
     print(f"returns: {picture}")
-    print(f"card: {_save(folder / 'card.json', figures | {'refused': problems})}")
+    card = figures | {"kind": source.kind, "refused": problems}
+    print(f"card: {_save(folder / f'{prefix}card.json', card)}")
 
 
 def _expected_by(
@@ -138,32 +178,40 @@ def _save(path: Path, figures: dict[str, Any]) -> Path:
     return path
 
 
-def export(place: str, demos: Sequence[Demo]) -> Path:
-    """Write episodes to `minari:<id>`, or as HDF5 files to a folder; where they are then.
+def export(place: str, demos: Sequence[Demo]) -> list[Path]:
+    """Write episodes to `minari:<id>`, or as HDF5 files to a folder; the files, or the folder of the dataset.
 
     Raises:
-        ConfigurationError, StorageError: of `write_minari` and `write_demo`.
+        ConfigurationError, StorageError: of `write_minari` and `write_demo`; nothing is replaced.
     """
     if place.startswith(PREFIX):
-        return write_minari(place, demos)
+        return [write_minari(place, demos)]
     folder = Path(place).expanduser()
-    for index, demo in enumerate(demos):
-        env_id = str(demo.origin.get("env_id", "unknown"))
-        write_demo(
-            demo_path(folder, file_name_of(env_id), index),
-            dict(demo.arrays()),
-            demo.origin,
-            setting="--demos_export",
-        )
-    return folder
+    paths = [_path_of(folder, demo, index) for index, demo in enumerate(demos)]
+    for path in paths:
+        if path.exists():
+            raise StorageError(
+                f"{path} exists.",
+                "Give another folder (--convert_to), or remove the old demonstrations.",
+            )
+    for path, demo in zip(paths, demos, strict=True):
+        write_demo(path, dict(demo.arrays()), demo.origin, setting="--convert_to")
+    return paths
+
+
+def _path_of(folder: Path, demo: Demo, index: int) -> Path:
+    """Named by the environment, if that is known."""
+    if "env_id" in demo.origin:
+        return demo_path(folder, file_name_of(str(demo.origin["env_id"])), index)
+    return folder / f"demo{index:03d}{ENDING}"
 
 
 def _next(config: Any) -> str:
     """A command that works on what was shown."""
-    place = config.demos_export or config.expert_path
-    if config.demos_export:
+    place = config.convert_to or config.expert_path
+    if config.convert_to:
         return f"python main.py --task=demos --expert_path={shlex.quote(place)}"
     target = "minari:demos/expert-v0"
     if place.startswith(PREFIX):
         target = f"data/demos/{place.removeprefix(PREFIX).replace('/', '_')}"
-    return f"python main.py --task=demos --expert_path={shlex.quote(place)} --demos_export={target}"
+    return f"python main.py --task=demos --expert_path={shlex.quote(place)} --convert_to={target}"

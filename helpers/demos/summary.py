@@ -20,6 +20,10 @@ _ORIGINS = (
     "deterministic",
     "policy_sha256",
     "env_options",
+    "env_wrappers",
+    "env_id_from",
+    "converted",
+    "rewards",
     "mujoco_version",
     "opensim_version",
     "gymnasium_version",
@@ -113,18 +117,26 @@ def _origin_values(demos: Sequence[Demo], name: str) -> list[Any]:
     return list(dict.fromkeys(value for value in values if isinstance(value, str | int | float)))
 
 
-def page(figures: Mapping[str, Any], *, title: str, refusals: Sequence[str] = ()) -> str:
+def page(
+    figures: Mapping[str, Any],
+    *,
+    title: str,
+    kind: str,
+    refusals: Sequence[str] = (),
+) -> str:
     """The card as text.
 
     Args:
         figures: of `figures_of`.
         title: where the demonstrations lie.
+        kind: of which format they are.
         refusals: what else lies there and is refused, a line each.
     """
     origin = figures["origin"]
     what = ", ".join(map(str, origin["env_id"])) or "an environment that is not named"
     lines = [
         title,
+        kind,
         f"{figures['episodes']} episodes, {figures['steps']:,} steps of {what}",
         f"{'':14}" + "".join(f"{name:>11}" for name in ("mean", "sd", "min", "max")),
     ]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from agents.algorithms import SCHEMA
+from agents.checks import missing_for_learners
 from benchmarks.learning import __main__ as learning
 from benchmarks.learning import control_demos, normalised
 from benchmarks.learning.case import Case
@@ -144,7 +145,8 @@ def test_the_card_of_a_control_refuses_nothing(controls, kind, capsys):
     place = controls / f"Hopper-v5_{kind}"
     flags = ["--task=demos", "--env_id=Hopper-v5", f"--expert_path={place}"]
     parsed = SCHEMA.parse_command_line(flags)
-    assert report(parsed, Workers.solo(), expected_of=expected_of) == DONE
+    parts = {"expected_of": expected_of, "learners": missing_for_learners}
+    assert report(parsed, Workers.solo(), **parts) == DONE
     printed = capsys.readouterr().out
     assert "duplicates        none" in printed and "refused           none" in printed
     assert "warning" not in printed
@@ -214,8 +216,11 @@ def tabulated(data: Path, *flags: str) -> int:
 
 def test_the_table_and_its_status(data, capsys):
     assert tabulated(data) == 0
-    page, saved = (data / "imitation.md").read_text(), json.loads(
-        (data / "imitation.json").read_text(),
+    page, saved = (
+        (data / "imitation.md").read_text(),
+        json.loads(
+            (data / "imitation.json").read_text(),
+        ),
     )
     assert "missed" not in page and "not run" not in page
     assert f"`python -m benchmarks.learning --suite imitation --seeds 1 --data {data}`" in page

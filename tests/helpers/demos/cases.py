@@ -32,7 +32,7 @@ def steps_of(
 ) -> dict[str, np.ndarray]:
     """One episode, arrays (length, ...) by name."""
     rng = np.random.default_rng(seed)
-    states = rng.normal(size=(length + 1, 11))
+    states = 3.0 * rng.normal(size=(length + 1, 11))  # not standardised, as no task gives them
     states[1, 0] = -0.0
     ends = np.arange(length) == length - 1
     actions = rng.uniform(-1, 1, size=(length, 3)).astype(np.float32)
@@ -85,6 +85,9 @@ def settings(**changes: Any) -> Any:
         "expert_demo_subsample_rate": 20,
         "expert_state_only": False,
         "expert_mismatch": "refuse",
+        "expert_convert": False,
+        "expert_accept_wrappers": None,
+        "expert_time_limit": None,
         "wrap_absorb": False,
         "seed": 0,
         "precision": "float64",

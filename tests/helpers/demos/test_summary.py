@@ -42,7 +42,7 @@ def test_figures_by_hand():
     assert figures["actions"]["saturation"] == pytest.approx(11 / 20)
     assert figures["actions"]["beyond"] == pytest.approx(2 / 20)
     assert figures["files"][0]["steps_kept"] == [1, 3]
-    text = page(figures, title="here")
+    text = page(figures, kind="files", title="here")
     assert (
         "55.0% at their bounds, 65.0% within 1.0% of the range, 10.0% beyond" in text
         and "3 of 10 steps" in text

@@ -11,9 +11,9 @@ import pytest
 
 from helpers.demos.checks import check_demo
 from helpers.demos.episode import Demo, Expected
+from helpers.demos.formats.minari_writer import write_minari
 from helpers.demos.hdf5 import read_demo, same_bits
 from helpers.demos.load import find_demos, read_demos
-from helpers.demos.minari_datasets import write_minari
 from helpers.demos.report import export
 from helpers.errors import ConfigurationError, StorageError
 from tests.helpers.demos.cases import MADE_BY, settings, steps_of, write_demos
@@ -177,8 +177,8 @@ def damage(foreign, how):
         path.write_bytes(path.read_bytes()[:-100])
     elif how == "no JSON":
         metadata.write_text("{")
-    elif how == "arrow":
-        metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"data_format": "arrow"}))
+    elif how in ("arrow", "zarr"):
+        metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"data_format": how}))
     elif how == "too many":
         metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"total_episodes": 3}))
     else:
@@ -200,7 +200,8 @@ def damage(foreign, how):
     [
         ("cut off", "not a complete HDF5 file"),
         ("no JSON", "not a description of a Minari dataset"),
-        ("arrow", "in the format arrow"),
+        ("zarr", "in the format zarr"),
+        ("arrow", "has 0 files *.arrow"),
         ("too many", "episode_2 is missing"),
         ("in parts", "observations in several parts"),
         ("one too few", "(25, 11) for 25 rewards"),
