@@ -15,7 +15,7 @@ import numpy as np
 from agents.base import Agent
 from environments.expected import expected_of
 from environments.factory import make_vector_env
-from environments.ids import suite_of
+from environments.ids import resolve_env_id, suite_of
 from environments.rendering import episode_frames, prepare_rendering, video_timing
 from helpers.checkpoints import manifests
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
@@ -228,7 +228,7 @@ class Evaluation:
 
     def _save(self, episodes: Sequence[Episode], origin: Mapping[str, Any]) -> list[Path]:
         """One demonstration file an episode."""
-        env_id = self.config.env_id
+        env_id = resolve_env_id(self.config.env_id)
         origin = {
             "env_id": env_id,
             **origin,

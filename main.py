@@ -35,6 +35,7 @@ from helpers.parallel.profile import profile
 from helpers.parallel.workers import Workers
 from helpers.run_folder import run_lock
 from helpers.run_folder.experiment import CONFIG_FILE, ExperimentInitializer, run_name
+from helpers.run_folder.spelling import with_canonical_env_id
 from helpers.seeding import Streams
 from helpers.trackers.base import make_trackers
 from registry import training
@@ -122,7 +123,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
 def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
     """Open the run folder, build everything, and take over the newest checkpoint; collective."""
     config = parsed.config
-    config = config.model_copy(update={"env_id": resolve_env_id(config.env_id)})
+    config = with_canonical_env_id(config, resolve_env_id)
     registers = training.registers(config, run_name=run_name(config))
     training.check_endpoint(config)
     demos = check_start(config, workers)

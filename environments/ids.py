@@ -8,7 +8,8 @@ Accepted spellings:
   `Humanoid_CMU-Run-Feat-v0`, `Stacker-Stack_2-Feat-v0`. Case and underscores do not matter, and
   `-Feat-v0` may be left out: `cheetah-run` and `ball_in_cup-catch` are understood;
 * OpenSim tasks as `Opensim-Arm-Reach-v0`; case does not matter, and `-v0` may be left out;
-* a task file of one's own and the class in it: `my_tasks/cart.py:Cart` (docs/environments.md).
+* a task file of one's own and the class in it: `my_tasks/cart.py:Cart` (docs/environments.md). All spellings of its
+  path (`./my_tasks/cart.py:Cart`, absolute, over a link) stand for that one, relative to the working folder.
 
 Nothing here imports MuJoCo, dm_control or OpenSim, so that a launcher can check ids cheaply.
 """
@@ -92,8 +93,9 @@ def resolve_env_id(env_id: str) -> str:
         ConfigurationError: nothing stands behind the id, or it needs a package that is not
             installed, or it is a MuJoCo task of a version that can no longer be run.
     """
-    if task_file(env_id) is not None:
-        return env_id
+    own_file = task_file(env_id)
+    if own_file is not None:
+        return _task_file_id(*own_file)
     if env_id.lower().startswith("opensim-"):
         return _resolve_opensim(env_id)
     dm_control_id = _resolve_dm_control(env_id)
@@ -141,6 +143,16 @@ def task_file(env_id: str) -> tuple[Path, str] | None:
             "Read it; if you trust it, copy it to another folder and give that path.",
         )
     return path, parts["name"]
+
+
+def _task_file_id(path: Path, name: str) -> str:
+    """One id of a task file, however its path is written: relative to the working folder if it lies there.
+
+    Links are followed, so that the file that is executed is the one that is named.
+    """
+    found, here = path.resolve(), Path.cwd().resolve()
+    shown = found.relative_to(here) if found.is_relative_to(here) else found
+    return f"{shown.as_posix()}:{name}"
 
 
 def dm_control_task(env_id: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from agents.base import Agent
 from agents.factory import make_agent
 from environments.expected import expected_of
 from environments.factory import make_vector_env
-from environments.ids import suite_of
+from environments.ids import resolve_env_id, suite_of
 from helpers.config.run import RunConfig
 from helpers.episodes import run_episodes, summary
 from helpers.parallel.workers import Workers
@@ -74,7 +74,7 @@ def evaluate(config: RunConfig, state: Mapping[str, Any]) -> tuple[Agent, Evalua
     assert agent is not None
     rows = np.concatenate(pieces)
     chosen = np.linspace(0, len(rows) - 1, min(OBSERVATIONS, len(rows))).astype(int)
-    about = about_environment(told, config.env_id, config.environment_options)
+    about = about_environment(told, resolve_env_id(config.env_id), config.environment_options)
     seen = told.single_observation_space
     space = told.single_action_space
     return agent, Evaluated(figures, rows[chosen], space, seen, about, told.names)

@@ -44,6 +44,8 @@ def open_npz(path: Path) -> FlatEpisodes | Trajectories:
     columns = {name: arrays[theirs] for name, theirs in names.items()}
     columns, begins_whole = _in_order(columns, arrays)
     is_buffer = columns["observations"].ndim >= 3
+    if is_buffer:
+        origin = _bounds_of_buffer(columns) | origin
     return open_rows(
         path,
         kind="a replay buffer as Stable-Baselines3's" if is_buffer else "a flat NPZ file",
@@ -106,6 +108,15 @@ def _in_order(
         filled |= each.reshape(len(each), -1).any(axis=1) if len(each) == size else True
     last = int(np.flatnonzero(filled)[-1]) + 1 if filled.any() else 0
     return {name: each[:last] for name, each in columns.items()}, True
+
+
+def _bounds_of_buffer(columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The bounds of a buffer's actions: Stable-Baselines3 keeps them scaled to [-1, 1], whatever the environment's are."""
+    actions = columns.get("actions")
+    if actions is None or actions.dtype.kind != "f" or np.abs(actions).max(initial=0.0) > 1.0:
+        return {}
+    ones = np.ones(actions.shape[2:], np.float64)
+    return {"action_low": -ones, "action_high": ones}
 
 
 def _rows(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import gymnasium
+import h5py
 import numpy as np
 import pytest
 from gymnasium import wrappers
@@ -12,8 +15,9 @@ from gymnasium import wrappers
 from environments.expected import expected_of
 from helpers.demos.load import read_demos
 from helpers.demos.report import export
+from helpers.demos.wrappers import Wrapper, executed
 from helpers.errors import ConfigurationError
-from tests.helpers.demos.cases import settings, steps_of
+from tests.helpers.demos.cases import settings, steps_of, write_demos, write_plain
 
 HERE = expected_of("Hopper-v5")
 LOW, HIGH = np.full(3, -0.5, np.float32), np.full(3, 0.5, np.float32)
@@ -41,7 +45,6 @@ PASS = {
 REFUSE = {
     "RescaleAction": (lambda env: wrappers.RescaleAction(env, -0.5, 0.5), "--expert_convert"),
     "NormalizeObservation": (wrappers.NormalizeObservation, "--expert_mismatch=warn"),
-    "RescaleObservation": (lambda env: env, "--expert_mismatch=warn"),
     "NormalizeReward": (wrappers.NormalizeReward, "--expert_mismatch=warn"),
     "ClipReward": (lambda env: wrappers.ClipReward(env, -1, 1), "--expert_mismatch=warn"),
     "StickyAction": (lambda env: wrappers.StickyAction(env, 0.25), "--expert_mismatch=warn"),
@@ -52,7 +55,6 @@ REFUSE = {
         "--expert_accept_wrappers=RecordEpisodeStatistics",
     ),
 }
-del REFUSE["RescaleObservation"]  # Gymnasium refuses it for unbounded observations itself
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +124,106 @@ def test_what_changes_numbers_is_refused(tmp_path, form):
 
 
 def _again(tmp_path):
-    import shutil
-
     shutil.rmtree(tmp_path / "minari")
+
+
+def refused(place, expected=HERE, **changes) -> ConfigurationError:
+    with pytest.raises(ConfigurationError) as caught:
+        read_demos(settings(expert_path=str(place), **changes), expected)
+    return caught.value
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_rescaled_and_cut_actions_are_mapped_back_on_request(tmp_path, form):
+    def wrap(env):
+        return wrappers.ClipAction(wrappers.RescaleAction(env, -0.5, 0.5))
+
+    place = written(wrap, form, tmp_path)
+    raw = read_demos(settings(expert_path=place, expert_mismatch="warn"), HERE)
+    assert "RescaleAction" in raw.warnings[0]
+    found = read_demos(settings(expert_path=place, expert_convert=True), HERE).episodes
+    for demo, before in zip(found, raw.episodes, strict=True):
+        wanted = 2 * np.clip(before.actions, -0.5, 0.5)
+        np.testing.assert_allclose(demo.actions, wanted, rtol=1e-6)
+        assert demo.sha256 != before.sha256 and demo.origin["action_high"].tolist() == [1, 1, 1]
+    export(str(tmp_path / "plain"), found)
+    again = read_demos(settings(expert_path=str(tmp_path / "plain")), HERE)
+    assert not again.warnings and np.array_equal(again.episodes[0].actions, found[0].actions)
+
+
+def test_the_map_is_the_wrappers_own():
+    env = gymnasium.make("Pusher-v5")
+    plain, wrapped = env.unwrapped, wrappers.RescaleAction(env, -3.0, 1.0)
+    given = np.random.default_rng(0).uniform(-3, 1, (20, 7))
+    spec = Wrapper("RescaleAction", "", {"min_action": -3.0, "max_action": 1.0})
+    low, high = plain.action_space.low, plain.action_space.high
+    made = executed(given, [spec], low, high)
+    for action, ours in zip(given, made, strict=True):
+        np.testing.assert_allclose(wrapped.action(action.astype(np.float32)), ours, atol=1e-5)
+    env.close()
+
+
+def test_a_wrapper_passes_by_its_name_knowingly(tmp_path):
+    place = written(Louder, "hdf5", tmp_path)
+    config = settings(expert_path=place, expert_accept_wrappers="Quieter,Louder")
+    assert not read_demos(config, HERE).warnings
+    refused(place, expert_accept_wrappers="Quieter")
+
+
+def test_options_are_compared_with_the_environments_defaults(tmp_path):
+    place = written(lambda env: env, "hdf5", tmp_path, ctrl_cost_weight=1e-3, width=64)
+    assert not read_demos(
+        settings(expert_path=place), HERE
+    ).warnings  # the default, and a picture's
+    _again(tmp_path)
+    place = written(lambda env: env, "hdf5", tmp_path, ctrl_cost_weight=0.5)
+    assert 'env_options {"ctrl_cost_weight": 0.5}, here are none' in refused(place).problem
+    same = expected_of("Hopper-v5", {"ctrl_cost_weight": 0.5})
+    assert not read_demos(settings(expert_path=place), same).warnings
+
+
+def test_another_maker_of_the_same_id_is_refused(tmp_path):
+    write_demos(tmp_path, 2, entry_point="my_tasks.hopper:Hopper")
+    assert "made by my_tasks.hopper:Hopper" in refused(tmp_path).problem
+
+
+def test_bounds_that_a_file_names_are_compared(tmp_path):
+    write_demos(tmp_path, 2, action_low=LOW, action_high=HIGH)
+    error = refused(tmp_path)
+    assert "between -0.5 and 0.5, the environment between -1 and 1" in error.problem
+    assert "--expert_convert" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s | {"actions": s["actions"] / 2}, "as under RescaleAction"),
+        (lambda s: s | {"actions": s["actions"] * 100}, "they are of another unit"),
+        (lambda s: s | {"observations": s["observations"] / 3}, "as under NormalizeObservation"),
+    ],
+    ids=["actions", "unit", "observations"],
+)
+@pytest.mark.parametrize("form", ["HDF5", "D4RL", "NPZ"])
+def test_what_a_file_does_not_say_its_numbers_show(tmp_path, change, words, form):
+    episodes = [change(steps_of(i, 80)) for i in range(3)]
+    if form == "HDF5":
+        for i, steps in enumerate(episodes):
+            write_plain(tmp_path / f"Hopper-v5_demo{i:03d}.h5", steps)
+        assert words in refused(tmp_path).problem
+        return
+    columns = {name: np.concatenate([each[name] for each in episodes]) for name in episodes[0]}
+    columns |= {"terminals": columns.pop("terminated"), "timeouts": columns.pop("truncated")}
+    if form == "D4RL":
+        with h5py.File(tmp_path / "rows.hdf5", "w") as file:
+            for name, each in columns.items():
+                file[name] = each
+    else:
+        np.savez(tmp_path / "rows.npz", **columns)
+    assert words in refused(tmp_path).problem
+
+
+@pytest.mark.parametrize("env_id", ["Hopper-v5", "HalfCheetah-v5", "Walker2d-v5", "Ant-v5"])
+def test_real_experts_show_nothing(env_id):
+    path = Path(__file__).parents[3] / "data" / "demos" / env_id
+    found = read_demos(settings(expert_path=str(path)), expected_of(env_id))
+    assert not found.warnings
