@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import shutil
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from helpers.config.settings import FALSE_WORDS, TRUE_WORDS, Setting, show
+from helpers.config.vocabulary import CONFIG_FLAGS, Unknown, Vocabulary, brief
 from helpers.errors import ConfigurationError
 
-CONFIG_FLAGS = ("config", "config_path")
 HELP_FLAGS = ("-h", "--help")
-_SECRET = re.compile(r"key|token|secret|password", re.IGNORECASE)
-_LONGEST_SHOWN = 160
 _NUMBER = re.compile(r"-\.?\d")
+_NEGATION = re.compile(r"no[-_]")
 
 
 @dataclass
@@ -58,49 +56,6 @@ class Layer:
         )
 
 
-def brief(text: str) -> str:
-    """A text for one line of a message: cut, and without characters that a terminal obeys."""
-    if len(text) > _LONGEST_SHOWN:
-        half = _LONGEST_SHOWN // 2
-        text = f"{text[:half]} ... {text[-half:]}"
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
-
-
-class Vocabulary:
-    """The names that a command line and a YAML file may use, and the settings that they mean."""
-
-    def __init__(self, settings: Iterable[Setting]) -> None:
-        self.settings: dict[str, Setting] = {}
-        self.keys: dict[str, str] = {}
-        for each in settings:
-            self.settings[each.key] = each
-            for name in each.names:
-                if self.keys.setdefault(name, each.key) != each.key:
-                    raise ValueError(f"{name} means both {self.keys[name]} and {each.key}")
-
-    def key(self, name: str) -> str | None:
-        """The key that a name stands for, written with dashes or underscores."""
-        return self.keys.get(name.replace("-", "_"))
-
-    def unknown_name(self, name: str, *, shown: str) -> ConfigurationError:
-        """The refusal of a name that no setting has, with its nearest neighbour."""
-        shown = brief(shown)
-        if _SECRET.search(name):
-            return ConfigurationError(
-                f"{shown[0].upper()}{shown[1:]} is not accepted: command lines and run folders hold no secrets.",
-                "Set the key in the environment (WANDB_API_KEY), or once with `wandb login`.",
-            )
-        former = {name for each in self.settings.values() for name in each.former}
-        names = [*(self.keys.keys() - former), *CONFIG_FLAGS]
-        near = difflib.get_close_matches(name.replace("-", "_"), names, n=1)
-        dashes = "--" if "--" in shown else ""
-        guess = f"Did you mean {dashes}{near[0]}? " if near else ""
-        return ConfigurationError(
-            f"Unknown {shown}.",
-            f"{guess}`python main.py --help` lists all settings.",
-        )
-
-
 def help_wanted(argv: Sequence[str]) -> bool:
     """Whether a command line asks for its help page."""
     return any(argument in HELP_FLAGS for argument in argv)
@@ -113,27 +68,45 @@ def read_flags(argv: Sequence[str], vocabulary: Vocabulary) -> tuple[Layer, str 
     underscores. A value that begins with a dash and is no number needs the form with `=`.
 
     Raises:
-        ConfigurationError: an unknown flag, a missing value, a flag given twice with two values.
+        ConfigurationError: unknown flags (all of them in one), a missing value, a flag given twice with two values.
     """
     layer = Layer()
     config = Layer()
+    unknown: list[Unknown] = []
     rest = list(argv)
     while rest:
         argument = rest.pop(0)
+        name, equals, text = argument.removeprefix("--").partition("=")
         if not argument.startswith("--") or argument == "--":
-            raise ConfigurationError(
-                f"Unexpected '{brief(argument)}' on the command line.",
-                "Flags are written --flag=value; a list of values is quoted in a YAML file.",
-            )
-        name, equals, text = argument[2:].partition("=")
-        if name.replace("-", "_") in CONFIG_FLAGS:
+            unknown.append(Unknown(name if argument.startswith("-") else argument, argument))
+        elif name.replace("-", "_") in CONFIG_FLAGS:
             path = text if equals else _next_value(f"--{name}", rest)
             config.put("config", path, shown=f"--{name}={path}", name=f"--{name}")
             continue
-        key, value = _flag_value(name, text if equals else None, rest, vocabulary)
-        shown = argument if equals or isinstance(value, bool) else f"--{name}={value}"
-        layer.put(key, value, shown=shown, name=f"--{name}")
+        elif _named(name, vocabulary) is None:
+            unknown.append(Unknown(name, f"--{name}"))
+        else:
+            key, value = _flag_value(name, text if equals else None, rest, vocabulary)
+            shown = argument if equals or isinstance(value, bool) else f"--{name}={value}"
+            layer.put(key, value, shown=shown, name=f"--{name}")
+            continue
+        if argument.startswith("-") and not equals:
+            _skip_values(rest)
+    if unknown:
+        raise vocabulary.refusal(unknown, kind="flag", dashes="--")
     return layer, config.values.get("config")
+
+
+def _named(name: str, vocabulary: Vocabulary) -> str | None:
+    """The key that a flag means, negated or not."""
+    key = vocabulary.key(name)
+    return vocabulary.key(name[3:]) if key is None and _NEGATION.match(name) else key
+
+
+def _skip_values(rest: list[str]) -> None:
+    """Drop what an unknown flag may take."""
+    while rest and (not rest[0].startswith("-") or _NUMBER.match(rest[0])):
+        rest.pop(0)
 
 
 def _flag_value(
@@ -170,13 +143,8 @@ def _switch_word(name: str, rest: list[str]) -> bool:
 
 def _parse_negation(name: str, text: str | None, vocabulary: Vocabulary) -> str:
     """The key of `--no-switch`."""
-    shown = f"flag --{name}"
-    if not re.match("no[-_]", name):
-        raise vocabulary.unknown_name(name, shown=shown)
     positive = name[3:]
-    key = vocabulary.key(positive)
-    if key is None:
-        raise vocabulary.unknown_name(positive, shown=shown)
+    key = vocabulary.keys[positive.replace("-", "_")]
     if vocabulary.settings[key].kind != "bool":
         raise ConfigurationError(
             f"--{name} is not possible: {key} is not a switch.",

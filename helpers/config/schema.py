@@ -16,9 +16,10 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from helpers.config import command_line
-from helpers.config.command_line import Layer, Vocabulary
+from helpers.config.command_line import Layer
 from helpers.config.run import RunConfig
 from helpers.config.settings import Scalar, Setting, Settings, settings_of, show
+from helpers.config.vocabulary import Unknown, Vocabulary, brief
 from helpers.config.yaml_files import read_yaml, yaml_text
 from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError
@@ -85,7 +86,7 @@ class Schema:
             for kind in (*self.tasks.values(), *other_owners.values(), *algorithms.values())
             for each in kind.settings_for({}).values()
         )
-        self.vocabulary = Vocabulary(every)
+        self.vocabulary = Vocabulary(every, algorithms=algorithms)
 
     def parse_command_line(self, argv: Sequence[str]) -> Parsed:
         """The configuration that arguments (without the program's name) and their `--config` give.
@@ -104,26 +105,26 @@ class Schema:
             ConfigurationError: no such file, no flat mapping of known keys.
         """
         file = read_yaml(path)
+        self.vocabulary.check_file(file)
         layer = Layer()
         for name, value in file.values.items():
             where = f"({path}, line {file.lines[name]})"
-            key = self.vocabulary.key(name)
-            if key is None:
-                raise self.vocabulary.unknown_name(name, shown=f"key {name} {where}")
-            layer.put(key, value, shown=f"{name}: {_as_written(value)} {where}", name=name)
+            shown = f"{name}: {_as_written(value)} {where}"
+            layer.put(str(self.vocabulary.key(name)), value, shown=shown, name=name)
         return layer
 
     def layer_of(self, values: Mapping[str, Any]) -> Layer:
         """A layer of values from Python (a drawn trial, a bundle's environment).
 
         Raises:
-            ConfigurationError: an unknown key.
+            ConfigurationError: unknown keys.
         """
         layer = Layer()
+        unknown = [Unknown(name, name) for name in values if self.vocabulary.key(name) is None]
+        if unknown:
+            raise self.vocabulary.refusal(unknown, kind="key", dashes="")
         for name, value in values.items():
-            key = self.vocabulary.key(name)
-            if key is None:
-                raise self.vocabulary.unknown_name(name, shown=f"key {name}")
+            key = str(self.vocabulary.key(name))
             layer.put(key, value, shown=f"{name}={value}", name=name)
         return layer
 
@@ -260,7 +261,7 @@ class Schema:
             )
         typed = []
         for value in values:
-            shown = f"choice {command_line.brief(str(value))} of {layer.shown[key]}"
+            shown = f"choice {brief(str(value))} of {layer.shown[key]}"
             _refuse_collection(shown, value, each=self.vocabulary.settings[key])
             typed.append(self._check_alone(key, value, shown))
         return list(dict.fromkeys(typed))

@@ -19,6 +19,7 @@ from helpers.errors import ConfigurationError
 LARGEST_FILE = 1_000_000  # bytes
 _DEEPEST = 6
 _MOST_ALIASES = 100
+_PLAIN_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("float", "int", "str", "bool", "null"))
 _NULLS = ("", "~", "null", "Null", "NULL")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -128,7 +129,7 @@ class _Reader:
             return self._resolve_alias(event, line)
         if depth > _DEEPEST:
             raise self._refusal(line, "is nested too deeply", "A setting is one value, or a list.")
-        if event.tag not in (None, "!"):
+        if event.tag not in (None, "!", *_PLAIN_TAGS):
             raise self._refusal(line, f"has the tag {event.tag}", "Delete it: tags are not read.")
         value: Any
         if isinstance(event, yaml.ScalarEvent):

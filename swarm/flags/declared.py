@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from helpers.config.command_line import brief
 from helpers.config.settings import Settings, settings_of
+from helpers.config.vocabulary import brief
 from helpers.errors import ConfigurationError
 
 _Kind = TypeVar("_Kind", bound=Settings)

@@ -8,8 +8,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from helpers.config.command_line import Vocabulary, brief, read_flags
+from helpers.config.command_line import read_flags
 from helpers.config.settings import Setting, settings_of, show
+from helpers.config.vocabulary import Vocabulary
 from helpers.errors import ConfigurationError
 from swarm.flags.declared import validate
 from swarm.flags.hidden_key import FLAG, split_key
@@ -39,22 +40,6 @@ class Command:
         return f"Command({self.settings!r})"
 
 
-class _SpawnVocabulary(Vocabulary):
-    """The flags of the spawner, which knows where the others belong."""
-
-    def unknown_name(self, name: str, *, shown: str) -> ConfigurationError:
-        from agents.algorithms import SCHEMA
-
-        if SCHEMA.vocabulary.key(name) is not None:
-            return ConfigurationError(
-                f"{brief(shown).capitalize()} is a setting of the runs.",
-                f"Write it into the YAML file of --config, as {name.replace('-', '_')}: VALUE.",
-            )
-        refusal = super().unknown_name(name, shown=shown)
-        remedy = refusal.remedy.replace("python main.py --help", "python spawner.py -h")
-        return ConfigurationError(refusal.problem, remedy.replace("all settings", "all flags"))
-
-
 def parse(argv: Sequence[str], *, wandb_api_key: str | None = None) -> Command:
     """The command of arguments, without the program's name.
 
@@ -67,7 +52,7 @@ def parse(argv: Sequence[str], *, wandb_api_key: str | None = None) -> Command:
     """
     rest, key = split_key(argv)
     key = _check_key(wandb_api_key if key is None else key)
-    layer, config = read_flags(_lists_joined(rest), _SpawnVocabulary(_all().values()))
+    layer, config = read_flags(_lists_joined(rest), _vocabulary())
     values = layer.values if config is None else {**layer.values, "config": config}
     read = validate(
         SpawnSettings,
@@ -77,6 +62,13 @@ def parse(argv: Sequence[str], *, wandb_api_key: str | None = None) -> Command:
     _refuse_contradictions(read)
     numbers = tuple(int(each) for each in re.findall(r"\d+", read.num_demos or ""))
     return Command(read, frozenset(values), numbers, key)
+
+
+def _vocabulary() -> Vocabulary:
+    """The flags of the spawner, which knows where the others belong."""
+    from agents.algorithms import SCHEMA
+
+    return Vocabulary(_all().values(), program="spawner.py", of_runs=SCHEMA.vocabulary)
 
 
 def _check_key(key: str | None) -> str | None:

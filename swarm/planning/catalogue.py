@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from helpers.config.command_line import brief
 from helpers.config.run_basics import DURATION_PATTERN, seconds_of
 from helpers.config.settings import Settings, setting, settings_of
+from helpers.config.vocabulary import brief
 from helpers.config.yaml_files import read_yaml
 from helpers.errors import ConfigurationError
 from swarm.flags.declared import validate

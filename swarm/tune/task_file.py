@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers.config.command_line import Vocabulary, read_flags
+from helpers.config.command_line import read_flags
 from helpers.config.run import RunConfig
 from helpers.config.schema import Schema
 from helpers.config.settings import Setting, read_float, settings_of
+from helpers.config.vocabulary import Vocabulary
 from helpers.config.yaml_files import read_yaml
 from helpers.errors import ConfigurationError
 from swarm.flags.declared import validate
@@ -80,7 +81,12 @@ def read_search(argv: Sequence[str], schema: Schema) -> Search:
     Raises:
         ConfigurationError: anything in them that cannot be used.
     """
-    layer, path = read_flags(argv, Vocabulary(settings_of(TuneSettings).values()))
+    vocabulary = Vocabulary(
+        settings_of(TuneSettings).values(),
+        program="tuner.py",
+        of_runs=schema.vocabulary,
+    )
+    layer, path = read_flags(argv, vocabulary)
     if path is None:
         raise ConfigurationError(
             "No --config: there is nothing to search.",

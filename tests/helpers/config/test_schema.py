@@ -147,7 +147,7 @@ def test_help_is_recognised():
         (["--no-render=1"], "negation with a value", "--no-render"),
         (["--render", "maybe"], "--render maybe is not true or false", "--no-render"),
         (["train"], "Unexpected 'train'", "--flag=value"),
-        (["-x"], "Unexpected '-x'", "--flag=value"),
+        (["-x"], "Unknown flag -x.", "--flag=value"),
         (["--p_lr=-1"], "--p_lr=-1 is not a number > 0.", "A value that works: 0.0003."),
         (["--p_lr=fast"], "--p_lr=fast is not a number > 0.", "learning rate of the policy"),
         (["--num_envs=2.5"], "--num_envs=2.5 is not a whole number >= 1.", "over all workers"),

@@ -129,7 +129,11 @@ def test_declared_examples_are_valid():
     [
         ("", "No --config", "--config"),
         ("--num_worker=2", "Unknown flag --num_worker.", "Did you mean --num_workers?"),
-        ("--p_lr=1e-3", "p_lr is a setting of the runs", "p_lr: VALUE"),
+        (
+            "--p_lr=1e-3 --n_steps=9",
+            "flags --p_lr, --n_steps.",
+            "p_lr: VALUE; --n_steps: here rollout_len",
+        ),
         ("--wandb_api_keys=x", "is not accepted", "WANDB_API_KEY"),
         ("--num_seeds=0", "--num_seeds=0 is not a whole number >= 1", "num_seeds"),
         ("--num_workers=two", "--num_workers=two is not", "works"),
