@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import model_validator
@@ -14,21 +14,31 @@ LARGEST_BATCH = 10**9
 ActionKind = Literal["continuous", "discrete", "both"]
 Activation = Literal["tanh", "relu", "elu", "silu", "gelu"]
 Init = Literal["orthogonal", "default"]
-STACK_PATTERN = r"mlp(_[1-9]\d{0,4}){1,8}"
-STACK_FORM = "mlp_100 (two hidden layers of 100) or mlp_240_160 (layers of 240 and 160)"
+STACK_PATTERN = r"mlp(_[1-9]\d{0,4}){1,8}|mlp_[1-9]\d{0,4}x[1-8]"
+STACK_FORM = "mlp_100 (two hidden layers of 100), mlp_240_160 (layers of 240 and 160) or mlp_64x1 (one layer of 64)"
 
 
 def hidden_sizes(stack: str) -> tuple[int, ...]:
-    """Widths of the hidden layers: "mlp_100" is (100, 100), "mlp_240_160" is (240, 160).
+    """Widths of the hidden layers: "mlp_100" is (100, 100), "mlp_240_160" is (240, 160), "mlp_64x1" is (64,).
 
     Raises:
         ValueError: the text is no perception stack.
     """
     name, *widths = stack.split("_")
+    if len(widths) == 1 and "x" in widths[0]:
+        width, count = widths[0].split("x")
+        return (int(width),) * int(count)
     sizes = tuple(int(width) for width in widths)
     if name != "mlp" or not sizes:
         raise ValueError(f"{stack!r} is no perception stack")
     return sizes * 2 if len(sizes) == 1 else sizes
+
+
+def stack_of(widths: Sequence[int]) -> str:
+    """The shortest text that `hidden_sizes` reads as these widths, of which there is one at least."""
+    if len(set(widths)) > 1:
+        return "_".join(["mlp", *map(str, widths)])
+    return f"mlp_{widths[0]}" if len(widths) == 2 else f"mlp_{widths[0]}x{len(widths)}"
 
 
 def clip_norm_setting(default: float) -> Any:

@@ -134,7 +134,22 @@ def _storage_error(path: Path, error: OSError) -> StorageError:
 
 
 def read_torch_file(path: Path) -> dict[str, Any]:
-    """What `torch.save` wrote, if it is a dictionary of tensors and plain values. Nothing is unpickled beyond these.
+    """What `torch.save` wrote, if it is a dictionary of tensors and plain values.
+
+    Raises:
+        CheckpointError: it is missing, damaged or something else.
+    """
+    content = read_torch_content(path)
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"{path} contains a {type(content).__name__}, not a dictionary of tensors.",
+            "Give a file with a state_dict.",
+        )
+    return content
+
+
+def read_torch_content(path: Path) -> Any:
+    """What `torch.save` wrote, if it is tensors and plain values. Nothing is unpickled beyond these.
 
     Raises:
         CheckpointError: it is missing, damaged or something else.
@@ -157,19 +172,13 @@ def read_torch_file(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is damaged: {altered} in it.", "Download the file again.")
     refusal = torch.serialization.pickle.UnpicklingError
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, AttributeError, TypeError, KeyError, EOFError, refusal) as error:
         raise CheckpointError(
             f"{path} contains more than tensors and plain values, which could run code when it is read.",
             "If you trust it, keep only its tensors: "
             'torch.save({"model": torch.load(FILE, weights_only=False)["model"]}, "weights.pth").',
         ) from error
-    if not isinstance(content, dict):
-        raise CheckpointError(
-            f"{path} contains a {type(content).__name__}, not a dictionary of tensors.",
-            "Give a file with a state_dict.",
-        )
-    return content
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

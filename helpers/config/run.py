@@ -60,7 +60,7 @@ class RunConfig(RunBasics):
     # migration
     migrate_from: str | None = setting(
         None,
-        "--task=migrate: weights of Stable-Baselines3 (.zip) or rl_games (.pth)",
+        "--task=migrate: weights of Stable-Baselines3 (.zip), CleanRL (.cleanrl_model) or rl_games (.pth)",
         group="migration",
         identity=False,
         example="model.zip",
@@ -76,10 +76,10 @@ class RunConfig(RunBasics):
     )
     migrate_moments: str | None = setting(
         None,
-        "statistics of its observation normalizer: an .npz file with mean, var and count",
+        "statistics of its observation normalizer: vecnormalize.pkl, an .npz file with mean, var and count, or none",
         group="migration",
         identity=False,
-        example="moments.npz",
+        example="vecnormalize.pkl",
     )
     migrate_names: str | None = setting(
         None,

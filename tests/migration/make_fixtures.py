@@ -97,6 +97,7 @@ def main():
     model = made(PPO, environment)
     observations = observations_of(model.observation_space)
     save("ppo_normalised", model, normalised=environment.normalize_obs(observations))
+    environment.save(FOLDER / "ppo_normalised_vecnormalize.pkl")
     moments = environment.obs_rms
     np.savez(
         FOLDER / "ppo_normalised_moments.npz",
@@ -108,7 +109,7 @@ def main():
     )
     made(PPO, policy_kwargs={"activation_fn": torch.nn.ReLU}).save(FOLDER / "ppo_relu.zip")
     made(PPO, use_sde=True).save(FOLDER / "ppo_sde.zip")
-    made(TD3, layers=[8]).save(FOLDER / "td3_one_layer.zip")
+    save("td3_one_layer", made(TD3, layers=[8]))
 
 
 if __name__ == "__main__":

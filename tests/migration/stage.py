@@ -1,23 +1,27 @@
 """Migrations in this process, and files of rl_games' documented structure (rl_games itself is not installed)."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from agents.algorithms import SCHEMA
+from agents.weights.load import load_agent
 from agents.weights.migration.task import import_weights
 from environments.ids import resolve_env_id
 from helpers.parallel.workers import Workers
 from main import build, policy_files
 
 FOLDER = Path(__file__).parent
+CLOSE: Any = {"rtol": 1e-5, "atol": 2e-6}
 
 
 def migrate(file, algo, runs, *flags, env="Pendulum-v1"):
     """The run folder that --task=migrate makes."""
-    argv = ["--task=migrate", f"--migrate_from={file}", f"--env_id={env}", "--uuid=moved.seed00"]
+    argv = ["--task=migrate", f"--migrate_from={file}", "--uuid=moved.seed00"]
+    argv += [f"--env_id={env}"] if env else []
     argv += [f"--algo={algo}"] if algo else []
     argv += [f"--runs_dir={runs}", *flags]
     import_weights(
@@ -32,10 +36,74 @@ def migrate(file, algo, runs, *flags, env="Pendulum-v1"):
     return runs / "moved.seed00"
 
 
+def loaded(run):
+    """The agent, whose policy in the checkpoint must be the one in its shared file."""
+    agent = load_agent(run)
+    name, model = next(iter(agent.models().items()))
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    model.load(run / "checkpoints" / f"0_{name}.pt")
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+    return agent
+
+
 def stored(name):
     """What Stable-Baselines3 itself computed (make_fixtures.py)."""
     with np.load(FOLDER / f"{name}.npz") as archive:
         return {key: archive[key] for key in archive.files}
+
+
+class Fully(nn.Module):
+    """fc1, fc2 and the named heads, ReLU between them, as CleanRL's off-policy scripts write them."""
+
+    def __init__(self, inputs, widths, heads):
+        super().__init__()
+        sizes = [inputs, *widths]
+        for i, (size, width) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
+            self.add_module(f"fc{i}", nn.Linear(size, width))
+        for name, outputs in heads.items():
+            self.add_module(name, nn.Linear(sizes[-1], outputs))
+        self.depth, self.heads = len(widths), list(heads)
+
+    def forward(self, x):
+        """The heads' outputs."""
+        for i in range(1, self.depth + 1):
+            x = torch.relu(self.get_submodule(f"fc{i}")(x))
+        return [self.get_submodule(name)(x) for name in self.heads]
+
+
+class CleanRLActor(Fully):
+    """With the bounds of the actions as buffers."""
+
+    action_scale: torch.Tensor
+    action_bias: torch.Tensor
+
+    def __init__(self, inputs, widths, heads, low, high):
+        super().__init__(inputs, widths, heads)
+        self.register_buffer("action_scale", (high - low) / 2.0)
+        self.register_buffer("action_bias", (high + low) / 2.0)
+
+    def act(self, x):
+        """The action that it is evaluated by."""
+        return torch.tanh(self(x)[0]) * self.action_scale + self.action_bias
+
+
+def stirred(module):
+    """The module, its parameters drawn anew."""
+    generator = torch.Generator().manual_seed(11)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(0.4 * torch.randn(parameter.shape, generator=generator))
+    return module
+
+
+def perceptron(*sizes, activation):
+    """Layers by number, as nn.Sequential names them."""
+    layers = [
+        layer
+        for a, b in zip(sizes, sizes[1:], strict=False)
+        for layer in (nn.Linear(a, b), activation())
+    ]
+    return nn.Sequential(*layers[:-1])
 
 
 class RunningMeanStd(nn.Module):

@@ -6,7 +6,7 @@ the run's agent, as it acts, and its critics. Shapes: B observations, A action d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,10 @@ import gymnasium
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from agents.weights.migration.foreign_files import Foreign, Moments
+from agents.weights.migration.foreign_files import Foreign
+from agents.weights.migration.moments import Moments
 from agents.weights.migration.names import SQUASHED
 from helpers.errors import CheckpointError
 
@@ -23,7 +25,13 @@ LIMIT = 1e-5  # of a difference, of outputs of 1 and less; of larger ones, relat
 COUNT = 1000
 _WITHIN = 4.9  # deviations from the mean: nobody cuts there
 _SB3_LOG_STD = (-20.0, 2.0)
-_ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
+_ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "elu": functional.elu,
+    "silu": functional.silu,
+    "gelu": functional.gelu,
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class Rebuilt:
     ) -> None:
         self.foreign, self.algo, self.scale = foreign, algo, scale
         self.names = names
-        self._activation = _ACTIVATIONS["tanh" if algo == "ppo" else "relu"]
+        self._activation = _ACTIVATIONS[str(foreign.activation)]
 
     def _weight(self, ours: str) -> Tensor:
         return self.foreign.weights[self.names[ours]].double()
@@ -115,7 +123,9 @@ class Rebuilt:
     def critic(self, model: str, observations: np.ndarray, actions: np.ndarray) -> Tensor:
         """Values (B,) in units of reward."""
         x = self.standardise(observations)
-        if self.algo in SQUASHED and self.scale is not None:
+        if self.foreign.program == "CleanRL" and self.algo in SQUASHED:
+            x = torch.cat([x, torch.from_numpy(actions).double()], -1)
+        elif self.algo in SQUASHED and self.scale is not None:
             center, half = (torch.from_numpy(each).double() for each in self.scale)
             x = torch.cat([x, (torch.from_numpy(actions).double() - center) / half], -1)
         values, moments = self._net(model, x).squeeze(-1), self.foreign.values

@@ -2,6 +2,7 @@
 
 Stable-Baselines3   a .zip with policy.pth (a state_dict) and data (JSON beside pickles, which stay unread)
 rl_games            a .pth whose key "model" is a state_dict, its running moments among the weights
+CleanRL             a .cleanrl_model: one state_dict, or several (cleanrl.py)
 """
 
 from __future__ import annotations
@@ -16,17 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from helpers.checkpoints.policy_files import read_torch_file
+from agents.weights.migration import cleanrl
+from agents.weights.migration.moments import Moments
+from helpers.checkpoints.policy_files import read_torch_content
 from helpers.errors import CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 RL_GAMES_EPSILON, RL_GAMES_CLIP = 1e-5, 5.0  # what it adds to a variance, and where it cuts
-OUR_EPSILON = 1e-8  # that we add, as VecNormalize does
-CLIP = 10.0  # of standardised observations, ours and VecNormalize's
 _LARGEST = 2**31  # bytes that a part of an archive may unpack to
 _ALGORITHMS = {
     "stable_baselines3.common.policies": ("ppo",),
@@ -34,26 +33,6 @@ _ALGORITHMS = {
     "stable_baselines3.td3.policies": ("td3", "ddpg"),
     "stable_baselines3.dqn.policies": ("dqn",),
 }
-_MOMENTS_RECIPE = (
-    'np.savez("moments.npz", mean=v.obs_rms.mean, var=v.obs_rms.var, count=v.obs_rms.count, '
-    "epsilon=v.epsilon, clip_obs=v.clip_obs)"
-)
-
-
-@dataclass(frozen=True)
-class Moments:
-    """What observations, or values, are standardised by: x -> (x - mean) / sqrt(variance + epsilon), cut at +-clip."""
-
-    mean: np.ndarray
-    variance: np.ndarray
-    count: float
-    epsilon: float
-    clip: float
-
-    def state(self) -> dict[str, Any]:
-        """As `agents.nn.normalizer.RunningMoments` takes it: such that with our epsilon added theirs comes out."""
-        variance = self.variance + (self.epsilon - OUR_EPSILON)
-        return {"count": self.count, "mean": self.mean, "m2": variance * self.count}
 
 
 @dataclass(frozen=True)
@@ -66,18 +45,22 @@ class Foreign:
         weights: its networks' parameters by name.
         algorithms: which of ours it may be of; empty where it does not say.
         activation: between its layers, in lower case; None where it does not say.
+        activation_is_said: on the command line, since the file does not say it.
         observations, values: their moments, where there are any.
+        bounds: (center, half) of its actions (A,), where it holds them.
         temperature: SAC's, where it is there.
     """
 
     path: Path
-    program: Literal["Stable-Baselines3", "rl_games", "another program"]
+    program: Literal["Stable-Baselines3", "rl_games", "CleanRL", "another program"]
     weights: Mapping[str, Tensor]
     algorithms: tuple[str, ...]
     activation: str | None = None
     observations: Moments | None = None
     values: Moments | None = None
+    activation_is_said: bool = False
     temperature: float | None = None
+    bounds: tuple[Tensor, Tensor] | None = None
 
 
 def read_foreign(path: Path) -> Foreign:
@@ -88,9 +71,8 @@ def read_foreign(path: Path) -> Foreign:
     """
     if path.suffix in (".pkl", ".pickle"):
         raise CheckpointError(
-            f"{path} is a pickle: reading it would run code in it.",
-            f"With Stable-Baselines3, write the numbers of the VecNormalize v: {_MOMENTS_RECIPE}; "
-            "and give them by --migrate_moments=moments.npz beside the .zip.",
+            f"{path} is a pickle: of these, only a VecNormalize's numbers are read.",
+            f"Give it beside the model: --migrate_from=model.zip --migrate_moments={path}",
         )
     try:
         with zipfile.ZipFile(path) as archive:
@@ -99,20 +81,22 @@ def read_foreign(path: Path) -> Foreign:
                 return _stable_baselines(path, archive)
     except zipfile.BadZipFile as error:
         raise CheckpointError(
-            f"{path} is truncated, or neither a .zip of Stable-Baselines3 nor a .pth of rl_games.",
+            f"{path} is truncated, or no .zip of Stable-Baselines3, .pth of rl_games or {cleanrl.SUFFIX}.",
             "Download it again, or save it again with torch 1.6 or later.",
         ) from error
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be read: {error.strerror or error}.",
-            "Give a .zip of Stable-Baselines3 or a .pth of rl_games.",
+            f"Give a .zip of Stable-Baselines3, a .pth of rl_games or a {cleanrl.SUFFIX}.",
         ) from error
     if not any(name.endswith("data.pkl") for name in names):
         raise CheckpointError(
             f"{path} has no policy.pth: it is not a model of Stable-Baselines3.",
             "Give the .zip that model.save() wrote, or a .pth of rl_games.",
         )
-    return _rl_games(path, read_torch_file(path))
+    content = read_torch_content(path)
+    parts = cleanrl.parts_of(content)
+    return _rl_games(path, content) if parts is None else _cleanrl(path, parts)
 
 
 # Stable-Baselines3
@@ -135,14 +119,22 @@ def _stable_baselines(path: Path, archive: zipfile.ZipFile) -> Foreign:
             temperature = math.exp(float(variables["log_ent_coef"]))
         elif "ent_coef_tensor" in variables:
             temperature = float(variables["ent_coef_tensor"])
+    weights = _tensors(path, archive, "policy.pth")
+    if len(algorithms) > 1:  # TD3's policy class, with one critic or two
+        algorithms = algorithms[:1] if "critic.qf1.0.weight" in weights else algorithms[1:]
     return Foreign(
         path=path,
         program="Stable-Baselines3",
-        weights=_tensors(path, archive, "policy.pth"),
+        weights=weights,
         algorithms=algorithms,
         activation=_activation(told, algorithms),
         temperature=temperature,
     )
+
+
+def default_activation(algorithms: tuple[str, ...]) -> str:
+    """Of Stable-Baselines3's policies and of CleanRL's scripts, as well as ours."""
+    return "tanh" if algorithms == ("ppo",) else "relu"
 
 
 def _activation(told: Mapping[str, Any], algorithms: tuple[str, ...]) -> str | None:
@@ -152,7 +144,7 @@ def _activation(told: Mapping[str, Any], algorithms: tuple[str, ...]) -> str | N
         return None
     named = arguments.get("activation_fn")
     if named is None and algorithms:
-        return "tanh" if algorithms == ("ppo",) else "relu"
+        return default_activation(algorithms)
     match = re.fullmatch(r"<class 'torch\.nn\.modules\.activation\.(\w+)'>", str(named))
     return match[1].lower() if match else None
 
@@ -207,17 +199,36 @@ def _only_tensors(path: Path, state: Any) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
         raise CheckpointError(
             f"{path} has no state_dict of weights.",
-            "Give a .zip of Stable-Baselines3 or a .pth of rl_games.",
+            f"Give a .zip of Stable-Baselines3, a .pth of rl_games or a {cleanrl.SUFFIX}.",
         )
     return {str(name): tensor.detach() for name, tensor in state.items()}
+
+
+# CleanRL
+
+
+def _cleanrl(path: Path, parts: dict[str, Any]) -> Foreign:
+    weights = _only_tensors(path, parts)
+    algorithms = cleanrl.algorithms_of(weights)
+    bounds = [weights.pop(f"actor.action_{name}", None) for name in ("bias", "scale")]
+    if "actor_logstd" in weights:
+        weights["actor_logstd"] = weights["actor_logstd"].flatten()  # (1, A)
+    return Foreign(
+        path=path,
+        program="CleanRL",
+        weights=weights,
+        algorithms=algorithms,
+        activation=default_activation(algorithms) if algorithms else None,
+        bounds=None if None in bounds else (bounds[0].flatten(), bounds[1].flatten()),
+    )
 
 
 # rl_games
 
 
-def _rl_games(path: Path, content: Mapping[str, Any]) -> Foreign:
-    if "model" not in content:
-        found = ", ".join(map(str, list(content)[:4]))
+def _rl_games(path: Path, content: Any) -> Foreign:
+    if not isinstance(content, Mapping) or "model" not in content:
+        found = ", ".join(map(str, list(content)[:4])) if isinstance(content, Mapping) else "none"
         raise CheckpointError(
             f"{path} has no key 'model', so it is not a checkpoint of rl_games (keys: {found} ...).",
             'Save a state_dict that you trust as torch.save({"model": state_dict}, "weights.pth").',
@@ -255,32 +266,3 @@ def _pop_moments(path: Path, weights: dict[str, Tensor], prefix: str) -> Moments
     if prefix.startswith("value"):
         mean, variance = mean.squeeze(), variance.squeeze()
     return Moments(mean, variance, float(count), RL_GAMES_EPSILON, RL_GAMES_CLIP)
-
-
-def read_moments(path: Path) -> Moments:
-    """Moments of observations from an .npz file: mean, var, count, and VecNormalize's epsilon and clip_obs if there.
-
-    Raises:
-        CheckpointError: it cannot be read, or cannot be what we standardise by.
-    """
-    problem = remedy = None
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: np.asarray(archive[name], dtype=np.float64) for name in archive.files}
-        mean, variance, count = (found[name] for name in ("mean", "var", "count"))
-    except OSError as error:
-        problem = f"{path} cannot be read: {error.strerror or error}."
-    except (KeyError, ValueError, TypeError, zipfile.BadZipFile, AttributeError) as error:
-        problem = f"{path} is not an .npz file with mean, var and count ({error})."
-    else:
-        if mean.ndim != 1 or mean.shape != variance.shape or count.size != 1 or not count > 0:
-            problem = (
-                f"{path}: mean {mean.shape}, var {variance.shape}, count {count} do not match."
-            )
-        elif float(found.get("clip_obs", CLIP)) != CLIP:
-            problem = f"{path}: clip_obs is {float(found['clip_obs'])}; here it is {CLIP:g}."
-            remedy = f"Train it with VecNormalize(clip_obs={CLIP:g})."
-    if problem:
-        raise CheckpointError(problem, remedy or f"Write it by {_MOMENTS_RECIPE}.")
-    epsilon = float(found.get("epsilon", OUR_EPSILON))
-    return Moments(mean, variance, float(count), epsilon, CLIP)

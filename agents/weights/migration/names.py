@@ -1,7 +1,8 @@
 """Which weight of another program becomes which of ours.
 
 Ours are called by model and layer, from the input on: `policy.0.weight`, `critic_1.2.bias`, `policy.log_std`. Theirs
-are known for Stable-Baselines3 and rl_games; others are found by equal shapes, where that leaves one possibility only.
+are known for Stable-Baselines3, CleanRL and rl_games; others are found by equal shapes, where that leaves one
+possibility only.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from agents.common_settings import stack_of
 from agents.weights.migration.foreign_files import Foreign
 from helpers.errors import ConfigurationError
 
@@ -49,6 +51,24 @@ _LAYERS: Mapping[tuple[str, str], Mapping[str, Sequence[str]]] = {
         "q_network": ["q_net.q_net.*"],
         "target_q_network": ["q_net_target.q_net.*"],
     },
+    ("CleanRL", "ppo"): {
+        "policy": ["actor_mean.*|actor.*"],
+        "value": ["critic.*"],
+        "policy.log_std": ["actor_logstd"],
+    },
+    ("CleanRL", "sac"): {
+        "policy": ["actor.fc*", "actor.fc_mean"],
+        "policy.log_std": ["actor.fc_logstd"],
+        "critic_1": ["qf1.fc*"],
+        "critic_2": ["qf2.fc*"],
+    },
+    ("CleanRL", "td3"): {
+        "policy": ["actor.fc*", "actor.fc_mu"],
+        "critic_1": ["qf1.fc*"],
+        "critic_2": ["qf2.fc*"],
+    },
+    ("CleanRL", "ddpg"): {"policy": ["actor.fc*", "actor.fc_mu"], "critic": ["qf1.fc*"]},
+    ("CleanRL", "dqn"): {"q_network": ["network.*"]},
     ("rl_games", "ppo"): {
         "policy": ["a2c_network.actor_mlp.*", "a2c_network.mu|a2c_network.logits"],
         "value": ["a2c_network.critic_mlp.*|a2c_network.actor_mlp.*", "a2c_network.value"],
@@ -241,34 +261,21 @@ def hidden_layers(foreign: Foreign, layers: Sequence[str]) -> tuple[int, ...]:
 
 
 def stacks_of(foreign: Foreign, algo: str) -> dict[str, Any]:
-    """The perception stacks that the file's networks have, by setting.
-
-    Raises:
-        ConfigurationError: a network has fewer than two hidden layers.
-    """
+    """The perception stacks that the file's networks have, by setting."""
     layers = layers_of(foreign, algo)
     settings = {"policy": "p_perception_stack", "value": "v_perception_stack"}
     settings |= dict.fromkeys(("critic", "critic_1", "q_network"), "q_perception_stack")
     found = {}
     for model, setting in settings.items():
         widths = hidden_layers(foreign, layers.get(model, []))
-        if model in layers and len(widths) == 1:
-            raise ConfigurationError(
-                f"The {model} in {foreign.path} has 1 hidden layer, of {widths[0]}; ours have 2 or more.",
-                f"Train it with two, as net_arch=[{widths[0]}, {widths[0]}].",
-            )
         if widths:
-            short = widths[:1] if len(widths) == 2 and widths[0] == widths[1] else widths
-            found[setting] = "_".join(["mlp", *map(str, short)])
+            found[setting] = stack_of(widths)
     return found
 
 
 def _advice(foreign: Foreign, algo: str) -> str:
     """Flags that the file's networks ask for."""
-    try:
-        flags = [f"--{setting}={stack}" for setting, stack in stacks_of(foreign, algo).items()]
-    except ConfigurationError as error:
-        return error.problem
+    flags = [f"--{setting}={stack}" for setting, stack in stacks_of(foreign, algo).items()]
     for layers in layers_of(foreign, algo).values():
         first = foreign.weights.get(f"{layers[0]}.weight") if layers else None
         if first is not None:

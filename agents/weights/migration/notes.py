@@ -10,7 +10,7 @@ import numpy as np
 
 from agents.nn.critics import SquashedGaussianActor
 from agents.weights.migration.check import Rebuilt, deviations_apart
-from agents.weights.migration.foreign_files import CLIP
+from agents.weights.migration.moments import CLIP
 from agents.weights.migration.names import Mapped
 from helpers.config.run import RunConfig
 from helpers.config.schema import to_flags
@@ -20,7 +20,7 @@ from helpers.parallel.workers import Workers
 def notes(rebuilt: Rebuilt, agent: Any, found: Mapped, observation_dim: int) -> Iterator[str]:
     """What is not equal, and what had to be taken for granted."""
     foreign = rebuilt.foreign
-    if rebuilt.algo == "sac":
+    if rebuilt.algo == "sac" and foreign.program == "Stable-Baselines3":
         low, high = deviations_apart(rebuilt, agent, observation_dim)
         bounds = SquashedGaussianActor.LOG_STD
         yield (
@@ -29,12 +29,17 @@ def notes(rebuilt: Rebuilt, agent: Any, found: Mapped, observation_dim: int) -> 
         )
         if foreign.temperature is not None:
             yield f"the temperature is its own, {foreign.temperature:.3g}; it is learned from here on"
-    if foreign.activation is None:
+    if foreign.activation_is_said:
         yield "the activation is as you say; the file does not tell it"
     if foreign.program == "rl_games":
         yield from _rl_games_notes(rebuilt)
     if foreign.observations is None:
         yield "observations are not standardised here, since no moments were given"
+        if foreign.program == "CleanRL" and "actor_logstd" in foreign.weights:
+            yield (
+                "CleanRL's ppo_continuous_action standardises observations in a wrapper, whose moments the file does "
+                "not hold: without --migrate_moments it acts as it did there only on standardised observations"
+            )
         if foreign.program == "Stable-Baselines3":
             yield (
                 "if it was trained under VecNormalize, it needs its moments, which the .zip does not hold: "

@@ -1,4 +1,4 @@
-"""--task=migrate: weights of Stable-Baselines3 or rl_games become a run of ours, its outputs shown to be equal.
+"""--task=migrate: weights of Stable-Baselines3, CleanRL or rl_games become a run, its outputs shown to be equal.
 
 What is brought in: the networks, slow ones included, the moments that observations and values are standardised by,
 and SAC's temperature. What is not: optimisers, memories and counters, which begin afresh.
@@ -21,7 +21,9 @@ from torch import Tensor
 
 from agents.nn.critics import SquashedGaussianActor
 from agents.weights.migration.check import Rebuilt, compare
-from agents.weights.migration.foreign_files import Foreign, read_foreign, read_moments
+from agents.weights.migration.cleanrl import environment_of
+from agents.weights.migration.foreign_files import Foreign, read_foreign
+from agents.weights.migration.moments import NONE, read_moments
 from agents.weights.migration.names import (
     SQUASHED,
     Mapped,
@@ -44,6 +46,7 @@ from helpers.parallel.workers import Workers
 from helpers.run_folder import run_lock
 from helpers.run_folder.experiment import CONFIG_FILE, ExperimentInitializer, run_name
 
+VEC_NORMALIZE = "vecnormalize.pkl"
 SUPPORTED = ("ppo", "sac", "td3", "ddpg", "dqn")
 
 
@@ -68,7 +71,7 @@ def import_weights(
         policy_files: makes what writes the models for sharing.
         resolve_env_id: the canonical environment id.
     """
-    foreign = read(parsed)
+    parsed, foreign = read(schema, parsed)
     config = make_config(schema, parsed, foreign)
     config = config.model_copy(update={"env_id": resolve_env_id(config.env_id)})
     refuse_existing(config, workers)
@@ -126,8 +129,8 @@ class _Silent:
 # Before any simulator starts
 
 
-def read(parsed: Parsed) -> Foreign:
-    """The file that the command line names, if it can be what the command line says.
+def read(schema: Schema, parsed: Parsed) -> tuple[Parsed, Foreign]:
+    """The file that the command line names, and the command line with what the file says.
 
     Raises:
         ConfigurationError: no file or algorithm is named, or another one than the file's.
@@ -137,12 +140,20 @@ def read(parsed: Parsed) -> Foreign:
     if not config.migrate_from:
         raise ConfigurationError(
             "--task=migrate needs a file to import.",
-            "Give it: --migrate_from=model.zip (Stable-Baselines3) or model.pth (rl_games).",
+            "Give it: --migrate_from=model.zip (Stable-Baselines3), x.cleanrl_model or model.pth (rl_games).",
         )
     foreign = read_foreign(Path(config.migrate_from).expanduser())
     told = " or ".join(f"--algo={algo}" for algo in foreign.algorithms or SUPPORTED)
+    said: dict[str, Any] = {}
     if "algo" not in parsed.given:
-        raise ConfigurationError("--task=migrate needs the algorithm.", f"Give {told}.")
+        if len(foreign.algorithms) != 1:
+            raise ConfigurationError("--task=migrate needs the algorithm.", f"Give {told}.")
+        said["algo"] = foreign.algorithms[0]
+    environment = environment_of(foreign.path) if foreign.program == "CleanRL" else None
+    if environment and "env_id" not in parsed.given:
+        said["env_id"] = environment
+    parsed = schema.resolve(schema.layer_of(said), parsed.layer)
+    config = parsed.config
     if config.algo not in (foreign.algorithms or SUPPORTED):
         raise ConfigurationError(f"{foreign.path} is not of {config.algo}.", f"Give {told}.")
     if foreign.program == "another program" and not config.migrate_names:
@@ -151,8 +162,9 @@ def read(parsed: Parsed) -> Foreign:
             "Map its weights: --migrate_names=OURS=THEIRS,... "
             f"(it has {shorten(list(foreign.weights))}).",
         )
-    _check_activation(foreign, config)
-    if config.migrate_moments:
+    foreign = _with_activation(foreign, config)
+    _refuse_forgotten_moments(foreign, config)
+    if config.migrate_moments and config.migrate_moments != NONE:
         if foreign.observations is not None:
             raise ConfigurationError(
                 f"{foreign.path} contains statistics; --migrate_moments={config.migrate_moments} are others.",
@@ -162,10 +174,22 @@ def read(parsed: Parsed) -> Foreign:
             foreign,
             observations=read_moments(Path(config.migrate_moments).expanduser()),
         )
-    return foreign
+    return parsed, foreign
 
 
-def _check_activation(foreign: Foreign, config: RunConfig) -> None:
+def _refuse_forgotten_moments(foreign: Foreign, config: RunConfig) -> None:
+    """A VecNormalize that lies where Stable-Baselines3 and RL Zoo write it belongs to the model."""
+    path = foreign.path
+    places = (path.parent / VEC_NORMALIZE, path.with_suffix("") / VEC_NORMALIZE)
+    beside = next((each for each in places if each.is_file()), None)
+    if foreign.program == "Stable-Baselines3" and beside and not config.migrate_moments:
+        raise ConfigurationError(
+            f"{beside} lies beside {path.name}: its policy may take normalized observations.",
+            f"Give --migrate_moments={beside}; or --migrate_moments={NONE} if it takes them raw.",
+        )
+
+
+def _with_activation(foreign: Foreign, config: RunConfig) -> Foreign:
     ours, said = "tanh" if config.algo == "ppo" else "relu", config.migrate_activation
     if foreign.activation is None and said is None:
         raise ConfigurationError(
@@ -189,6 +213,7 @@ def _check_activation(foreign: Foreign, config: RunConfig) -> None:
                 else f" (mlp: activation: {ours})."
             ),
         )
+    return replace(foreign, activation=theirs, activation_is_said=foreign.activation is None)
 
 
 def make_config(schema: Schema, parsed: Parsed, foreign: Foreign) -> Any:
@@ -284,7 +309,9 @@ def fill(
     for ours in found.copied:
         slots[ours].copy_(slots[ours.removeprefix("target_")])
     scale = _scale(config.algo, foreign, space)
-    if config.algo == "sac":
+    if scale is not None and foreign.program == "CleanRL":
+        _let_critics_take_scaled_actions(slots, scale)
+    if config.algo == "sac" and foreign.program == "Stable-Baselines3":
         _translate_deviations(slots)
     if config.algo == "ppo" and scale is not None:
         _stretch(models["policy"], scale)
@@ -323,7 +350,32 @@ def _scale(
     stretches = algo in SQUASHED or (algo == "ppo" and foreign.program == "rl_games")
     if not (stretches and isinstance(space, gymnasium.spaces.Box) and space.is_bounded()):
         return None
-    return (space.low + space.high) / 2, (space.high - space.low) / 2
+    scale = (space.low + space.high) / 2, (space.high - space.low) / 2
+    if foreign.bounds is not None:
+        theirs = tuple(each.numpy() for each in foreign.bounds)
+        if not all(
+            np.shape(a) == b.shape and np.allclose(a, b) for a, b in zip(theirs, scale, strict=True)
+        ):
+            center, half = theirs
+            raise ConfigurationError(
+                f"{foreign.path} acts in {center - half} to {center + half}, the environment in {space.low} to "
+                f"{space.high}.",
+                "Give the environment that it was trained in: --env_id=NAME.",
+            )
+    return scale
+
+
+def _let_critics_take_scaled_actions(
+    slots: Mapping[str, Tensor],
+    scale: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """CleanRL's critics take actions in the environment's units, ours in [-1, 1]: w a = (w half) a' + w center."""
+    center, half = (torch.from_numpy(each) for each in scale)
+    for name, weight in slots.items():
+        if "critic" in name and name.endswith(".0.weight"):
+            of_actions = weight[:, -len(half) :]
+            slots[name.replace("weight", "bias")].add_(of_actions @ center)
+            of_actions.mul_(half)
 
 
 def _stretch(policy: State, scale: tuple[np.ndarray, np.ndarray]) -> None:
