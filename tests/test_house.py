@@ -57,6 +57,7 @@ LIGHT = (
     "spawner",
     "reporter",
     "agents.algorithms",
+    "agents.zoo",
     "helpers.config",
     "helpers.run_folder.experiment",
 )
@@ -110,7 +111,12 @@ def test_benchmarks_import_no_tests() -> None:
 
 
 # Places that may hold an algorithm's name as a text: the list, the algorithms' own folders, other libraries' names.
-NAMED = ("agents/algorithms.py", "agents/weights/migration/", "helpers/config/run_basics.py")
+NAMED = (
+    "agents/algorithms.py",
+    "agents/weights/migration/",
+    "agents/zoo/",
+    "helpers/config/run_basics.py",
+)
 FAMILIES = ("agents/on_policy/", "agents/off_policy/", "agents/imitation/", "agents/cloning/")
 
 

@@ -17,7 +17,7 @@ from helpers.config.settings import Scalar
 from helpers.errors import ConfigurationError
 
 LARGEST_FILE = 1_000_000  # bytes
-_DEEPEST = 6
+_DEEPEST = 8
 _MOST_ALIASES = 100
 _PLAIN_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("float", "int", "str", "bool", "null"))
 _NULLS = ("", "~", "null", "Null", "NULL")
