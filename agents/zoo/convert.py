@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
-from agents.common_settings import stack_of
+from agents.common_settings import Activation, stack_of
 from agents.on_policy.config import batch_problem
 from agents.zoo.literals import Name, read_literal
 from helpers.config.settings import read_float, read_integer, read_switch
@@ -85,7 +85,6 @@ _WITHOUT: Mapping[str, str] = {
     "env_kwargs": "env_kwargs: write them as env_options, a mapping",
     "target_entropy": "target_entropy: give --target_entropy_scale, a multiple of minus the number of actions",
 }
-_ACTIVATIONS = {"Tanh": "tanh", "ReLU": "relu", "ELU": "elu", "SiLU": "silu", "GELU": "gelu"}
 
 
 @dataclass
@@ -221,6 +220,10 @@ def _ppo(section: _Section, made: Converted) -> None:
         "recompute_advantages": False,
         "policy_std_init": math.exp(float(section.network.get("log_std_init", 0.0))),
     }
+    if "log_std_init" in section.network:
+        made.note(
+            "policy_std_init is exp(log_std_init), in units of half the action range, which is 1 in most tasks",
+        )
 
 
 def _replay(section: _Section, made: Converted) -> float:
@@ -347,18 +350,17 @@ def _networks(section: _Section, made: Converted, *, critic: str) -> None:
         made.settings[setting] = stack_of([read_integer(width) for width in widths])
     if critic == "q" and "log_std_init" in section.network:
         made.note("log_std_init has no counterpart in off-policy algorithms")
-    if section.network.get("ortho_init") is False:
-        made.note("ortho_init=False has no counterpart: first weights are orthogonal in PPO")
+    if critic == "v" and section.network.get("ortho_init") is False:
+        made.settings["init"] = "default"
     activation = section.network.get("activation_fn")
     if activation is not None:
         name = (
             activation.text.rpartition(".")[2] if isinstance(activation, Name) else str(activation)
         )
-        ours = _ACTIVATIONS.get(name)
-        if ours != ("tanh" if critic == "v" else "relu"):
-            made.note(
-                f"activation_fn={name} has no counterpart: {'tanh' if critic == 'v' else 'relu'} here",
-            )
+        if name.lower() in get_args(Activation):
+            made.settings |= {"p_activation": name.lower(), f"{critic}_activation": name.lower()}
+        else:
+            made.note(f"activation_fn={name} has no counterpart")
     known = {"net_arch", "log_std_init", "ortho_init", "activation_fn"}
     for key in section.network.keys() - known:
         made.note(f"{key} of policy_kwargs has no counterpart")

@@ -113,7 +113,10 @@ NAMES: Mapping[str, str] = {
     "network": _NETWORK,
     "log_std_init": "{policy_std_init}, the deviation itself: exp(log_std_init)",
     "init_noise_std": "{policy_std_init}",
-    "ortho_init": "omit it, the algorithm's page in docs/ says how layers are initialized",
+    "ortho_init": "{init}=orthogonal or =default",
+    "activation_fn": "{activation}: tanh, relu, elu, silu or gelu",
+    "fcnet_activation": "{activation}: tanh, relu, elu, silu or gelu",
+    "act": "{activation}: tanh, relu, elu, silu or gelu",
     # rates
     "learning_rate": _RATES,
     "lr": _RATES,

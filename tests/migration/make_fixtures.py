@@ -107,7 +107,7 @@ def main():
         epsilon=environment.epsilon,
         clip_obs=environment.clip_obs,
     )
-    made(PPO, policy_kwargs={"activation_fn": torch.nn.ReLU}).save(FOLDER / "ppo_relu.zip")
+    save("ppo_relu", made(PPO, policy_kwargs={"activation_fn": torch.nn.ReLU}))
     made(PPO, use_sde=True).save(FOLDER / "ppo_sde.zip")
     save("td3_one_layer", made(TD3, layers=[8]))
 

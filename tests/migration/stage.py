@@ -129,17 +129,28 @@ class RunningMeanStd(nn.Module):
 class RLGames(nn.Module):
     """rl_games' A2C network of perceptrons, its names and its forward pass (network_builder.py, models.py)."""
 
-    def __init__(self, observations, actions, *, discrete=False, separate=True, normalised=True):
+    def __init__(
+        self,
+        observations,
+        actions,
+        *,
+        hidden,
+        activation,
+        discrete,
+        separate,
+        normalised,
+    ):
         super().__init__()
         generator = torch.Generator().manual_seed(3)
         self.discrete, self.separate, self.normalised = discrete, separate, normalised
 
         def mlp():
-            return nn.Sequential(nn.Linear(observations, 8), nn.Tanh(), nn.Linear(8, 6), nn.Tanh())
+            kind = {"tanh": nn.Tanh, "elu": nn.ELU}[activation]
+            return nn.Sequential(*perceptron(observations, *hidden, activation=kind), kind())
 
-        network = {"actor_mlp": mlp(), "value": nn.Linear(6, 1)}
+        network = {"actor_mlp": mlp(), "value": nn.Linear(hidden[-1], 1)}
         network |= {"critic_mlp": mlp()} if separate else {}
-        network |= {"logits" if discrete else "mu": nn.Linear(6, actions)}
+        network |= {"logits" if discrete else "mu": nn.Linear(hidden[-1], actions)}
         self.a2c_network = nn.ModuleDict(network)
         with torch.no_grad():
             for parameter in self.parameters():

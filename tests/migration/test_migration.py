@@ -27,7 +27,17 @@ def algorithm(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["ppo", "ppo_choices", "ppo_normalised", "sac", "td3", "td3_one_layer", "ddpg", "dqn"],
+    [
+        "ppo",
+        "ppo_relu",
+        "ppo_choices",
+        "ppo_normalised",
+        "sac",
+        "td3",
+        "td3_one_layer",
+        "ddpg",
+        "dqn",
+    ],
 )
 def test_the_outputs_are_those_of_stable_baselines3(name, tmp_path, capsys):
     algo, theirs = algorithm(name), stored(name)
@@ -68,9 +78,11 @@ def test_the_outputs_are_those_of_stable_baselines3(name, tmp_path, capsys):
 @pytest.mark.parametrize("normalised", [True, False])
 def test_a_checkpoint_of_rl_games(separate, discrete, normalised, tmp_path, capsys):
     env, sizes = ("CartPole-v1", (4, 2)) if discrete else ("Pendulum-v1", (3, 1))
-    theirs = RLGames(*sizes, discrete=discrete, separate=separate, normalised=normalised)
+    activation, hidden = ("tanh", (8, 6)) if discrete else ("elu", (8, 6, 5))
+    kind = {"discrete": discrete, "separate": separate, "normalised": normalised}
+    theirs = RLGames(*sizes, hidden=hidden, activation=activation, **kind)
     file = theirs.save(tmp_path / "last.pth")
-    run = migrate(file, "ppo", tmp_path, "--migrate_activation=tanh", env=env)
+    run = migrate(file, "", tmp_path, f"--migrate_activation={activation}", env=env)
     observations = torch.randn(64, sizes[0], generator=torch.Generator().manual_seed(5))
     models = load_agent(run).models()
     policy = models["policy"]
@@ -158,7 +170,18 @@ REFUSED = {
     "pickle": ("ppo_normalised_vecnormalize.pkl", "ppo", [], "a pickle"),
     "another algorithm": ("sac.zip", "td3", [], "is not of td3"),
     "ours alone": ("sac.zip", "crossq", [], "is not of crossq"),
-    "activation": ("ppo_relu.zip", "ppo", [], "has the activation relu"),
+    "activation of ours": (
+        "ppo_relu.zip",
+        "ppo",
+        ["--p_activation=tanh"],
+        "p_activation=tanh, but",
+    ),
+    "unknown activation": (
+        "ppo_own.zip",
+        "ppo",
+        ["--migrate_activation=selu"],
+        "has the activation selu",
+    ),
     "activation said": ("ppo.zip", "ppo", ["--migrate_activation=relu"], "says tanh"),
     "gSDE": ("ppo_sde.zip", "ppo", [], "gSDE"),
     "one critic": ("ddpg.zip", "td3", [], "is not of td3"),

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from agents.nn.critics import SquashedGaussianActor
 from agents.weights.migration.check import Rebuilt, deviations_apart
 from agents.weights.migration.moments import CLIP
 from agents.weights.migration.names import Mapped
@@ -22,7 +21,7 @@ def notes(rebuilt: Rebuilt, agent: Any, found: Mapped, observation_dim: int) -> 
     foreign = rebuilt.foreign
     if rebuilt.algo == "sac" and foreign.program == "Stable-Baselines3":
         low, high = deviations_apart(rebuilt, agent, observation_dim)
-        bounds = SquashedGaussianActor.LOG_STD
+        bounds = agent.models()["policy"].net.log_std_range
         yield (
             "sampled actions are not equal: log-deviations are cut to [-20, 2] there and squashed into "
             f"[{bounds[0]:g}, {bounds[1]:g}] here; our deviations are {low:.3g} to {high:.3g} times theirs"

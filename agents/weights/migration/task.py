@@ -12,22 +12,25 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gymnasium
 import numpy as np
-import torch
 from torch import Tensor
 
-from agents.nn.critics import SquashedGaussianActor
+from agents.common_settings import Activation
 from agents.weights.migration.check import Rebuilt, compare
 from agents.weights.migration.cleanrl import environment_of
+from agents.weights.migration.conversions import (
+    let_critics_take_scaled_actions,
+    scale_of,
+    stretch,
+    translate_deviations,
+)
 from agents.weights.migration.foreign_files import Foreign, read_foreign
 from agents.weights.migration.moments import NONE, read_moments
 from agents.weights.migration.names import (
-    SQUASHED,
     Mapped,
-    State,
     layers_of,
     map_names,
     shorten,
@@ -37,7 +40,14 @@ from agents.weights.migration.names import (
 from agents.weights.migration.notes import closing_lines, notes
 from helpers.checkpoints.store import Checkpoints
 from helpers.config.run import RunConfig
-from helpers.config.schema import Parsed, Schema, defaults_of, former_names_of, identity_of
+from helpers.config.schema import (
+    SHORTHANDS,
+    Parsed,
+    Schema,
+    defaults_of,
+    former_names_of,
+    identity_of,
+)
 from helpers.config.settings import settings_of
 from helpers.display.progress import Progress
 from helpers.errors import DONE, ConfigurationError
@@ -190,12 +200,12 @@ def _refuse_forgotten_moments(foreign: Foreign, config: RunConfig) -> None:
 
 
 def _with_activation(foreign: Foreign, config: RunConfig) -> Foreign:
-    ours, said = "tanh" if config.algo == "ppo" else "relu", config.migrate_activation
+    known, said = get_args(Activation), config.migrate_activation
     if foreign.activation is None and said is None:
         raise ConfigurationError(
             f"{foreign.path} does not contain its activation function.",
-            f"Look it up in the training code, and give --migrate_activation={ours} if that is {ours}; "
-            f"another one cannot be brought in to {config.algo}.",
+            f"Look it up in the training code, and give --migrate_activation={'|'.join(known)}; "
+            "another one cannot be brought in.",
         )
     if said and foreign.activation not in (None, said):
         raise ConfigurationError(
@@ -203,15 +213,10 @@ def _with_activation(foreign: Foreign, config: RunConfig) -> Foreign:
             "Omit --migrate_activation.",
         )
     theirs = foreign.activation or said
-    if theirs != ours:
+    if theirs not in known:
         raise ConfigurationError(
-            f"{foreign.path} has the activation {theirs}; our {config.algo} has {ours}.",
-            f"Only networks with {ours} can be brought in: train one with it"
-            + (
-                f" (policy_kwargs=dict(activation_fn=torch.nn.{'Tanh' if ours == 'tanh' else 'ReLU'}))."
-                if foreign.program == "Stable-Baselines3"
-                else f" (mlp: activation: {ours})."
-            ),
+            f"{foreign.path} has the activation {theirs}; ours are {', '.join(known)}.",
+            "Only networks with one of these can be brought in: train it with one.",
         )
     return replace(foreign, activation=theirs, activation_is_said=foreign.activation is None)
 
@@ -226,6 +231,7 @@ def make_config(schema: Schema, parsed: Parsed, foreign: Foreign) -> Any:
     kind = type(parsed.config)
     switches = [key for key in settings_of(kind) if key.endswith("_batch_norm")]
     asked: dict[str, Any] = stacks_of(foreign, algo) | dict.fromkeys(switches, has_moments)
+    asked["activation"] = foreign.activation
     if algo == "ppo":
         asked["normalize_values"] = foreign.values is not None
         value = layers_of(foreign, algo).get("value")
@@ -247,6 +253,12 @@ def make_config(schema: Schema, parsed: Parsed, foreign: Foreign) -> Any:
                     if has_moments
                     else ", or give the statistics: --migrate_moments=moments.npz."
                 ),
+            )
+    for key in filter(SHORTHANDS["activation"].fullmatch, settings_of(kind)):
+        if getattr(config, key) != foreign.activation:
+            raise ConfigurationError(
+                f"{key}={getattr(config, key)}, but {foreign.path} has {foreign.activation}.",
+                f"Omit --{key}; --migrate_activation says what the file does not.",
             )
     if config.layer_norm:
         raise ConfigurationError(
@@ -308,13 +320,13 @@ def fill(
         slots[ours].copy_(foreign.weights[theirs])
     for ours in found.copied:
         slots[ours].copy_(slots[ours.removeprefix("target_")])
-    scale = _scale(config.algo, foreign, space)
+    scale = scale_of(config.algo, foreign, space)
     if scale is not None and foreign.program == "CleanRL":
-        _let_critics_take_scaled_actions(slots, scale)
+        let_critics_take_scaled_actions(slots, scale)
     if config.algo == "sac" and foreign.program == "Stable-Baselines3":
-        _translate_deviations(slots)
+        translate_deviations(slots, (config.log_std_min, config.log_std_max))
     if config.algo == "ppo" and scale is not None:
-        _stretch(models["policy"], scale)
+        stretch(models["policy"], scale)
     state = agent.state_dict()
     if config.algo == "ppo":
         del state["actions"]  # theirs are as the environment takes them, or were stretched above
@@ -339,57 +351,3 @@ def _check_length(foreign: Foreign, slots: Mapping[str, Tensor]) -> None:
             f"The statistics have length {moments}, the observations have {tuple(inputs)}.",
             "Give the statistics of this environment.",
         )
-
-
-def _scale(
-    algo: str,
-    foreign: Foreign,
-    space: gymnasium.Space,
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """What the program stretches its actions by; None where it takes them as they come."""
-    stretches = algo in SQUASHED or (algo == "ppo" and foreign.program == "rl_games")
-    if not (stretches and isinstance(space, gymnasium.spaces.Box) and space.is_bounded()):
-        return None
-    scale = (space.low + space.high) / 2, (space.high - space.low) / 2
-    if foreign.bounds is not None:
-        theirs = tuple(each.numpy() for each in foreign.bounds)
-        if not all(
-            np.shape(a) == b.shape and np.allclose(a, b) for a, b in zip(theirs, scale, strict=True)
-        ):
-            center, half = theirs
-            raise ConfigurationError(
-                f"{foreign.path} acts in {center - half} to {center + half}, the environment in {space.low} to "
-                f"{space.high}.",
-                "Give the environment that it was trained in: --env_id=NAME.",
-            )
-    return scale
-
-
-def _let_critics_take_scaled_actions(
-    slots: Mapping[str, Tensor],
-    scale: tuple[np.ndarray, np.ndarray],
-) -> None:
-    """CleanRL's critics take actions in the environment's units, ours in [-1, 1]: w a = (w half) a' + w center."""
-    center, half = (torch.from_numpy(each) for each in scale)
-    for name, weight in slots.items():
-        if "critic" in name and name.endswith(".0.weight"):
-            of_actions = weight[:, -len(half) :]
-            slots[name.replace("weight", "bias")].add_(of_actions @ center)
-            of_actions.mul_(half)
-
-
-def _stretch(policy: State, scale: tuple[np.ndarray, np.ndarray]) -> None:
-    """Let a Gaussian policy over [-1, 1] be one over the environment's bounds: the same actions, unstretched."""
-    center, half = (torch.from_numpy(each) for each in scale)
-    *_, weight, bias = (name for name in policy if name.startswith("layers."))
-    policy[weight].mul_(half.unsqueeze(-1))
-    policy[bias].mul_(half).add_(center)
-    policy["log_std"].add_(half.log())
-
-
-def _translate_deviations(slots: Mapping[str, Tensor]) -> None:
-    """Let our squashed log-deviations be theirs to first order around the middle of our range."""
-    low, high = SquashedGaussianActor.LOG_STD
-    slots["policy.log_std.bias"].sub_((low + high) / 2)
-    for part in ("weight", "bias"):
-        slots[f"policy.log_std.{part}"].div_((high - low) / 2)

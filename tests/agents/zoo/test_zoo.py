@@ -36,6 +36,7 @@ InvertedPendulum-v2:
   clip_range: lin_0.4
   policy_kwargs: "dict(log_std_init=-2,
                        ortho_init=False,
+                       activation_fn=nn.ReLU,
                        net_arch=dict(pi=[256, 128], vf=[64])
                        )"
 CarRacing-v3:
@@ -110,6 +111,7 @@ def test_steps_of_each_environment_become_steps_of_all(converted):
 def test_texts_of_python_and_what_has_no_counterpart(converted):
     config, notes = converted("ppo", "InvertedPendulum-v2")
     assert (config.p_perception_stack, config.v_perception_stack) == ("mlp_256_128", "mlp_64x1")
+    assert (config.p_activation, config.v_activation, config.init) == ("relu", "relu", "default")
     assert config.policy_std_init == pytest.approx(math.exp(-2))
     assert (config.rollout_len, config.batch_size, config.clip_ratio) == (32, 32, 0.4)
     assert config.env_id == "InvertedPendulum"
