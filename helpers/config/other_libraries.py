@@ -16,17 +16,17 @@ _STACKS = (
 )
 _ROLLOUT = "{rollout_len}, the steps of all environments together: times {num_envs}"
 _BATCH = (
-    "{batch_size}, the size of a minibatch; PPO draws {rollout_len} / {batch_size} of them an epoch"
+    "{batch_size}, the size of a minibatch, PPO draws {rollout_len} / {batch_size} of them an epoch"
 )
-_UPDATES = "{updates_per_step}, gradient steps for each environment step; {rollout_len} is the interval between updates"
+_UPDATES = "{updates_per_step}, gradient steps for each environment step, {rollout_len} is the interval between updates"
 _TEMPERATURE = "{temperature_init} (it is learned from there) in SAC, {p_ent_reg_scale} in PPO"
 _NOISE = "{exploration_std}, of normal noise, relative to half the action range"
 _NORMALIZE = "{p_batch_norm} and {v_batch_norm} (off-policy {q_batch_norm}), or {batch_norm_all} for every network"
 _PROCESSOR = (
     "omit it, networks are computed on the processor, by as many workers as mpiexec -n starts"
 )
-_PARALLEL = "omit it; mpiexec -n WORKERS python main.py ... starts several workers"
-_WORKERS = "{num_envs}, over all workers; mpiexec -n starts the workers"
+_PARALLEL = "omit it, mpiexec -n WORKERS python main.py ... starts several workers"
+_WORKERS = "{num_envs}, over all workers, mpiexec -n starts the workers"
 _RESUME = "omit it, the same command resumes its run"
 _STEPS = "{num_timesteps}, environment steps over all workers"
 _TUNER = "a flag of a search: python tuner.py -h (docs/tuning.md)"
@@ -35,12 +35,12 @@ _ENTROPY = "{p_ent_reg_scale} in PPO, {temperature_init} in SAC"
 _EVERY = "{save_frequency}, in iterations"
 _NETWORK = "omit it, policies are perceptrons: " + _STACKS
 _WRAPPER = (
-    "omit it, a run has no wrappers; options of an environment are {env_options}, normalization is "
+    "omit it, a run has no wrappers, options of an environment are {env_options}, normalization is "
     + _NORMALIZE
 )
 _STATES = "omit it, exploration noise is drawn anew in each step (no gSDE)"
 
-# A brace holds one of our keys. A text that begins with a brace says "here "; others are instructions.
+# A brace holds one of our keys. A text that begins with a brace says "here ", others are instructions.
 NAMES: Mapping[str, str] = {
     # the run
     "env": "{env_id}",
@@ -50,6 +50,10 @@ NAMES: Mapping[str, str] = {
     "gym_id": "{env_id}",
     "train_env": "{env_id}",
     "algorithm": "{algo}",
+    "alg": "{algo}",
+    "file": "--config FILE.yaml, whose keys are settings of ours",
+    "train": "omit it, python main.py trains",
+    "play": "--task=eval {model_path}=RUN {render}",
     "total_timesteps": _STEPS,
     "n_timesteps": _STEPS,
     "timesteps": _STEPS + " (skrl: times {num_envs})",
@@ -74,8 +78,8 @@ NAMES: Mapping[str, str] = {
     "num_cpus": _PARALLEL,
     "cpu": _PARALLEL,
     "num_threads": _PARALLEL,
-    "vec_env": "omit it; {env_processes} steps slow environments in processes of their own",
-    "vec_env_type": "omit it; {env_processes} steps slow environments in processes of their own",
+    "vec_env": "omit it, {env_processes} steps slow environments in processes of their own",
+    "vec_env_type": "omit it, {env_processes} steps slow environments in processes of their own",
     "env_kwargs": "{env_options}, a mapping in JSON",
     "env_config": "{env_options}, a mapping in JSON",
     "env_wrapper": _WRAPPER,
@@ -89,6 +93,7 @@ NAMES: Mapping[str, str] = {
     "rl_device": _PROCESSOR,
     "sim_device": _PROCESSOR,
     "multi_gpu": _PARALLEL,
+    "ml_framework": "omit it, it is torch",
     "torch_deterministic": "omit it, runs are reproducible bit for bit",
     "verbose": "{progress}",
     "verbosity": "{progress}",
@@ -96,7 +101,7 @@ NAMES: Mapping[str, str] = {
     "resume": _RESUME,
     "load_run": _RESUME,
     "load_checkpoint": _RESUME,
-    "trained_agent": "--task=migrate {migrate_from}=model.zip imports a model; the same command resumes a run",
+    "trained_agent": "--task=migrate {migrate_from}=model.zip imports a model, the same command resumes a run",
     "total_num_envs": _WORKERS,
     # networks
     "policy": _NETWORK,
@@ -109,6 +114,8 @@ NAMES: Mapping[str, str] = {
     "actor_hidden_dims": "{p_perception_stack}, as mlp_256_128",
     "critic_hidden_dims": "{v_perception_stack} (off-policy {q_perception_stack}), as mlp_256_128",
     "units": _STACKS,
+    "num_hidden": _STACKS,
+    "num_layers": _STACKS,
     "fcnet_hiddens": _STACKS,
     "network": _NETWORK,
     "log_std_init": "{policy_std_init}, the deviation itself: exp(log_std_init)",
@@ -169,12 +176,13 @@ NAMES: Mapping[str, str] = {
     "clip_coef": "{clip_ratio}",
     "cliprange": "{clip_ratio}",
     "e_clip": "{clip_ratio}",
+    "ratio_clip": "{clip_ratio}",
     "eps_clip": "{clip_ratio}",
     "clip_range_vf": "{value_clip}, in deviations of the target with {normalize_values}",
-    "clip_vloss": "{value_clip}; 0 is off",
-    "clip_value": "{value_clip}; 0 is off",
-    "use_clipped_value_loss": "{value_clip}; 0 is off",
-    "clip_predicted_values": "{value_clip}; 0 is off",
+    "clip_vloss": "{value_clip}, 0 is off",
+    "clip_value": "{value_clip}, 0 is off",
+    "use_clipped_value_loss": "{value_clip}, 0 is off",
+    "clip_predicted_values": "{value_clip}, 0 is off",
     "normalize_advantage": "{normalize_advantages}",
     "norm_adv": "{normalize_advantages}",
     "ent_coef": _ENTROPY,
@@ -190,8 +198,9 @@ NAMES: Mapping[str, str] = {
     "gae_lam": "{gae_lambda}",
     "discount": "{gamma}",
     "discount_factor": "{gamma}",
-    "kl_threshold": "{desired_kl} with {lr_schedule}=adaptive; {target_kl} stops an iteration's epochs",
+    "kl_threshold": "{desired_kl} with {lr_schedule}=adaptive, {target_kl} stops an iteration's epochs",
     "kl_target": "{target_kl}",
+    "kl_coeff": "omit it, there is no penalty, {target_kl} stops an iteration's epochs",
     "normalize": _NORMALIZE,
     "norm_obs": _NORMALIZE,
     "normalize_observation": _NORMALIZE,
@@ -219,8 +228,8 @@ NAMES: Mapping[str, str] = {
     "gradient_steps": _UPDATES,
     "utd_ratio": "{updates_per_step}",
     "update_per_step": "{updates_per_step}",
-    "target_update_interval": "{target_period} (DQN), in environment steps; others move by {tau} in each update",
-    "target_network_frequency": "{target_period} (DQN), in environment steps; others move by {tau} in each update",
+    "target_update_interval": "{target_period} (DQN), in environment steps, others move by {tau} in each update",
+    "target_network_frequency": "{target_period} (DQN), in environment steps, others move by {tau} in each update",
     "target_update_freq": "{target_period} (DQN), in environment steps",
     "soft_target_tau": "{tau}",
     "policy_frequency": "{policy_delay}",
@@ -242,15 +251,15 @@ NAMES: Mapping[str, str] = {
     "auto_alpha": "omit it, SAC learns its temperature from {temperature_init}",
     "learn_entropy": "omit it, SAC learns its temperature from {temperature_init}",
     "target_entropy": "{target_entropy_scale}, a multiple of minus the number of action dimensions",
-    "exploration_initial_eps": "omit it, epsilon starts at 1; {epsilon_end} and {exploration_fraction} are the rest",
-    "start_e": "omit it, epsilon starts at 1; {epsilon_end} and {exploration_fraction} are the rest",
+    "exploration_initial_eps": "omit it, epsilon starts at 1, {epsilon_end} and {exploration_fraction} are the rest",
+    "start_e": "omit it, epsilon starts at 1, {epsilon_end} and {exploration_fraction} are the rest",
     "exploration_final_eps": "{epsilon_end}",
     "end_e": "{epsilon_end}",
     "eps_train": "{epsilon_end}",
     "n_critics": "{num_critics}",
     "n_quantiles": "{num_quantiles}",
     "top_quantiles_to_drop_per_net": "{dropped_quantiles}",
-    "optimize_memory_usage": "omit it; {memory_folder} maps the memory to a disk",
+    "optimize_memory_usage": "omit it, {memory_folder} maps the memory to a disk",
     "prioritized_replay": "{priority_exponent}",
     # evaluation, checkpoints, trackers
     "eval_freq": "{eval_frequency}, in iterations (a row of metrics each)",
@@ -263,7 +272,7 @@ NAMES: Mapping[str, str] = {
     "save_freq": _EVERY,
     "save_interval": _EVERY,
     "checkpoint_freq": _EVERY,
-    "save_model": "omit it, checkpoints are always written; {checkpoint_interval} writes weights for others",
+    "save_model": "omit it, checkpoints are always written, {checkpoint_interval} writes weights for others",
     "tensorboard_log": "{tensorboard}",
     "track": "{wandb_project}=NAME, which turns wandb on",
     "wandb_activate": "{wandb_project}=NAME, which turns wandb on",
@@ -273,7 +282,8 @@ NAMES: Mapping[str, str] = {
     "save_video": _VIDEO,
     "video": _VIDEO,
     "load_best": "--task=eval {model_path}=RUN {iter_num}=best",
-    "checkpoint": "--task=eval {model_path}=RUN evaluates a checkpoint; the same command resumes a run",
+    "checkpoint": "--task=eval {model_path}=RUN evaluates a checkpoint, the same command resumes a run",
+    "exp_id": "{model_path}=RUN, a run folder",
     "log_folder": "{runs_dir}",
     "log_dir": "{runs_dir}",
     "logdir": "{runs_dir}",
@@ -284,7 +294,8 @@ NAMES: Mapping[str, str] = {
     "sampler": _TUNER,
     "pruner": _TUNER,
     "sweep": "a flag of python spawner.py --config FILE.yaml --sweep",
-    "parameters": "a sweep of wandb; lists in a file, p_lr: [1e-3, 3e-4], with python spawner.py --config FILE --sweep",
+    "method": "a sweep of wandb, lists in a file do it: p_lr: [1e-3, 3e-4], python spawner.py --config FILE --sweep",
+    "n_eval_envs": "omit it, evaluations run as many environments as a training",
     # imitation
     "demo_batch_size": "{d_batch_size}",
     "n_disc_updates_per_round": "{d_steps}",
@@ -295,7 +306,7 @@ NAMES: Mapping[str, str] = {
     # one letter, RL Zoo's and rl_games'
     "-n": _STEPS,
     "-f": "{runs_dir}",
-    "-i": "--task=migrate {migrate_from}=model.zip imports a model; the same command resumes a run",
+    "-i": "--task=migrate {migrate_from}=model.zip imports a model, the same command resumes a run",
     "-P": "omit it, {progress} is on",
     "-params": "a flag for each: {gamma}=0.99",
     "-optimize": _TUNER,

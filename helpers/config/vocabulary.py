@@ -17,6 +17,7 @@ CONFIG_FLAGS = ("config", "config_path")
 _SECRET = re.compile(r"key|token|secret|password", re.IGNORECASE)
 _LONGEST_SHOWN = 160
 _MOST_TOLD = 40
+_CUTOFF = 0.75  # of difflib: nearer names are slips of the fingers
 _NEAR = "did you mean "
 
 
@@ -84,7 +85,8 @@ class Vocabulary:
         for name, value in file.values.items():
             if self.key(name) is None:
                 inner = _names_within(value)
-                unknown.append(Unknown(name, f"{name} (line {file.lines[name]})", bool(inner)))
+                is_section = isinstance(value, Mapping)
+                unknown.append(Unknown(name, f"{name} (line {file.lines[name]})", is_section))
                 unknown += [Unknown(each, "") for each in inner]
         if not unknown:
             return
@@ -152,15 +154,16 @@ class Vocabulary:
                 name = f"{dashes if is_flag else ''}{brief(each.name)}"
                 names.setdefault(told[each.name], []).append(name)
         parts = [f"{', '.join(dict.fromkeys(each))}: {text}" for text, each in names.items()]
-        return f"{'; '.join(parts).removesuffix('.')}. "
+        sentence = "; ".join(parts).removesuffix(".")
+        return f"{sentence} " if sentence.endswith("?") else f"{sentence}. "
 
     def _remedy(self, each: Unknown, dashes: str) -> str:
         """What one name may have meant; "" where nothing is near."""
         section = "a section, which is not read: write its keys at the top level"
         return (
             self._of_runs(each.name)
-            or self._of_others(each.name, dashes)
             or (section if each.is_section else "")
+            or self._of_others(each, dashes)
             or (self._near(each.name, dashes) if each.shown.startswith(dashes or each.name) else "")
         )
 
@@ -176,29 +179,40 @@ class Vocabulary:
         meant = counterpart(name, dashes="")
         return f"{meant}; settings of the runs belong into {place}" if meant else ""
 
-    def _of_others(self, name: str, dashes: str) -> str:
+    def _of_others(self, each: Unknown, dashes: str) -> str:
         """A name of another library, or a word that means a flag."""
-        name, equals, value = name.partition("=")
+        name, equals, value = each.name.partition("=")
         if name.lower() in self.algorithms and not equals:
             return f"{dashes}algo={name.lower()}"
-        if equals and self.key(name):
+        if equals and (key := self.key(name)):
+            try:
+                self.settings[key].read(value)
+            except ValueError:
+                return ""
             return f"{dashes}{name}={value}"
-        return counterpart(name.lstrip("+"), dashes=dashes) or ""
+        is_word = dashes and not equals and not each.shown.startswith("-")
+        return "" if is_word else counterpart(name.lstrip("+"), dashes=dashes) or ""
 
     def _near(self, name: str, dashes: str) -> str:
         """The nearest of our names."""
         former = {name for each in self.settings.values() for name in each.former}
         names = [*(self.keys.keys() - former), *CONFIG_FLAGS]
         wanted = re.sub("^no_", "", name.replace("-", "_"))
-        near = difflib.get_close_matches(wanted, names, n=1)
+        near = difflib.get_close_matches(wanted, names, n=1, cutoff=_CUTOFF)
         return f"{_NEAR}{dashes}{near[0]}?" if near else ""
 
 
 def _names_within(value: object) -> list[str]:
-    """The keys of a section and of its sections."""
+    """The keys of a section and in its sections, without those of sections that are no other library's setting."""
     if not isinstance(value, Mapping):
         return []
-    return [name for key, each in value.items() for name in (key, *_names_within(each))]
+    names = []
+    for key, each in value.items():
+        meant = counterpart(key, dashes="") or ""
+        if not isinstance(each, Mapping) or meant.startswith("here "):
+            names.append(key)
+        names += _names_within(each)
+    return names
 
 
 def _listed(names: Sequence[str]) -> str:

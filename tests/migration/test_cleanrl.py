@@ -1,10 +1,13 @@
 """--task=migrate of CleanRL's files, with networks of its scripts' layouts (CleanRL itself is not installed)."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from agents.weights.migration.conversions import let_critics_take_scaled_actions
 from helpers.errors import ConfigurationError
 from tests.migration.stage import (
     CLOSE,
@@ -59,7 +62,7 @@ def test_a_model_of_cleanrl_needs_one_command(algo, tmp_path, capsys):
 @pytest.mark.parametrize("script", ["ppo_continuous_action", "ppo", "dqn"])
 def test_cleanrl_with_one_state_dict(script, tmp_path, capsys):
     sizes, env = ((3, 1), "Pendulum-v1") if "continuous" in script else ((4, 2), "CartPole-v1")
-    net = nn.Module()
+    net: Any = nn.Module()
     if script == "dqn":
         net.network = perceptron(sizes[0], 12, 8, sizes[1], activation=nn.ReLU)
         actor = net.network
@@ -101,3 +104,17 @@ def test_cleanrls_bounds_must_be_the_environments(tmp_path):
         match=r"acts in \[-1.\] to \[1.\], the environment in \[-2",
     ):
         migrate(file, "", tmp_path)
+
+
+def test_critics_take_the_same_actions_whatever_their_bounds():
+    low, high = np.array([0.0, -3.0], np.float32), np.array([0.02, 1.0], np.float32)
+    generator = torch.Generator().manual_seed(2)
+    weight, bias = torch.randn(4, 5, generator=generator), torch.randn(4, generator=generator)
+    slots = {"critic_1.0.weight": weight.clone(), "critic_1.0.bias": bias.clone()}
+    center, half = (low + high) / 2, (high - low) / 2
+    let_critics_take_scaled_actions(slots, (center, half))
+    actions = torch.from_numpy(np.stack([low, high, center + 0.3 * half]))
+    x = torch.cat([torch.randn(3, 3, generator=generator), actions], 1)
+    scaled = torch.cat([x[:, :3], (actions - torch.from_numpy(center)) / torch.from_numpy(half)], 1)
+    ours = scaled @ slots["critic_1.0.weight"].T + slots["critic_1.0.bias"]
+    np.testing.assert_allclose(ours, x @ weight.T + bias, rtol=1e-5, atol=1e-6)

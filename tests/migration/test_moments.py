@@ -12,6 +12,7 @@ def test_moments_of_vec_normalize_are_read_as_data(tmp_path):
     """Its pickle gives the numbers that its library wrote, and no name in it is looked up."""
     path = FOLDER / "ppo_normalised_vecnormalize.pkl"
     theirs, ours = read_moments(FOLDER / "ppo_normalised_moments.npz"), read_moments(path)
+    assert ours is not None and theirs is not None
     np.testing.assert_array_equal(ours.mean, theirs.mean)
     np.testing.assert_array_equal(ours.variance, theirs.variance)
     assert (ours.count, ours.epsilon, ours.clip) == (theirs.count, theirs.epsilon, theirs.clip)

@@ -210,7 +210,7 @@ def _only_tensors(path: Path, state: Any) -> dict[str, Tensor]:
 def _cleanrl(path: Path, parts: dict[str, Any]) -> Foreign:
     weights = _only_tensors(path, parts)
     algorithms = cleanrl.algorithms_of(weights)
-    bounds = [weights.pop(f"actor.action_{name}", None) for name in ("bias", "scale")]
+    center, half = (weights.pop(f"actor.action_{name}", None) for name in ("bias", "scale"))
     if "actor_logstd" in weights:
         weights["actor_logstd"] = weights["actor_logstd"].flatten()  # (1, A)
     return Foreign(
@@ -219,7 +219,7 @@ def _cleanrl(path: Path, parts: dict[str, Any]) -> Foreign:
         weights=weights,
         algorithms=algorithms,
         activation=default_activation(algorithms) if algorithms else None,
-        bounds=None if None in bounds else (bounds[0].flatten(), bounds[1].flatten()),
+        bounds=None if center is None or half is None else (center.flatten(), half.flatten()),
     )
 
 

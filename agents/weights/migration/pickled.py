@@ -231,7 +231,7 @@ def _dtype_of(described: Any) -> np.dtype | None:
     order = described.state[1] if isinstance(described.state, tuple) else "="
     if code not in _DTYPES or order not in ("<", ">", "=", "|"):
         return None
-    return np.dtype(code).newbyteorder(order)
+    return np.dtype(f"{order}{code}")
 
 
 def _array(content: bytes, kind: np.dtype, shape: Any, order: str) -> np.ndarray:

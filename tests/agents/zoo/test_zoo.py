@@ -4,6 +4,7 @@ The sections are of the kinds that RL Zoo's files have; all of its real ones: do
 """
 
 import math
+from typing import Any
 
 import pytest
 
@@ -171,7 +172,7 @@ def test_the_program_writes_a_task_file_and_names_the_next_command(tmp_path, cap
     assert main(["ppo.yml", "--env_id=Swimmer-v4"]) == 0
     told = capsys.readouterr().out
     assert "next: python main.py --config=ppo_Swimmer-v4.yaml" in told
-    config = SCHEMA.parse_command_line(["--config=ppo_Swimmer-v4.yaml"]).config
+    config: Any = SCHEMA.parse_command_line(["--config=ppo_Swimmer-v4.yaml"]).config
     assert (config.algo, config.rollout_len) == ("ppo", 4096)
     for argv, words in (
         (["ppo.yml", "--env_id=Nothing-v9", "--algo=a2c"], "no algorithm a2c"),
