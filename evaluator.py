@@ -1,10 +1,8 @@
-"""Looking back at a saved run: what its policy returns, and whether it resumes exactly."""
+"""Looking back at a saved run: what its policy returns."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,28 +14,25 @@ from agents.base import Agent
 from environments.expected import expected_of
 from environments.factory import make_vector_env
 from environments.ids import resolve_env_id, suite_of
+from environments.inputs.environment import environment_inputs
 from environments.rendering import episode_frames, prepare_rendering, video_timing
 from helpers.checkpoints import manifests
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
-from helpers.checkpoints.shards import packs
-from helpers.checkpoints.store import Checkpoint, Checkpoints
 from helpers.config.run import RunConfig
-from helpers.config.schema import Parsed, Schema, defaults_of, former_names_of, identity_of
+from helpers.config.schema import Parsed, Schema
 from helpers.demos.hdf5 import demo_path, file_name_of, space_attributes, write_demo
 from helpers.demos.replay import Replay, find_replay
-from helpers.display.progress import Progress
 from helpers.display.video import write_mp4
 from helpers.durable import write_atomically
 from helpers.episodes import Episode, run_episodes, summary
-from helpers.errors import BUG, DONE, CheckpointError, ConfigurationError, StorageError
-from helpers.machine import choices
+from helpers.errors import DONE, ConfigurationError, StorageError
 from helpers.parallel.crash import install_crash_handler
-from helpers.parallel.deadline import Deadline
 from helpers.parallel.workers import Workers
-from helpers.run_folder.experiment import CONFIG_FILE, choices_of, native_change_since
+from helpers.run_folder.changes import changes_since, told_changes
+from helpers.run_folder.experiment import CONFIG_FILE
+from helpers.run_folder.inputs import in_words
 from helpers.run_folder.references import comparison, read_references
 from helpers.seeding import Streams
-from helpers.trackers.jsonl import read_metrics
 
 
 def find_run(config: RunConfig, workers: Workers) -> tuple[Path, Path]:
@@ -90,6 +85,9 @@ def evaluate(
     install_crash_handler(workers, folder)
     for line in adopted.warnings if workers.is_root else ():
         print(f"warning: {line}")
+    trained = schema.load_config(folder / CONFIG_FILE)
+    for line in changes_of(folder, trained, config) if workers.is_root else ():
+        print(line)
     iteration, shared, manifest = read_shared(checkpoint)
     evaluation = Evaluation(config, workers, folder=folder, iteration=iteration)
     environment = evaluation.make_environment()
@@ -105,49 +103,18 @@ def evaluate(
     return DONE
 
 
-def verify_resume(
-    schema: Schema,
-    parsed: Parsed,
-    workers: Workers,
-    *,
-    build: Callable[..., Any],
-) -> int:
-    """--task=verify_resume: train again from the last checkpoint but one; 0 if the last comes out.
-
-    Args:
-        schema: reads the run's saved configuration.
-        parsed: names the run.
-        workers: as many as trained it.
-        build: makes the run's orchestrator.
-    """
-    latest = parsed.config.model_copy(update={"iter_num": "latest"})
-    folder, _ = find_run(latest, workers)
-    config = schema.load_config(folder / CONFIG_FILE)  # as it was, evaluations included
-    install_crash_handler(workers, folder)
-    line = native_change_since(folder) if workers.is_root else None
-    if line:
-        print(f"warning: {line}")
-    choices.set_presets(choices_of(folder, workers.rank))
-    with Verification(folder, workers) as verification:
-        checkpoints = Checkpoints(
-            verification.folder / "checkpoints",
-            workers=workers,
-            keep=0,
-            identity=identity_of(config),
-            defaults=defaults_of(config),
-            former=former_names_of(config),
+def changes_of(folder: Path, trained: RunConfig, config: RunConfig) -> list[str]:
+    """Lines on how the environment of a run is another one than it was, and on what the run has changed in itself."""
+    lines = [f"this run {line}" for line in told_changes(folder)]
+    place = (trained.env_id, trained.environment_options)
+    if place != (config.env_id, config.environment_options):
+        return lines  # on purpose
+    changes = changes_since(folder, environment_inputs(*place))
+    if changes:
+        lines.append(
+            f"warning: the task has changed since this policy was trained: {in_words(changes)}",
         )
-        orchestrator = build(
-            config,
-            workers,
-            checkpoints=checkpoints,
-            tracker=verification,
-            progress=Progress("auto", is_root=workers.is_root, total_steps=config.num_timesteps),
-            deadline=Deadline(workers=workers),
-        )
-        orchestrator.load(verification.start_from(checkpoints.load_latest()))
-        orchestrator.train(until=verification.until)
-        return verification.verdict()
+    return lines
 
 
 class Evaluation:
@@ -306,88 +273,6 @@ def statistics_table(
         f"{len(returns)} trajectories: the task ended {sum(terminated)}, a limit cut {cut}",
     )
     return "\n".join(lines)
-
-
-class Verification:
-    """Trains a copy of a run again from its last checkpoint but one, and compares with the last.
-
-    It is a tracker, too: it keeps the rows of metrics to compare them.
-    """
-
-    def __init__(self, folder: Path, workers: Workers) -> None:
-        self.run, self.workers = folder, workers
-        found = sorted(manifests.list_checkpoints(folder / "checkpoints"))
-        if len(found) < 2:
-            raise CheckpointError(
-                f"{folder} holds {len(found)} checkpoint; verification needs two.",
-                "Continue training past its next save, and keep at least two (--keep_checkpoints=3).",
-            )
-        (_, self.source), (self.until, self.target) = found[-2:]
-        self.rows: list[Mapping[str, Any]] = []
-
-    def __enter__(self) -> Verification:
-        made = tempfile.mkdtemp(dir=self.run, prefix=".verify-") if self.workers.is_root else ""
-        self.folder = Path(self.workers.broadcast_json(made))
-        if self.workers.is_root:
-            target = self.folder / "checkpoints"
-            shutil.copytree(self.source, target / self.source.name)
-            for pack in packs(self.source.parent):
-                shutil.copyfile(pack, target / pack.name)
-        self.workers.barrier()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.workers.barrier()
-        if self.workers.is_root:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-    def start_from(self, checkpoint: Checkpoint | None) -> Checkpoint:
-        """The checkpoint to go on from."""
-        if checkpoint is None:
-            raise CheckpointError(
-                f"{self.source} could not be copied.",
-                f"Free some space under {self.run}.",
-            )
-        return checkpoint
-
-    def log(self, row: Mapping[str, Any]) -> None:
-        """Keep a row."""
-        self.rows.append(row)
-
-    def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Nobody looks at them; the checkpoint says whether they come out the same."""
-
-    def sync(self) -> None:
-        """Nothing to write."""
-
-    def verdict(self) -> int:
-        """Print it on the root; the exit code."""
-        made = manifests.contents_of(
-            manifests.read_manifest(self.folder / "checkpoints" / manifests.name_of(self.until)),
-        )
-        there = manifests.contents_of(manifests.read_manifest(self.target))
-        differing = sorted(n for n in made | there if made.get(n) != there.get(n))
-        saved = {
-            row["iteration"]: without_times(row) for row in read_metrics(self.run / "metrics.jsonl")
-        }
-        rows = json.loads(json.dumps([without_times(row) for row in self.rows]))
-        differing += [
-            f"metrics of iteration {row['iteration']}"
-            for row in rows
-            if row != saved.get(row["iteration"])
-        ]
-        if self.workers.is_root:
-            span = f"{self.source.name} to {self.target.name}"
-            if differing:
-                print(f"NOT identical from {span}: {', '.join(differing)} differ")
-            else:
-                print(f"bitwise identical from {span}: {len(there)} files, {len(rows)} rows")
-        return BUG if differing else DONE
-
-
-def without_times(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of metrics without its wall-clock figures."""
-    return {name: value for name, value in row.items() if not name.startswith("time/")}
 
 
 def _write(path: Path, text: str) -> None:

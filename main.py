@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from agents.algorithms import SCHEMA
 from environments.ids import resolve_env_id
 from helpers import errors
-from helpers.checkpoints.manifests import list_checkpoints
 from helpers.checkpoints.policy_files import PolicyFiles
 from helpers.checkpoints.store import Checkpoints
 from helpers.config import command_line
+from helpers.config.override import override
 from helpers.config.run import RunConfig
 from helpers.config.schema import Parsed, defaults_of, former_names_of, identity_of
 from helpers.display.progress import Progress
@@ -85,7 +85,10 @@ def main(argv: Sequence[str]) -> int:
         return follow(parsed.config, print) if workers.is_root else errors.DONE
     if parsed.config.task == "eval":
         return evaluator.evaluate(SCHEMA, parsed, workers, build_agent=build_agent)
-    return evaluator.verify_resume(SCHEMA, parsed, workers, build=build)
+    from starting import inputs_of
+    from verifier import verify_resume
+
+    return verify_resume(SCHEMA, parsed, workers, build=build, inputs_of=inputs_of)
 
 
 def report_demos(parsed: Parsed, workers: Workers) -> int:
@@ -122,12 +125,16 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
 
 def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
     """Open the run folder, build everything, and take over the newest checkpoint; collective."""
-    config = parsed.config
-    config = with_canonical_env_id(config, resolve_env_id)
-    registers = training.registers(config, run_name=run_name(config))
+    from starting import check_start, note_references
+
+    given = with_canonical_env_id(parsed.config, resolve_env_id)
+    name = run_name(given)  # whatever --override says: it is the same run
+    parsed, keys = override(SCHEMA, parsed)
+    config = parsed.config.model_copy(update={"env_id": given.env_id})
+    registers = training.registers(config, run_name=name)
     training.check_endpoint(config)
-    demos = check_start(config, workers)
-    experiment = ExperimentInitializer(config, workers, argv=argv)
+    demos, start = check_start(config, workers, name=name, overridden=keys)
+    experiment = ExperimentInitializer(config, workers, argv=argv, name=name, start=start)
     config, folder = experiment.config, experiment.folder
     install_crash_handler(workers, folder)
     deadline = Deadline(
@@ -144,6 +151,7 @@ def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
         identity=identity_of(config),
         defaults=defaults_of(config),
         former=former_names_of(config),
+        changed=experiment.changed,
     )
     checkpoint = checkpoints.load_latest()
     choices.set_presets(experiment.choices)
@@ -243,61 +251,9 @@ def train_or_stop(orchestrator: Any, progress: Progress, folder: Path) -> str | 
     return reason
 
 
-def note_references(config: RunConfig, folder: Path, demos: Demos | None) -> list[str]:
-    """Once a run that imitates: what its returns are compared with, and lines that tell it; where `demos` are."""
-    from helpers.run_folder import references
-
-    if demos is None:
-        return []
-    if not (folder / references.FILE).exists():
-        from environments.factory import make_vector_env
-        from helpers.demos.expert_reference import expert_figures
-        from helpers.episodes import random_figures
-
-        expert = expert_figures(config, demos)
-        streams = Streams(config.seed)
-        seeds = [streams.integer("random policy", i) for i in range(references.RANDOM_EPISODES)]
-        chance = random_figures(
-            make_vector_env(config.env_id, seeds=seeds, **config.environment),
-            seeds=seeds,
-        )
-        found = {references.EXPERT: expert, references.RANDOM: chance}
-        references.save_references(folder, {name: each for name, each in found.items() if each})
-    noted = references.read_references(folder).items()
-    return [f"{name}: return {each['return_mean']:,.2f} ({each['source']})" for name, each in noted]
-
-
 def policy_files(config: RunConfig, checkpoints: Checkpoints, workers: Workers) -> PolicyFiles:
     """What writes a run's models for sharing, beside its checkpoints."""
     return PolicyFiles(checkpoints.folder, config=config, workers=workers)
-
-
-def check_start(config: RunConfig, workers: Workers) -> Demos | None:
-    """Refuse what cannot work before a simulator is started or a folder is made; collective.
-
-    Returns:
-        The demonstrations that the run learns from, on the root; None elsewhere.
-    """
-    from agents.checks import check_run
-    from environments.expected import expected_of
-    from environments.requirements import check_environment
-    from environments.sizes import spaces_of
-
-    check_shares(config, workers)
-    saved = Path(config.runs_dir).expanduser() / run_name(config) / "checkpoints"
-    check_environment(config.env_id, config.environment_options)
-    spaces = spaces_of(config.env_id, config.environment_options)
-    is_new = not list_checkpoints(saved)
-    return check_run(config, spaces, workers=workers, is_new=is_new, expected_of=expected_of)
-
-
-def check_shares(config: RunConfig, workers: Workers) -> None:
-    """Refuse more workers than there are environments."""
-    if config.num_envs < workers.size:
-        raise errors.ConfigurationError(
-            f"num_envs={config.num_envs} is less than the {workers.size} workers.",
-            f"Give each worker an environment: --num_envs={workers.size}, or start fewer workers.",
-        )
 
 
 def closing_lines(folder: Path, reason: str | None, orchestrator: Any) -> None:
@@ -318,6 +274,7 @@ def build(config: RunConfig, workers: Workers, *, demos: Demos | None = None, **
     """The orchestrator of this worker's share of the run's environments; `demos` where they are read already."""
     from environments.factory import make_vector_env
     from orchestrator import Orchestrator
+    from starting import check_shares
 
     streams, mine = Streams(config.seed), workers.share(config.num_envs)
     check_shares(config, workers)

@@ -18,15 +18,17 @@ class UserError(Exception):
     Attributes:
         problem: what is wrong, with the value that is wrong.
         remedy: what to do about it, as an instruction.
+        detail: further lines, shown before these two; "" where there is nothing to show.
         exit_code: the status the process ends with.
     """
 
     exit_code = BUG
 
-    def __init__(self, problem: str, remedy: str) -> None:
+    def __init__(self, problem: str, remedy: str, *, detail: str = "") -> None:
         super().__init__(f"{problem}\n{remedy}")
         self.problem = problem
         self.remedy = remedy
+        self.detail = detail
 
 
 class ConfigurationError(UserError):

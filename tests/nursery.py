@@ -43,6 +43,8 @@ IMPORTED = (  # nothing that reads the environment as it is imported, and no MPI
     "agents.off_policy.core.learner",
     "environments.factory",
     "evaluator",
+    "starting",
+    "verifier",
     "helpers.display.learning_curve",
     "helpers.run_folder.references",
     "matplotlib.backends.backend_agg",

@@ -21,6 +21,7 @@ PROGRAM = (
     "tasks",
     "main.py",
     "orchestrator.py",
+    "starting.py",
 )
 SMALL = ["--env_id=Pendulum-v1", "--num_timesteps=128", "--progress=none", "--eval_frequency=0"]
 REPLAY = ["--steps_per_iteration=64", "--learning_starts=32", "--batch_size=8", "--no-compile"]

@@ -88,6 +88,11 @@ class CloningConfig(DemonstrationSettings, ObservationSettings, RunConfig):
     clip_norm: float = clip_norm_setting(0.0)
     compile: bool = compile_setting()
 
+    @property
+    def schedules(self) -> tuple[str, ...]:
+        """That of the learning rate."""
+        return ("lr_schedule=linear",) if self.lr_schedule == "linear" else ()
+
     @model_validator(mode="after")
     def _check_demonstrations(self) -> CloningConfig:
         """What demonstrations can be for others, but is of no use here; deviations have room."""

@@ -212,6 +212,11 @@ class DQNConfig(ReplayConfig):
         le=1,
     )
 
+    @property
+    def schedules(self) -> tuple[str, ...]:
+        """Those of every such algorithm, and epsilon's."""
+        return (*super().schedules, f"exploration_fraction={self.exploration_fraction:g}")
+
     @model_validator(mode="after")
     def _check_inputs(self) -> DQNConfig:
         """The network that acts is the one that learns: it takes one kind of observations."""

@@ -203,6 +203,11 @@ class PPOConfig(ObservationSettings, RunConfig):
             f"This works: --policy_std_init={works:.3g}.",
         )
 
+    @property
+    def schedules(self) -> tuple[str, ...]:
+        """That of the learning rates."""
+        return ("lr_schedule=linear",) if self.lr_schedule == "linear" else ()
+
     @model_validator(mode="after")
     def _check_batches(self) -> PPOConfig:
         """Every environment gives equally many steps to a rollout and to a minibatch."""

@@ -127,7 +127,7 @@ def iterate_memories(pattern: str) -> Iterator[tuple[str, dict[str, np.ndarray]]
     Raises:
         ConfigurationError: no file is there, or one is not what it should be.
     """
-    for path in _find_files(pattern):
+    for path in find_files(pattern):
         yield path.name, _read(path)
 
 
@@ -145,7 +145,7 @@ def load_memories(pattern: str, *, num_envs: int) -> MemoryColumns:
     Raises:
         ConfigurationError: no file is there, one is not what it should be, or they do not fit together.
     """
-    paths = _find_files(pattern)
+    paths = find_files(pattern)
     endings = sorted({path.suffix for path in paths})
     if len(endings) > 1:
         raise ConfigurationError(
@@ -172,7 +172,7 @@ def load_memories(pattern: str, *, num_envs: int) -> MemoryColumns:
     return MemoryColumns(arrays, source=pattern, from_text=is_text)
 
 
-def _find_files(pattern: str) -> list[Path]:
+def find_files(pattern: str) -> list[Path]:
     names = glob.glob(os.path.expanduser(pattern), recursive=True)
     paths = [Path(name) for name in names]
     endings = set(_ENDINGS.values())

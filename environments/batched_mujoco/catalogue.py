@@ -25,6 +25,7 @@ from environments.batched_mujoco.tasks.reacher import Reacher
 from environments.batched_mujoco.tasks.swimmer import Swimmer
 from environments.batched_mujoco.tasks.walker2d import Walker2d
 from environments.ids import task_file
+from environments.inputs.opened import opened_files
 from helpers.errors import ConfigurationError
 
 TASKS: Mapping[str, Callable[..., Task]] = {
@@ -40,6 +41,7 @@ TASKS: Mapping[str, Callable[..., Task]] = {
     "Swimmer-v5": Swimmer,
     "Walker2d-v5": Walker2d,
 }
+OPENED: dict[Path, list[Path]] = {}  # what a user's file opened while it was executed
 
 
 def make_task(env_id: str, options: Mapping[str, Any]) -> Task:
@@ -90,7 +92,8 @@ def _import_file(path: Path) -> ModuleType:
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module  # dataclasses look their module up
         try:
-            spec.loader.exec_module(module)
+            with opened_files() as OPENED[path.resolve()]:
+                spec.loader.exec_module(module)
         except BaseException:
             del sys.modules[module_name]
             raise

@@ -81,7 +81,7 @@ class Checkpoints:
         folder: made by the first save.
         keep: how many of the newest stay, 0 for all; those that `latest` and `best` stand for always do.
         identity: what a checkpoint must agree with to be loaded; one that is older than a word had its default, and
-            may have it under a former name.
+            may have it under a former name. In `changed` words the run's own checkpoints differ.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class Checkpoints:
         identity: Mapping[str, Scalar],
         defaults: Mapping[str, Scalar] | None = None,
         former: Mapping[str, str] | None = None,
+        changed: frozenset[str] = frozenset(),
     ) -> None:
         """Clear what an earlier process left unfinished.
 
@@ -102,7 +103,7 @@ class Checkpoints:
         self.folder, self.keep = folder, keep
         self.identity: dict[str, Scalar] = json.loads(json.dumps(identity))
         self._defaults: dict[str, Scalar] = json.loads(json.dumps(defaults or {}))
-        self._former, self._workers = dict(former or {}), workers
+        self._former, self._workers, self._changed = dict(former or {}), workers, changed
         self._stored: StoredShards | None = None  # of the checkpoint saved or loaded last
         self._on_root(self._tidy)
 
@@ -269,7 +270,7 @@ class Checkpoints:
         saved = self._defaults | there
         for key in dict.fromkeys([*self.identity, *saved]):
             here, before = (repr(each.get(key, "(absent)")) for each in (self.identity, saved))
-            if here != before:
+            if here != before and key not in self._changed:
                 raise CheckpointError(
                     f"{key} is {here} here, but {before} in {path}.",
                     f"Continue with the {key} of that run, or start another one with --uuid.",

@@ -74,6 +74,34 @@ class RunBasics(Settings):
         unit="environment steps",
         ge=1,
     )
+    init_from: str | None = setting(
+        None,
+        "begin with the weights of a run, a checkpoint, a policy file (.pt) or a policy package",
+        group="run",
+        example="data/runs/some_name.seed02",
+    )
+    init_iter_num: str = setting(
+        "best",
+        "--init_from: the checkpoint of this iteration, the best or the latest",
+        group="run",
+        form="best, latest or the number of an iteration",
+        pattern=r"best|latest|\d+",
+    )
+    override: str | None = setting(
+        None,
+        "other values for the rest of a run that goes on, which are recorded",
+        group="run",
+        identity=False,
+        form="KEY=VALUE,KEY=VALUE",
+        pattern=r"\w+=[^=,\s]+(,\w+=[^=,\s]+)*",
+        example="p_lr=1e-4",
+    )
+    accept_changes: bool = setting(
+        False,
+        "go on although files that the run reads (task, model, demonstrations) have changed, which is recorded",
+        group="run",
+        identity=False,
+    )
     execution_time: str | None = setting(
         None,
         "stop with a checkpoint before this much time has passed; the same command resumes",
@@ -236,6 +264,11 @@ class RunBasics(Settings):
                 "Give one of them.",
             )
         return self
+
+    @property
+    def schedules(self) -> tuple[str, ...]:
+        """Settings, with their values, of schedules that end with num_timesteps."""
+        return ()
 
     @property
     def environment(self) -> dict[str, Any]:

@@ -101,7 +101,8 @@ def _report(error: BaseException, workers: Workers, folder: Path | None) -> tupl
     trace = "".join(traceback.format_exception(error))
     kept = _keep(trace, workers, folder)
     if isinstance(error, UserError):
-        return error.exit_code, f"milozero: {error.problem}\n  remedy: {error.remedy}"
+        detail = f"{error.detail}\n" if error.detail else ""
+        return error.exit_code, f"{detail}milozero: {error.problem}\n  remedy: {error.remedy}"
     what = traceback.format_exception_only(error)[-1].strip()
     return BUG, (
         f"{trace}milozero: Worker {workers.rank} of {workers.size} failed: {what}\n"

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from helpers.config.override import may_change
 from helpers.config.run import RunConfig
 from helpers.config.schema import dump_config, flag_of, former_names_of, identity_of
 from helpers.config.settings import Scalar, settings_of, show
@@ -19,6 +20,7 @@ from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError, StorageError, UserError
 from helpers.run_folder import run_lock
 from helpers.run_folder.capsule import capsule_of, describe_native_change, short_commit, start_of
+from helpers.run_folder.changes import Start, changed_keys, changed_settings, record
 from helpers.seeding import Streams
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ _NOT_A_RUN_YET = (
     "*.out",
     "*.err",
 )
+_NOTHING = Start()
 _ERRORS: Mapping[str, type[UserError]] = {
     kind.__name__: kind for kind in (ConfigurationError, StorageError)
 }
@@ -88,31 +91,48 @@ class ExperimentInitializer:
         group: the name without its seed.
         folder: holds `config.yaml` and `capsule.json` from now on.
         is_new: whether the folder held no run before; else the run goes on.
+        changed: settings in which its checkpoints differ, as it has changed them on its way.
         streams: every random number of the run.
         warnings: one line each, on every worker alike.
         choices: by name, the routes that this worker took before (helpers/machine/choices.py).
     """
 
-    def __init__(self, config: RunConfig, workers: Workers, *, argv: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        workers: Workers,
+        *,
+        argv: Sequence[str] = (),
+        name: str | None = None,
+        start: Start = _NOTHING,
+    ) -> None:
         """
         Args:
             config: what to run; its environment id is resolved already.
             workers: all of the run.
             argv: the command line, for the capsule.
+            name: of the run; None: as the configuration has it.
+            start: the files that it reads, and what it has overridden; the root's counts.
 
         Raises:
-            ConfigurationError: the folder belongs to another configuration, or to something else.
+            ConfigurationError: the folder belongs to another configuration, or to something else, or the run was
+                trained with other files.
             StorageError: it cannot be made or written.
         """
-        outcome = _open_as_json(config, workers.size, argv) if workers.is_root else None
+        name = name or run_name(config)
+        outcome = None
+        if workers.is_root:
+            outcome = _open_as_json(config, name, start, world_size=workers.size, argv=argv)
         outcome = workers.broadcast_json(outcome)
         if "error" in outcome:
-            raise _ERRORS[outcome["error"]](outcome["problem"], outcome["remedy"])
+            kind = _ERRORS[outcome["error"]]
+            raise kind(outcome["problem"], outcome["remedy"], detail=outcome["detail"])
         self.config = config.model_copy(update=outcome["kept"])
         self.name: str = outcome["name"]
         self.group = group_of(self.name)
         self.folder = Path(outcome["folder"])
         self.is_new: bool = outcome["is_new"]
+        self.changed = frozenset(outcome["changed"])
         self.streams = Streams(config.seed)
         self.warnings: tuple[str, ...] = tuple(outcome["warnings"])
         self._workers = workers
@@ -149,26 +169,35 @@ def _of_worker(choices: Sequence[Mapping[str, str]], rank: int) -> Mapping[str, 
     return choices[rank] if rank < len(choices) else {}
 
 
-def _open_as_json(config: RunConfig, world_size: int, argv: Sequence[str]) -> dict[str, Any]:
+def _open_as_json(
+    config: RunConfig,
+    name: str,
+    brought: Start,
+    *,
+    world_size: int,
+    argv: Sequence[str],
+) -> dict[str, Any]:
     """The outcome as JSON values, so that an error of the root becomes one of every worker."""
-    name = run_name(config)
     folder = Path(config.runs_dir).expanduser() / name
     try:
         group_of(name)
         start = start_of(argv=argv, world_size=world_size)
         kept = _saved_settings(config, folder)
-        is_new, warnings = _open_folder(config.model_copy(update=kept), name, folder, start)
+        config = config.model_copy(update=kept)
+        is_new, warnings = _open_folder(config, name, folder, start, brought)
     except UserError as error:
         return {
             "error": type(error).__name__,
             "problem": error.problem,
             "remedy": error.remedy,
+            "detail": error.detail,
         }
     except OSError as error:
         return {
             "error": StorageError.__name__,
             "problem": f"The run folder {folder} cannot be written: {error.strerror or error}.",
             "remedy": "Free space or fix permissions there, or choose another --runs_dir.",
+            "detail": "",
         }
     choices = [choices_of(folder, rank) for rank in range(world_size)]
     return {
@@ -178,6 +207,7 @@ def _open_as_json(config: RunConfig, world_size: int, argv: Sequence[str]) -> di
         "warnings": warnings,
         "kept": kept,
         "choices": choices,
+        "changed": sorted(changed_keys(folder)),
     }
 
 
@@ -198,25 +228,41 @@ def _open_folder(
     name: str,
     folder: Path,
     start: Mapping[str, Any],
+    brought: Start,
 ) -> tuple[bool, list[str]]:
-    """(is new, warnings); writes `config.yaml` and `capsule.json`."""
+    """(is new, warnings); writes `config.yaml` and `capsule.json`, once nothing is refused any more."""
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(
             f"{folder} is a file with the name of the run folder.",
             "Choose another --uuid or --runs_dir, or move the file away.",
         )
-    folder.mkdir(parents=True, exist_ok=True)
     is_new = not (folder / CONFIG_FILE).exists()
+    changed: dict[str, tuple[Scalar, Scalar]] = {}
+    if not is_new:
+        changed = _refuse_another(config, folder, brought.overridden)
+    elif brought.overridden:
+        raise ConfigurationError(
+            f"--override={config.override} changes a run that goes on, and there is none in {folder}.",
+            f"Give the values themselves: {' '.join(f'--{each}' for each in (config.override or '').split(','))}.",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
     if is_new:
         _refuse_foreign(folder)
-    else:
-        _refuse_another(config, folder)
     run_lock.take(folder)
-    dump_config(config, folder / CONFIG_FILE)
-    capsule, warnings = _continue_capsule(folder, start)
-    if is_new or capsule is None:
-        capsule = capsule_of(name=name, group=group_of(name), start=start)
+    try:
+        capsule, warnings = _continue_capsule(folder, start)
+        if is_new or capsule is None:
+            capsule = capsule_of(name=name, group=group_of(name), start=start)
+        accepts = config.accept_changes
+        warnings += record(capsule, brought, changed, accepts=accepts, where=folder)
+    except UserError:
+        run_lock.release(folder)
+        raise
     write_atomically(folder / CAPSULE_FILE, json.dumps(capsule, indent=1) + "\n")
+    dump_config(
+        config,
+        folder / CONFIG_FILE,
+    )  # last: what has changed is recorded before it is in force
     return is_new, [] if is_new else warnings
 
 
@@ -233,19 +279,29 @@ def _refuse_foreign(folder: Path) -> None:
         )
 
 
-def _refuse_another(config: RunConfig, folder: Path) -> None:
-    """A run goes on only under the settings that make it this run."""
+def _refuse_another(
+    config: RunConfig,
+    folder: Path,
+    overridden: frozenset[str],
+) -> dict[str, tuple[Scalar, Scalar]]:
+    """A run goes on only under the settings that make it this run; (before, after) of those that may change."""
     here = identity_of(config)
     there = _saved_identity(config, folder / CONFIG_FILE)
-    keys = [key for key in there if there[key] != here[key]]
+    keys, why = changed_settings(config, there, here, overridden)
     if not keys:
-        return
+        return {key: (there[key], here[key]) for key in there if there[key] != here[key]}
     told = [f"{key} is {show(there[key])} there, {show(here[key])} here" for key in keys]
     more = f"; and {len(keys) - _MOST_DIFFERENCES} more" if len(keys) > _MOST_DIFFERENCES else ""
     old = " ".join(flag_of(key, there[key]) for key in keys)
+    new = ",".join(f"{key}={show(here[key])}" for key in keys)
+    change = (
+        f" New values for the rest of the run: {old} --override='{new}'."
+        if may_change(keys)
+        else ""
+    )
     raise ConfigurationError(
-        f"{folder} belongs to another configuration: {'; '.join(told[:_MOST_DIFFERENCES])}{more}.",
-        f"Choose another --uuid, or resume with the old settings: {old}.",
+        f"{folder} belongs to another configuration: {'; '.join(told[:_MOST_DIFFERENCES])}{more}.{why}",
+        f"Choose another --uuid, or resume with the old settings: {old}.{change}",
     )
 
 

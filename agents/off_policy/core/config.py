@@ -192,6 +192,14 @@ class ReplayConfig(ObservationSettings, RunConfig):
     layer_norm: bool = layer_norm_setting()
     init: Init = init_setting("default")
 
+    @property
+    def schedules(self) -> tuple[str, ...]:
+        """Those of the learning rates and of the importance weights."""
+        found = ["lr_schedule=linear"] if self.lr_schedule == "linear" else []
+        if self.priority_exponent > 0 and self.priority_correction < 1:
+            found.append(f"priority_correction={self.priority_correction:g}")
+        return tuple(found)
+
     def warnings(self) -> tuple[str, ...]:
         """A run that ends before its first update."""
         if self.num_timesteps > self.learning_starts:

@@ -1,0 +1,192 @@
+"""Whether a saved run resumes exactly: it is trained again from its last checkpoint but one, and compared."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluator import find_run
+from helpers.checkpoints import manifests
+from helpers.checkpoints.shards import packs
+from helpers.checkpoints.store import Checkpoint, Checkpoints
+from helpers.config.run import RunConfig
+from helpers.config.schema import Parsed, Schema, defaults_of, former_names_of, identity_of
+from helpers.display.progress import Progress
+from helpers.errors import BUG, DONE, CheckpointError, ConfigurationError
+from helpers.machine import choices
+from helpers.parallel.crash import install_crash_handler
+from helpers.parallel.deadline import Deadline
+from helpers.parallel.workers import Workers
+from helpers.run_folder.changes import (
+    changed_keys,
+    changes_since,
+    last_change,
+    refusal,
+    told_changes,
+)
+from helpers.run_folder.experiment import CONFIG_FILE, choices_of, native_change_since
+from helpers.run_folder.inputs import Input
+from helpers.trackers.jsonl import read_metrics
+
+
+def verify_resume(
+    schema: Schema,
+    parsed: Parsed,
+    workers: Workers,
+    *,
+    build: Callable[..., Any],
+    inputs_of: Callable[[RunConfig, Workers], Sequence[Input]],
+) -> int:
+    """--task=verify_resume: train again from the last checkpoint but one; 0 if the last comes out.
+
+    Args:
+        schema: reads the run's saved configuration.
+        parsed: names the run.
+        workers: as many as trained it.
+        build: makes the run's orchestrator.
+        inputs_of: the files that a run reads, the root's all of them.
+
+    Raises:
+        ConfigurationError: the files that the run reads have changed: that is another task.
+        CheckpointError: the two checkpoints are from before and after a change.
+    """
+    latest = parsed.config.model_copy(update={"iter_num": "latest"})
+    folder, _ = find_run(latest, workers)
+    config = schema.load_config(folder / CONFIG_FILE)  # as it was, evaluations included
+    install_crash_handler(workers, folder)
+    check_same_task(folder, inputs_of(config, workers), workers)
+    line = native_change_since(folder) if workers.is_root else None
+    if line:
+        print(f"warning: {line}")
+    for line in told_changes(folder) if workers.is_root else ():
+        print(f"this run {line}")
+    choices.set_presets(choices_of(folder, workers.rank))
+    with Verification(folder, workers) as verification:
+        checkpoints = Checkpoints(
+            verification.folder / "checkpoints",
+            workers=workers,
+            keep=0,
+            identity=identity_of(config),
+            defaults=defaults_of(config),
+            former=former_names_of(config),
+            changed=changed_keys(folder),
+        )
+        orchestrator = build(
+            config,
+            workers,
+            checkpoints=checkpoints,
+            tracker=verification,
+            progress=Progress("auto", is_root=workers.is_root, total_steps=config.num_timesteps),
+            deadline=Deadline(workers=workers),
+        )
+        orchestrator.load(verification.start_from(checkpoints.load_latest()))
+        orchestrator.train(until=verification.until)
+        return verification.verdict()
+
+
+def check_same_task(folder: Path, inputs: Sequence[Input], workers: Workers) -> None:
+    """Refuse to compare a run with one of other files; collective.
+
+    Raises:
+        ConfigurationError: on every worker.
+    """
+    found = refusal(folder, changed) if (changed := changes_since(folder, inputs)) else None
+    told = workers.broadcast_json([found.problem, found.detail] if found else None)
+    if told:
+        raise ConfigurationError(
+            told[0],
+            "Restore them: what another task makes of a checkpoint says nothing about this run.",
+            detail=told[1],
+        )
+
+
+class Verification:
+    """Trains a copy of a run again from its last checkpoint but one, and compares with the last.
+
+    It is a tracker, too: it keeps the rows of metrics to compare them.
+    """
+
+    def __init__(self, folder: Path, workers: Workers) -> None:
+        self.run, self.workers = folder, workers
+        found = sorted(manifests.list_checkpoints(folder / "checkpoints"))
+        if len(found) < 2:
+            raise CheckpointError(
+                f"{folder} holds {len(found)} checkpoint; verification needs two.",
+                "Continue training past its next save, and keep at least two (--keep_checkpoints=3).",
+            )
+        (begin, self.source), (self.until, self.target) = found[-2:]
+        changed = last_change(folder)
+        if begin < changed <= self.until:
+            raise CheckpointError(
+                f"{folder} has changed after iteration {changed}, between its last checkpoints but one and the next.",
+                "Continue training past its next save, then verify it.",
+            )
+        self.rows: list[Mapping[str, Any]] = []
+
+    def __enter__(self) -> Verification:
+        made = tempfile.mkdtemp(dir=self.run, prefix=".verify-") if self.workers.is_root else ""
+        self.folder = Path(self.workers.broadcast_json(made))
+        if self.workers.is_root:
+            target = self.folder / "checkpoints"
+            shutil.copytree(self.source, target / self.source.name)
+            for pack in packs(self.source.parent):
+                shutil.copyfile(pack, target / pack.name)
+        self.workers.barrier()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.workers.barrier()
+        if self.workers.is_root:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start_from(self, checkpoint: Checkpoint | None) -> Checkpoint:
+        """The checkpoint to go on from."""
+        if checkpoint is None:
+            raise CheckpointError(
+                f"{self.source} could not be copied.",
+                f"Free some space under {self.run}.",
+            )
+        return checkpoint
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Keep a row."""
+        self.rows.append(row)
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Nobody looks at them; the checkpoint says whether they come out the same."""
+
+    def sync(self) -> None:
+        """Nothing to write."""
+
+    def verdict(self) -> int:
+        """Print it on the root; the exit code."""
+        made = manifests.contents_of(
+            manifests.read_manifest(self.folder / "checkpoints" / manifests.name_of(self.until)),
+        )
+        there = manifests.contents_of(manifests.read_manifest(self.target))
+        differing = sorted(n for n in made | there if made.get(n) != there.get(n))
+        saved = {
+            row["iteration"]: without_times(row) for row in read_metrics(self.run / "metrics.jsonl")
+        }
+        rows = json.loads(json.dumps([without_times(row) for row in self.rows]))
+        differing += [
+            f"metrics of iteration {row['iteration']}"
+            for row in rows
+            if row != saved.get(row["iteration"])
+        ]
+        if self.workers.is_root:
+            span = f"{self.source.name} to {self.target.name}"
+            if differing:
+                print(f"NOT identical from {span}: {', '.join(differing)} differ")
+            else:
+                print(f"bitwise identical from {span}: {len(there)} files, {len(rows)} rows")
+        return BUG if differing else DONE
+
+
+def without_times(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of metrics without its wall-clock figures."""
+    return {name: value for name, value in row.items() if not name.startswith("time/")}
