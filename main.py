@@ -34,6 +34,7 @@ from helpers.parallel.deadline import Deadline
 from helpers.parallel.profile import profile
 from helpers.parallel.workers import Workers
 from helpers.run_folder import run_lock
+from helpers.run_folder.changes import has_other_files_since
 from helpers.run_folder.experiment import CONFIG_FILE, ExperimentInitializer, run_name
 from helpers.run_folder.spelling import with_canonical_env_id
 from helpers.seeding import Streams
@@ -191,7 +192,8 @@ def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
     del demos  # the agent has kept what it learns from
     progress.message(f"environment: {config.env_id} by {orchestrator.environment.backend}")
     if checkpoint:
-        orchestrator.load(checkpoint)
+        accepted = config.accept_changes or has_other_files_since(folder, checkpoint.iteration)
+        orchestrator.load(checkpoint, accepts_changes=accepted)
         progress.message(f"resumed after iteration {checkpoint.iteration}")
     run = OpenRun(config, folder, orchestrator, registers)
     if config.registry_endpoint and workers.is_root:

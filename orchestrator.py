@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from agents.base import Agent, State, Transitions
+from agents.base import FINGERPRINTS, Agent, State, Transitions
 from helpers.config.run import RunConfig
 from helpers.episodes import Episode, run_episodes, summary
 from helpers.errors import NumericalError
@@ -379,11 +379,20 @@ class Orchestrator:
         self.saved = self.iteration
         self.deadline.note_save(time.perf_counter() - started)
 
-    def load(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint as if nothing had happened."""
+    def load(self, checkpoint: Checkpoint, *, accepts_changes: bool = False) -> None:
+        """Continue from a checkpoint as if nothing had happened.
+
+        Args:
+            checkpoint: of this run.
+            accepts_changes: whether what the agent learns from may be other files than those of the checkpoint.
+        """
         self.iteration = self.saved = checkpoint.iteration
         self._is_new = False
-        self.agent.load_state_dict(checkpoint.shared["agent"])
+        state = checkpoint.shared["agent"]
+        if accepts_changes:
+            mine = self.agent.state_dict()
+            state = state | {name: mine[name] for name in FINGERPRINTS if name in mine}
+        self.agent.load_state_dict(state)
         self.agent.load_local_state_dict(checkpoint.local.get("agent", {}), checkpoint.shards)
         self.tracking.load_state_dict(checkpoint.local.get("tracking", {}))
         self.best_return = checkpoint.shared["best_return"]

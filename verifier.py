@@ -24,6 +24,7 @@ from helpers.parallel.workers import Workers
 from helpers.run_folder.changes import (
     changed_keys,
     changes_since,
+    has_other_files_since,
     last_change,
     refusal,
     told_changes,
@@ -83,7 +84,9 @@ def verify_resume(
             progress=Progress("auto", is_root=workers.is_root, total_steps=config.num_timesteps),
             deadline=Deadline(workers=workers),
         )
-        orchestrator.load(verification.start_from(checkpoints.load_latest()))
+        begin = verification.start_from(checkpoints.load_latest())
+        accepted = has_other_files_since(folder, begin.iteration)
+        orchestrator.load(begin, accepts_changes=accepted)
         orchestrator.train(until=verification.until)
         return verification.verdict()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import launch
+from tests.experts import hardly_trained
 
 EXAMPLES = launch.ROOT / "docs" / "examples"
 SETTINGS = {
@@ -87,3 +88,37 @@ def test_a_changed_task_is_refused_with_the_difference_or_accepted_and_recorded(
     again = launch.run(verify)  # of iterations that the new task alone has made
     assert again.returncode == 0, again.stderr
     assert "bitwise identical" in again.stdout and "changed" in again.stdout
+
+
+def test_changed_demonstrations_are_refused_on_every_worker_or_accepted(tmp_path):
+    _, demos = hardly_trained("CartPole-v1", tmp_path, demos=3)
+    settings = {
+        "algo": "bc",
+        "env_id": "CartPole-v1",
+        "expert_path": demos,
+        "num_timesteps": 40,
+        "steps_per_iteration": 20,
+        "batch_size": 24,
+        "num_envs": 2,
+        "lr_schedule": "constant",
+        "compile": "false",
+        "eval_frequency": 0,
+        "progress": "none",
+        "runs_dir": tmp_path / "runs",
+        "uuid": "bc.seed00",
+    }
+    flags = [f"--{key}={value}" for key, value in settings.items()]
+    assert launch.run(flags, workers=2).returncode == 0
+    first, second = sorted(demos.glob("*.h5"))[:2]
+    first.unlink()
+    shutil.copyfile(second, first)
+    refused = launch.run(flags, workers=2)
+    assert refused.returncode == 2, refused.stderr
+    assert refused.stderr.count("milozero: ") == 1 and first.name in refused.stderr
+    more = [each.replace("num_timesteps=40", "num_timesteps=80") for each in flags]
+    accepted = launch.run([*more, "--accept_changes"], workers=2)
+    assert accepted.returncode == 0, accepted.stderr
+    assert launch.fingerprint(tmp_path / "runs" / "bc.seed00")["iteration"] == "4"
+    verified = launch.run(["--task=verify_resume", f"--model_path={tmp_path}/runs/bc.seed00"], workers=2)
+    assert verified.returncode == 0, verified.stderr
+    assert launch.run(more, workers=2).returncode == 0

@@ -16,6 +16,7 @@ from typing import Any
 from helpers.config.run import RunConfig
 from helpers.config.settings import Scalar, show
 from helpers.errors import ConfigurationError
+from helpers.run_folder.capsule import versions
 from helpers.run_folder.inputs import (
     Change,
     Input,
@@ -28,6 +29,7 @@ from helpers.run_folder.inputs import (
 FILE, SETTING = "file", "setting"
 CHANGES, INPUTS = "changes", "inputs"
 _CAPSULE = "capsule.json"
+_PACKAGES = ("torch", "numpy", "mujoco", "gymnasium", "dm_control")
 _UNKNOWN = (
     "The capsule of this run has no hashes of the files that it reads: nothing is known of whether they changed. "
     "From now on they are recorded."
@@ -107,7 +109,18 @@ def record(
         capsule.setdefault(CHANGES, []).append(entry)
     if start.iteration is None and start.lineage is not None:
         capsule["lineage"] = dict(start.lineage)
-    return lines
+    return lines + _other_versions(capsule)
+
+
+def _other_versions(capsule: Mapping[str, Any]) -> list[str]:
+    """A line where packages that make a task or its numbers are others than when the run began."""
+    before, now = capsule.get("versions", {}), versions()
+    told = [
+        f"{name} {before[name]} -> {now.get(name, 'none')}"
+        for name in _PACKAGES
+        if name in before and before[name] != now.get(name)
+    ]
+    return [f"Packages have changed since this run began: {', '.join(told)}."] if told else []
 
 
 def _record_files(
@@ -198,3 +211,9 @@ def last_change(folder: Path) -> int:
         (int(each["iteration"] or 0) for each in read_capsule(folder).get(CHANGES, [])),
         default=0,
     )
+
+
+def has_other_files_since(folder: Path, iteration: int) -> bool:
+    """Whether a run has accepted other files after this iteration or a later one."""
+    found = (each for each in read_capsule(folder).get(CHANGES, []) if each["kind"] == FILE)
+    return any(int(each["iteration"] or 0) >= iteration for each in found)
