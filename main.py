@@ -126,7 +126,7 @@ def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
 
 def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
     """Open the run folder, build everything, and take over the newest checkpoint; collective."""
-    from starting import check_start, note_references
+    from starting import begin_with, check_start, note_references
 
     given = with_canonical_env_id(parsed.config, resolve_env_id)
     name = run_name(given)  # whatever --override says: it is the same run
@@ -191,6 +191,13 @@ def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
     )
     del demos  # the agent has kept what it learns from
     progress.message(f"environment: {config.env_id} by {orchestrator.environment.backend}")
+    if start.lineage:
+        environment = orchestrator.environment
+        file = config.model_copy(update={"init_from": start.lineage["file"]})
+        spaces = environment.single_observation_space, environment.single_action_space
+        begin_with(orchestrator.agent, file, spaces)
+        workers.assert_in_sync(orchestrator.agent.synchronised_arrays())
+        progress.message(start.lineage["taken"])
     if checkpoint:
         accepted = config.accept_changes or has_other_files_since(folder, checkpoint.iteration)
         orchestrator.load(checkpoint, accepts_changes=accepted)

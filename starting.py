@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from agents.checks import check_run
+from agents.factory import make_agent
 from agents.inputs import algorithm_inputs
+from agents.weights.sources import Source, find_file, open_source
+from agents.weights.warm_start import Taken, warm_start
 from environments.expected import expected_of
 from environments.factory import make_vector_env
 from environments.inputs.environment import environment_inputs
@@ -20,7 +24,7 @@ from helpers.episodes import random_figures
 from helpers.parallel.workers import Workers
 from helpers.run_folder import references
 from helpers.run_folder.changes import Start
-from helpers.run_folder.inputs import Input, digest_of
+from helpers.run_folder.inputs import INIT, Input, digest_of, read_inputs
 from helpers.seeding import Streams
 
 
@@ -48,7 +52,85 @@ def check_start(
         expected_of=expected_of,
     )
     inputs = inputs_of(config, workers, is_new=not saved)
-    return demos, Start(inputs, saved[0][0] if saved else None, overridden)
+    lineage = None
+    if config.init_from:
+        inputs += init_input(config, is_new=not saved) if workers.is_root else []
+        lineage = None if saved else try_warm_start(config, spaces, workers)
+    return demos, Start(inputs, saved[0][0] if saved else None, overridden, lineage)
+
+
+def init_input(config: RunConfig, *, is_new: bool) -> list[Input]:
+    """The file that a run begins with; a run that goes on needs it no more."""
+    try:
+        file = find_file(str(config.init_from), config.init_iter_num)
+    except errors.CheckpointError:
+        if is_new:
+            raise
+        return []
+    return read_inputs(INIT, [file], file.parent)
+
+
+def try_warm_start(
+    config: RunConfig,
+    spaces: Any,
+    workers: Workers,
+) -> dict[str, Any]:
+    """Try --init_from with an agent for that alone, on the root; collective.
+
+    Returns:
+        The run's lineage: the file, its sha256, where it comes from, and what is taken of it.
+
+    Raises:
+        ConfigurationError, CheckpointError: it does not fit this run; on every worker.
+    """
+    found: dict[str, Any] = {}
+    if workers.is_root:
+        try:
+            (file,) = init_input(config, is_new=True)
+            if spaces is None:
+                environment = make_vector_env(
+                    config.env_id,
+                    seeds=[0],
+                    options=config.environment_options,
+                )
+                spaces = environment.single_observation_space, environment.single_action_space
+                environment.close()
+            agent = make_agent(
+                config.model_copy(update={"task": "eval"}),
+                observation_space=spaces[0],
+                action_space=spaces[1],
+                workers=Workers.solo(),
+                streams=Streams(config.seed),
+                environments=slice(0, 1),
+                unseen=[],
+            )
+            taken, source = begin_with(
+                agent,
+                config.model_copy(update={"init_from": file.path}),
+                spaces,
+            )
+            line = taken.line(source)
+            place = {"init_from": config.init_from, "file": file.path, "sha256": file.sha256}
+            found = {"lineage": {**place, **source.origin, "taken": line}}
+        except errors.UserError as error:
+            found = {"error": type(error).__name__, "words": [error.problem, error.remedy]}
+    found = workers.broadcast_json(found)
+    if "error" in found:
+        raise getattr(errors, found["error"])(*found["words"])
+    lineage: dict[str, Any] = found["lineage"]
+    return lineage
+
+
+def begin_with(agent: Any, config: RunConfig, spaces: Any) -> tuple[Taken, Source]:
+    """Let an agent begin with what --init_from names."""
+
+    def space_of(env_id: str) -> Any:
+        known = spaces_of(env_id)
+        return known and known[1]
+
+    wanted = str(config.init_from), config.init_iter_num
+    source = open_source(*wanted, space=spaces[1], space_of=space_of)
+    return warm_start(agent, source, observations=spaces[0].shape[0]), source
 
 
 def inputs_of(config: RunConfig, workers: Workers, *, is_new: bool = False) -> list[Input]:

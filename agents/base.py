@@ -13,7 +13,10 @@ from helpers.trackers.skrl_metrics import Tracking
 
 Metrics = Mapping[str, float]
 State = Mapping[str, Any]
-FINGERPRINTS = ("demonstrations", "expert")  # in a state: sha256 of the files that it was learnt from
+FINGERPRINTS = (
+    "demonstrations",
+    "expert",
+)  # in a state: sha256 of the files that it was learnt from
 
 
 @dataclass(frozen=True)

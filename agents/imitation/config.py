@@ -261,11 +261,6 @@ class ImitationConfig(ImitationSettings, RunConfig):
                 return super().__getattr__(name)
             return getattr(learner, name)
 
-    @property
-    def schedules(self) -> tuple[str, ...]:
-        """The learner's."""
-        return self.learner_config.schedules
-
     @classmethod
     def settings_for(cls, values: Mapping[str, Any]) -> Mapping[str, Setting]:
         """The learner's, and its own, whose defaults may depend on the learner."""

@@ -60,12 +60,12 @@ def override(schema: Schema, parsed: Parsed) -> tuple[Parsed, frozenset[str]]:
             )
         if not may_change([key]):
             raise ConfigurationError(
-                f"{layer.shown[key]}: a run that goes on keeps its {key}.",
+                f"{layer.shown[key]}: a resumed run keeps its {key}.",
                 "Start another run, from this one's weights: --init_from=RUN.",
             )
         if not settings[key].identity:
             raise ConfigurationError(
-                f"{layer.shown[key]}: {key} may change whenever a run goes on.",
+                f"{layer.shown[key]}: {key} may change whenever a run is resumed.",
                 f"Give it as a flag: --{key}={layer.values[key]}.",
             )
     return schema.resolve(parsed.layer, layer), frozenset(layer.values)

@@ -89,7 +89,7 @@ class RunBasics(Settings):
     )
     override: str | None = setting(
         None,
-        "other values for the rest of a run that goes on, which are recorded",
+        "other values for the rest of a resumed run; they are recorded",
         group="run",
         identity=False,
         form="KEY=VALUE,KEY=VALUE",
@@ -98,7 +98,7 @@ class RunBasics(Settings):
     )
     accept_changes: bool = setting(
         False,
-        "go on although files that the run reads (task, model, demonstrations) have changed, which is recorded",
+        "resume although the run's files (task, model, demonstrations) have changed; the change is recorded",
         group="run",
         identity=False,
     )
@@ -267,8 +267,9 @@ class RunBasics(Settings):
 
     @property
     def schedules(self) -> tuple[str, ...]:
-        """Settings, with their values, of schedules that end with num_timesteps."""
-        return ()
+        """Settings, with their values, of schedules that end with num_timesteps; an imitation's are its learner's."""
+        learner = getattr(self, "learner_config", None)
+        return learner.schedules if learner else ()
 
     @property
     def environment(self) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def refusal(folder: Path, changes: Sequence[Change]) -> ConfigurationError:
     """That a run was trained with other files, and which, with the difference."""
     return ConfigurationError(
         f"{folder} was trained with other files: {in_words(changes)}.",
-        "Restore them, or start another run with --uuid, or go on with them, which is recorded: --accept_changes.",
+        "Restore them, start another run with --uuid, or accept and record the change: --accept_changes.",
         detail=differences(changes),
     )
 

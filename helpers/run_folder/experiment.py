@@ -242,7 +242,7 @@ def _open_folder(
         changed = _refuse_another(config, folder, brought.overridden)
     elif brought.overridden:
         raise ConfigurationError(
-            f"--override={config.override} changes a run that goes on, and there is none in {folder}.",
+            f"--override={config.override} changes a resumed run, and there is none in {folder}.",
             f"Give the values themselves: {' '.join(f'--{each}' for each in (config.override or '').split(','))}.",
         )
     folder.mkdir(parents=True, exist_ok=True)

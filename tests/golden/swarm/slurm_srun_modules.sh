@@ -107,6 +107,8 @@ run_program() {
     --seed=0
     --uuid=try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
     --num_timesteps=1000000
+    --init_iter_num=best
+    --no-accept_changes
     --runs_dir=data/runs
     --precision=float32
     --progress=auto
