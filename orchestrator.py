@@ -380,19 +380,12 @@ class Orchestrator:
         self.deadline.note_save(time.perf_counter() - started)
 
     def load(self, checkpoint: Checkpoint, *, accepts_changes: bool = False) -> None:
-        """Continue from a checkpoint as if nothing had happened.
-
-        Args:
-            checkpoint: of this run.
-            accepts_changes: whether what the agent learns from may be other files than those of the checkpoint.
-        """
+        """Continue from a checkpoint as if nothing had happened; with accepted changes, by other files than it had."""
         self.iteration = self.saved = checkpoint.iteration
         self._is_new = False
-        state = checkpoint.shared["agent"]
-        if accepts_changes:
-            mine = self.agent.state_dict()
-            state = state | {name: mine[name] for name in FINGERPRINTS if name in mine}
-        self.agent.load_state_dict(state)
+        mine = self.agent.state_dict() if accepts_changes else {}
+        other = {name: mine[name] for name in FINGERPRINTS if name in mine}
+        self.agent.load_state_dict(checkpoint.shared["agent"] | other)
         self.agent.load_local_state_dict(checkpoint.local.get("agent", {}), checkpoint.shards)
         self.tracking.load_state_dict(checkpoint.local.get("tracking", {}))
         self.best_return = checkpoint.shared["best_return"]

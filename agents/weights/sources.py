@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from agents.algorithms import SCHEMA
+from agents.algorithms import REGISTRY, SCHEMA
 from agents.base import Agent
+from agents.cloning.config import CloningConfig
 from agents.imitation.config import ImitationConfig
 from agents.nn.normalizer import VARIANCE_EPSILON
 from agents.weights.architecture import OBSERVATION, Architecture
@@ -29,6 +30,7 @@ from helpers.errors import CheckpointError
 from helpers.run_folder.experiment import CONFIG_FILE
 
 _PACKAGE, _LAYERS, _TENSORS = "contract.json", "architecture.json", "policy.safetensors"
+_VALUES = "q_network"
 _COUNT = (
     10_000.0  # observations that a package's moments count as: it does not say of how many they are
 )
@@ -65,7 +67,8 @@ class Source:
     @property
     def has_values(self) -> bool:
         """Whether its network acts by values of actions."""
-        return self.algo == "dqn" or self.file.stem.endswith("q_network")
+        known = REGISTRY.get(self.algo)
+        return _VALUES in (known.models if known else ()) or self.file.stem.endswith(_VALUES)
 
 
 def find_file(path: str, iter_num: str) -> Path:
@@ -119,7 +122,7 @@ def _run(file: Path, space: gymnasium.Space, space_of: SpaceOf) -> Source:
     state = shared["agent"]
     learner = state.get("learner", state)
     theirs = space_of(config.env_id)
-    if theirs is None and not learner.get("actions") and config.algo in ("bc", "dagger"):
+    if theirs is None and not learner.get("actions") and isinstance(config, CloningConfig):
         theirs = space  # clones' checkpoints do not tell the bounds
     agent: Any = load_agent(checkpoint, action_space=theirs)
     models = agent.models()
@@ -192,4 +195,4 @@ def _policy_file(file: Path) -> Source:
 def family(config: RunConfig) -> str:
     """What learns, whichever reward it learns from."""
     algo = config.learner_config.algo if isinstance(config, ImitationConfig) else config.algo
-    return "a clone" if algo in ("bc", "dagger") else str(algo)
+    return "a clone" if isinstance(config, CloningConfig) else str(algo)

@@ -90,7 +90,7 @@ def warm_start(agent: Any, source: Source, *, observations: int) -> Taken:
         if source.config and family(source.config) == family(agent.config) and fit.same_units:
             taken = _take_all(agent, source)
         else:
-            if (name == "q_network") != source.has_values:
+            if (name != POLICIES[0]) != source.has_values:
                 problem = "one network estimates values of actions, the other their probabilities"
                 raise Mismatch(problem, "Begin with a run of the same algorithm")
             taken = _take_policy(agent, model, fit, source)
