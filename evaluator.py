@@ -14,7 +14,7 @@ from agents.base import Agent
 from environments.expected import expected_of
 from environments.factory import make_vector_env
 from environments.ids import resolve_env_id, suite_of
-from environments.inputs.environment import environment_inputs
+from environments.inputs.environment import changes_of
 from environments.rendering import episode_frames, prepare_rendering, video_timing
 from helpers.checkpoints import manifests
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
@@ -28,9 +28,7 @@ from helpers.episodes import Episode, run_episodes, summary
 from helpers.errors import DONE, ConfigurationError, StorageError
 from helpers.parallel.crash import install_crash_handler
 from helpers.parallel.workers import Workers
-from helpers.run_folder.changes import changes_since, told_changes
 from helpers.run_folder.experiment import CONFIG_FILE
-from helpers.run_folder.inputs import in_words
 from helpers.run_folder.references import comparison, read_references
 from helpers.seeding import Streams
 
@@ -101,20 +99,6 @@ def evaluate(
     agent.load_state_dict(shared["agent"])
     evaluation.run(agent, environment, policy=str(manifest["files"][manifests.SHARED]["sha256"]))
     return DONE
-
-
-def changes_of(folder: Path, trained: RunConfig, config: RunConfig) -> list[str]:
-    """Lines on how the environment of a run is another one than it was, and on what the run has changed in itself."""
-    lines = [f"this run {line}" for line in told_changes(folder)]
-    place = (trained.env_id, trained.environment_options)
-    if place != (config.env_id, config.environment_options):
-        return lines  # on purpose
-    changes = changes_since(folder, environment_inputs(*place))
-    if changes:
-        lines.append(
-            f"warning: the task has changed since this policy was trained: {in_words(changes)}",
-        )
-    return lines
 
 
 class Evaluation:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from helpers.display.progress import format_duration
+from helpers.run_folder.changes import told_changes
 from helpers.trackers.jsonl import parse_row
 from swarm.plan import Plan, Run
 from swarm.status import UNDER_WAY, RunStatus, State, ledger_of, run_statuses
@@ -74,6 +75,7 @@ class Line:
         seconds_left: at that rate, of a run that runs.
         restarts: of the program, over all submissions.
         error: the last that it said of an error; "" where all is well.
+        changed: in which settings and files it has changed on its way, and when; "" where it has not.
     """
 
     run: str
@@ -87,6 +89,7 @@ class Line:
     seconds_left: float | None
     restarts: int
     error: str
+    changed: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -178,7 +181,7 @@ def _rows(lines: Sequence[Line], *, prefix: str, width: int) -> Iterator[Text]:
     cells = [_cells(line) for line in lines]
     sizes = [max(map(len, column)) for column in zip(_HEADINGS, *cells, strict=True)]
     room = width - sum(size + len(_GAP) for size in sizes) - len(_GAP)
-    said = [line.error or line.reason for line in lines]
+    said = [", ".join(filter(None, (line.error or line.reason, line.changed))) for line in lines]
     name_size = max(map(len, ["run", *names]))
     if name_size + max(map(len, ["what", *said])) > room:
         name_size = min(name_size, max(_LEAST_NAME, room * 2 // 3))
@@ -246,6 +249,7 @@ def _line(plan: Plan, status: RunStatus) -> Line:
         seconds_left=max(total - steps, 0) / rate if runs and rate else None,
         restarts=max(starts - 1, 0),
         error=_last_error(_log_of(plan, run)) if went_wrong and status.state != "done" else "",
+        changed="; ".join(told_changes(run.folder)),
     )
 
 

@@ -75,6 +75,9 @@ def test_a_changed_task_is_refused_with_the_difference_or_accepted_and_recorded(
     evaluated = launch.run(evaluation)
     assert evaluated.returncode == 0, evaluated.stderr
     assert "cart.py" in evaluated.stdout and "changed" in evaluated.stdout
+    exported = launch.run(["--task=export", *evaluation[1:]])
+    assert exported.returncode == 0, exported.stderr
+    assert "warning: the task has changed" in exported.stdout
 
     accepted = train(task, "--accept_changes", "--override=num_timesteps=160")
     assert accepted.returncode == 0, accepted.stderr
@@ -119,6 +122,9 @@ def test_changed_demonstrations_are_refused_on_every_worker_or_accepted(tmp_path
     accepted = launch.run([*more, "--accept_changes"], workers=2)
     assert accepted.returncode == 0, accepted.stderr
     assert launch.fingerprint(tmp_path / "runs" / "bc.seed00")["iteration"] == "4"
-    verified = launch.run(["--task=verify_resume", f"--model_path={tmp_path}/runs/bc.seed00"], workers=2)
+    verified = launch.run(
+        ["--task=verify_resume", f"--model_path={tmp_path}/runs/bc.seed00"],
+        workers=2,
+    )
     assert verified.returncode == 0, verified.stderr
     assert launch.run(more, workers=2).returncode == 0

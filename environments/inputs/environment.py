@@ -15,7 +15,9 @@ from environments.inputs.modules import closure, is_users
 from environments.inputs.opened import opened_files
 from environments.opensim.catalogue import complete_options
 from environments.opensim.models import require_model
-from helpers.run_folder.inputs import MODEL, TASK, Input, read_inputs
+from helpers.config.run import RunConfig
+from helpers.run_folder.changes import changes_since, told_changes
+from helpers.run_folder.inputs import MODEL, TASK, Input, in_words, read_inputs
 
 
 def environment_inputs(env_id: str, options: Mapping[str, Any]) -> list[Input]:
@@ -99,3 +101,17 @@ def _users_module(env_id: str) -> Path | None:
         return None
     path = Path(spec.origin).resolve()
     return path if is_users(path) else None
+
+
+def changes_of(folder: Path, trained: RunConfig, config: RunConfig) -> list[str]:
+    """Lines on how the environment of a run is another one than it was, and on what the run has changed in itself."""
+    lines = [f"this run {line}" for line in told_changes(folder)]
+    place = (trained.env_id, trained.environment_options)
+    if place != (config.env_id, config.environment_options):
+        return lines  # on purpose
+    changes = changes_since(folder, environment_inputs(*place))
+    if changes:
+        lines.append(
+            f"warning: the task has changed since this policy was trained: {in_words(changes)}",
+        )
+    return lines

@@ -22,6 +22,7 @@ from agents.nn.models import PolicyModel
 from agents.weights.architecture import NOISE, Architecture, Network
 from agents.weights.describe import describe
 from environments.factory import make_vector_env
+from environments.inputs.environment import changes_of
 from helpers.checkpoints import manifests
 from helpers.checkpoints.policy_files import POLICIES
 from helpers.checkpoints.resolve import read_shared
@@ -59,12 +60,15 @@ def export(
         find_run: (run folder, checkpoint) of a configuration.
     """
     folder, checkpoint = find_run(parsed.config, workers)
-    adopted = schema.adopt(schema.load_config(folder / CONFIG_FILE), parsed)
+    trained = schema.load_config(folder / CONFIG_FILE)
+    adopted = schema.adopt(trained, parsed)
     if not workers.is_root:
         return DONE
+    config: RunConfig = adopted.config
     for line in adopted.warnings:
         print(f"warning: {line}")
-    config: RunConfig = adopted.config
+    for line in changes_of(folder, trained, config):
+        print(line)
     target = Path(config.export_dir).expanduser() if config.export_dir else None
     made = export_checkpoint(config, folder, checkpoint, target=target)
     found = contract.read_contract(made)

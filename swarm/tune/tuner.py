@@ -17,9 +17,9 @@ from swarm.tune.trial.trainable import Trial
 if TYPE_CHECKING:
     from swarm.tune.session import Board
 
-_BOARDS: dict[str, Any] = (
-    {}
-)  # by the search's folder: Ray keeps its callbacks in files, and boards hold threads
+_BOARDS: dict[
+    str, Any
+] = {}  # by the search's folder: Ray keeps its callbacks in files, and boards hold threads
 
 
 class Follower(Callback):

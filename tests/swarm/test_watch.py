@@ -57,6 +57,19 @@ def test_a_line_shows_the_last_row_and_the_last_evaluation(tmp_path: Path) -> No
     wait_for(lambda: states(plan) == ["stopped"])
 
 
+def test_a_run_that_was_changed_says_so(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, count=2)
+    write_metrics(plan, 0, {"iteration": 2, "step": STEPS})
+    change = {"kind": "setting", "name": "p_lr", "before": 3e-4, "after": 1e-4, "iteration": 2}
+    capsule = {"changes": [change, {"kind": "file", "name": "cart.py", "iteration": 2}]}
+    (plan.runs[0].folder / "capsule.json").write_text(json.dumps(capsule))
+    lines = watch.lines_of(plan)
+    told = "changed after iteration 2: p_lr 0.0003 -> 0.0001, cart.py"
+    assert [line.changed for line in lines] == [told, ""]
+    assert told in watch.status_table(plan, lines).plain
+    assert json.loads(watch.to_json(plan, lines))["runs"][0]["changed"] == told
+
+
 def test_what_ended_outside_the_ledger_is_done_too(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, count=2)
     for number, step in ((0, STEPS), (1, STEPS - 1)):
