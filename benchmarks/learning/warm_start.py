@@ -113,8 +113,8 @@ Hopper-v5, the demonstrations in `data/demos` whole, 20,000 gradient steps of BC
 
 {table}
 
-It is ahead of PPO alone at each of these steps. PPO begins with the clone's policy, but not with a value function: its first
-iterations cost much of what the clone returned. Without a clone, the small deviation explores too little.
+It is ahead of PPO alone at each of these steps. PPO begins with the clone's policy, but not with a value function:
+its first iterations cost much of what the clone returned. Without a clone, the small deviation explores too little.
 
 Made by `python -m benchmarks.learning.warm_start --folder=/tmp/warm_start --write=docs/results/warm_start.md` on
 {cpu_model()}, {instruction_set()}.

@@ -96,7 +96,12 @@ def _users_module(env_id: str) -> Path | None:
     """The file of a Gymnasium environment's class, where no installed package has it."""
     entry_point: Any = gymnasium.spec(env_id).entry_point
     name = entry_point.partition(":")[0] if isinstance(entry_point, str) else entry_point.__module__
-    spec = importlib.util.find_spec(name)
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return (
+            None  # a module without a file, such as __main__; whoever makes it says what is wrong
+        )
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         return None
     path = Path(spec.origin).resolve()

@@ -6,6 +6,7 @@ import ast
 import sys
 import sysconfig
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,14 +42,19 @@ def closure(start: Path) -> tuple[list[Path], list[Path]]:
 
 def is_users(path: Path) -> bool:
     """Whether a file is neither of Python, nor of an installed package, nor of this project's own code."""
-    places = [*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix]
-    folders = [Path(place).resolve() for place in places]
-    if any(folder == path or folder in path.parents for folder in folders):
+    if not _installed().isdisjoint((path, *path.parents)):
         return False
     if REPOSITORY not in path.parents:
         return True
     first = path.relative_to(REPOSITORY).parts[0]
     return first not in _OURS and not (path.parent == REPOSITORY and path.suffix == ".py")
+
+
+@cache
+def _installed() -> frozenset[Path]:
+    """The folders of Python and its packages."""
+    places = [*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix]
+    return frozenset(Path(place).resolve() for place in places)
 
 
 def _search_path() -> list[Path]:

@@ -14,7 +14,7 @@ from agents.weights.describe import describe
 from agents.weights.sources import Source
 from agents.weights.warm_start import warm_start
 from helpers.checkpoints.policy_files import POLICIES
-from helpers.errors import ConfigurationError
+from helpers.errors import CheckpointError, ConfigurationError
 from tests.agents.builders import OBSERVATION_DIM, SPACES, random_rollout, small_agent, small_config
 from tests.agents.cloning.cases import sources
 
@@ -201,6 +201,13 @@ def test_what_does_not_fit_is_refused_in_two_lines(theirs, settings, ours, own, 
     assert str(caught.value).count("\n") == 1
     assert word in caught.value.problem
     assert "--init_from" in caught.value.remedy
+
+
+def test_a_policy_that_acts_differently_afterwards_is_not_trained():
+    source = source_of(learned("ppo"))
+    source.state["parameters"]["policy.head.bias"] += 0.01
+    with pytest.raises(CheckpointError, match="acts differently"):
+        begin(fresh("ppo"), source)
 
 
 def test_other_observations_are_refused():
