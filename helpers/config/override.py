@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from helpers.config.command_line import Layer
 from helpers.config.schema import Parsed, Schema
+from helpers.config.vocabulary import Unknown
 from helpers.errors import ConfigurationError
 
 # What a checkpoint's contents have the shape of, or what the run is.
@@ -50,7 +51,8 @@ def override(schema: Schema, parsed: Parsed) -> tuple[Parsed, frozenset[str]]:
         name, _, value = pair.partition("=")
         key = schema.vocabulary.key(name)
         if key is None:
-            raise schema.vocabulary.unknown_name(name, shown=f"--override={pair}")
+            unknown = [Unknown(name, f"{name} in --override")]
+            raise schema.vocabulary.refusal(unknown, kind="key", dashes="")
         layer.put(key, value, shown=f"--override={pair}", name=f"--override={name}")
     for key in layer.values:
         if key not in settings:
