@@ -62,6 +62,8 @@ def main(argv: Sequence[str]) -> int:
         return train(parsed, workers, argv)
     if parsed.config.task == "demos":
         return report_demos(parsed, workers)
+    if parsed.config.task == "check_env":
+        return check_env(parsed.config, workers)
     if parsed.config.task == "migrate":
         from agents.weights.migration.task import import_weights
 
@@ -99,6 +101,19 @@ def report_demos(parsed: Parsed, workers: Workers) -> int:
     from helpers.demos.report import report
 
     return report(parsed, workers, expected_of=expected_of, learners=missing_for_learners)
+
+
+def check_env(config: RunConfig, workers: Workers) -> int:
+    """--task=check_env: what an environment promises to training, resuming and looking, and whether it is kept."""
+    from agents.checks import algorithms_for
+    from environments.checking.report import check_by_use
+    from environments.requirements import check_environment
+
+    if not workers.is_root:
+        return errors.DONE
+    env_id, options = resolve_env_id(config.env_id), config.environment_options
+    check_environment(env_id, options)
+    return check_by_use(env_id, options, folder=Path("data/checks"), learners=algorithms_for)
 
 
 @dataclass

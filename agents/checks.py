@@ -138,6 +138,18 @@ def check_actions(config: RunConfig, space: gymnasium.Space) -> None:
         )
 
 
+def algorithms_for(space: gymnasium.Space) -> list[str]:
+    """The algorithms that take a space of actions, as they are without further settings."""
+    names = []
+    for name in ALGORITHMS:
+        try:
+            check_actions(SCHEMA.resolve(SCHEMA.layer_of({"algo": name})).config, space)
+        except ConfigurationError:
+            continue
+        names.append(name)
+    return names
+
+
 def record_of(config: ReplayConfig, spaces: Spaces) -> np.dtype:
     """A transition as this run's memory keeps it."""
     observations, actions = spaces

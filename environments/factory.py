@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import ModuleType
 from typing import Any
+
+import gymnasium
 
 from environments import rendering
 from environments.ids import is_batched_task, resolve_env_id, suite_of
@@ -12,7 +15,7 @@ from environments.same_step import SameStepEnv
 from environments.sync_vector import SerialVectorEnv
 from helpers.errors import ConfigurationError
 
-__all__ = ["make_vector_env", "resolve_env_id"]
+__all__ = ["make_single_env", "make_vector_env", "resolve_env_id"]
 
 
 def make_vector_env(
@@ -67,12 +70,7 @@ def make_vector_env(
         options.setdefault("camera_name", "track")  # else what runs away leaves the picture
     if backend == "batched MuJoCo":
         return _make_batched(env_id, seeds, render_mode, options)
-    if backend == "OpenSim":
-        from environments.suites import opensim as suite
-    elif backend == "dm_control":
-        from environments.suites import dm_control as suite  # type: ignore[no-redef]
-    else:
-        from environments.suites import gymnasium_suites as suite  # type: ignore[no-redef]
+    suite = _suite(backend)
     return SerialVectorEnv(
         env_id,
         partial(suite.make_env, env_id, render_mode=render_mode, options=options),
@@ -80,6 +78,36 @@ def make_vector_env(
         max_episode_steps=suite.max_episode_steps(env_id, options),
         backend=backend,
     )
+
+
+def make_single_env(env_id: str, options: Mapping[str, Any] | None = None) -> gymnasium.Env | None:
+    """One environment as its suite makes it; None for tasks that only exist as a batch.
+
+    Args:
+        env_id: canonical.
+        options: what the task's constructor takes.
+
+    Raises:
+        ConfigurationError: no such option, or no algorithm takes its spaces.
+    """
+    backend = _backends(env_id)[0]
+    if backend == "batched MuJoCo":
+        return None
+    env: gymnasium.Env = _suite(backend).make_env(
+        env_id, render_mode=None, options=dict(options or {})
+    )
+    return env
+
+
+def _suite(backend: str) -> ModuleType:
+    """What makes single environments of a backend."""
+    if backend == "OpenSim":
+        from environments.suites import opensim as suite
+    elif backend == "dm_control":
+        from environments.suites import dm_control as suite  # type: ignore[no-redef]
+    else:
+        from environments.suites import gymnasium_suites as suite  # type: ignore[no-redef]
+    return suite
 
 
 def _backends(env_id: str) -> tuple[str, ...]:

@@ -35,12 +35,14 @@ class RunBasics(Settings):
     """The run itself, its environments, and what is done with it afterwards."""
 
     # run
-    task: Literal["train", "eval", "export", "verify_resume", "migrate", "demos"] = setting(
-        "train",
-        "train (or resume), evaluate, export the policy, verify that resuming is exact, import another program's "
-        "weights, or inspect demonstrations",
-        group="run",
-        identity=False,
+    task: Literal["train", "eval", "export", "verify_resume", "migrate", "demos", "check_env"] = (
+        setting(
+            "train",
+            "train (or resume), evaluate, export the policy, verify that resuming is exact, import another program's "
+            "weights, inspect demonstrations, or check an environment",
+            group="run",
+            identity=False,
+        )
     )
     algo: str = setting("ppo", "algorithm", group="run")
     env_id: str = setting(

@@ -1,0 +1,163 @@
+"""--task=check_env: the checks of an environment, one line each, with what to do."""
+
+from __future__ import annotations
+
+import re
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import registry
+
+from environments import rendering
+from environments.checking import checks
+from environments.checking.finding import Finding
+from environments.checking.walk import SEEDS, Walk, walk
+from environments.factory import make_single_env, make_vector_env
+from environments.same_step import SameStepEnv
+from helpers.checkpoints.state_files import pack, unpack
+from helpers.durable import write_atomically
+from helpers.errors import BAD_CONFIGURATION, DONE, UserError
+
+STEPS, SECONDS = 1_000, 20.0  # of the walk: whichever comes first
+_STATE_STEPS, _STATE_SECONDS = 300, 10.0
+_MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}
+
+
+def check_by_use(
+    env_id: str,
+    options: Mapping[str, Any],
+    *,
+    folder: Path,
+    learners: Callable[[gymnasium.Space], Iterable[str]],
+    say: Callable[[str], None] = print,
+    steps: int = STEPS,
+) -> int:
+    """Step an environment and say of each promise whether it is kept; the exit status.
+
+    Args:
+        env_id: canonical.
+        options: of the environment.
+        folder: for the picture.
+        learners: the algorithms that take a space of actions.
+        say: prints a line.
+        steps: of the walk of random actions, if it does not take longer than SECONDS.
+
+    Raises:
+        ConfigurationError: there is no such environment.
+    """
+    started = time.perf_counter()
+    make = partial(make_vector_env, env_id, options=options)
+    envs = make(seeds=SEEDS[:1])
+    seconds = time.perf_counter() - started
+    say(f"{env_id} by {envs.backend}, made in {seconds:.2f} s")
+    say(f"  observations: {envs.single_observation_space}")
+    say(f"  actions:      {envs.single_action_space}")
+    counts = dict.fromkeys(_MARKS, 0)
+    for finding in _findings(env_id, options, make, envs, folder, steps):
+        counts[finding.level] += 1
+        say(f"  {_MARKS[finding.level]:8}{finding.check:18}{finding.text}")
+        if finding.remedy:
+            say(f"  {'':26}-> {finding.remedy}")
+    names = list(learners(envs.single_action_space))
+    envs.close()
+    say(f"  algorithms: {', '.join(names) or 'none takes such actions'}")
+    say(
+        f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes, {counts['ok']} ok; "
+        "docs/check_env.md says more of each",
+    )
+    if counts["error"] or not names:
+        return BAD_CONFIGURATION
+    say(f"next: python main.py --task=train --algo={names[0]} --env_id={env_id}")
+    return DONE
+
+
+def _findings(
+    env_id: str,
+    options: Mapping[str, Any],
+    make: Callable[..., SameStepEnv],
+    envs: SameStepEnv,
+    folder: Path,
+    steps: int,
+) -> Iterator[Finding]:
+    """Of each check in turn; what the environment raises is one more finding."""
+    single = make_single_env(env_id, options)
+    if single is not None:
+        yield from _guarded("gymnasium", partial(checks.gymnasium_checks, single))
+        single.close()
+    found: list[Walk] = []
+
+    def seen_on_a_walk() -> Iterator[Finding]:
+        seen = walk(make, steps=steps, seconds=SECONDS)
+        found.append(seen)
+        yield from checks.space_checks(envs, seen)
+        yield from checks.finite_checks(seen)
+        yield from checks.seed_checks(seen)
+        yield from checks.end_checks(envs, seen, limit_is_own=_has_own_limit(env_id))
+        yield from checks.precision_checks(seen)
+
+    yield from _guarded("step", seen_on_a_walk)
+    if found and not found[0].differs:
+        yield from _guarded("state", partial(checks.state_checks, make, _through_a_file, **_TIMES))
+    yield from _guarded("picture", partial(_picture_checks, env_id, options, folder))
+    if found:
+        yield from checks.speed_checks(found[0])
+
+
+def _has_own_limit(env_id: str) -> bool:
+    """Whether episodes are truncated by the environment's own limit rather than by ours for those without."""
+    spec = registry.get(env_id)
+    return spec is None or bool(spec.max_episode_steps)
+
+
+_TIMES: Mapping[str, Any] = {"steps": _STATE_STEPS, "seconds": _STATE_SECONDS}
+
+
+def _through_a_file(state: Any) -> Any:
+    return unpack(bytearray(b"".join(bytes(part) for part in pack({"state": state}))))["state"]
+
+
+def _picture_checks(env_id: str, options: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
+    remedy = rendering.prepare_rendering(env_id)
+    if remedy:
+        yield Finding("warning", "picture", "it cannot be drawn on this machine", remedy)
+        return
+    envs = make_vector_env(env_id, seeds=SEEDS[:1], options=options, render_mode="rgb_array")
+    try:
+        envs.reset()
+        yield from checks.picture_checks(lambda: envs.picture(0), partial(_keep, env_id, folder))
+    finally:
+        envs.close()
+
+
+def _keep(env_id: str, folder: Path, picture: np.ndarray) -> str:
+    """The path of a picture that was written."""
+    from matplotlib.image import imsave
+
+    content = BytesIO()
+    imsave(content, picture, format="png")
+    path = folder / f"{re.sub('[^A-Za-z0-9.-]+', '_', env_id)}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content.getvalue())
+    return str(path)
+
+
+def _guarded(check: str, findings: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from findings()
+    except UserError as error:
+        yield Finding("error", check, error.problem, error.remedy)
+    except Exception as error:  # noqa: BLE001  # whatever an environment raises is what was found
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        yield Finding(
+            "error",
+            check,
+            f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
+            f"Raised in {frame.filename}, line {frame.lineno}: {frame.line}",
+        )
