@@ -13,7 +13,7 @@ import numpy as np
 
 from agents.base import FINGERPRINTS, Agent, State, Transitions
 from helpers.config.run import RunConfig
-from helpers.episodes import Episode, run_episodes, summary
+from helpers.episodes import Episode, run_episodes, shared_summary
 from helpers.errors import NumericalError
 from helpers.parallel.profile import share_metrics
 from helpers.parallel.stopwatch import Stopwatch
@@ -37,6 +37,12 @@ class VectorEnvironment(Protocol):
 
     @property
     def failures(self) -> int: ...  # how often a simulator failed, which truncated an episode
+    @property
+    def observations(self) -> np.ndarray: ...  # (N, obs_dim), what the last call arrived at
+    @property
+    def inexact_because(
+        self,
+    ) -> str: ...  # why a loaded state begins new episodes; "" where it goes on
 
     def reset(self, *, seed: Any = None) -> tuple[np.ndarray, dict[str, Any]]: ...
     def step(self, actions: np.ndarray) -> EnvStep: ...
@@ -81,6 +87,11 @@ class RolloutState:
         """At the first step of every environment's first episode."""
         count = len(observations)
         return cls(observations, np.zeros(count), np.zeros(count, dtype=np.int64), [])
+
+    def restart(self, observations: np.ndarray) -> None:
+        """At the first step of new episodes: those under way were cut, and do not count."""
+        self.observations = observations
+        self.returns[:] = self.lengths[:] = 0
 
     def advance(self, observations: np.ndarray, rewards: np.ndarray, ended: np.ndarray) -> None:
         """One step of every environment."""
@@ -137,13 +148,6 @@ def rollout_generator(
             state.advance(after, rewards, terminated | truncated)
         assert rollout is not None
         yield rollout
-
-
-def shared_summary(episodes: Sequence[Episode], *, workers: Workers) -> dict[str, float]:
-    """Statistics of the episodes of all workers, the same on each."""
-    shares = workers.allgather_json([[e.return_, e.length] for e in episodes])
-    returns, lengths = zip(*[pair for share in shares for pair in share], strict=True)
-    return summary(returns, lengths)
 
 
 class Orchestrator:
@@ -393,5 +397,8 @@ class Orchestrator:
         self.environment.load_state_dict(checkpoint.local["environment"])
         self._failures_counted = self.environment.failures
         self.rollout_state.observations = checkpoint.local["observations"]
-        self.rollout_state.returns = checkpoint.local["returns"]
-        self.rollout_state.lengths = checkpoint.local["lengths"]
+        self.rollout_state.returns = checkpoint.local["returns"].copy()
+        self.rollout_state.lengths = checkpoint.local["lengths"].copy()
+        if self.environment.inexact_because:
+            self.rollout_state.restart(self.environment.observations)
+            getattr(self.agent, "cut_episodes", lambda: None)()

@@ -93,6 +93,7 @@ class Agent(Protocol):
     rollouts_per_iteration: int  # updates until metrics are reported, and a run can be saved
     tracking: Tracking  # what it gathers for skrl's metrics, and a user for his own
     # begin(): where steps are compiled, let that begin, before the first rollout
+    # cut_episodes(): where it keeps steps across rollouts: the newest of each environment has no next one
     # is_done: bool, where an agent can know that it has nothing more to learn; without it, never
 
     def predict(

@@ -57,7 +57,7 @@ def _entry_point(env_id: str) -> str:
     """What Gymnasium makes an environment from; empty of those that it does not make."""
     if task_file(env_id) is not None or suite_of(env_id) not in ("gymnasium", "mujoco"):
         return ""
-    return str(gymnasium.spec(env_id).entry_point)
+    return str(spec_of(env_id).entry_point)
 
 
 def _of_opensim(env_id: str, options: Mapping[str, Any] | None) -> dict[str, Any]:

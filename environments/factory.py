@@ -77,6 +77,7 @@ def make_vector_env(
         seeds=seeds,
         max_episode_steps=suite.max_episode_steps(env_id, options),
         backend=backend,
+        is_exact=True if backend != "Gymnasium" or suite.is_known_exact(env_id) else None,
     )
 
 
@@ -94,7 +95,9 @@ def make_single_env(env_id: str, options: Mapping[str, Any] | None = None) -> gy
     if backend == "batched MuJoCo":
         return None
     env: gymnasium.Env = _suite(backend).make_env(
-        env_id, render_mode=None, options=dict(options or {})
+        env_id,
+        render_mode=None,
+        options=dict(options or {}),
     )
     return env
 

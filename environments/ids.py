@@ -8,6 +8,8 @@ Accepted spellings:
   `Humanoid_CMU-Run-Feat-v0`, `Stacker-Stack_2-Feat-v0`. Case and underscores do not matter, and
   `-Feat-v0` may be left out: `cheetah-run` and `ball_in_cup-catch` are understood;
 * OpenSim tasks as `Opensim-Arm-Reach-v0`; case does not matter, and `-v0` may be left out;
+* an id that a module of one's own registers: `my_package.envs:Reach-v0`, in Gymnasium's own form;
+* ids of installed packages (`ALE/Pong-v5`, `MiniGrid-Empty-5x5-v0`), which are imported for it;
 * a task file of one's own and the class in it: `my_tasks/cart.py:Cart` (docs/environments.md). All spellings of its
   path (`./my_tasks/cart.py:Cart`, absolute, over a link) stand for that one, relative to the working folder.
 
@@ -17,10 +19,9 @@ Nothing here imports MuJoCo, dm_control or OpenSim, so that a launcher can check
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 
+from environments.registered import MUJOCO_NAMES, nearest_of, plain, resolve_registered
 from helpers.errors import ConfigurationError
 
 # dm_control.suite.TASKS_BY_DOMAIN, copied because importing it takes a second; a test compares.
@@ -53,33 +54,9 @@ DM_CONTROL_TASKS: dict[str, tuple[str, ...]] = {
     "walker": ("stand", "walk", "run"),
 }
 
-MUJOCO_NAMES = (
-    "Ant",
-    "HalfCheetah",
-    "Hopper",
-    "Humanoid",
-    "HumanoidStandup",
-    "InvertedDoublePendulum",
-    "InvertedPendulum",
-    "Pusher",
-    "Reacher",
-    "Swimmer",
-    "Walker2d",
-)
 OPENSIM_IDS = ("Opensim-Arm-Reach-v0", "Opensim-Gait-Walk-v0", "Opensim-L2M2019-v0")
-_OLDEST_MUJOCO_VERSION = 4  # older ones need mujoco-py
-
-# What ids need that is not installed with this project: a pattern and the package.
-_EXTRA_PACKAGES = (
-    (re.compile(r"(LunarLander|BipedalWalker|CarRacing)\w*(-v\d+)?"), "Box2D"),
-    (re.compile(r"(ALE/.+|\w+(NoFrameskip|Deterministic)(-ram)?-v\d+)"), "ale-py (Atari)"),
-    (re.compile(r"(phys2d|tabular)/.+"), "jax"),
-    (re.compile(r"GymV2[16]Environment-v0"), "shimmy"),
-)
-
 _DM_CONTROL_ID = re.compile(r"(\w+)-(\w+)-(feat|pix|pixels)-v(\d+)", re.IGNORECASE)
 _DM_CONTROL_SHORT_ID = re.compile(r"(\w+)-(\w+)")
-_VERSIONED_ID = re.compile(r"(?P<name>.+)-v(?P<version>\d+)")
 _TASK_FILE_ID = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
 _BATCHED_MUJOCO_VERSION = (
     "v5"  # of Gymnasium's MuJoCo tasks, stepped by environments/batched_mujoco
@@ -99,7 +76,13 @@ def resolve_env_id(env_id: str) -> str:
     if env_id.lower().startswith("opensim-"):
         return _resolve_opensim(env_id)
     dm_control_id = _resolve_dm_control(env_id)
-    return dm_control_id if dm_control_id is not None else _resolve_gymnasium(env_id)
+    if dm_control_id is not None:
+        return dm_control_id
+    others = [
+        *OPENSIM_IDS,
+        *(_dm_control_id(d, task) for d, tasks in DM_CONTROL_TASKS.items() for task in tasks),
+    ]
+    return resolve_registered(env_id, others=others)
 
 
 def suite_of(env_id: str) -> str:
@@ -180,22 +163,22 @@ def _resolve_opensim(env_id: str) -> str:
 
 def _resolve_dm_control(env_id: str) -> str | None:
     """The canonical dm_control id, or None if the id is not written as one."""
-    domains = {_plain(domain): domain for domain in DM_CONTROL_TASKS}
+    domains = {plain(domain): domain for domain in DM_CONTROL_TASKS}
     if short := _DM_CONTROL_SHORT_ID.fullmatch(env_id):
-        domain = domains.get(_plain(short[1]), "")
-        tasks = {_plain(task): task for task in DM_CONTROL_TASKS.get(domain, ())}
-        task = tasks.get(_plain(short[2]))
+        domain = domains.get(plain(short[1]), "")
+        tasks = {plain(task): task for task in DM_CONTROL_TASKS.get(domain, ())}
+        task = tasks.get(plain(short[2]))
         return None if task is None else _dm_control_id(domain, task)
     parts = _DM_CONTROL_ID.fullmatch(env_id)
     if parts is None:
         return None
-    if _plain(parts[1]) not in domains:
+    if plain(parts[1]) not in domains:
         raise _no_domain(env_id, parts[1])
-    domain = domains[_plain(parts[1])]
-    tasks = {_plain(task): task for task in DM_CONTROL_TASKS[domain]}
-    if _plain(parts[2]) not in tasks:
+    domain = domains[plain(parts[1])]
+    tasks = {plain(task): task for task in DM_CONTROL_TASKS[domain]}
+    if plain(parts[2]) not in tasks:
         raise _no_task(env_id, domain, parts[2])
-    canonical = _dm_control_id(domain, tasks[_plain(parts[2])])
+    canonical = _dm_control_id(domain, tasks[plain(parts[2])])
     if parts[3].lower() != "feat" or parts[4] != "0":
         raise ConfigurationError(
             f"env_id={env_id}: dm_control tasks exist only with vector observations (Feat), in version 0.",
@@ -207,7 +190,7 @@ def _resolve_dm_control(env_id: str) -> str | None:
 def _no_domain(env_id: str, domain: str) -> ConfigurationError:
     """That dm_control has no such domain, and the nearest."""
     domains = {_camel(known): known for known in DM_CONTROL_TASKS}
-    nearest = _nearest(domain, domains)
+    nearest = nearest_of(domain, domains)
     return ConfigurationError(
         f"env_id={env_id}: dm_control has no domain {domain}.",
         (
@@ -220,94 +203,12 @@ def _no_domain(env_id: str, domain: str) -> ConfigurationError:
 
 def _no_task(env_id: str, domain: str, task: str) -> ConfigurationError:
     """That a dm_control domain has no such task, and the nearest."""
-    nearest = _nearest(task, map(_camel, DM_CONTROL_TASKS[domain]))
+    nearest = nearest_of(task, map(_camel, DM_CONTROL_TASKS[domain]))
     hint = f"The nearest is {_camel(domain)}-{nearest}-Feat-v0. " if nearest else ""
     return ConfigurationError(
         f"env_id={env_id}: the dm_control domain {_camel(domain)} has no task {task}.",
         f"{hint}Its tasks: {_task_names(domain)}.",
     )
-
-
-def _resolve_gymnasium(env_id: str) -> str:
-    """The registered Gymnasium id."""
-    for pattern, package in _EXTRA_PACKAGES:
-        if pattern.fullmatch(env_id):
-            raise ConfigurationError(
-                f"env_id={env_id} needs the package {package}, which this project does not use.",
-                "Use a MuJoCo (Hopper-v5), classic (CartPole-v1), toy (FrozenLake-v1) or "
-                "dm_control (Cheetah-Run-Feat-v0) id.",
-            )
-    versions = _versions()
-    if env_id in versions:
-        return f"{env_id}-v{max(versions[env_id])}"
-    parts = _VERSIONED_ID.fullmatch(env_id)
-    name, version = (parts["name"], int(parts["version"])) if parts else (env_id, -1)
-    if version in versions.get(name, ()):
-        return env_id
-    if name in MUJOCO_NAMES and 0 <= version <= _OLDEST_MUJOCO_VERSION:
-        raise _mujoco_refusal(name, version)
-    raise _unknown_id(env_id, versions)
-
-
-def _versions() -> dict[str, list[int]]:
-    """The versions that can be run, by name, of everything in Gymnasium's registry."""
-    from gymnasium.envs.registration import registry
-
-    versions: dict[str, list[int]] = {}
-    for registered in registry:
-        parts = _VERSIONED_ID.fullmatch(registered)
-        if parts is None or any(p.fullmatch(registered) for p, _ in _EXTRA_PACKAGES):
-            continue
-        name, version = parts["name"], int(parts["version"])
-        if name in MUJOCO_NAMES and version < _OLDEST_MUJOCO_VERSION:
-            continue
-        if registered != "Pusher-v4":  # it needs MuJoCo < 3
-            versions.setdefault(name, []).append(version)
-    return versions
-
-
-def _mujoco_refusal(name: str, version: int) -> ConfigurationError:
-    """Why a version of a MuJoCo task cannot be run, and how its returns compare with v5's."""
-    if version == _OLDEST_MUJOCO_VERSION:
-        reason = "needs MuJoCo 2, this project has MuJoCo 3"
-    else:
-        reason = "needs mujoco-py, which Gymnasium no longer supports"
-    if name in ("Ant", "Humanoid"):
-        comparison = "v2 = v3; v4 and v5 differ from them and from each other"
-    elif name in ("HalfCheetah", "Swimmer"):
-        comparison = "v2 = v3, comparable with v4, and v4 = v5"
-    else:
-        comparison = "v2 = v3, comparable with v4; v5 differs from v4"
-    return ConfigurationError(
-        f"env_id={name}-v{version} {reason}.",
-        f"Use {name}-v5. Comparability of returns: {comparison}.",
-    )
-
-
-def _unknown_id(env_id: str, versions: dict[str, list[int]]) -> ConfigurationError:
-    """That no environment has this id, and the nearest that has one."""
-    ids = list(OPENSIM_IDS)
-    ids += [_dm_control_id(d, task) for d, tasks in DM_CONTROL_TASKS.items() for task in tasks]
-    name = _VERSIONED_ID.sub(r"\g<name>", env_id)
-    nearest_name = _nearest(name, versions)
-    if nearest_name is not None and _plain(nearest_name) == _plain(name):
-        nearest: str | None = f"{nearest_name}-v{max(versions[nearest_name])}"
-    else:  # the newest version first: it is taken where two are equally near
-        ids += [f"{n}-v{version}" for n in versions for version in reversed(versions[n])]
-        nearest = _nearest(env_id, ids)
-    return ConfigurationError(
-        f"env_id={env_id} is not a known environment.",
-        (
-            f"The nearest is {nearest}."
-            if nearest
-            else "Use Hopper-v5, CartPole-v1 or Cheetah-Run-Feat-v0, for example."
-        ),
-    )
-
-
-def _plain(name: str) -> str:
-    """A name without case and underscores, by which spellings are compared."""
-    return name.replace("_", "").lower()
 
 
 def _camel(name: str) -> str:
@@ -322,10 +223,3 @@ def _dm_control_id(domain: str, task: str) -> str:
 
 def _task_names(domain: str) -> str:
     return ", ".join(map(_camel, DM_CONTROL_TASKS[domain]))
-
-
-def _nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like this one, case aside; None if none is like it."""
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    matches = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[matches[0]] if matches else None

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-import gymnasium
 from gymnasium.envs.registration import load_env_creator
 
 from environments.ids import is_batched_task, resolve_env_id, suite_of, task_file
 from environments.opensim.catalogue import complete_options
 from environments.opensim.models import require_models_of
 from environments.opensim.simulator import require_opensim
+from environments.registered import spec_of
 from environments.suites.wrappers import refuse_options
 from helpers.errors import ConfigurationError
 
@@ -63,7 +63,7 @@ def _check_constructor(env_id: str, options: Mapping[str, Any]) -> None:
 
 def _parameters(env_id: str) -> Mapping[str, inspect.Parameter]:
     """What the maker of one of Gymnasium's environments takes."""
-    entry_point: Any = gymnasium.spec(env_id).entry_point
+    entry_point: Any = spec_of(env_id).entry_point
     maker = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
     return inspect.signature(maker).parameters
 
@@ -77,7 +77,7 @@ def default_options(env_id: str) -> dict[str, Any]:
         for name, each in _parameters(env_id).items()
         if each.default is not inspect.Parameter.empty
     }
-    return given | gymnasium.spec(env_id).kwargs
+    return given | spec_of(env_id).kwargs
 
 
 def check_environment(env_id: str, options: Mapping[str, Any]) -> None:

@@ -29,6 +29,8 @@ class SameStepEnv(Protocol):
         names: of the components of an observation and of an action, each None where it tells none.
         observations: a copy of what the last call arrived at, (N, obs_dim).
         failures: how often a simulator failed since they were made, each of which truncated an episode.
+        inexact_because: why a state that is loaded begins new episodes instead of going on; "" where it goes on
+            bit for bit.
     """
 
     env_id: str
@@ -50,6 +52,8 @@ class SameStepEnv(Protocol):
     def observations(self) -> np.ndarray: ...
     @property
     def failures(self) -> int: ...
+    @property
+    def inexact_because(self) -> str: ...
 
     def reset(
         self,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from environments.ids import suite_of, task_file
 from environments.opensim.catalogue import sizes_of
+from environments.registered import spec_of
 
 if TYPE_CHECKING:
     import gymnasium
@@ -133,7 +134,7 @@ def spaces_of(
         )
     if task_file(env_id) is not None or suite_of(env_id) != "gymnasium":
         return None
-    entry_point = gymnasium.spec(env_id).entry_point
+    entry_point = spec_of(env_id).entry_point
     if not str(entry_point).startswith(_NO_SIMULATOR):
         return None
     from environments.suites.gymnasium_suites import (

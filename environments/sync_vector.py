@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -13,6 +14,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from environments import same_step
 from environments.same_step import State
 from environments.state import exact_state
+from environments.state.continuation import why_inexact
 
 
 class SerialVectorEnv(SyncVectorEnv):
@@ -27,6 +29,7 @@ class SerialVectorEnv(SyncVectorEnv):
             later episode goes on with its environment's own generator.
         max_episode_steps: after how many steps an episode is truncated.
         backend: whose environments these are, for people to read.
+        is_exact: whether a saved state is known to go on bit for bit; None: tried when it is first asked for.
     """
 
     def __init__(
@@ -37,10 +40,13 @@ class SerialVectorEnv(SyncVectorEnv):
         seeds: Sequence[int],
         max_episode_steps: int,
         backend: str = "Gymnasium",
+        is_exact: bool | None = None,
     ) -> None:
         super().__init__([make_env] * len(seeds), autoreset_mode=AutoresetMode.SAME_STEP)
         self.env_id = env_id
         self.backend = backend
+        self._make_env, self._steps = make_env, 0
+        self._inexact_because = None if is_exact is None else ""
         self.seeds = list(seeds)
         self.max_episode_steps = max_episode_steps
         self._bounds = same_step.action_bounds(self.single_action_space)
@@ -78,6 +84,7 @@ class SerialVectorEnv(SyncVectorEnv):
         """One step of every environment. Actions are clipped to the bounds here, in a copy."""
         if self._bounds is not None:
             actions = same_step.clip_to_bounds(actions, *self._bounds)
+        self._steps += 1
         return super().step(actions)
 
     def successors(self, observations: np.ndarray, infos: Mapping[str, Any]) -> np.ndarray:
@@ -115,14 +122,39 @@ class SerialVectorEnv(SyncVectorEnv):
         return sum(getattr(env.unwrapped, "failures", 0) for env in self._awake)
 
     @property
+    def inexact_because(self) -> str:
+        """Why a saved state begins new episodes; "" where it goes on bit for bit, as far as a short trial tells."""
+        if self._inexact_because is None:
+            self._inexact_because = self._try_to_continue()
+        return self._inexact_because
+
+    def _try_to_continue(self) -> str:
+        make = partial(
+            SerialVectorEnv,
+            self.env_id,
+            self._make_env,
+            max_episode_steps=self.max_episode_steps,
+            is_exact=True,  # as if
+        )
+        try:
+            return why_inexact(make)
+        except Exception as error:  # noqa: BLE001  # whatever an environment raises, its state cannot be relied on
+            return f"{type(error).__name__}: {error}"
+
+    @property
     def observations(self) -> np.ndarray:
         """A copy of what the last `reset`, `step` or `load_state_dict` arrived at, (N, obs_dim)."""
         return np.array(self._observations)
 
     def state_dict(self) -> State:
         """All of it: with the same actions, a fresh copy that loads this goes on bit for bit."""
-        environments = {}
+        environments: dict[str, Any] = {}
         for index, (env, simulation) in enumerate(zip(self._awake, self._simulations, strict=True)):
+            if self.inexact_because:
+                # another one after each save, so that a run is not caught in the same episode
+                seed = np.random.SeedSequence([self.seeds[index], self._steps]).generate_state(1)
+                environments[f"{index:03d}"] = {"restart": {"seed": int(seed[0])}}
+                continue
             environments[f"{index:03d}"] = {"attributes": exact_state.capture(env)}
             if simulation is not None:
                 environments[f"{index:03d}"]["simulation"] = self._saver.state_dict(*simulation)
@@ -132,22 +164,28 @@ class SerialVectorEnv(SyncVectorEnv):
             "num_envs": self.num_envs,
             "observations": self.observations,
             "environments": environments,
-        }
+        } | ({"steps": self._steps} if self.inexact_because else {})
 
     def load_state_dict(self, state: State) -> None:
-        """Continue where `state_dict` was taken.
+        """Continue where `state_dict` was taken; with new episodes, of seeds kept there, where it is not exact.
 
         Raises:
             CheckpointError: it was taken of others than these.
         """
         same_step.check_origin(state, self)
+        observations = np.array(state["observations"])
+        self._steps = state.get("steps", 0)
         for index, (env, simulation) in enumerate(zip(self._awake, self._simulations, strict=True)):
             saved = state["environments"][f"{index:03d}"]
+            if "restart" in saved:
+                observations[index], _ = env.reset(seed=saved["restart"]["seed"])
+                self._inexact_because = self._inexact_because or "it was saved so"
+                continue
             exact_state.restore(env, saved["attributes"])
             if simulation is not None:
                 self._saver.load_state_dict(*simulation, saved["simulation"])
-        self._observations = np.array(state["observations"])
-        self._env_obs = list(np.array(self._observations))
+        self._observations = observations
+        self._env_obs = list(np.array(observations))
 
 
 class _AtRest:

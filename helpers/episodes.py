@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from helpers.parallel.workers import Workers
+
 
 class Predictor(Protocol):
     """What can choose actions (N, ...) for raw observations (N, obs_dim)."""
@@ -160,3 +162,10 @@ def summary(returns: Sequence[float], lengths: Sequence[int]) -> dict[str, float
         "length_mean": float(np.mean(lengths)),
         "episodes": len(returns),
     }
+
+
+def shared_summary(episodes: Sequence[Episode], *, workers: Workers) -> dict[str, float]:
+    """Statistics of the episodes of all workers, the same on each."""
+    shares = workers.allgather_json([[e.return_, e.length] for e in episodes])
+    returns, lengths = zip(*[pair for share in shares for pair in share], strict=True)
+    return summary(returns, lengths)

@@ -220,6 +220,12 @@ class ImitationAgent:
         self.model.copy_normalizers()
         self.rollouts = int(state["rollouts"])
 
+    def cut_episodes(self) -> None:
+        """The episodes under way were cut: what its learner sees next does not follow on what it saw last."""
+        cut = getattr(self.learner, "cut_episodes", None)
+        if cut is not None:
+            cut()
+
     def local_state_dict(self) -> State:
         """The learner's."""
         local: State = self.learner.local_state_dict()

@@ -147,6 +147,12 @@ class ReplayMemory:
             if position + count == self.rows and self._on_full is not None:
                 self._on_full(self)
 
+    def cut(self) -> None:
+        """Truncate the episodes under way: what is added next does not follow on the newest row."""
+        newest = (self.position - 1) % self.rows
+        self._columns["truncated"][newest] |= ~self._columns["terminated"][newest]
+        self._generation += 1  # its block is no longer what a checkpoint holds
+
     # Sampling
 
     def sample(self, uniforms: np.ndarray, into: Mapping[str, np.ndarray] | None = None) -> Batch:
@@ -333,7 +339,7 @@ class ReplayMemory:
         """Take over what `state_dict` and `shards` gave.
 
         Raises:
-            CheckpointError: they are of a memory of another size or of other columns.
+            CheckpointError: of another size or other columns.
         """
         if state["rows"] != self.rows:
             raise CheckpointError(
@@ -355,9 +361,11 @@ class ReplayMemory:
         while start < self.filled:
             array = shards.get(f"{name}.{block:04d}")
             if array is None or array.shape[1:] != rows.shape[1:] or array.dtype != rows.dtype:
-                there = "is missing" if array is None else f"holds {_row(array)}"
+                there = (
+                    "is missing" if array is None else f"holds {record_layout.row_in_words(array)}"
+                )
                 raise CheckpointError(
-                    f"{name}.{block:04d} {there}; this replay buffer needs {_row(rows)}.",
+                    f"{name}.{block:04d} {there}; this replay buffer needs {record_layout.row_in_words(rows)}.",
                     "Continue with the environments, precision and priorities of that run.",
                 )
             stop = start + len(array)
@@ -393,8 +401,3 @@ class ReplayMemory:
             self._largest[:] = 1.0
             self._tree.fill(0, np.ones((count, self.environments)))
             self._tree.fill(count, np.zeros((self.rows - count, self.environments)))
-
-
-def _row(array: np.ndarray) -> str:
-    """What a row of an array is, for a message."""
-    return f"a row of {array.shape[1:]} x {array.dtype.itemsize} bytes"

@@ -259,3 +259,8 @@ def _as_dtype(
         f"{columns.source} has {what}.",
         "Import a replay buffer of the same --precision and of this environment.",
     )
+
+
+def row_in_words(array: np.ndarray) -> str:
+    """What a row of an array is, for a message."""
+    return f"a row of {array.shape[1:]} x {array.dtype.itemsize} bytes"

@@ -53,6 +53,7 @@ class BatchedMujocoEnv(VectorEnv):
     """
 
     backend = BACKEND
+    inexact_because = ""
     failures = 0  # MuJoCo does not fail by itself; what is not finite ends the run
 
     def __init__(

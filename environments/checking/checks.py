@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.utils.env_checker import check_env
 
 from environments.checking.finding import Finding
-from environments.checking.walk import SEEDS, Make, Walk, continuations, same
+from environments.checking.walk import Walk
 from environments.same_step import SameStepEnv
+from environments.state.continuation import SEEDS, same
 
 _SLOW = 5e-3  # seconds a step, from which processes are worth their cost
 _WIDE = 1e3  # ratio of spreads from which observations should be normalized
@@ -160,24 +160,20 @@ def end_checks(envs: SameStepEnv, found: Walk, *, limit_is_own: bool) -> Iterato
         )
     if both:
         yield Finding(
-            "note", "ends", f"{both} steps were terminated and truncated: they count as terminated"
+            "note",
+            "ends",
+            f"{both} steps were terminated and truncated: they count as terminated",
         )
 
 
-def state_checks(
-    make: Make,
-    through_a_file: Callable[[Any], Any],
-    *,
-    steps: int,
-    seconds: float,
-) -> Iterator[Finding]:
+def state_checks(envs: SameStepEnv) -> Iterator[Finding]:
     """A saved state goes on bit for bit in a fresh copy."""
-    differences = list(continuations(make, through_a_file, steps=steps, seconds=seconds))
-    if differences:
+    reason = envs.inexact_because
+    if reason:
         yield Finding(
             "warning",
             "state",
-            f"a saved state does not go on exactly: {differences[0]}",
+            f"a saved state does not go on exactly: {reason}",
             "Keep the state in numbers, arrays and np_random, or name further objects in `stateful_parts`. Until then "
             "a run resumes at the start of an episode.",
         )
@@ -257,7 +253,7 @@ def _range(space: gymnasium.spaces.Box) -> str:
         {
             (float(low), float(high))
             for low, high in zip(space.low.flat, space.high.flat, strict=True)
-        }
+        },
     )
     shown = [f"{low:.4g} to {high:.4g}" for low, high in pairs[:4]]
     return ", ".join(shown) + (" ..." if len(pairs) > 4 else "")

@@ -13,20 +13,20 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.envs.registration import registry
 
 from environments import rendering
 from environments.checking import checks
 from environments.checking.finding import Finding
-from environments.checking.walk import SEEDS, Walk, walk
+from environments.checking.walk import Walk, walk
 from environments.factory import make_single_env, make_vector_env
+from environments.ids import suite_of
+from environments.registered import spec_of
 from environments.same_step import SameStepEnv
-from helpers.checkpoints.state_files import pack, unpack
+from environments.state.continuation import SEEDS
 from helpers.durable import write_atomically
 from helpers.errors import BAD_CONFIGURATION, DONE, UserError
 
 STEPS, SECONDS = 1_000, 20.0  # of the walk: whichever comes first
-_STATE_STEPS, _STATE_SECONDS = 300, 10.0
 _MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}
 
 
@@ -104,7 +104,7 @@ def _findings(
 
     yield from _guarded("step", seen_on_a_walk)
     if found and not found[0].differs:
-        yield from _guarded("state", partial(checks.state_checks, make, _through_a_file, **_TIMES))
+        yield from _guarded("state", partial(checks.state_checks, envs))
     yield from _guarded("picture", partial(_picture_checks, env_id, options, folder))
     if found:
         yield from checks.speed_checks(found[0])
@@ -112,15 +112,7 @@ def _findings(
 
 def _has_own_limit(env_id: str) -> bool:
     """Whether episodes are truncated by the environment's own limit rather than by ours for those without."""
-    spec = registry.get(env_id)
-    return spec is None or bool(spec.max_episode_steps)
-
-
-_TIMES: Mapping[str, Any] = {"steps": _STATE_STEPS, "seconds": _STATE_SECONDS}
-
-
-def _through_a_file(state: Any) -> Any:
-    return unpack(bytearray(b"".join(bytes(part) for part in pack({"state": state}))))["state"]
+    return suite_of(env_id) != "gymnasium" or bool(spec_of(env_id).max_episode_steps)
 
 
 def _picture_checks(env_id: str, options: Mapping[str, Any], folder: Path) -> Iterator[Finding]:

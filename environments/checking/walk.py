@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import gymnasium
 import numpy as np
 
 from environments.same_step import SameStepEnv
-
-Make = Callable[..., SameStepEnv]  # takes `seeds`
-SEEDS = (20_240_117, 1_618_033)  # of the two environments of each copy: any two
-_RESTED = 30  # steps that a comparison goes on behind the first end of an episode
+from environments.state.continuation import SEEDS, Actions, Make, difference, largest, same
 
 
 @dataclass
@@ -41,23 +36,6 @@ class Walk:
     outside: str = ""
 
 
-class Actions:
-    """Random actions (N, ...) of a space; normal ones where it has no bounds.
-
-    Args:
-        space: of one action.
-        seed: of the actions.
-    """
-
-    def __init__(self, space: gymnasium.Space, seed: int) -> None:
-        self._space = space
-        space.seed(seed)
-
-    def draw(self, count: int) -> np.ndarray:
-        """One for each of `count` environments."""
-        return np.stack([np.asarray(self._space.sample()) for _ in range(count)])
-
-
 def walk(make: Make, *, steps: int, seconds: float) -> Walk:
     """Step two copies with the same seeds and actions, for so many steps and no longer than that.
 
@@ -76,7 +54,8 @@ def _walk(first: SameStepEnv, second: SameStepEnv, *, steps: int, seconds: float
     observations, _ = first.reset()
     others, _ = second.reset()
     seen, rewards, terminated, truncated = [], [], [], []
-    found = Walk(*(np.empty(0) for _ in range(4)))
+    nothing = np.empty(0)
+    found = Walk(nothing, nothing, nothing, nothing)
     if not same(observations, others):
         found.differs = f"the first observations, by {largest(observations, others)}"
     actions = Actions(first.single_action_space, SEEDS[0])
@@ -89,7 +68,7 @@ def _walk(first: SameStepEnv, second: SameStepEnv, *, steps: int, seconds: float
         outcome = first.step(drawn.copy())
         found.seconds += time.perf_counter() - started
         again = second.step(drawn.copy())
-        found.differs = found.differs or _difference(outcome, again, step)
+        found.differs = found.differs or difference(outcome, again, step)
         observations = outcome[0]
         rewards.append(np.array(outcome[1], np.float64))
         terminated.append(np.array(outcome[2]))
@@ -103,73 +82,6 @@ def _walk(first: SameStepEnv, second: SameStepEnv, *, steps: int, seconds: float
     found.observations, found.rewards = np.stack(seen), np.stack(rewards)
     found.terminated, found.truncated = np.stack(terminated), np.stack(truncated)
     return found
-
-
-def continuations(
-    make: Make,
-    state_of: Callable[[Any], Any],
-    *,
-    steps: int,
-    seconds: float,
-) -> Iterator[str]:
-    """Save after a few steps, restore into a fresh copy, go on with both: in words, each difference; none is exact.
-
-    Args:
-        make: makes environments.
-        state_of: what becomes of a state on its way through a file.
-        steps: how far both go on, or a little beyond an episode's end.
-        seconds: after which no further step is taken.
-
-    Raises:
-        Exception: whatever the environment raises.
-    """
-    first, fresh = make(seeds=SEEDS), make(seeds=[seed + 1 for seed in SEEDS])
-    try:
-        first.reset()
-        fresh.reset()
-        actions = Actions(first.single_action_space, SEEDS[1])
-        for _ in range(7):
-            first.step(actions.draw(len(SEEDS)))
-        for _ in range(3):
-            fresh.step(actions.draw(len(SEEDS)))
-        fresh.load_state_dict(state_of(first.state_dict()))
-        begun, left = time.perf_counter(), steps
-        step = 0
-        while left and time.perf_counter() - begun < seconds:
-            step, left = step + 1, left - 1
-            drawn = actions.draw(len(SEEDS))
-            outcome, again = first.step(drawn.copy()), fresh.step(drawn.copy())
-            difference = _difference(outcome, again, step)
-            if difference:
-                yield difference
-                return
-            if (outcome[2] | outcome[3]).all():
-                left = min(left, _RESTED)
-    finally:
-        first.close()
-        fresh.close()
-
-
-def same(one: Any, other: Any) -> bool:
-    """Equal in every bit that is seen; NaN is itself."""
-    one, other = np.asarray(one), np.asarray(other)
-    is_equal = one.shape == other.shape and one.dtype == other.dtype
-    return bool(is_equal and np.array_equal(one, other, equal_nan=one.dtype.kind == "f"))
-
-
-def largest(one: np.ndarray, other: np.ndarray) -> str:
-    """The largest difference between two arrays, in words."""
-    if one.shape != other.shape:
-        return f"shapes {one.shape} and {other.shape}"
-    return f"{float(np.nanmax(np.abs(one.astype(np.float64) - other))):.3g}"
-
-
-def _difference(outcome: Sequence[Any], again: Sequence[Any], step: int) -> str:
-    names = ("the observations", "the rewards", "`terminated`", "`truncated`")
-    for name, one, other in zip(names, outcome, again, strict=False):
-        if not same(one, other):
-            return f"{name} of step {step}, by {largest(np.asarray(one), np.asarray(other))}"
-    return ""
 
 
 def _outside(space: gymnasium.Space, observations: np.ndarray) -> str:

@@ -94,7 +94,7 @@ def _make(env_id: str, options: Mapping[str, Any]) -> tuple[list[Path], list[Pat
 
 def _users_module(env_id: str) -> Path | None:
     """The file of a Gymnasium environment's class, where no installed package has it."""
-    entry_point: Any = gymnasium.spec(env_id).entry_point
+    entry_point: Any = spec_of(env_id).entry_point
     name = entry_point.partition(":")[0] if isinstance(entry_point, str) else entry_point.__module__
     try:
         spec = importlib.util.find_spec(name)

@@ -89,7 +89,9 @@ def _do(environment: SameStepEnv, message: dict[str, Any]) -> Any:
             return environment.state_dict()
         case "load_state_dict":
             environment.load_state_dict(message["state"])
-            return None
+            return environment.observations
+        case "inexact_because":
+            return environment.inexact_because
     raise ValueError(f"no call {message['call']}")
 
 

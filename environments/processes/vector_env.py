@@ -226,6 +226,13 @@ class ProcessVectorEnv(VectorEnv):
         """How often a simulator or a process failed."""
         return self._crashes + sum(self._failures)
 
+    @property
+    def inexact_because(self) -> str:
+        """Why a saved state begins new episodes; "" where it goes on bit for bit."""
+        first = self._children[0]
+        first.send({"call": "inexact_because"})
+        return str(self._receive(first))
+
     def reset(
         self,
         *,
@@ -366,8 +373,7 @@ class ProcessVectorEnv(VectorEnv):
         for child in self._children:
             child.send({"call": "load_state_dict", "state": cut_state(state, child.part)})
         for child in self._children:
-            self._receive(child)
-        self._observations = np.array(state["observations"])
+            self._observations[child.part] = self._receive(child)
 
     def close_extras(self, **_: Any) -> None:
         """End the processes."""

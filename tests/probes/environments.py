@@ -25,6 +25,7 @@ class Probe:
     single_action_space: gymnasium.Space = gymnasium.spaces.Discrete(2)
     time_limit = 10**9
     failures = 0
+    inexact_because = ""
 
     def __init__(
         self,

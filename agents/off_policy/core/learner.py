@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.base import Metrics, RewardFunction, Transitions, environment_reward
+from agents.base import Metrics, RewardFunction, State, Transitions, environment_reward
 from agents.compute.compiled_policy import CompiledPolicy
 from agents.compute.flat_parameters import FlatParameters
 from agents.compute.trainer import Objective, Trainer
@@ -374,6 +374,10 @@ class OffPolicyLearner:
             noise.seek(self.rollouts * self.rollout_len)
         self.batch.seek(self.trainer.updates)
 
+    def cut_episodes(self) -> None:
+        """The episodes under way were cut: what is seen next does not follow on what was seen last."""
+        self.memory.cut()
+
     def local_state_dict(self) -> dict[str, Any]:
         """What this worker alone has, beside `shards`."""
         return {"memory": self.memory.state_dict()}
@@ -382,11 +386,7 @@ class OffPolicyLearner:
         """This worker's replay buffer."""
         return self.memory.shards()
 
-    def load_local_state_dict(
-        self,
-        state: Mapping[str, Any],
-        shards: Mapping[str, np.ndarray],
-    ) -> None:
+    def load_local_state_dict(self, state: State, shards: Mapping[str, np.ndarray]) -> None:
         """Take over what `local_state_dict` and `shards` gave."""
         self._may_import = False
         self.memory.load(state["memory"], shards)

@@ -171,6 +171,25 @@ def test_n_steps_are_summed_as_the_formula_says(n: int, kind: str, steps: int) -
         assert batch["truncated"][i] == past.truncated[step, environment]
 
 
+@pytest.mark.parametrize("steps", [10, 50, 77])
+def test_n_steps_end_where_episodes_were_cut(steps: int) -> None:
+    generator = np.random.default_rng(steps)
+    made, past = filled(generator, steps, n_step=3, gamma=0.9)
+    before = {name: shard.version for name, shard in made.shards().items()}
+    newest = (made.position - 1) % made.rows
+    made.cut()
+    after = {name: shard.version for name, shard in made.shards().items()}
+    assert all(after[name] != version for name, version in before.items())
+    made.add(transitions(generator, 4))
+    uniforms = np.full((made.environments, 1), (newest + 0.5) / made.filled)
+    batch = made.sample(uniforms)
+    rows = batch["index"] // made.environments
+    assert (rows == newest).all()
+    assert_bytes_equal(batch["reward"], past.rewards[-1].astype(np.float32))
+    assert (batch["truncated"] | batch["terminated"]).all()
+    assert_bytes_equal(batch["terminated"], past.terminated[-1])
+
+
 def test_it_says_when_it_is_full_before_anything_is_lost() -> None:
     seen: list[dict[str, np.ndarray]] = []
 

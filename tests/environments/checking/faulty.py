@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -33,7 +33,7 @@ class Faulty(gymnasium.Env):
         render_mode: None or "rgb_array".
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 20}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # as Gymnasium declares it
 
     def __init__(self, fault: str = "none", render_mode: str | None = None) -> None:
         self.fault, self.render_mode = fault, render_mode
@@ -54,7 +54,8 @@ class Faulty(gymnasium.Env):
 
     def step(self, action: Any) -> Any:
         push = float(np.clip(action[0], -1, 1))
-        noise = np.random.normal() if self.fault == "global randomness" else self.np_random.normal()
+        is_global = self.fault == "global randomness"
+        noise = np.random.normal() if is_global else self.np_random.normal()  # noqa: NPY002
         self.steps += 1
         if self.fault == "state in a dict":
             self.secret["place"] += 0.1 * push + 0.01 * noise
@@ -87,3 +88,6 @@ class Faulty(gymnasium.Env):
         picture = np.zeros((8, 8, 3), np.uint8)
         picture[:, 4] = 255
         return picture
+
+
+gymnasium.register("Faulty-v0", Faulty, max_episode_steps=50)

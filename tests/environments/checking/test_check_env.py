@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gymnasium
 import pytest
 
 from environments.checking.report import check_by_use
 from helpers.errors import BAD_CONFIGURATION, DONE
-from tests.environments.checking.faulty import FAULTS, Faulty
+from tests.environments.checking.faulty import FAULTS
 
+FAULTY = "tests.environments.checking.faulty:Faulty-v0"
 FOUND = {  # fault: what the report must hold, and the status
     "none": ("0 errors, 0 warnings", DONE),
     "global randomness": ("ERROR   seeds", BAD_CONFIGURATION),
@@ -32,12 +32,10 @@ FOUND = {  # fault: what the report must hold, and the status
 
 @pytest.fixture
 def check(tmp_path):
-    gymnasium.register("Faulty-v0", Faulty, max_episode_steps=50)
-
     def of(fault):
         lines = []
         status = check_by_use(
-            "Faulty-v0",
+            FAULTY,
             {"fault": fault},
             folder=tmp_path,
             learners=lambda _: ["ppo"],
@@ -46,8 +44,7 @@ def check(tmp_path):
         )
         return status, "\n".join(lines)
 
-    yield of
-    del gymnasium.registry["Faulty-v0"]
+    return of
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -58,8 +55,12 @@ def test_a_fault_is_found(fault, check, tmp_path):
     assert status == expected, report
     if fault == "none":
         assert "a saved state goes on bit for bit" in report
-        assert (tmp_path / "Faulty-v0.png").read_bytes().startswith(b"\x89PNG")
-        assert "next: python main.py --task=train --algo=ppo --env_id=Faulty-v0" in report
+        assert (
+            (tmp_path / "tests.environments.checking.faulty_Faulty-v0.png")
+            .read_bytes()
+            .startswith(b"\x89PNG")
+        )
+        assert f"next: python main.py --task=train --algo=ppo --env_id={FAULTY}" in report
     else:
         assert len([line for line in report.splitlines() if "->" in line]) <= 3, report
 
