@@ -8,12 +8,11 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-import gymnasium
-
 from environments.ids import resolve_env_id, suite_of, task_file
 from environments.opensim import catalogue
 from environments.requirements import default_options
 from environments.sizes import spaces_of
+from environments.suites.gymnasium_suites import spec_of
 from helpers.demos.episode import Expected
 from helpers.errors import ConfigurationError
 

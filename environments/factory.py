@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 
 from environments import rendering
-from environments.ids import is_batched_task, resolve_env_id, suite_of
+from environments.ids import is_batched_task, resolve_env_id, suite_of, task_file
 from environments.same_step import SameStepEnv
 from environments.sync_vector import SerialVectorEnv
 from helpers.errors import ConfigurationError
@@ -121,7 +121,7 @@ def _backends(env_id: str) -> tuple[str, ...]:
         return ("OpenSim",)
     if not is_batched_task(env_id):
         return ("Gymnasium",)
-    return ("batched MuJoCo",) if ".py:" in env_id else ("batched MuJoCo", "Gymnasium")
+    return ("batched MuJoCo", "Gymnasium") if task_file(env_id) is None else ("batched MuJoCo",)
 
 
 def _make_batched(

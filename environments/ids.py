@@ -10,8 +10,9 @@ Accepted spellings:
 * OpenSim tasks as `Opensim-Arm-Reach-v0`; case does not matter, and `-v0` may be left out;
 * an id that a module of one's own registers: `my_package.envs:Reach-v0`, in Gymnasium's own form;
 * ids of installed packages (`ALE/Pong-v5`, `MiniGrid-Empty-5x5-v0`), which are imported for it;
-* a task file of one's own and the class in it: `my_tasks/cart.py:Cart` (docs/environments.md). All spellings of its
-  path (`./my_tasks/cart.py:Cart`, absolute, over a link) stand for that one, relative to the working folder.
+* a file of one's own and the class in it, a batched task or a gymnasium.Env: `my_tasks/cart.py:Cart`
+  (docs/environments.md). All spellings of its path (`./my_tasks/cart.py:Cart`, absolute, over a link) stand for that
+  one, relative to the working folder.
 
 Nothing here imports MuJoCo, dm_control or OpenSim, so that a launcher can check ids cheaply.
 """
@@ -21,6 +22,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from environments.files import looks_like_task
 from environments.registered import MUJOCO_NAMES, nearest_of, plain, resolve_registered
 from helpers.errors import ConfigurationError
 
@@ -91,19 +93,21 @@ def suite_of(env_id: str) -> str:
         return "opensim"
     if env_id.endswith("-Feat-v0"):
         return "dm_control"
-    is_mujoco = env_id.rpartition("-v")[0] in MUJOCO_NAMES or _TASK_FILE_ID.fullmatch(env_id)
+    is_mujoco = env_id.rpartition("-v")[0] in MUJOCO_NAMES or is_batched_task(env_id)
     return "mujoco" if is_mujoco else "gymnasium"
 
 
 def is_batched_task(env_id: str) -> bool:
     """Whether a canonical id is a task of environments/batched_mujoco, or one's own like them."""
     name, _, version = env_id.rpartition("-")
-    is_known = name in MUJOCO_NAMES and version == _BATCHED_MUJOCO_VERSION
-    return is_known or _TASK_FILE_ID.fullmatch(env_id) is not None
+    if name in MUJOCO_NAMES and version == _BATCHED_MUJOCO_VERSION:
+        return True
+    parts = _TASK_FILE_ID.fullmatch(env_id)
+    return parts is not None and looks_like_task(Path(parts["path"]), parts["name"])
 
 
 def task_file(env_id: str) -> tuple[Path, str] | None:
-    """The file and the class of an id such as `my_tasks/cart.py:Cart`, None for other ids.
+    """The file and the class of an id, of a task or a gymnasium.Env, such as `my_tasks/cart.py:Cart`, None for other ids.
 
     The file will be executed. It must not lie in a run folder: what was downloaded as a run, and
     names its environment itself, would execute what it brought along.

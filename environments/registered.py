@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from environments.files import failure
 from helpers.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -155,10 +156,12 @@ def _import_module(module: str, env_id: str) -> None:
     try:
         importlib.import_module(module)
     except Exception as error:  # whatever a user's module raises is his to mend
-        raise ConfigurationError(
-            f"env_id={env_id}: the module {module} cannot be imported: {type(error).__name__}: {error}.",
-            f"Install it, or put its folder into PYTHONPATH; try: python -c 'import {module}'.",
-        ) from error
+        if isinstance(error, ModuleNotFoundError) and error.name and module.startswith(error.name):
+            raise ConfigurationError(
+                f"env_id={env_id}: there is no module {error.name} here.",
+                f"Install it, or put its folder into PYTHONPATH; try: python -c 'import {module}'.",
+            ) from error
+        raise failure(error, f"env_id={env_id}: the module {module} cannot be imported") from error
 
 
 def _import_package(package: Package, env_id: str) -> None:

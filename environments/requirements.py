@@ -13,7 +13,7 @@ from environments.ids import is_batched_task, resolve_env_id, suite_of, task_fil
 from environments.opensim.catalogue import complete_options
 from environments.opensim.models import require_models_of
 from environments.opensim.simulator import require_opensim
-from environments.registered import spec_of
+from environments.suites.gymnasium_suites import spec_of
 from environments.suites.wrappers import refuse_options
 from helpers.errors import ConfigurationError
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from environments.batched_mujoco.task import Task
@@ -24,8 +20,8 @@ from environments.batched_mujoco.tasks.pusher import Pusher
 from environments.batched_mujoco.tasks.reacher import Reacher
 from environments.batched_mujoco.tasks.swimmer import Swimmer
 from environments.batched_mujoco.tasks.walker2d import Walker2d
+from environments.files import import_file
 from environments.ids import task_file
-from environments.inputs.opened import opened_files
 from helpers.errors import ConfigurationError
 
 TASKS: Mapping[str, Callable[..., Task]] = {
@@ -41,7 +37,6 @@ TASKS: Mapping[str, Callable[..., Task]] = {
     "Swimmer-v5": Swimmer,
     "Walker2d-v5": Walker2d,
 }
-OPENED: dict[Path, list[Path]] = {}  # what a user's file opened while it was executed
 
 
 def make_task(env_id: str, options: Mapping[str, Any]) -> Task:
@@ -65,13 +60,13 @@ def make_task(env_id: str, options: Mapping[str, Any]) -> Task:
 
 def _own_task(path: Path, name: str) -> type[Any]:
     """A task class of a user's file, which is executed, once a process."""
-    module = _import_file(path)
+    module = import_file(path)
     kind = getattr(module, name, None)
     wanted = [word for word in dir(Task) if not word.startswith("_")]
     if not dataclasses.is_dataclass(kind) or not isinstance(kind, type):
         raise ConfigurationError(
-            f"{path} has no dataclass {name}.",
-            "Give the class after the colon, and decorate it with @dataclass.",
+            f"{path} has no dataclass {name}, and no gymnasium.Env of that name.",
+            "Give the class after the colon: a task, decorated with @dataclass, or a subclass of gymnasium.Env.",
         )
     fields = {field.name for field in dataclasses.fields(kind)}
     missing = [word for word in wanted if word not in fields and not hasattr(kind, word)]
@@ -81,20 +76,3 @@ def _own_task(path: Path, name: str) -> type[Any]:
             "environments/batched_mujoco/task.py and docs/environments.md describe a task.",
         )
     return kind
-
-
-def _import_file(path: Path) -> ModuleType:
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()
-    module_name = f"task_file_{path.stem}_{digest[:8]}"  # hides no module of another name
-    if module_name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(module_name, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module  # dataclasses look their module up
-        try:
-            with opened_files() as OPENED[path.resolve()]:
-                spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[module_name]
-            raise
-    return sys.modules[module_name]

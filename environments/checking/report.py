@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from io import BytesIO
@@ -19,10 +18,11 @@ from environments.checking import checks
 from environments.checking.finding import Finding
 from environments.checking.walk import Walk, walk
 from environments.factory import make_single_env, make_vector_env
+from environments.files import failure
 from environments.ids import suite_of
-from environments.registered import spec_of
 from environments.same_step import SameStepEnv
 from environments.state.continuation import SEEDS
+from environments.suites.gymnasium_suites import spec_of
 from helpers.durable import write_atomically
 from helpers.errors import BAD_CONFIGURATION, DONE, UserError
 
@@ -146,10 +146,5 @@ def _guarded(check: str, findings: Callable[[], Iterator[Finding]]) -> Iterator[
     except UserError as error:
         yield Finding("error", check, error.problem, error.remedy)
     except Exception as error:  # noqa: BLE001  # whatever an environment raises is what was found
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        yield Finding(
-            "error",
-            check,
-            f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
-            f"Raised in {frame.filename}, line {frame.lineno}: {frame.line}",
-        )
+        told = failure(error, "it raised")
+        yield Finding("error", check, told.problem, told.remedy)

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import gymnasium
-
+from environments.files import OPENED
 from environments.ids import is_batched_task, suite_of, task_file
 from environments.inputs.mjcf import files_of_model, is_model
 from environments.inputs.modules import closure, is_users
 from environments.inputs.opened import opened_files
 from environments.opensim.catalogue import complete_options
 from environments.opensim.models import require_model
+from environments.suites.gymnasium_suites import spec_of
 from helpers.config.run import RunConfig
 from helpers.run_folder.changes import changes_since, told_changes
 from helpers.run_folder.inputs import MODEL, TASK, Input, in_words, read_inputs
@@ -80,7 +80,7 @@ def _make(env_id: str, options: Mapping[str, Any]) -> tuple[list[Path], list[Pat
     """(the model's file, what the task's file opened when it was executed) of a task, which is made for that."""
     from gymnasium.envs.mujoco.mujoco_env import expand_model_path
 
-    from environments.batched_mujoco.catalogue import OPENED, make_task
+    from environments.batched_mujoco.catalogue import make_task
     from environments.batched_mujoco.pictures import OPTIONS
 
     task = make_task(env_id, {key: each for key, each in options.items() if key not in OPTIONS})

@@ -6,14 +6,43 @@ from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 
-from environments.ids import suite_of
-from environments.registered import spec_of
+from environments.files import failure, import_file
+from environments.ids import suite_of, task_file
+from environments.registered import spec_of as registered_spec
 from environments.suites.wrappers import VectorObservation
-from helpers.errors import ConfigurationError
+from helpers.errors import ConfigurationError, UserError
 
 # For tasks without a time limit of their own (CliffWalking), so that every episode ends.
 DEFAULT_MAX_EPISODE_STEPS = 1000
+
+
+def spec_of(env_id: str) -> EnvSpec:
+    """What Gymnasium makes a canonical id from; a class in a user's file is executed for it.
+
+    Raises:
+        ConfigurationError: the file has no such class.
+    """
+    own = task_file(env_id)
+    if own is None:
+        return registered_spec(env_id)
+    path, name = own
+    try:
+        kind = getattr(import_file(path), name, None)
+    except Exception as error:  # whatever a user's file raises is his to mend
+        raise failure(error, f"env_id={env_id} cannot be imported") from error
+    if not isinstance(kind, type) or not issubclass(kind, gymnasium.Env):
+        raise ConfigurationError(
+            f"{path} has no gymnasium.Env {name}, and no task of that name.",
+            "Give the class after the colon: a subclass of gymnasium.Env, or a task, decorated with @dataclass.",
+        )
+    limit = getattr(kind, "max_episode_steps", None)
+    return EnvSpec(
+        id=f"{name}-v0",
+        entry_point=kind,
+        max_episode_steps=limit if isinstance(limit, int) else None,
+    )
 
 
 def max_episode_steps(env_id: str, options: Mapping[str, Any] | None = None) -> int:
@@ -42,13 +71,18 @@ def make_env(
         from environments.mujoco_warnings import route_mujoco_warnings
 
         route_mujoco_warnings()
-    env = gymnasium.make(
-        spec_of(env_id),  # the id itself would print that Hopper-v4 is outdated, once a copy
-        max_episode_steps=max_episode_steps(env_id),
-        disable_env_checker=True,
-        **({} if render_mode is None else {"render_mode": render_mode}),
-        **options,
-    )
+    try:
+        env = gymnasium.make(
+            spec_of(env_id),  # the id itself would print that Hopper-v4 is outdated, once a copy
+            max_episode_steps=max_episode_steps(env_id),
+            disable_env_checker=True,
+            **({} if render_mode is None else {"render_mode": render_mode}),
+            **options,
+        )
+    except UserError:
+        raise
+    except Exception as error:  # whatever a user's environment raises is his to mend
+        raise failure(error, f"env_id={env_id} cannot be made") from error
     if not isinstance(env.action_space, gymnasium.spaces.Box | gymnasium.spaces.Discrete):
         raise _unsupported_error(env_id, "actions", env.action_space)
     if (

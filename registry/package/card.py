@@ -117,7 +117,7 @@ def card_of(contract: Mapping[str, Any], *, is_flat: bool, has_curve: bool) -> s
     table = "\n".join(f"| {name} | {_cell(value)} |" for name, value in rows.items())
     curve = "\n![Learning curve of the run](learning_curve.png)\n" if has_curve else ""
     versions = " ".join(f"{name}=={number}" for name, number in environment["versions"].items())
-    return f"""# {policy['algorithm']} on {environment['id']}
+    return f"""# {policy["algorithm"]} on {environment["id"]}
 
 | | |
 |---|---|
@@ -125,7 +125,7 @@ def card_of(contract: Mapping[str, Any], *, is_flat: bool, has_curve: bool) -> s
 {curve}
 ## Acting with it
 
-`policy.onnx` takes raw observations (batch, {seen['shape'][0]}) and gives actions as the environment takes them:
+`policy.onnx` takes raw observations (batch, {seen["shape"][0]}) and gives actions as the environment takes them:
 standardisation, scaling and clipping are inside. In this folder, with `pip install onnxruntime {versions}`:
 
 ```python

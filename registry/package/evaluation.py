@@ -15,6 +15,7 @@ from agents.factory import make_agent
 from environments.expected import expected_of
 from environments.factory import make_vector_env
 from environments.ids import resolve_env_id, suite_of
+from environments.suites.gymnasium_suites import spec_of
 from helpers.config.run import RunConfig
 from helpers.episodes import run_episodes, summary
 from helpers.parallel.workers import Workers
@@ -125,5 +126,7 @@ def _is_flat(env_id: str, options: Mapping[str, Any]) -> bool:
     """Whether the environment's own observations are vectors, so that nobody need flatten them."""
     if suite_of(env_id) != "gymnasium":
         return True
-    space = gymnasium.make(env_id, **options).observation_space
+    env = gymnasium.make(spec_of(env_id), disable_env_checker=True, **options)
+    space = env.observation_space
+    env.close()
     return isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1

@@ -76,7 +76,7 @@ def test_spellings(spelling: str, canonical: str, suite: str) -> None:
         ("MiniGrid-Empty-5x5-v0", "minigrid, which is not installed", "pip install minigrid"),
         ("FetchReach", "gymnasium_robotics, which is not", "pip install gymnasium-robotics"),
         ("phys2d/CartPole-v1", "jax, which is not installed", "pip install jax"),
-        ("no.such_module:Reach-v0", "the module no.such_module cannot be", "python -c 'import no."),
+        ("no.such_module:Reach-v0", "there is no module no here", "python -c 'import no."),
         (
             "tests.environments.checking.faulty:Reach-v0",
             "registers no such",

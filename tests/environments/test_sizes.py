@@ -12,6 +12,7 @@ import pytest
 from environments.factory import make_vector_env
 from environments.ids import DM_CONTROL_TASKS, MUJOCO_NAMES, resolve_env_id
 from environments.sizes import SIZES, spaces_of
+from helpers.errors import ConfigurationError
 
 DM_CONTROL = [f"{domain}-{task}" for domain, tasks in DM_CONTROL_TASKS.items() for task in tasks]
 MUJOCO = [f"{name}-{version}" for name in MUJOCO_NAMES for version in ("v4", "v5")]
@@ -54,11 +55,15 @@ def test_dm_control_s_spaces_are_what_is_told(domain: str) -> None:
 
 def test_of_what_is_not_known_nothing_is_told(tmp_path: Path) -> None:
     path = tmp_path / "cart.py"
-    path.write_text("raise SystemExit('executed')\n")
+    path.write_text("raise SystemExit('executed')\n@dataclass\nclass Cart: ...\n")
     assert spaces_of(f"{path}:Cart") is None
+
+
+def test_a_users_environment_is_made_to_know_its_spaces(tmp_path: Path) -> None:
     gymnasium.register("Own-v0", entry_point="own_package:Own")
     try:
-        assert spaces_of("Own-v0") is None
+        with pytest.raises(ConfigurationError, match="own_package"):
+            spaces_of("Own-v0")
     finally:
         del gymnasium.registry["Own-v0"]
 

@@ -139,7 +139,8 @@ def test_a_task_that_breaks_a_promise_is_told_so(tmp_path: Path, body: str, word
     ("text", "name", "words"),
     [
         ("", "Mine", "has no dataclass Mine"),
-        ("class Mine: pass", "Mine", "has no dataclass Mine"),
+        ("class Mine: pass", "Mine", "has no gymnasium.Env Mine, and no task"),
+        ("class Mine: pass\n1 / 0", "Mine", "cannot be imported: ZeroDivisionError"),
         (
             "from dataclasses import dataclass\n@dataclass\nclass Mine:\n    xml_file: str = ''",
             "Mine",

@@ -21,7 +21,7 @@ FOUND = {  # fault: what the report must hold, and the status
         "number 2 of an observation is about 1.7e+09 and moves by 0.02",
         DONE,
     ),
-    "raises": ("RuntimeError: the motor is hot", BAD_CONFIGURATION),
+    "raises": ("it raised: RuntimeError: the motor is hot", BAD_CONFIGURATION),
     "large rewards": ("WARNING reward scale", DONE),
     "spread": ("WARNING observation scale", DONE),
     "unbounded actions": ("WARNING action bounds", DONE),
@@ -67,4 +67,8 @@ def test_a_fault_is_found(fault, check, tmp_path):
 
 def test_a_fault_of_the_environment_is_told_with_its_line(check):
     _, report = check("raises")
-    assert "faulty.py, line" in report and 'raise RuntimeError("the motor is hot")' in report
+    assert (
+        "Mend" in report
+        and "faulty.py, line" in report
+        and 'raise RuntimeError("the motor is hot")' in report
+    )
