@@ -107,7 +107,7 @@ def is_batched_task(env_id: str) -> bool:
 
 
 def task_file(env_id: str) -> tuple[Path, str] | None:
-    """The file and the class of an id, of a task or a gymnasium.Env, such as `my_tasks/cart.py:Cart`, None for other ids.
+    """The file and the class of an id such as `my_tasks/cart.py:Cart`, a task or a gymnasium.Env; None for other ids.
 
     The file will be executed. It must not lie in a run folder: what was downloaded as a run, and
     names its environment itself, would execute what it brought along.

@@ -29,7 +29,7 @@ def spec_of(env_id: str) -> EnvSpec:
         return registered_spec(env_id)
     path, name = own
     try:
-        kind = getattr(import_file(path), name, None)
+        kind: Any = getattr(import_file(path), name, None)
     except Exception as error:  # whatever a user's file raises is his to mend
         raise failure(error, f"env_id={env_id} cannot be imported") from error
     if not isinstance(kind, type) or not issubclass(kind, gymnasium.Env):
