@@ -202,10 +202,14 @@ def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
         elapsed=tracker.elapsed,
         demos=demos,
         policies=policy_files(config, checkpoints, workers),
-        before_save=lambda: experiment.keep_choices(choices.all_choices()),
+        before_save=lambda: experiment.keep_choices(choices.all_choices() | resumes),
     )
     del demos  # the agent has kept what it learns from
     progress.message(f"environment: {config.env_id} by {orchestrator.environment.backend}")
+    reason = orchestrator.environment.inexact_because
+    resumes = {"resume": "with new episodes"} if reason else {}
+    if reason:
+        progress.message(f"a resumed run begins new episodes: the environment cannot be saved ({reason})")
     if start.lineage:
         environment = orchestrator.environment
         file = config.model_copy(update={"init_from": start.lineage["file"]})

@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,29 +67,47 @@ def verify_resume(
     for line in told_changes(folder) if workers.is_root else ():
         print(f"this run {line}")
     choices.set_presets(choices_of(folder, workers.rank))
+    again = partial(_train_again, config, workers, folder=folder, build=build)
     with Verification(folder, workers) as verification:
-        checkpoints = Checkpoints(
-            verification.folder / "checkpoints",
-            workers=workers,
-            keep=0,
-            identity=identity_of(config),
-            defaults=defaults_of(config),
-            former=former_names_of(config),
-            changed=changed_keys(folder),
-        )
-        orchestrator = build(
-            config,
-            workers,
-            checkpoints=checkpoints,
-            tracker=verification,
-            progress=Progress("auto", is_root=workers.is_root, total_steps=config.num_timesteps),
-            deadline=Deadline(workers=workers),
-        )
-        begin = verification.start_from(checkpoints.load_latest())
-        accepted = has_other_files_since(folder, begin.iteration)
-        orchestrator.load(begin, accepts_changes=accepted)
-        orchestrator.train(until=verification.until)
-        return verification.verdict()
+        environment = again(verification)
+        if not environment.inexact_because:
+            return verification.verdict()
+        with Verification(folder, workers) as second:  # which can only equal another resumed run
+            again(second)
+            return second.verdict(against=verification, because=environment.inexact_because)
+
+
+def _train_again(
+    config: RunConfig,
+    workers: Workers,
+    verification: Verification,
+    *,
+    folder: Path,
+    build: Callable[..., Any],
+) -> Any:
+    """Resume a copy and train it to the checkpoint that is compared; its environment."""
+    checkpoints = Checkpoints(
+        verification.folder / "checkpoints",
+        workers=workers,
+        keep=0,
+        identity=identity_of(config),
+        defaults=defaults_of(config),
+        former=former_names_of(config),
+        changed=changed_keys(folder),
+    )
+    orchestrator = build(
+        config,
+        workers,
+        checkpoints=checkpoints,
+        tracker=verification,
+        progress=Progress("auto", is_root=workers.is_root, total_steps=config.num_timesteps),
+        deadline=Deadline(workers=workers),
+    )
+    begin = verification.start_from(checkpoints.load_latest())
+    accepted = has_other_files_since(folder, begin.iteration)
+    orchestrator.load(begin, accepts_changes=accepted)
+    orchestrator.train(until=verification.until)
+    return orchestrator.environment
 
 
 def check_same_task(folder: Path, inputs: Sequence[Input], workers: Workers) -> None:
@@ -165,29 +184,40 @@ class Verification:
     def sync(self) -> None:
         """Nothing to write."""
 
-    def verdict(self) -> int:
-        """Print it on the root; the exit code."""
-        made = manifests.contents_of(
-            manifests.read_manifest(self.folder / "checkpoints" / manifests.name_of(self.until)),
-        )
-        there = manifests.contents_of(manifests.read_manifest(self.target))
+    def verdict(self, *, against: Verification | None = None, because: str = "") -> int:
+        """Print it on the root; the exit code.
+
+        Args:
+            against: another resumed copy, where the run itself cannot come out.
+            because: why it cannot.
+        """
+        name = manifests.name_of(self.until)
+        target = against.folder / "checkpoints" / name if against else self.target
+        made = manifests.contents_of(manifests.read_manifest(self.folder / "checkpoints" / name))
+        there = manifests.contents_of(manifests.read_manifest(target))
         differing = sorted(n for n in made | there if made.get(n) != there.get(n))
-        saved = {
-            row["iteration"]: without_times(row) for row in read_metrics(self.run / "metrics.jsonl")
-        }
-        rows = json.loads(json.dumps([without_times(row) for row in self.rows]))
+        past = against.rows if against else read_metrics(self.run / "metrics.jsonl")
+        saved = {row["iteration"]: _as_saved(row) for row in past}
         differing += [
             f"metrics of iteration {row['iteration']}"
-            for row in rows
-            if row != saved.get(row["iteration"])
+            for row in self.rows
+            if _as_saved(row) != saved.get(row["iteration"])
         ]
         if self.workers.is_root:
             span = f"{self.source.name} to {self.target.name}"
+            if because:
+                print(f"a resumed run begins new episodes: the environment cannot be saved ({because})")
+            both = "two resumed runs: " if because else ""
             if differing:
-                print(f"NOT identical from {span}: {', '.join(differing)} differ")
+                print(f"{both}NOT identical from {span}: {', '.join(differing)} differ")
             else:
-                print(f"bitwise identical from {span}: {len(there)} files, {len(rows)} rows")
+                print(f"{both}bitwise identical from {span}: {len(there)} files, {len(self.rows)} rows")
         return BUG if differing else DONE
+
+
+def _as_saved(row: Mapping[str, Any]) -> Any:
+    """A row as it comes out of a file, without its wall-clock figures."""
+    return json.loads(json.dumps(without_times(row)))
 
 
 def without_times(row: Mapping[str, Any]) -> dict[str, Any]:
