@@ -111,7 +111,7 @@ def _in_order(
 
 
 def _bounds_of_buffer(columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The bounds of a buffer's actions: Stable-Baselines3 keeps them scaled to [-1, 1], whatever the environment's are."""
+    """The bounds of a buffer's actions: Stable-Baselines3 keeps them scaled to [-1, 1], whatever bounds are."""
     actions = columns.get("actions")
     if actions is None or actions.dtype.kind != "f" or np.abs(actions).max(initial=0.0) > 1.0:
         return {}

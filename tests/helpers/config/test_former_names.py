@@ -20,8 +20,10 @@ ALGO = {"target_period": "dqn", "dueling": "dqn"}
 
 
 def renamed() -> list[tuple[str, Setting]]:
+    """Of algorithms; that of --task=demos has a test of its own."""
     settings = SCHEMA.vocabulary.settings.values()
-    return [(former, each) for each in settings for former in each.former]
+    found = [(former, each) for each in settings for former in each.former]
+    return [pair for pair in found if pair[1].key != "convert_to"]
 
 
 def test_the_renamed_settings_are_those_of_this_file() -> None:
@@ -40,6 +42,12 @@ def test_a_former_name_is_read(former: str, each: Setting, tmp_path: Path) -> No
     assert getattr(config, each.key) == value
     assert f"--{former}" not in SCHEMA.help_text()
     assert SCHEMA.vocabulary.keys[former] == each.key
+
+
+def test_where_demonstrations_are_written_had_another_name() -> None:
+    parsed = SCHEMA.parse_command_line(["--task=demos", "--demos_export=data/demos/back"])
+    assert vars(parsed.config)["convert_to"] == "data/demos/back" and not parsed.warnings
+    assert "--demos_export" not in SCHEMA.help_text()
 
 
 def test_a_checkpoint_of_an_earlier_version_is_of_the_same_run(tmp_path: Path) -> None:

@@ -156,6 +156,7 @@ def test_the_map_is_the_wrappers_own():
     plain, wrapped = env.unwrapped, wrappers.RescaleAction(env, -3.0, 1.0)
     given = np.random.default_rng(0).uniform(-3, 1, (20, 7))
     spec = Wrapper("RescaleAction", "", {"min_action": -3.0, "max_action": 1.0})
+    assert isinstance(plain.action_space, gymnasium.spaces.Box)
     low, high = plain.action_space.low, plain.action_space.high
     made = executed(given, [spec], low, high)
     for action, ours in zip(given, made, strict=True):
@@ -173,7 +174,8 @@ def test_a_wrapper_passes_by_its_name_knowingly(tmp_path):
 def test_options_are_compared_with_the_environments_defaults(tmp_path):
     place = written(lambda env: env, "hdf5", tmp_path, ctrl_cost_weight=1e-3, width=64)
     assert not read_demos(
-        settings(expert_path=place), HERE
+        settings(expert_path=place),
+        HERE,
     ).warnings  # the default, and a picture's
     _again(tmp_path)
     place = written(lambda env: env, "hdf5", tmp_path, ctrl_cost_weight=0.5)

@@ -105,7 +105,9 @@ def test_every_type_gives_every_learner_the_same_numbers(tmp_path, steps, dtypes
                 first = getattr(verdicts[0][1], name)
                 assert first.dtype == getattr(made, name).dtype, (learner, dtype, name)
                 np.testing.assert_array_equal(
-                    first, getattr(made, name), err_msg=f"{learner} {dtype}"
+                    first,
+                    getattr(made, name),
+                    err_msg=f"{learner} {dtype}",
                 )
 
 
