@@ -145,9 +145,14 @@ def train(algo: str, bounds: str, seed: int, demos: Path) -> dict[str, Any]:
     }
 
 
+def shown(value: float) -> str:
+    """A return with three digits or more."""
+    return f"{value:,.0f}" if abs(value) >= 100.0 else f"{value:.1f}"
+
+
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Mean returns over seeds, and the lowest and highest of them, for each range and algorithm."""
-    from helpers.machine.processor import machine
+    from helpers.machine.processor import cpu_model, instruction_set
 
     found: dict[tuple[str, str], list[float]] = {}
     for row in sorted(rows, key=lambda each: each["seed"]):
@@ -158,8 +163,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         cells = []
         for algo in CASES:
             returns = found.get((bounds, algo), [])
-            each = ", ".join(f"{value:,.0f}" for value in returns)
-            cells.append(f"{statistics.fmean(returns):,.0f} ({each})" if returns else "not run")
+            each = ", ".join(map(shown, returns))
+            cells.append(f"{shown(statistics.fmean(returns))} ({each})" if returns else "not run")
         lines.append(f"| {bounds} | " + " | ".join(cells) + " |")
     steps = "; ".join(
         f"{algo} {case['num_timesteps']:,} {'gradient' if algo == 'bc' else 'environment'} steps"
@@ -174,7 +179,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             f"{EPISODES} episodes each. {steps}; all other settings are the defaults; demonstrations of "
             "`python -m benchmarks.learning.experts`, their actions mapped alike. Rows differ by rounding alone at "
             "first, which grows over a training as any difference of a seed does: they are to agree as seeds do. "
-            f"{machine()}.",
+            f"{cpu_model()}, {instruction_set()}.",
             "",
             *lines,
             "",
@@ -188,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.learning.ranges",
         description=__doc__,
     )
-    parser.add_argument("--rows", type=Path, default=Path("data/benchmarks/ranges.jsonl"))
+    parser.add_argument("--rows", type=Path, default=Path("docs/results/ranges.jsonl"))
     parser.add_argument("--demos", type=Path, default=Path("data/demos"))
     parser.add_argument("--write", type=Path, metavar="FILE", help="the table, as Markdown")
     parser.add_argument("--algos", default=",".join(CASES), help="ppo,gail,bc,sac")
