@@ -30,6 +30,8 @@ BASE_PYTHON = $(or $(PYTHON),$(shell for python in python3.11 python3 python3.12
 # A name of its own for each choice above, so that the same command continues its run and another one starts another.
 quoted = '$(subst ','\'',$(1))'
 ARGS_SUM := $(if $(strip $(ARGS)),_$(shell printf %s $(call quoted,$(ARGS)) | cksum | cut -d ' ' -f 1))
+# What was chosen beside the defaults, so that a command shown next is about the same.
+CHOSEN = $(foreach name,ENV_ID CONFIG NUM_WORKERS,$(if $(filter command environment,$(firstword $(origin $(name)))), $(name)=$($(name))))
 NAME ?= make_train_$(NUM_WORKERS)_workers$(ARGS_SUM).$(ENV_ID).seed$(SEED)
 RUN = data/runs/$(NAME)
 
@@ -53,7 +55,7 @@ train: base gl  ## Train a policy with MPI workers, then record it: a learning c
 	@echo "Curve        $$(ls $(RUN)/learning_curve.png)"
 	@echo "Video        $$(ls -t $(RUN)/videos/*.mp4 2>/dev/null | head -n 1)"
 	@echo "Next"
-	@echo "  make train SEED=$$(($(SEED) + 1))                  another seed"
+	@echo "  make train$(CHOSEN) SEED=$$(($(SEED) + 1))   another seed"
 	@echo "  make train ENV_ID=HalfCheetah-v5   another environment"
 	@echo "  $(PY) main.py --help   every setting, with its default, unit and bounds"
 	@echo "  $(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=verify_resume --model_path=$(RUN)"

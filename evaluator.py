@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -87,7 +88,13 @@ def evaluate(
     for line in changes_of(folder, trained, config) if workers.is_root else ():
         print(line)
     iteration, shared, manifest = read_shared(checkpoint)
-    evaluation = Evaluation(config, workers, folder=folder, iteration=iteration)
+    evaluation = Evaluation(
+        config,
+        workers,
+        folder=folder,
+        iteration=iteration,
+        trained=trained,
+    )
     environment = evaluation.make_environment()
     agent = build_agent(
         config,
@@ -110,12 +117,28 @@ class Evaluation:
         noise: the streams that a stochastic evaluation draws from.
     """
 
-    def __init__(self, config: Any, workers: Workers, *, folder: Path, iteration: int) -> None:
+    def __init__(
+        self,
+        config: Any,
+        workers: Workers,
+        *,
+        folder: Path,
+        iteration: int,
+        trained: RunConfig | None = None,
+    ) -> None:
+        """
+        Args:
+            config: of the evaluation.
+            workers: share the trajectories.
+            folder, iteration: of the run, and of its checkpoint.
+            trained: the run's own configuration, where that is another.
+        """
         self.config, self.workers, self.folder, self.iteration = config, workers, folder, iteration
+        self.trained = trained or config
         streams = Streams(config.seed)
         # What learns from demonstrations is judged from other initial states than theirs, whatever the seeds.
-        purpose = "demonstrations" if config.save_traj else "trajectories"
-        self.seeds = [streams.integer(purpose, i) for i in range(config.num_trajs)]
+        self.purpose = "demonstrations" if config.save_traj else "trajectories"
+        self.seeds = [streams.integer(self.purpose, i) for i in range(config.num_trajs)]
         self.mine = workers.share(config.num_trajs)
         self.noise = Streams(streams.integer("trajectories"))
         self.replay: Replay | None = None
@@ -153,6 +176,10 @@ class Evaluation:
         figures = summary(returns, lengths) | {
             "iteration": self.iteration,
             "deterministic": self.config.deterministic,
+            "seed": self.config.seed,
+            "initial_states": self.purpose,
+            "env_id": self.config.env_id,
+            "env_options": self.config.environment_options,
             "policy": policy,
             "returns": list(returns),
             "lengths": list(lengths),
@@ -163,7 +190,7 @@ class Evaluation:
             made += [str(path) for path in self._save(episodes, origin)]
         made = [path for share in self.workers.allgather_json(made) for path in share]
         if self.workers.is_root:
-            path = self.folder / f"evaluation_{self.config.iter_num}.json"
+            path = self._figures_file(len(returns))
             _write(path, json.dumps(figures, indent=1) + "\n")
             title = f"{self.folder.name}, iteration {self.iteration}"
             print(statistics_table(returns, lengths, terminated, title=title))
@@ -176,6 +203,30 @@ class Evaluation:
                 self._show(agent)
             if self.config.record:
                 self._film(agent)
+
+    def _figures_file(self, episodes: int) -> Path:
+        """A name that no other evaluation has: what differs from the run's own way is part of it.
+
+        Their number and what their initial states are for are, where a file is there of another.
+        """
+        config, trained = self.config, self.trained
+        parts = [f"evaluation_{config.iter_num}"]
+        if config.seed != trained.seed:
+            parts.append(f"seed{config.seed}")
+        if not config.deterministic:
+            parts.append("sampled")
+        if (config.env_id, config.env_options) != (trained.env_id, trained.env_options):
+            text = json.dumps([config.env_id, config.environment_options], sort_keys=True)
+            parts.append(f"env{hashlib.sha256(text.encode()).hexdigest()[:6]}")
+        path = self.folder / f"{'_'.join(parts)}.json"
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))
+            kept = len(there["returns"]), there.get("initial_states", self.purpose)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return path
+        if kept == (episodes, self.purpose):
+            return path
+        return path.with_stem(f"{path.stem}_{episodes}_{self.purpose}")
 
     def _save(self, episodes: Sequence[Episode], origin: Mapping[str, Any]) -> list[Path]:
         """One demonstration file an episode."""

@@ -7,6 +7,9 @@ python main.py --help
 
 from __future__ import annotations
 
+import helpers.interpreter  # noqa: F401, I001  # first: what it finds missing would be a traceback below
+
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from agents.algorithms import SCHEMA
 from environments.ids import resolve_env_id
 from helpers import errors
+from helpers.checkpoints.manifests import list_checkpoints
 from helpers.checkpoints.policy_files import PolicyFiles
 from helpers.checkpoints.store import Checkpoints
 from helpers.config import command_line
@@ -152,7 +156,7 @@ def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
     demos, start = check_start(config, workers, name=name, overridden=keys)
     experiment = ExperimentInitializer(config, workers, argv=argv, name=name, start=start)
     config, folder = experiment.config, experiment.folder
-    install_crash_handler(workers, folder)
+    install_crash_handler(workers, folder, experiment.discard)
     deadline = Deadline(
         workers=workers,
         execution_time=config.execution_seconds,
@@ -292,10 +296,15 @@ def closing_lines(folder: Path, reason: str | None, orchestrator: Any) -> None:
         )
     workers = orchestrator.workers.size
     launcher = f"mpiexec -n {workers} " if workers > 1 else ""
-    print(f"checkpoints: {folder}/checkpoints (latest, best)")
-    print(f"next: python main.py --task=eval --model_path={folder} --iter_num=best --record")
-    print(f"      python main.py --task=export --model_path={folder} --iter_num=best")
-    print(f"      {launcher}python main.py --task=verify_resume --model_path={folder}")
+    names = [each for each in ("best", "latest") if (folder / "checkpoints" / each).exists()]
+    if not names:
+        return
+    run = shlex.quote(str(folder))
+    print(f"checkpoints: {folder}/checkpoints ({', '.join(names)})")
+    print(f"next: python main.py --task=eval --model_path={run} --iter_num={names[0]} --record")
+    print(f"      python main.py --task=export --model_path={run} --iter_num={names[0]}")
+    if len(list_checkpoints(folder / "checkpoints")) > 1:
+        print(f"      {launcher}python main.py --task=verify_resume --model_path={run}")
 
 
 def build(config: RunConfig, workers: Workers, *, demos: Demos | None = None, **parts: Any) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 from agents.base import FINGERPRINTS, Agent, State, Transitions
 from helpers.config.run import RunConfig
 from helpers.episodes import Episode, run_episodes, shared_summary
-from helpers.errors import NumericalError
+from helpers.finite import check_finite
 from helpers.parallel.profile import share_metrics
 from helpers.parallel.stopwatch import Stopwatch
 from helpers.parallel.workers import Workers
@@ -267,7 +267,7 @@ class Orchestrator:
             started = time.perf_counter()
             rollout = next(self.rollouts)
             collected = time.perf_counter()
-            self._check_finite(rollout)
+            check_finite(self.config.env_id, self.iteration + 1, rollout.rewards, rollout.next_observations)
             with self.workers.stopwatch.gradient:
                 metrics |= self.agent.update(rollout)
             collecting += collected - started
@@ -284,17 +284,6 @@ class Orchestrator:
         self.steps = step
         head = {"iteration": self.iteration, "step": step}
         return head | metrics | {"time/rollout": collecting, "time/update": learning}
-
-    def _check_finite(self, rollout: Transitions) -> None:
-        """Raises NumericalError, on the worker that sees it: the others are ended with it."""
-        if np.isfinite(rollout.rewards).all() and np.isfinite(rollout.next_observations).all():
-            return
-        raise NumericalError(
-            f"{self.config.env_id} gave an observation or a reward that is not finite "
-            f"in iteration {self.iteration + 1}",
-            "the simulation diverged: use smaller actions (PPO: a smaller "
-            "--policy_std_init); the last checkpoint is intact",
-        )
 
     def _track_episodes(self) -> None:
         """Of those that ended since the last call."""

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import helpers.interpreter  # noqa: F401, I001  # first: what it finds missing would be a traceback below
+
 import json
 import subprocess
 import sys

@@ -7,6 +7,8 @@ python tuner.py -h
 
 from __future__ import annotations
 
+import helpers.interpreter  # noqa: F401, I001  # first: what it finds missing would be a traceback below
+
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Python files of a user: executed once a process, what kind of environment a class in one is, and where one failed."""
+"""Python files of a user: executed once a process, and what kind of environment a class in one is."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ import ast
 import hashlib
 import importlib.util
 import sys
-import sysconfig
-import traceback
 from pathlib import Path
 from types import ModuleType
 
 from environments.inputs.opened import opened_files
-from helpers.errors import ConfigurationError
 
 OPENED: dict[Path, list[Path]] = {}  # what a user's file opened while it was executed
-_ROOT = Path(__file__).resolve().parents[1]
 
 
 def import_file(path: Path) -> ModuleType:
-    """The module that a file is, executed when it is first asked for.
+    """The module that a file is, executed when it is first asked for; it can import the modules beside it.
+
+    Their folder is the last that Python looks into: a module of the project or of a package is never hidden.
 
     Raises:
         BaseException: whatever the file raises; it is executed again the next time.
@@ -27,6 +25,8 @@ def import_file(path: Path) -> ModuleType:
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()
     module_name = f"task_file_{path.stem}_{digest[:8]}"  # hides no module of another name
     if module_name not in sys.modules:
+        if (folder := str(path.resolve().parent)) not in sys.path:
+            sys.path.append(folder)
         spec = importlib.util.spec_from_file_location(module_name, path)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -51,27 +51,3 @@ def looks_like_task(path: Path, name: str) -> bool:
         return True  # whoever executes it says so
     found = [each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == name]
     return not found or any("dataclass" in ast.unparse(each) for each in found[-1].decorator_list)
-
-
-def failure(error: Exception, what: str) -> ConfigurationError:
-    """What a user's code raised, with the file and the line of it.
-
-    Args:
-        error: as it was raised.
-        what: was tried: "my.py:Reach cannot be made".
-    """
-    frames = traceback.extract_tb(error.__traceback__)
-    places = [Path(each).resolve() for each in sysconfig.get_paths().values()]
-    ours = [*places, _ROOT / "environments", _ROOT / "helpers", _ROOT / "agents"]
-    theirs = [
-        each
-        for each in frames
-        if not any(place in Path(each.filename).resolve().parents for place in ours)
-        and not each.filename.startswith("<")
-    ]
-    where = (theirs or frames)[-1]
-    words = " ".join(str(error).split())
-    return ConfigurationError(
-        f"{what}: {type(error).__name__}: {words}.",
-        f"Mend {where.filename}, line {where.lineno}: {where.line}",
-    )

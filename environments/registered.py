@@ -13,8 +13,8 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from environments.files import failure
 from helpers.errors import ConfigurationError
+from helpers.user_code import failure
 
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec

@@ -148,7 +148,7 @@ class ReplayMemory:
                 self._on_full(self)
 
     def cut(self) -> None:
-        """Truncate the episodes under way: what is added next does not follow on the newest row."""
+        """Truncate the episodes under way: what is added next follows on nothing."""
         newest = (self.position - 1) % self.rows
         self._columns["truncated"][newest] |= ~self._columns["terminated"][newest]
         self._generation += 1  # its block is no longer what a checkpoint holds
@@ -375,10 +375,7 @@ class ReplayMemory:
     # Export and import
 
     def columns(self) -> dict[str, np.ndarray]:
-        """All that is in it, (filled, N, size) by skrl's names, oldest row first.
-
-        They refer to the ring where they can: use them, or copy them, before the next step is added.
-        """
+        """All of it, (filled, N, size) by skrl's names, oldest row first; use or copy it before the next step."""
         records = self._ring.records[: self.filled]
         if self.filled == self.rows and self.position:
             records = np.roll(records, -self.position, axis=0)

@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 from gymnasium.envs.mujoco.mujoco_env import expand_model_path
 
+from environments.batched_mujoco.task import Start
 from environments.mujoco_warnings import route_mujoco_warnings
 from environments.state.simulation_state import SimulationSaver
 from helpers.errors import ConfigurationError
@@ -77,12 +78,18 @@ class Simulations:
             mj_step(model, data, frame_skip)
             mj_rne(model, data)
 
-    def restart(self, index: int, qpos: np.ndarray, qvel: np.ndarray) -> None:
-        """Put one simulation at rest, then into a state."""
+    def restart(self, index: int, *parts: np.ndarray | None) -> None:
+        """Put one simulation at rest, then into a state.
+
+        Args:
+            index: of the simulation.
+            parts: of a `task.Start`, in its order; what is None or left out stays as the model has it.
+        """
         data = self.datas[index]
         mujoco.mj_resetData(self.model, data)
-        data.qpos[...] = qpos
-        data.qvel[...] = qvel
+        for name, part in zip(Start._fields, parts, strict=False):
+            if part is not None:
+                getattr(data, name)[...] = part
         mujoco.mj_forward(self.model, data)
 
     def read(self) -> SimpleNamespace:
@@ -118,7 +125,13 @@ def _load(xml_file: str) -> mujoco.MjModel:
             f"There is no MuJoCo model {xml_file}.",
             "Give a path that begins with / or ./, or the name of one of Gymnasium's own models.",
         ) from error
-    return mujoco.MjModel.from_xml_path(path)
+    try:
+        return mujoco.MjModel.from_xml_path(path)
+    except (ValueError, mujoco.FatalError) as error:
+        raise ConfigurationError(
+            f"MuJoCo cannot read the model {path}: {' '.join(str(error).split())}.",
+            "Mend it there; a mesh or a texture is looked for beside the model, or in its meshdir and texturedir.",
+        ) from error
 
 
 def _views(

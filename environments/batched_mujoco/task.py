@@ -47,6 +47,25 @@ class Outcome(NamedTuple):
     terms: dict[str, np.ndarray]
 
 
+class Start(NamedTuple):
+    """The state that an episode begins in; what is None stays as the model has it.
+
+    Attributes:
+        qpos, qvel: (nq,) and (nv,).
+        ctrl, act: controls (nu,) until the first action, and activations (na,).
+        mocap_pos, mocap_quat: of the mocap bodies, (nmocap, 3) and (nmocap, 4): a goal that is not simulated.
+        userdata: (nuserdata,), numbers that a task keeps for the episode.
+    """
+
+    qpos: np.ndarray | None
+    qvel: np.ndarray | None
+    ctrl: np.ndarray | None = None
+    act: np.ndarray | None = None
+    mocap_pos: np.ndarray | None = None
+    mocap_quat: np.ndarray | None = None
+    userdata: np.ndarray | None = None
+
+
 class Task(Protocol):
     """A task: its options are attributes, its methods pure functions of the batch.
 
@@ -73,8 +92,12 @@ class Task(Protocol):
     @property
     def reads(self) -> tuple[str, ...]: ...
 
-    def start(self, world: World, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """(qpos, qvel) that one episode begins in, drawn from its environment's generator."""
+    def start(
+        self,
+        world: World,
+        generator: np.random.Generator,
+    ) -> tuple[np.ndarray, np.ndarray] | Start:
+        """(qpos, qvel) that one episode begins in, or more of it, drawn from its environment's generator."""
 
     def observe(self, world: World, now: Arrays) -> np.ndarray:
         """Observations (N, obs_dim), float64."""

@@ -85,6 +85,11 @@ class BatchedMujocoEnv(VectorEnv):
         self._all_awake = True
         self._has_begun = False
         self._now = self.simulations.read()
+        if not self.world.model.nu:
+            raise ConfigurationError(
+                f"{env_id}: the model has no actuator, so that there is nothing to learn.",
+                f"Add one to {task.xml_file}.",
+            )
         _check_task(task, self.world, self._now, num_envs=self.num_envs)
         self._make_spaces()
         self.metadata = {

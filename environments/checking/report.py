@@ -18,13 +18,13 @@ from environments.checking import checks
 from environments.checking.finding import Finding
 from environments.checking.walk import Walk, walk
 from environments.factory import make_single_env, make_vector_env
-from environments.files import failure
 from environments.ids import suite_of
 from environments.same_step import SameStepEnv
 from environments.state.continuation import SEEDS
 from environments.suites.gymnasium_suites import spec_of
 from helpers.durable import write_atomically
 from helpers.errors import BAD_CONFIGURATION, DONE, UserError
+from helpers.user_code import failure
 
 STEPS, SECONDS = 1_000, 20.0  # of the walk: whichever comes first
 _MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}

@@ -10,7 +10,7 @@ from typing import Any
 from environments.files import OPENED
 from environments.ids import is_batched_task, suite_of, task_file
 from environments.inputs.mjcf import files_of_model, is_model
-from environments.inputs.modules import closure, is_users
+from environments.inputs.modules import closure
 from environments.inputs.opened import opened_files
 from environments.opensim.catalogue import complete_options
 from environments.opensim.models import require_model

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import ast
 import sys
-import sysconfig
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-_OURS = ("agents", "benchmarks", "environments", "helpers", "registry", "swarm", ".venv")
+from helpers.user_code import REPOSITORY, is_users
+
 _LONGEST_NAME = 300  # characters of a text that may be a path
 
 
@@ -38,23 +36,6 @@ def closure(start: Path) -> tuple[list[Path], list[Path]]:
             for path in _paths(text, module):
                 named[path] = None
     return list(modules), [path for path in named if path not in modules]
-
-
-def is_users(path: Path) -> bool:
-    """Whether a file is neither of Python, nor of an installed package, nor of this project's own code."""
-    if not _installed().isdisjoint((path, *path.parents)):
-        return False
-    if REPOSITORY not in path.parents:
-        return True
-    first = path.relative_to(REPOSITORY).parts[0]
-    return first not in _OURS and not (path.parent == REPOSITORY and path.suffix == ".py")
-
-
-@cache
-def _installed() -> frozenset[Path]:
-    """The folders of Python and its packages."""
-    places = [*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix]
-    return frozenset(Path(place).resolve() for place in places)
 
 
 def _search_path() -> list[Path]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from environments.inputs.modules import is_users
+from helpers.user_code import is_users
 
 _listeners: list[list[str]] = []
 _installed: list[bool] = []

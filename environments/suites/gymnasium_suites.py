@@ -8,11 +8,12 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-from environments.files import failure, import_file
+from environments.files import import_file
 from environments.ids import suite_of, task_file
 from environments.registered import spec_of as registered_spec
 from environments.suites.wrappers import VectorObservation
-from helpers.errors import ConfigurationError, UserError
+from helpers.errors import ConfigurationError
+from helpers.user_code import failure
 
 # For tasks without a time limit of their own (CliffWalking), so that every episode ends.
 DEFAULT_MAX_EPISODE_STEPS = 1000
@@ -79,10 +80,14 @@ def make_env(
             **({} if render_mode is None else {"render_mode": render_mode}),
             **options,
         )
-    except UserError:
-        raise
     except Exception as error:  # whatever a user's environment raises is his to mend
         raise failure(error, f"env_id={env_id} cannot be made") from error
+    empty = [each for each in (env.action_space, env.observation_space) if 0 in (each.shape or ())]
+    if empty:
+        raise ConfigurationError(
+            f"env_id={env_id} has the space {empty[0]}, of no numbers: there is nothing to learn.",
+            "Give it at least one number.",
+        )
     if not isinstance(env.action_space, gymnasium.spaces.Box | gymnasium.spaces.Discrete):
         raise _unsupported_error(env_id, "actions", env.action_space)
     if (

@@ -103,6 +103,8 @@ class RunConfig(RunBasics):
         "wandb project; setting it turns wandb on",
         group="tracking",
         identity=False,
+        form="a name of at most 128 characters without / \\ # ? % :",
+        pattern=r"[^/\\#?%:]{1,128}",
         example="milozero",
     )
     wandb_entity: str | None = setting(
@@ -110,6 +112,8 @@ class RunConfig(RunBasics):
         "wandb user or team; setting it turns wandb on",
         group="tracking",
         identity=False,
+        form="a name without / \\ # ? % : and blanks",
+        pattern=r"[^/\\#?%:\s]+",
         example="my_team",
     )
     wandb_mode: Literal["online", "offline", "disabled"] | None = setting(

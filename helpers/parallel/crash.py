@@ -12,28 +12,42 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from helpers.errors import BUG, Stopped, UserError
+from helpers.errors import BAD_CONFIGURATION, BUG, Stopped, UserError
 from helpers.parallel.workers import Workers
+from helpers.user_code import users_line
 
 _INTERRUPTED = 130  # what a shell gives for Ctrl-C
 _PATIENCE = 0.5  # seconds for the other workers to fail in the same way
 _PATIENCE_A_RANK = 0.1  # more for each rank, so that one speaks and ends the others before they do
 _MOST_PATIENCE = 4.0
+_CRASHES = Path("data/crashes")  # tracebacks of what has no run folder
+Discard = Callable[[], bool]
 
 
-def install_crash_handler(workers: Workers, folder: Path | None) -> None:
+def install_crash_handler(
+    workers: Workers,
+    folder: Path | None,
+    discard: Discard | None = None,
+) -> None:
     """From now on an exception that nobody catches ends all workers, within seconds.
 
     The traceback goes to `folder/crash_worker_003.txt` first, if that folder exists. A `UserError` is
-    shown as its two lines and gives its exit code; everything else is shown with its traceback and
+    shown as its two lines and gives its exit code; what came out of a user's own file (his task, a module of his)
+    as two lines that name it, with status 2; everything else is shown with its traceback and
     gives 70. If all workers fail together, each different error is shown once, and they end in
     order; if only some do, these are shown and the others are aborted.
 
     An exception in a daemon thread is kept and shown but ends nothing: such threads belong to
     libraries that watch over themselves, and a tracker must not end a run.
+
+    Args:
+        workers: all of the run.
+        folder: of the run; None before there is one.
+        discard: removes the folder of a run that was refused before it began, and says whether it did.
     """
 
     def in_main_thread(
@@ -41,7 +55,8 @@ def install_crash_handler(workers: Workers, folder: Path | None) -> None:
         error: BaseException,
         trace: TracebackType | None,
     ) -> None:
-        raise SystemExit(_end_together(workers, folder, error.with_traceback(trace)))
+        left = None if _is_refusal(error) and discard is not None and discard() else folder
+        raise SystemExit(_end_together(workers, left, error.with_traceback(trace)))
 
     def in_other_thread(failure: threading.ExceptHookArgs) -> None:
         error = failure.exc_value
@@ -55,6 +70,13 @@ def install_crash_handler(workers: Workers, folder: Path | None) -> None:
     faulthandler.enable()  # where a segmentation fault was; the launcher ends the others
     sys.excepthook = in_main_thread
     threading.excepthook = in_other_thread
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether its reader can mend it and start again."""
+    if isinstance(error, UserError):
+        return not isinstance(error, Stopped)
+    return users_line(error) is not None
 
 
 def _end_together(workers: Workers, folder: Path | None, error: BaseException) -> int:
@@ -99,25 +121,28 @@ def _report(error: BaseException, workers: Workers, folder: Path | None) -> tupl
     if isinstance(error, Stopped):
         return error.exit_code, f"milozero: {error.problem}\n  remedy: {error.remedy}"
     trace = "".join(traceback.format_exception(error))
-    kept = _keep(trace, workers, folder)
+    place = None if isinstance(error, UserError) else users_line(error)
+    kept = _keep(trace, workers, _place(workers, folder, always=place is not None))
     if isinstance(error, UserError):
         detail = f"{error.detail}\n" if error.detail else ""
         return error.exit_code, f"{detail}milozero: {error.problem}\n  remedy: {error.remedy}"
     what = traceback.format_exception_only(error)[-1].strip()
+    if place is not None:
+        return BAD_CONFIGURATION, f"milozero: {what}\n  remedy: Mend {place}. All of it: {kept}."
     return BUG, (
         f"{trace}milozero: Worker {workers.rank} of {workers.size} failed: {what}\n"
         f"  remedy: This is a defect of the program; please report it with {kept}."
     )
 
 
-def _keep(trace: str, workers: Workers, folder: Path | None) -> str:
-    """Write the traceback into the folder; where it lies, in words."""
-    if folder is None or not folder.is_dir():
+def _keep(trace: str, workers: Workers, path: Path | None) -> str:
+    """Write the traceback; where it lies, in words."""
+    if path is None:
         return "the traceback above"
-    path = folder / f"crash_worker_{workers.rank:03d}.txt"
     when = time.strftime("%Y-%m-%d %H:%M:%S %z")
     head = f"worker {workers.rank} of {workers.size}, process {os.getpid()}, {when}\n\n"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(head + trace)
             file.flush()
@@ -125,3 +150,11 @@ def _keep(trace: str, workers: Workers, folder: Path | None) -> str:
     except OSError as trouble:
         return f"the traceback above ({path} cannot be written: {trouble.strerror})"
     return str(path)
+
+
+def _place(workers: Workers, folder: Path | None, *, always: bool) -> Path | None:
+    """Where a traceback is kept: in the run folder, else, if it is not shown, beside the runs."""
+    if folder is not None and folder.is_dir():
+        return folder / f"crash_worker_{workers.rank:03d}.txt"
+    name = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_worker_{workers.rank:03d}.txt"
+    return _CRASHES / name if always else None

@@ -20,6 +20,7 @@ from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError, StorageError, UserError
 from helpers.run_folder import run_lock
 from helpers.run_folder.capsule import capsule_of, describe_native_change, short_commit, start_of
+from helpers.run_folder.discarding import discard
 from helpers.run_folder.changes import Start, changed_keys, changed_settings, record
 from helpers.seeding import Streams
 
@@ -132,12 +133,17 @@ class ExperimentInitializer:
         self.group = group_of(self.name)
         self.folder = Path(outcome["folder"])
         self.is_new: bool = outcome["is_new"]
+        self._before = frozenset(outcome["before"])
         self.changed = frozenset(outcome["changed"])
         self.streams = Streams(config.seed)
         self.warnings: tuple[str, ...] = tuple(outcome["warnings"])
         self._workers = workers
         self._choices: list[dict[str, str]] = outcome["choices"]
         self.choices = dict(_of_worker(self._choices, workers.rank))
+
+    def discard(self) -> bool:
+        """Remove what this process made of a run that is refused before it began; whether there was such a thing."""
+        return self.is_new and discard(self.folder, but=self._before)
 
     def keep_choices(self, made: Mapping[str, str]) -> None:
         """Let the capsule tell which routes each worker takes, so that the run goes on by them; collective."""
@@ -179,6 +185,7 @@ def _open_as_json(
 ) -> dict[str, Any]:
     """The outcome as JSON values, so that an error of the root becomes one of every worker."""
     folder = Path(config.runs_dir).expanduser() / name
+    before = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     try:
         group_of(name)
         start = start_of(argv=argv, world_size=world_size)
@@ -204,6 +211,7 @@ def _open_as_json(
         "name": name,
         "folder": str(folder),
         "is_new": is_new,
+        "before": before,
         "warnings": warnings,
         "kept": kept,
         "choices": choices,

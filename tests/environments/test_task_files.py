@@ -182,3 +182,51 @@ def test_a_file_that_fails_can_be_mended_and_tried_again(tmp_path: Path) -> None
         make_task(f"{path}:Mine", {})
     path.write_text(SKELETON.format(body="frame_skip: int = 3"), encoding="utf-8")
     assert make_task(f"{path}:Mine", {}).frame_skip == 3
+
+
+GOAL = """
+from dataclasses import dataclass
+import numpy as np
+from docs.examples.cart import Cart
+from environments.batched_mujoco.task import Start
+
+@dataclass(frozen=True, kw_only=True)
+class Goal(Cart):
+    xml_file: str = "{folder}/goal.xml"
+    reads = ("qpos", "qvel", "mocap_pos", "mocap_quat", "userdata", "ctrl")
+
+    def start(self, world, generator):
+        qpos, qvel = super().start(world, generator)
+        goal = generator.uniform(-1, 1, (1, 3))
+        turn = np.array([[0.0, 1.0, 0.0, 0.0]])
+        return Start(qpos, qvel, ctrl=np.full(1, 0.5), mocap_pos=goal, mocap_quat=turn, userdata=goal[0, :2])
+
+    def observe(self, world, now):
+        parts = (now.qpos, now.qvel, now.mocap_pos[:, 0], now.mocap_quat[:, 0], now.userdata)
+        return np.concatenate(parts, axis=1)
+"""
+
+
+def test_an_episode_may_begin_with_a_goal_that_is_not_simulated(tmp_path: Path) -> None:
+    text = Path("docs/examples/cart.xml").read_text()
+    goal = "<body name='goal' mocap='true'><geom size='0.1' contype='0' conaffinity='0'/></body>"
+    text = text.replace("<worldbody>", f"<size nuserdata='2'/><worldbody>{goal}", 1)
+    (tmp_path / "goal.xml").write_text(text)
+    (tmp_path / "goal.py").write_text(GOAL.format(folder=tmp_path))
+    env_id = resolve_env_id(f"{tmp_path}/goal.py:Goal")
+    envs = make_vector_env(env_id, seeds=[3, 4])
+    first, _ = envs.reset()
+    place = first[:, 2:5]
+    assert (np.abs(place).max(axis=1) > 0).all() and (place[0] != place[1]).any()
+    np.testing.assert_array_equal(first[:, 5:9], [[0, 1, 0, 0]] * 2)
+    np.testing.assert_array_equal(first[:, 9:], place[:, :2])
+    for _ in range(30):
+        seen, *_ = envs.step(np.ones((2, 1)))
+    np.testing.assert_array_equal(seen[:, 2:5], place)  # the goal stays for the episode
+    fresh = make_vector_env(env_id, seeds=[5, 6])
+    fresh.reset()
+    fresh.load_state_dict(envs.state_dict())
+    for _ in range(200):  # over the end of an episode, which draws another goal
+        outcome = envs.step(np.ones((2, 1)))
+        assert_identical(fresh.step(np.ones((2, 1))), outcome)
+    assert (outcome[0][:, 2:5] != place).any()

@@ -1,0 +1,138 @@
+"""What a user's own files do wrong is told as his, with the file and the line; a refused run leaves nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from helpers import errors
+from tests import launch
+
+TASK = """
+from dataclasses import dataclass
+import numpy as np
+from docs.examples.cart import Cart
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(Cart):
+    {body}
+"""
+EVALUATE = """def evaluate(self, world, before, now, actions):
+        {line}
+        return super().evaluate(world, before, now, actions)
+"""
+MODEL = "<mujoco><worldbody><body><joint type='slide'/><geom size='1'/></body></worldbody>{more}</mujoco>"
+SMALL = ["--num_envs=2", "--rollout_len=64", "--batch_size=32", "--num_timesteps=128"]
+FAULTS = {  # what the file holds, status, words of the problem, words of the remedy
+    "syntax": ("def broken(:\n", 2, "SyntaxError", "mine.py, line 1: def broken(:"),
+    "import": ("import nonesuch_package\n", 2, "nonesuch_package", "mine.py, line 1: import"),
+    "reward": (
+        TASK.format(body=EVALUATE.format(line="raise ValueError('no reward today')")),
+        2,
+        "ValueError: no reward today",
+        "mine.py, line 9: raise ValueError",
+    ),
+    "later": (
+        TASK.format(
+            body=EVALUATE.format(line="raise KeyError('late') if before.qvel.any() else None"),
+        ).replace("raise KeyError('late') if before.qvel.any() else None", "self.late(before)")
+        + "\n    def late(self, before):\n        if before.qvel.any():\n            raise KeyError('late')\n",
+        2,
+        "KeyError: 'late'",
+        "raise KeyError('late')",
+    ),
+    "reset": (
+        TASK.format(body="def start(self, world, generator):\n        return world.nonesuch"),
+        2,
+        "AttributeError",
+        "mine.py, line 9: return world.nonesuch",
+    ),
+    "nan": (
+        TASK.format(
+            body="def observe(self, world, now):\n"
+            "        seen = super().observe(world, now)\n"
+            "        return np.log(seen - seen - 1 * (now.qvel != 0))",
+        ),
+        errors.NUMERICAL,
+        "nan as number 0 of an observation",
+        "bound it",
+    ),
+    "model": (
+        TASK.format(body="xml_file: str = '{folder}/broken.xml'"),
+        2,
+        "MuJoCo cannot read the model",
+        "Mend it there",
+    ),
+    "mesh": (
+        TASK.format(body="xml_file: str = '{folder}/mesh.xml'"),
+        2,
+        "nonesuch.stl",
+        "a mesh or a texture is looked for",
+    ),
+    "no actuator": (
+        TASK.format(body="xml_file: str = '{folder}/idle.xml'"),
+        2,
+        "has no actuator",
+        "Add one to",
+    ),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "broken.xml").write_text("<mujoco><worldbody><bodi/></worldbody></mujoco>")
+    asset = "<asset><mesh file='nonesuch.stl'/></asset>"
+    (tmp_path / "mesh.xml").write_text(MODEL.format(more=asset))
+    (tmp_path / "idle.xml").write_text(MODEL.format(more="<actuator/>"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_users_mistake_is_his_and_leaves_no_run(folder: Path, fault: str) -> None:
+    text, status, problem, remedy = FAULTS[fault]
+    path = folder / "mine.py"
+    path.write_text(text.replace("{folder}", str(folder)))
+    runs = [f"--runs_dir={folder}/runs", "--uuid=mine.seed00", "--progress=none"]
+    workers = 2 if fault == "reward" else 1
+    algo = ["--algo=ppo", "--eval_frequency=0"]
+    done = launch.run([f"--env_id={path}:Mine", *algo, *SMALL, *runs], workers=workers)
+    assert done.returncode == status, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith(("milozero:", "  remedy:"))]
+    assert len(lines) == 2, done.stderr
+    assert problem in lines[0] and remedy in lines[1], done.stderr
+    assert "defect of the program" not in done.stderr and "Traceback" not in done.stderr
+    if fault in ("nan", "later"):  # it had begun
+        return
+    assert not (folder / "runs" / "mine.seed00").exists()
+
+
+def test_files_beside_a_task_can_be_imported(folder: Path) -> None:
+    (folder / "beside.py").write_text("WEIGHT = 0.25\n")
+    (folder / "helpers.py").write_text("raise SystemExit('hides the project')\n")
+    path = folder / "mine.py"
+    path.write_text("import beside\n" + TASK.format(body="ctrl_cost_weight: float = beside.WEIGHT"))
+    runs = [f"--runs_dir={folder}/runs", "--uuid=mine.seed00", "--progress=none"]
+    flags = [f"--env_id={path}:Mine", "--eval_frequency=0", "--env_processes=1", *SMALL, *runs]
+    done = launch.run(flags)
+    assert done.returncode == 0, done.stderr
+    run = folder / "runs" / "mine.seed00"
+    for line in done.stdout.splitlines():  # there is no best without an evaluation
+        assert "--iter_num=best" not in line
+    first = [line for line in done.stdout.splitlines() if line.startswith("next: ")][0]
+    words = first.removeprefix("next: python main.py ").split()
+    done = launch.run([*(word for word in words if word != "--record"), "--num_trajs=2"])
+    assert done.returncode == 0, done.stderr
+    for flags, name in (
+        ([], "evaluation_latest.json"),
+        (["--no-deterministic"], "evaluation_latest_sampled.json"),
+        (["--seed=5"], "evaluation_latest_seed5.json"),
+        (["--num_trajs=3"], "evaluation_latest_3_trajectories.json"),
+    ):
+        given = ["--task=eval", f"--model_path={run}", "--iter_num=latest", "--num_trajs=2"]
+        given = [each for each in given if not flags or each.partition("=")[0] not in flags[0]]
+        done = launch.run([*given, *flags])
+        assert done.returncode == 0, done.stderr
+        assert len(json.loads((run / name).read_text())["returns"]) in (2, 3)
+    assert len(list(run.glob("evaluation_*.json"))) == 4
