@@ -7,7 +7,9 @@ python main.py --help
 
 from __future__ import annotations
 
-import helpers.interpreter  # noqa: F401, I001  # first: what it finds missing would be a traceback below
+import helpers.interpreter  # noqa: F401  # first: what it finds missing would be a traceback below
+
+# isort: split
 
 import shlex
 import sys
@@ -196,6 +198,7 @@ def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
         group=experiment.group,
         print=progress.message,
     )
+    resumes: dict[str, str] = {}
     orchestrator = build(
         config,
         workers,
@@ -211,9 +214,11 @@ def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
     del demos  # the agent has kept what it learns from
     progress.message(f"environment: {config.env_id} by {orchestrator.environment.backend}")
     reason = orchestrator.environment.inexact_because
-    resumes = {"resume": "with new episodes"} if reason else {}
     if reason:
-        progress.message(f"a resumed run begins new episodes: the environment cannot be saved ({reason})")
+        resumes["resume"] = "with new episodes"
+        progress.message(
+            f"a resumed run begins new episodes: the environment cannot be saved ({reason})",
+        )
     if start.lineage:
         environment = orchestrator.environment
         file = config.model_copy(update={"init_from": start.lineage["file"]})

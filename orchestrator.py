@@ -267,7 +267,9 @@ class Orchestrator:
             started = time.perf_counter()
             rollout = next(self.rollouts)
             collected = time.perf_counter()
-            check_finite(self.config.env_id, self.iteration + 1, rollout.rewards, rollout.next_observations)
+            check_finite(
+                self.config.env_id, self.iteration + 1, rollout.rewards, rollout.next_observations,
+            )
             with self.workers.stopwatch.gradient:
                 metrics |= self.agent.update(rollout)
             collecting += collected - started

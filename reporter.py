@@ -5,7 +5,9 @@ A swarm is named by its name, a prefix of it, or its folder below data/swarms.
 
 from __future__ import annotations
 
-import helpers.interpreter  # noqa: F401, I001  # first: what it finds missing would be a traceback below
+import helpers.interpreter  # noqa: F401  # first: what it finds missing would be a traceback below
+
+# isort: split
 
 import argparse
 import sys

@@ -7,7 +7,9 @@ python tuner.py -h
 
 from __future__ import annotations
 
-import helpers.interpreter  # noqa: F401, I001  # first: what it finds missing would be a traceback below
+import helpers.interpreter  # noqa: F401  # first: what it finds missing would be a traceback below
+
+# isort: split
 
 import sys
 from collections.abc import Sequence

@@ -206,12 +206,16 @@ class Verification:
         if self.workers.is_root:
             span = f"{self.source.name} to {self.target.name}"
             if because:
-                print(f"a resumed run begins new episodes: the environment cannot be saved ({because})")
+                print(
+                    f"a resumed run begins new episodes: the environment cannot be saved ({because})",
+                )
             both = "two resumed runs: " if because else ""
             if differing:
                 print(f"{both}NOT identical from {span}: {', '.join(differing)} differ")
             else:
-                print(f"{both}bitwise identical from {span}: {len(there)} files, {len(self.rows)} rows")
+                print(
+                    f"{both}bitwise identical from {span}: {len(there)} files, {len(self.rows)} rows",
+                )
         return BUG if differing else DONE
 
 

@@ -184,9 +184,10 @@ def check(whole: Path, killed: Path, *, exactly: bool) -> None:
         )
         (run,) = (each for each in runs if each.info.run_name == trial.run.name)
         sent = client.get_metric_history(run.info.run_id, "report")
-        found, wanted = [int(each.value) for each in sent], [
-            each["report"] for each in trial.reports
-        ]
+        found, wanted = (
+            [int(each.value) for each in sent],
+            [each["report"] for each in trial.reports],
+        )
         expect(
             len(found),
             len(set(found)),

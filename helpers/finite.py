@@ -31,6 +31,6 @@ def check_finite(
         found.append(f"{float(observations[tuple(at)])} as number {at[-1]} of an observation")
     raise NumericalError(
         f"{env_id} gave {' and '.join(found)} in iteration {iteration}.",
-        "Where observations and reward have a logarithm, a root or a division, bound it; where the simulation diverged, "
-        "use smaller actions (PPO: a smaller --policy_std_init). The last checkpoint is intact.",
+        "Where observations and reward have a logarithm, a root or a division, bound it; where the simulation "
+        "diverged, use smaller actions (PPO: a smaller --policy_std_init). The last checkpoint is intact.",
     )

@@ -7,7 +7,11 @@ import importlib.util
 import sys
 
 OLDEST = (3, 11)
-NEEDED = ("numpy", "pydantic", "yaml")  # what every program imports; the others say so where they need more
+NEEDED = (
+    "numpy",
+    "pydantic",
+    "yaml",
+)  # what every program imports; the others say so where they need more
 
 
 def require() -> None:
@@ -15,7 +19,9 @@ def require() -> None:
     version = ".".join(map(str, sys.version_info[:3]))
     problem = ""
     if sys.version_info < OLDEST:
-        problem = f"{sys.executable} is Python {version}, and {OLDEST[0]}.{OLDEST[1]} or newer is needed."
+        problem = (
+            f"{sys.executable} is Python {version}, and {OLDEST[0]}.{OLDEST[1]} or newer is needed."
+        )
     else:
         missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
         if missing:

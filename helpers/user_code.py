@@ -33,7 +33,11 @@ def _installed() -> frozenset[Path]:
 
 def users_line(error: BaseException) -> str | None:
     """The file and the line of a user's code that an exception came out of, in words; None where it is not his."""
-    if isinstance(error, SyntaxError) and error.filename and is_users(Path(error.filename).resolve()):
+    if (
+        isinstance(error, SyntaxError)
+        and error.filename
+        and is_users(Path(error.filename).resolve())
+    ):
         return f"{error.filename}, line {error.lineno}: {(error.text or '').strip()}"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not frame.filename.startswith("<") and is_users(Path(frame.filename).resolve()):

@@ -24,7 +24,6 @@ SECONDS = {
     "tests/test_warm_start_runs.py": 45,
     "tests/test_changed_inputs.py": 25,
     "tests/agents/weights/test_warm_start.py": 12,
-    "tests/migration/test_migration.py": 15,
     "tests/migration/test_cleanrl.py": 7,
     "tests/migration/test_migration.py": 20,
     "tests/migration/test_moments.py": 6,

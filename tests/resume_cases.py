@@ -44,18 +44,16 @@ IMITATED: dict[str, Any] = {
     "expert_mismatch": "warn",  # made up, for another version of MuJoCo
     "compile": "false",
 }
-IMITATIONS: dict[str, dict[str, Any]] = (
-    {  # of the demonstrations in a folder `demos` beside the runs
-        "gail": PPO
-        | IMITATED
-        | {"algo": "gail", "d_steps": 3, "d_moments": "both", "wrap_absorb": "true"},
-        "sam": REPLAY | IMITATED | {"algo": "sam", "n_step": 3, "use_purl": "true"},
-        "maad": PPO | IMITATED | {"algo": "maad", "idm_steps": 5, "idm_perception_stack": "mlp_8"},
-        "dac": REPLAY
-        | IMITATED
-        | {"algo": "dac", "d_moments": "policy", "grad_pen_type": "dragan"},
-    }
-)
+IMITATIONS: dict[
+    str, dict[str, Any],
+] = {  # of the demonstrations in a folder `demos` beside the runs
+    "gail": PPO
+    | IMITATED
+    | {"algo": "gail", "d_steps": 3, "d_moments": "both", "wrap_absorb": "true"},
+    "sam": REPLAY | IMITATED | {"algo": "sam", "n_step": 3, "use_purl": "true"},
+    "maad": PPO | IMITATED | {"algo": "maad", "idm_steps": 5, "idm_perception_stack": "mlp_8"},
+    "dac": REPLAY | IMITATED | {"algo": "dac", "d_moments": "policy", "grad_pen_type": "dragan"},
+}
 ALGORITHMS = {
     **IMITATIONS,
     "ppo": PPO,
@@ -153,7 +151,8 @@ def check_files(run: Path, workers: int) -> None:
     assert 3 <= kept <= 4  # those of keep_checkpoints, its default, and the best one
     left = [path for path in run.rglob("*") if path.is_file() and not path.is_symlink()]
     assert (run / "learning_curve.png") in left
-    evaluation, further = 1, (kept + 1) * (
-        workers - 2
+    evaluation, further = (
+        1,
+        (kept + 1) * (workers - 2),
     )  # a worker has one file a checkpoint, and one beside them
     assert len({path.resolve() for path in left}) + evaluation <= 24 + further, sorted(left)

@@ -8,7 +8,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("agents", "environments", "helpers", "registry", "swarm")
-PROGRAMS = ("main", "orchestrator", "evaluator", "starting", "verifier", "policy", "spawner", "reporter", "tuner")
+PROGRAMS = (
+    "main",
+    "orchestrator",
+    "evaluator",
+    "starting",
+    "verifier",
+    "policy",
+    "spawner",
+    "reporter",
+    "tuner",
+)
 OURS = frozenset((*PACKAGES, *PROGRAMS))
 
 

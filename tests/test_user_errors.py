@@ -99,7 +99,9 @@ def test_a_users_mistake_is_his_and_leaves_no_run(folder: Path, fault: str) -> N
     algo = ["--algo=ppo", "--eval_frequency=0"]
     done = launch.run([f"--env_id={path}:Mine", *algo, *SMALL, *runs], workers=workers)
     assert done.returncode == status, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.startswith(("milozero:", "  remedy:"))]
+    lines = [
+        line for line in done.stderr.splitlines() if line.startswith(("milozero:", "  remedy:"))
+    ]
     assert len(lines) == 2, done.stderr
     assert problem in lines[0] and remedy in lines[1], done.stderr
     assert "defect of the program" not in done.stderr and "Traceback" not in done.stderr

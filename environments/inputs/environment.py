@@ -18,6 +18,7 @@ from environments.suites.gymnasium_suites import spec_of
 from helpers.config.run import RunConfig
 from helpers.run_folder.changes import changes_since, told_changes
 from helpers.run_folder.inputs import MODEL, TASK, Input, in_words, read_inputs
+from helpers.user_code import is_users
 
 
 def environment_inputs(env_id: str, options: Mapping[str, Any]) -> list[Input]:

@@ -38,10 +38,11 @@ def spec_of(env_id: str) -> EnvSpec:
             f"{path} has no gymnasium.Env {name}, and no task of that name.",
             "Give the class after the colon: a subclass of gymnasium.Env, or a task, decorated with @dataclass.",
         )
+    made: Any = kind
     limit = getattr(kind, "max_episode_steps", None)
     return EnvSpec(
         id=f"{name}-v0",
-        entry_point=kind,
+        entry_point=made,
         max_episode_steps=limit if isinstance(limit, int) else None,
     )
 

@@ -20,8 +20,8 @@ from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError, StorageError, UserError
 from helpers.run_folder import run_lock
 from helpers.run_folder.capsule import capsule_of, describe_native_change, short_commit, start_of
-from helpers.run_folder.discarding import discard
 from helpers.run_folder.changes import Start, changed_keys, changed_settings, record
+from helpers.run_folder.discarding import discard
 from helpers.seeding import Streams
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from swarm.tune.session import Board
 
 _BOARDS: dict[
-    str, Any
+    str,
+    Any,
 ] = {}  # by the search's folder: Ray keeps its callbacks in files, and boards hold threads
 
 

@@ -221,7 +221,7 @@ def test_an_episode_may_begin_with_a_goal_that_is_not_simulated(tmp_path: Path) 
     np.testing.assert_array_equal(first[:, 5:9], [[0, 1, 0, 0]] * 2)
     np.testing.assert_array_equal(first[:, 9:], place[:, :2])
     for _ in range(30):
-        seen, *_ = envs.step(np.ones((2, 1)))
+        seen, *_ = envs.step(np.zeros((2, 1)))
     np.testing.assert_array_equal(seen[:, 2:5], place)  # the goal stays for the episode
     fresh = make_vector_env(env_id, seeds=[5, 6])
     fresh.reset()
