@@ -198,7 +198,6 @@ def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
         group=experiment.group,
         print=progress.message,
     )
-    resumes: dict[str, str] = {}
     orchestrator = build(
         config,
         workers,
@@ -209,16 +208,13 @@ def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
         elapsed=tracker.elapsed,
         demos=demos,
         policies=policy_files(config, checkpoints, workers),
-        before_save=lambda: experiment.keep_choices(choices.all_choices() | resumes),
+        before_save=lambda: experiment.keep_choices(
+            choices.all_choices() | resume_of(orchestrator)
+        ),
     )
     del demos  # the agent has kept what it learns from
-    progress.message(f"environment: {config.env_id} by {orchestrator.environment.backend}")
-    reason = orchestrator.environment.inexact_because
-    if reason:
-        resumes["resume"] = "with new episodes"
-        progress.message(
-            f"a resumed run begins new episodes: the environment cannot be saved ({reason})",
-        )
+    for line in environment_lines(config.env_id, orchestrator.environment):
+        progress.message(line)
     if start.lineage:
         environment = orchestrator.environment
         file = config.model_copy(update={"init_from": start.lineage["file"]})
@@ -240,6 +236,21 @@ def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
         orchestrator.after_iteration.append(lambda row: publish(row, agent))
         progress.message(f"registry: {run.publisher.model} at {config.registry_endpoint}")
     return run
+
+
+def environment_lines(env_id: str, environment: Any) -> list[str]:
+    """What steps it, and whether it can be saved."""
+    lines = [f"environment: {env_id} by {environment.backend}"]
+    if reason := environment.inexact_because:
+        lines.append(
+            f"a resumed run begins new episodes: the environment cannot be saved ({reason})"
+        )
+    return lines
+
+
+def resume_of(orchestrator: Any) -> dict[str, str]:
+    """How a run resumes, for its capsule, where that is not exactly."""
+    return {"resume": "with new episodes"} if orchestrator.environment.inexact_because else {}
 
 
 def finish(run: OpenRun, reason: str | None) -> int:
