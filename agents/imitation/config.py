@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -16,6 +17,7 @@ from agents.demonstrations.config import DemonstrationSettings
 from agents.off_policy.config import SACConfig, TD3Config
 from agents.on_policy.config import PPOConfig
 from helpers.config.run import RunConfig
+from helpers.config.schema import SWITCH_OF_ALL
 from helpers.config.settings import (
     Scalar,
     Setting,
@@ -294,15 +296,21 @@ class ImitationConfig(ImitationSettings, RunConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _spread_minimax(cls, values: Any) -> Any:
-        """An instruction, not a state: what remains of it is the reward's type."""
-        if not isinstance(values, Mapping) or values.get("minimax_only") is None:
+    def _spread(cls, values: Any) -> Any:
+        """Instructions, not a state: what remains is the reward's type, and whether the discriminator normalizes.
+
+        `batch_norm_all` goes on to the learner, whose settings it sets as well.
+        """
+        if not isinstance(values, Mapping):
             return values
-        try:
-            shape = "gail" if read_switch(values["minimax_only"]) else "airl"
-        except ValueError:
-            return values  # the field itself says what is wrong
-        return {"reward_type": shape, **values, "minimax_only": None}
+        found: dict[str, Any] = {}
+        with suppress(ValueError):  # the field itself says what is wrong
+            if values.get(SWITCH_OF_ALL) is not None:
+                found["d_batch_norm"] = read_switch(values[SWITCH_OF_ALL])
+            if values.get("minimax_only") is not None:
+                found["reward_type"] = "gail" if read_switch(values["minimax_only"]) else "airl"
+                values = {**values, "minimax_only": None}
+        return {**found, **values}
 
     @model_serializer(mode="wrap")
     def _flatten(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -377,24 +385,16 @@ class ImitationConfig(ImitationSettings, RunConfig):
         return self._contradiction_of_labels()
 
     def _contradiction_of_labels(self) -> tuple[str, str] | None:
-        for key, value in (
-            ("real_ls_type", self.real_ls_type),
-            ("fake_ls_type", self.fake_ls_type),
-        ):
+        for key in ("real_ls_type", "fake_ls_type"):
+            value = getattr(self, key)
             kind, *numbers = value.split("_")
             if kind == "random-uniform" and float(numbers[0]) > float(numbers[1]):
                 return (
                     f"{key}={value} is an empty range.",
                     f"Write the lower one first: --{key}=random-uniform_{numbers[1]}_{numbers[0]}.",
                 )
-            if kind == "soft-labels" and float(numbers[0]) > 1.0:
-                return (
-                    f"{key}={value} goes beyond the other side's label.",
-                    f"Give a distance up to 1: --{key}=soft-labels_0.1.",
-                )
-            if kind == "disturb-label" and float(numbers[0]) > 1.0:
-                return (
-                    f"{key}={value} is no probability.",
-                    f"Give one up to 1: --{key}=disturb-label_0.1.",
-                )
+            if kind in ("soft-labels", "disturb-label") and float(numbers[0]) > 1.0:
+                is_soft = kind == "soft-labels"
+                what = "goes beyond the other side's label" if is_soft else "is no probability"
+                return f"{key}={value} {what}.", f"Give one up to 1: --{key}={kind}_0.1."
         return None

@@ -247,10 +247,11 @@ class Schema:
         """The typed value of one key, whatever the others are, if any owner takes it."""
         for kind in self._homes[key].values():
             try:
-                return getattr(kind.model_validate({key: value}), key)
+                kind.model_validate({key: value})
             except ValidationError as error:
-                if all(problem["loc"][:1] != (key,) for problem in error.errors()):
-                    return settings_of(kind)[key].read(value)  # a rule over several keys is broken
+                if any(problem["loc"][:1] == (key,) for problem in error.errors()):
+                    continue
+            return kind.settings_for({})[key].read(value)  # the object has resolved its shorthands
         raise _refusal(self.vocabulary.settings[key], shown)
 
     def _choices(self, key: str, values: list[object], layer: Layer) -> list[Scalar]:
@@ -317,13 +318,14 @@ def to_flags(config: RunConfig, method: ArgsMethod) -> list[str]:
 
     Args:
         config: any configuration.
-        method: "full" names every setting that has a value, "minimal" those that differ from
-            their default.
+        method: "full" names every setting that has a value, "minimal" the algorithm, on which defaults
+            depend, and the settings that differ from theirs.
     """
     flags = []
     for each in config.settings.values():
         value = getattr(config, each.key)
-        if value is None or (method == "minimal" and value == each.default):
+        is_implied = value is None if method == "full" else each.key != "algo"
+        if is_implied and value == each.default:
             continue
         flags.append(flag_of(each.key, value))
     return flags

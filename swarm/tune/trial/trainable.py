@@ -22,7 +22,7 @@ from ray import tune
 
 from agents.algorithms import SCHEMA
 from helpers.checkpoints.manifests import list_checkpoints
-from helpers.config.schema import flag_of
+from helpers.config.schema import to_flags
 from helpers.parallel.launch import mpiexec
 from swarm.backends.children import die_with_parent
 from swarm.tune.reported import report_of
@@ -176,8 +176,7 @@ class Trial(tune.Trainable):
         if self._folder.exists():
             run_folder.tidy(self._folder)
             self._place(config)
-        flags = [flag_of(key, getattr(config, key)) for key in config.settings if key in settings]
-        self._ask({"open": flags})
+        self._ask({"open": to_flags(config, "full")})
         self._is_open = True
 
     def _place(self, config: Any) -> None:

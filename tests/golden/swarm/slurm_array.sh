@@ -88,6 +88,7 @@ run_program() {
   local command=(
     /opt/venv/bin/mpiexec -n 2
     /opt/venv/bin/python main.py
+    --algo=ppo
     --env_id=CartPole-v1
     --uuid=try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
     '--wandb_entity=it'"'"'s $HOME'

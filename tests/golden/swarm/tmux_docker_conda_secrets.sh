@@ -108,6 +108,7 @@ run_program() {
     docker_user/milozero:mujoco
     mpiexec -n 2
     python main.py
+    --algo=ppo
     --env_id=CartPole-v1
     --uuid=try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
     '--wandb_entity=it'"'"'s $HOME'
