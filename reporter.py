@@ -14,7 +14,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from helpers.errors import BAD_CONFIGURATION, DONE, ConfigurationError, UserError
+from helpers.display.terminal import run_quietly
+from helpers.errors import DONE, ConfigurationError, UserError
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,11 +34,6 @@ def main(argv: Sequence[str]) -> int:
     except UserError as error:
         print(f"milozero: {error.problem}\n  remedy: {error.remedy}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stdout = None
-        return DONE
-    except KeyboardInterrupt:
-        return BAD_CONFIGURATION
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,7 +118,7 @@ def _resume(arguments: argparse.Namespace) -> int:
 
 def run() -> int:
     """The command `milozero-reporter`."""
-    return main(sys.argv[1:])
+    return run_quietly(lambda: main(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -38,18 +38,19 @@ def main(argv: Sequence[str], *, wandb_api_key: str | None = None) -> int:
         print(help_text(), end="")
         return DONE
     try:
-        spawn(parse(argv, wandb_api_key=wandb_api_key))
+        return spawn(parse(argv, wandb_api_key=wandb_api_key))
     except UserError as error:
         print(f"milozero: {error.problem}\n  remedy: {error.remedy}", file=sys.stderr)
         return error.exit_code
-    return DONE
 
 
-def spawn(command: Command) -> None:
-    """Expand, validate, show; then nothing more, or write, or deploy as well."""
+def spawn(command: Command) -> int:
+    """Expand, validate, show; then nothing more, or write, or deploy as well, or wait; the exit code."""
     from agents.algorithms import SCHEMA
     from environments.ids import resolve_env_id, suite_of
     from environments.requirements import check_options
+    from helpers.errors import DONE
+    from swarm.places import note_place
     from swarm.planning import preflight
     from swarm.planning.overview import cost_line, plan_table
     from swarm.planning.request import Program, make_plan
@@ -70,16 +71,19 @@ def spawn(command: Command) -> None:
         print(f"warning: {warning}", file=sys.stderr)
     if settings.dry_run:
         print(f"\nthe script of run 0:\n\n{render_job(plan, plan.runs[0])}", end="")
-        return
+        return DONE
     if settings.wandb_upgrade:
         upgrade_wandb()
     key = command.wandb_api_key
     launch_files.write(plan, {} if key is None else {"WANDB_API_KEY": key})
-    if settings.deploy_now:
-        deploy(plan, is_cleared=settings.clear)
-    else:
+    if problem := note_place(plan.folder.parent):
+        print(f"warning: {problem}", file=sys.stderr)
+    if not settings.deploy_now:
         print(f"written: {plan.launch_folder}")
         print("next: the same command with --deploy_now starts the runs")
+        return DONE
+    deploy(plan, is_cleared=settings.clear)
+    return wait(plan) if settings.wait else DONE
 
 
 def deploy(plan: Plan, *, is_cleared: bool) -> None:
@@ -96,6 +100,16 @@ def deploy(plan: Plan, *, is_cleared: bool) -> None:
         print(f"      tmux -L {plan.launch.tmux_socket} attach -t {plan.name}")
 
 
+def wait(plan: Plan) -> int:
+    """Wait for the runs, and say in one line how they stand; 0 only if all are done."""
+    from helpers.errors import DONE, NOT_ALL_DONE
+    from swarm.control import states_at_the_end
+
+    states = states_at_the_end(plan)
+    print(f"{plan.name}: " + ", ".join(f"{count} {state}" for state, count in states.items()))
+    return DONE if set(states) == {"done"} else NOT_ALL_DONE
+
+
 def upgrade_wandb() -> None:
     """Once, here, and never inside a job, where each run could get another version."""
     command = [sys.executable, "-m", "pip", "install", "--upgrade", "wandb"]
@@ -105,8 +119,10 @@ def upgrade_wandb() -> None:
 
 def run() -> int:
     """The command `milozero-spawner`."""
+    from helpers.display.terminal import run_quietly
+
     hidden = hide_key(sys.argv)
-    return main(sys.argv[1:], wandb_api_key=hidden)
+    return run_quietly(lambda: main(sys.argv[1:], wandb_api_key=hidden))
 
 
 if __name__ == "__main__":

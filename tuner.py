@@ -81,7 +81,9 @@ def trial(address: str) -> int:
 
 def run() -> int:
     """The command `milozero-tuner`."""
-    return main(sys.argv[1:])
+    from helpers.display.terminal import run_quietly
+
+    return run_quietly(lambda: main(sys.argv[1:]))
 
 
 if __name__ == "__main__":

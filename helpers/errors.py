@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 DONE = 0
+NOT_ALL_DONE = 1  # of a swarm that was waited for
 BAD_CONFIGURATION = 2
 NUMERICAL = 3
 BAD_CHECKPOINT = 4
 STORAGE = 5
 LAUNCH = 6
 BUG = 70
+INTERRUPTED = 130  # Ctrl-C, as shells count it
 STOPPED_EARLY = 75  # resumable: the same command continues the run
 
 

@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from helpers.display.terminal import run_quietly
 from helpers.errors import BAD_CONFIGURATION, DONE, ConfigurationError, UserError
 from registry import service_cli
 
@@ -84,16 +85,11 @@ def main(argv: Sequence[str]) -> int:
     except UserError as error:
         print(f"milozero: {error.problem}\n  remedy: {error.remedy}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stdout = None
-        return DONE
-    except KeyboardInterrupt:
-        return BAD_CONFIGURATION
 
 
 def run() -> int:
     """The command `milozero-registry`."""
-    return main(sys.argv[1:])
+    return run_quietly(lambda: main(sys.argv[1:]))
 
 
 def _as_flags(argv: Sequence[str]) -> list[str]:

@@ -3,48 +3,61 @@
 from __future__ import annotations
 
 import difflib
+import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from helpers.errors import ConfigurationError, StorageError
+from swarm.backends.base import DeploymentError
 from swarm.deploy import Deployed, deploy
 from swarm.ledger import Ledger, make_shared_folder
+from swarm.places import swarm_places
 from swarm.plan import PLAN_FILE, Plan, Run, load
 from swarm.status import UNDER_WAY, RunStatus, ledger_of, run_statuses, schedulers_of
+from swarm.watch import common_prefix, seconds_between
 
 Say = Callable[[str], None]
 
-SWARMS_DIR = Path("data/swarms")
 STOP_FILE = "stop"  # in a run folder: the run saves and leaves when it sees it
 RESUMABLE = ("stopped", "lost")
 
 
-def find_swarm(name: str, *, swarms: Path = SWARMS_DIR) -> Plan:
+def print_aside(line: str) -> None:
+    """A line that is no result."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def find_swarm(name: str, *, swarms: Path | None = None) -> Plan:
     """The plan of a swarm.
 
     Args:
         name: of the swarm, the beginning of its name, or its folder.
-        swarms: where swarms are kept.
+        swarms: where swarms are kept; None is everywhere that one was spawned into, here first.
 
     Raises:
         ConfigurationError: there is no such swarm, or several that begin so.
     """
-    folder = Path(name)
-    if (folder / PLAN_FILE).exists():
-        return load(folder)
-    known = sorted(path.parent.name for path in swarms.glob(f"*/{PLAN_FILE}"))
+    if (Path(name) / PLAN_FILE).exists():
+        return load(Path(name))
+    places = swarm_places() if swarms is None else [swarms]
+    known: dict[str, Path] = {}
+    for place in places:
+        for path in sorted(place.glob(f"*/{PLAN_FILE}")):
+            known.setdefault(path.parent.name, path.parent)
     matching = [name] if name in known else [each for each in known if each.startswith(name)]
     if len(matching) == 1:
-        return load(swarms / matching[0])
+        return load(known[matching[0]])
     if matching:
         raise ConfigurationError(
             f"{len(matching)} swarms start with {name}.",
             f"Give one of them: {', '.join(matching[:5])}.",
         )
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:5]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or list(known)[:5]
     raise ConfigurationError(
-        f"There is no swarm {name} in {swarms}.",
+        f"There is no swarm {name} in {', '.join(map(str, places))}.",
         f"Give one of these: {', '.join(near)}." if near else "Start one: python spawner.py -h.",
     )
 
@@ -52,20 +65,61 @@ def find_swarm(name: str, *, swarms: Path = SWARMS_DIR) -> Plan:
 def select_runs(plan: Plan, patterns: Sequence[str]) -> list[Run]:
     """The runs that are named, by their names or patterns like '*seed02'; all where none is.
 
+    Names may be those of the table: without what all begin with, and shortened by "..." in their middle.
+
     Raises:
         ConfigurationError: a name that fits no run.
     """
     if not patterns:
         return list(plan.runs)
     names = [run.name for run in plan.runs]
+    prefix = common_prefix(names)
+    chosen: set[str] = set()
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        wanted = pattern.replace("...", "*")
+        fitting = {
+            each
+            for each in names
+            if fnmatchcase(each, wanted) or fnmatchcase(each.removeprefix(prefix), wanted)
+        }
+        if not fitting:
             near = difflib.get_close_matches(pattern, names, n=1, cutoff=0.3)
             raise ConfigurationError(
                 f"No run of {plan.name} is called {pattern}.",
                 f"Did you mean {near[0]}?" if near else f"One of them is {names[0]}.",
             )
-    return [run for run in plan.runs if any(fnmatchcase(run.name, each) for each in patterns)]
+        chosen |= fitting
+    return [run for run in plan.runs if run.name in chosen]
+
+
+def states_at_the_end(
+    plan: Plan,
+    *,
+    pause: float | None = None,
+    say: Say = print_aside,
+) -> dict[str, int]:
+    """How many runs are in each state, once none waits or runs any more.
+
+    A scheduler that does not answer is asked again: whoever waits, waits for days.
+
+    Args:
+        plan: the swarm.
+        pause: seconds between two looks; those of the table if None.
+        say: for lines that a person should see.
+    """
+    told = ""
+    pause = seconds_between(plan) if pause is None else pause
+    while True:
+        try:
+            states = Counter(each.state for each in run_statuses(plan).values())
+        except DeploymentError as error:
+            if error.problem != told:
+                told = error.problem
+                say(f"{told} It is asked again.")
+        else:
+            if not states.keys() & {*UNDER_WAY, "claimed"}:
+                return dict(sorted(states.items()))
+        time.sleep(pause)
 
 
 def stop(plan: Plan, runs: Sequence[Run], *, say: Say = print) -> list[str]:

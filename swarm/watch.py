@@ -127,7 +127,7 @@ def watch(plan: Plan, console: Console, *, seconds: float | None = None) -> None
     """Show the table until all runs have ended, or `q` or Ctrl-C is pressed. The runs notice nothing."""
     from rich.live import Live
 
-    pause = seconds or _SECONDS.get(plan.launch.deployment, _OTHER_SECONDS)
+    pause = seconds or seconds_between(plan)
     lines = lines_of(plan)
     with contextlib.suppress(KeyboardInterrupt), _keys(sys.stdin) as keys:
         with Live(console=console, auto_refresh=False, screen=True) as live:
@@ -137,6 +137,11 @@ def watch(plan: Plan, console: Console, *, seconds: float | None = None) -> None
                     break
                 lines = lines_of(plan)
     _print(_screen_table(plan, lines, console), console)
+
+
+def seconds_between(plan: Plan) -> float:
+    """How long to wait between two looks at a swarm."""
+    return _SECONDS.get(plan.launch.deployment, _OTHER_SECONDS)
 
 
 def _print(text: Text, console: Console) -> None:

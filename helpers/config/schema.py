@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from helpers.config import command_line
 from helpers.config.command_line import Layer
+from helpers.config.doubtful import doubtful_texts, refuse_collection, refuse_nested
 from helpers.config.run import RunConfig
 from helpers.config.settings import Scalar, Setting, Settings, settings_of, show
 from helpers.config.vocabulary import Unknown, Vocabulary, brief
@@ -136,7 +137,7 @@ class Schema:
         """
         layer = merge_layers(layers)
         for key, value in layer.values.items():
-            _refuse_collection(layer.shown[key], value, each=self.vocabulary.settings[key])
+            refuse_collection(layer.shown[key], value, each=self.vocabulary.settings[key])
         kind = self._kind(layer)
         known = kind.settings_for(layer.values)
         owners: Iterable[str] = known
@@ -149,7 +150,7 @@ class Schema:
         foreign = [key for key in layer.values if key not in owners]
         warnings = (self._foreign_line(foreign, layer, config.algo),) if foreign else ()
         unwise = config.warnings() if config.task == "train" else ()
-        return Parsed(config, layer, (*warnings, *unwise))
+        return Parsed(config, layer, (*warnings, *unwise, *doubtful_texts(layer, known)))
 
     def load_config(self, path: Path) -> RunConfig:
         """A saved `config.yaml`, as the object that `dump_config` wrote.
@@ -263,7 +264,7 @@ class Schema:
         typed = []
         for value in values:
             shown = f"choice {brief(str(value))} of {layer.shown[key]}"
-            _refuse_collection(shown, value, each=self.vocabulary.settings[key])
+            refuse_nested(shown, value, each=self.vocabulary.settings[key])
             typed.append(self._check_alone(key, value, shown))
         return list(dict.fromkeys(typed))
 
@@ -375,19 +376,6 @@ def _refusal(each: Setting, shown: str) -> ConfigurationError:
         f"{shown} is not {each.rule}.",
         f"{each.key}: {each.help_line}{unit}. A value that works: {each.working_value}.",
     )
-
-
-def _refuse_collection(shown: str, value: object, *, each: Setting) -> None:
-    if isinstance(value, list):
-        raise ConfigurationError(
-            f"{shown} is a list, which means a sweep; a run takes one value.",
-            "Write one value, or spawn the sweep: `python spawner.py --config FILE.yaml --sweep`.",
-        )
-    if isinstance(value, Mapping) and not each.is_mapping:
-        raise ConfigurationError(
-            f"{shown} is a mapping; a setting takes one value.",
-            "Write all keys at the top level of the file, without sections.",
-        )
 
 
 def _as_written(value: object) -> str:

@@ -6,9 +6,11 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO, cast
+
+from helpers.errors import INTERRUPTED
 
 LAUNCHERS = ("mpiexec", "mpirun", "mpiexec.hydra", "mpirun.hydra", "orterun", "prterun")
 
@@ -42,8 +44,18 @@ class _Outlasting:
 
 
 def outlast_readers() -> None:
-    """From now on the program goes on when its standard output is a pipe that was closed at the other end."""
+    """From now on the program goes on when what it prints goes to a pipe that was closed at the other end."""
     sys.stdout = cast(TextIO, _Outlasting(sys.stdout))
+    sys.stderr = cast(TextIO, _Outlasting(sys.stderr))
+
+
+def run_quietly(program: Callable[[], int]) -> int:
+    """The status of a program that outlasts its readers, and that Ctrl-C ends without a word."""
+    outlast_readers()
+    try:
+        return program()
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 class Terminal:

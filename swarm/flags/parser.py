@@ -126,6 +126,16 @@ def _refuse_contradictions(read: SpawnSettings) -> None:
             "Add --deployment slurm, or leave --array out.",
         ),
         (
+            read.wait and not (read.deploy_now and not read.dry_run),
+            "--wait without --deploy_now: nothing is started that could be waited for.",
+            "Add --deploy_now, or leave --wait out.",
+        ),
+        (
+            read.gpu and not (is_slurm or read.docker),
+            f"--gpu requests a GPU of Slurm or of docker, and --deployment is {read.deployment}.",
+            "Leave --gpu out: runs see this machine's GPUs, those that CUDA_VISIBLE_DEVICES names.",
+        ),
+        (
             is_slurm and read.max_parallel is not None and not read.array,
             "--max_parallel on Slurm limits an array, and there is none.",
             "Add --array, or leave --max_parallel out: Slurm has limits of its own.",

@@ -109,7 +109,11 @@ class SpawnSettings(Settings):
         group="where and how",
         example="baobab",
     )
-    gpu: bool = setting(False, "request a GPU, and its partition", group="where and how")
+    gpu: bool = setting(
+        False,
+        "request a GPU: of Slurm and its partition, or of docker",
+        group="where and how",
+    )
     max_parallel: int | None = setting(
         None,
         "maximum number of runs at a time; default: all, with local as many as the CPU cores allow",
@@ -196,6 +200,11 @@ class SpawnSettings(Settings):
     deploy_now: bool = setting(
         False,
         "start the runs; otherwise write their files and print the command that starts them",
+        group="spawning",
+    )
+    wait: bool = setting(
+        False,
+        "with --deploy_now: wait until no run waits or runs, print their states in one line; status 0 if all are done",
         group="spawning",
     )
     dry_run: bool = setting(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,9 @@ from helpers.config.yaml_files import read_yaml
 from helpers.errors import ConfigurationError
 from swarm.flags.declared import validate
 from swarm.plan import Caliber
+from swarm.planning.options import merged_options
 
+Layer = Mapping[str, Any]  # what one file says of one caliber
 Bundles = Mapping[str, Mapping[str, tuple[str, ...]]]  # environment ids by benchmark and bundle
 
 DEFAULT_CLUSTER = "default_cluster"
@@ -82,9 +83,9 @@ class CaliberSettings(Settings):
         pattern=_SLURM_WORD,
         example="COMPUTE_CAPABILITY_8_0",
     )
-    gpu_gres: str = setting(
+    gpu_gres: str | None = setting(
         "gpu:1",
-        "what --gpu asks for",
+        "what --gpu asks for; null is nothing, where the options do",
         group="caliber",
         form="a generic resource of Slurm",
         pattern=r"[\w:.,-]+",
@@ -99,7 +100,7 @@ class CaliberSettings(Settings):
     )
     options: str | None = setting(
         None,
-        "further arguments of sbatch",
+        "further arguments of sbatch; those of all layers add up, later ones win one by one, null takes all away",
         group="caliber",
         form="options as in a shell, of printable characters: --account=lab --qos=normal",
         pattern=r"-[!-~][ -~]*",
@@ -210,11 +211,13 @@ def find_caliber(name: str, paths: Iterable[Path], *, cluster: str | None, gpu: 
             f"The cluster {brief(cluster)} has no caliber {brief(name)}.",
             f"{_near(name, names)}Choose one of {', '.join(names)}.",
         )
-    return _caliber(name, {**entries.get(FOR_ALL, {}), **entries[name]}, cluster, gpu=gpu)
+    layers = [*entries.get(FOR_ALL, []), *entries[name]]
+    return _caliber(name, layers, cluster, gpu=gpu)
 
 
-def _read_clusters(paths: Iterable[Path]) -> tuple[dict[str, dict[str, dict[str, Any]]], str]:
-    clusters: dict[str, dict[str, dict[str, Any]]] = {}
+def _read_clusters(paths: Iterable[Path]) -> tuple[dict[str, dict[str, list[Layer]]], str]:
+    """(of each cluster and caliber what the files say, in their order; the default cluster)."""
+    clusters: dict[str, dict[str, list[Layer]]] = {}
     default = ""
     for path in paths:
         for cluster, entries in read_yaml(path).values.items():
@@ -225,8 +228,7 @@ def _read_clusters(paths: Iterable[Path]) -> tuple[dict[str, dict[str, dict[str,
                 where = f"{cluster}: {name}"
                 for key in _mapping(path, where, values):
                     _refuse_unknown(path, where, key)
-                known = clusters.setdefault(cluster, {})
-                known[name] = {**known.get(name, {}), **values}
+                clusters.setdefault(cluster, {}).setdefault(name, []).append(values)
     return clusters, default
 
 
@@ -239,19 +241,18 @@ def _refuse_unknown(path: Path, where: str, key: str) -> None:
         )
 
 
-def _caliber(name: str, values: Mapping[str, Any], cluster: str, *, gpu: bool) -> Caliber:
-    read = validate(
-        CaliberSettings,
-        values,
-        shown=lambda key: f"{key}: {values[key]} (caliber {name} of the cluster {cluster})",
-    )
-    try:
-        options = tuple(shlex.split(read.options or ""))
-    except ValueError as error:
-        raise ConfigurationError(
-            f"options: {brief(str(read.options))} (caliber {name} of {cluster}) has an open quote.",
-            "Write it as in a shell: --account=lab --comment='two words'.",
-        ) from error
+def _caliber(name: str, layers: Sequence[Layer], cluster: str, *, gpu: bool) -> Caliber:
+    values = {key: value for layer in layers for key, value in layer.items()}
+    given = [layer["options"] for layer in layers if "options" in layer]
+
+    def read_as(values: Mapping[str, Any]) -> CaliberSettings:
+        where = f"(caliber {name} of the cluster {cluster})"
+        return validate(CaliberSettings, values, shown=lambda key: f"{key}: {values[key]} {where}")
+
+    for each in given:
+        read_as({"options": each})
+    read = read_as(values)
+    options = merged_options(given, where=f"caliber {name} of {cluster}")
     return Caliber(
         name=name,
         seconds=None if read.time is None else seconds_of(read.time),

@@ -151,7 +151,13 @@ def _read_space(
             raise ConfigurationError(f"search: {key} {why}.", "Delete it from `search`.")
         fixed.pop(key, None)
     constraints = _constraints(sections["constraints"] or [], owned, keys)
-    typed = {key: owned[key].read(value) if key in owned else value for key, value in fixed.items()}
+    typed = dict(fixed)
+    for key in fixed.keys() & owned.keys():
+        try:
+            typed[key] = owned[key].read(fixed[key])
+        except ValueError:
+            schema.resolve(schema.layer_of({"algo": algo, key: fixed[key]}))  # refuses
+            raise
     for key in {key for each in constraints for key in (each.key, *each.others)} - {*typed, *keys}:
         typed[key] = owned[key].default
     start = _start(_mapping(sections["start"], "start", {}), owned, dimensions)
@@ -238,7 +244,8 @@ def _dimension(
     def read(text: object) -> Any:
         for key in keys:
             number: Any = owned[key].read(text)
-            if not all(_HOLDS[bound](number, limit) for bound, limit in owned[key].bounds.items()):
+            bounds = owned[key].bounds if number is not None else {}
+            if not all(_HOLDS[bound](number, limit) for bound, limit in bounds.items()):
                 raise ValueError("out of bounds")
         return number
 

@@ -117,7 +117,7 @@ def test_own_calibers_go_over_ours(tmp_path):
     own.write_text(
         "default_cluster: mine\n"
         "mine:\n"
-        "  all: {modules: GCC/13 OpenMPI/5, memory: 8G, options: --account=lab --comment='a b'}\n"
+        "  all: {modules: GCC/13 OpenMPI/5, memory: 8G, options: --account=lab --reservation='a b'}\n"
         "  tiny: {time: 90, cpu_constraint: V5|V6}\n"
         "baobab:\n"
         "  short: {cpu_partition: other}\n",
@@ -125,7 +125,7 @@ def test_own_calibers_go_over_ours(tmp_path):
     tiny = find_caliber("tiny", [*CALIBERS, own], cluster=None, gpu=False)
     assert (tiny.seconds, tiny.memory, tiny.constraint) == (90, "8G", "V5|V6")
     assert tiny.modules == ("GCC/13", "OpenMPI/5")
-    assert tiny.options == ("--account=lab", "--comment=a b")
+    assert tiny.options == ("--account=lab", "--reservation=a b")
     short = find_caliber("short", [*CALIBERS, own], cluster="baobab", gpu=False)
     assert (short.partition, short.seconds) == ("other", 21_600)
 
@@ -165,3 +165,56 @@ def test_calibers_that_are_not_there():
 def test_the_declared_examples_of_calibers_are_valid():
     for each in settings_of(CaliberSettings).values():
         assert each.read(each.working_value) is not None
+
+
+# Layers of options
+
+
+def caliber_of(tmp_path, text, *, gpu=False):
+    own = tmp_path / "calibers.yaml"
+    own.write_text(text)
+    return find_caliber("long", [*CALIBERS, own], cluster="lab", gpu=gpu)
+
+
+def test_options_of_layers_add_up(tmp_path):
+    """What holds for all calibers stays beside a caliber's own; of the same option the later one counts."""
+    text = (
+        "lab:\n"
+        "  all: {options: --account=my_lab --mail-type=END -x node1, time: 0-06:00:00}\n"
+        "  long: {options: -q long --exclude node2}\n"
+    )
+    assert caliber_of(tmp_path, text).options == (
+        "--account=my_lab",
+        "--mail-type=END",
+        "--qos=long",
+        "--exclude=node2",
+    )
+
+
+def test_null_takes_a_default_away(tmp_path):
+    text = (
+        "lab:\n"
+        "  all: {options: --account=my_lab, memory: 8G, time: 0-06:00:00, modules: GCC}\n"
+        "  long: {options: null, memory: null, gpu_gres: null, time: null, modules: null}\n"
+    )
+    assert caliber_of(tmp_path, text, gpu=True) == plans.Caliber("long")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--comment=x",
+        "--job-name x",
+        "-J x",
+        "--output=x",
+        "-ox",
+        "--open-mode=append",
+        "--comm=x",
+        "-n 4",
+        "--array=1",
+    ],
+)
+def test_options_that_are_the_spawners_own(tmp_path, option):
+    text = f"lab:\n  all: {{options: {option}}}\n  long: {{}}\n"
+    problem, remedy = refused(caliber_of, tmp_path, text)
+    assert "(caliber long of lab) is the spawner's own: " in problem and "Delete --" in remedy

@@ -78,7 +78,7 @@ def value_of(each: Setting, dice: random.Random) -> Scalar:
     if each.kind == "int":
         top = max(low + 2, 2 * usual) if high is None else high
         return dice.choice(
-            [int(usual) * 2 or 1, dice.randint(int(low) + 1, max(int(top), int(low) + 1))]
+            [int(usual) * 2 or 1, dice.randint(int(low) + 1, max(int(top), int(low) + 1))],
         )
     top = low + 2 * abs(usual) + 1 if high is None else high
     number = low + (top - low) * dice.uniform(0.01, 0.99)
@@ -227,7 +227,8 @@ class Drawn:
                 lines.append(f"{key}: {in_yaml(value, self.dice)}")
         file.write_text("\n".join(lines) + "\n")
         search = read_search(
-            ["--config", str(file), "--num_workers=1", "--scheduler=random"], SCHEMA
+            ["--config", str(file), "--num_workers=1", "--scheduler=random"],
+            SCHEMA,
         )
         [values] = search.space.draws(1, seed=0, accepts=lambda settings: "")
         config = SCHEMA.resolve(SCHEMA.layer_of(search.space.settings(values))).config
@@ -290,7 +291,7 @@ def main(argv: Sequence[str]) -> int:
             draw(Path(folder), number, tally, seed=int(argv[1]) if argv[1:] else 0)
     every = {(algo, key) for algo in SCHEMA.algorithms for key in known_to(algo) if key != "algo"}
     print(
-        f"{tally.draws} draws, {len(tally.different)} different; refused and drawn again: {tally.refused}"
+        f"{tally.draws} draws, {len(tally.different)} different; refused and drawn again: {tally.refused}",
     )
     print(f"settings that left their default: {len(tally.changed)} of {len(every)}")
     for line in tally.different[:10]:
