@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Generator
 
 import pytest
@@ -13,6 +14,8 @@ from tests.patience import patience
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+# spawners that tests start note their folders there, and not in the home of whoever tests
+os.environ["XDG_STATE_HOME"] = f"{tempfile.gettempdir()}/milozero_tests_{os.getuid()}"
 pytest.register_assert_rewrite("tests.resume_cases")  # it says what differs
 hold_libraries()  # where MILOZERO_MARCH says for which instruction set to test
 

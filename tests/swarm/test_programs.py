@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def state(tmp_path, monkeypatch):
     return tmp_path
 
 
-def started(argv: list[str], **streams: object) -> subprocess.Popen[bytes]:
+def started(argv: list[str], **streams: Any) -> subprocess.Popen[bytes]:
     command = [sys.executable, *argv]
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, **streams)
 
