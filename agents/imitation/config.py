@@ -17,7 +17,6 @@ from agents.demonstrations.config import DemonstrationSettings
 from agents.off_policy.config import SACConfig, TD3Config
 from agents.on_policy.config import PPOConfig
 from helpers.config.run import RunConfig
-from helpers.config.schema import SWITCH_OF_ALL
 from helpers.config.settings import (
     Scalar,
     Setting,
@@ -305,8 +304,8 @@ class ImitationConfig(ImitationSettings, RunConfig):
             return values
         found: dict[str, Any] = {}
         with suppress(ValueError):  # the field itself says what is wrong
-            if values.get(SWITCH_OF_ALL) is not None:
-                found["d_batch_norm"] = read_switch(values[SWITCH_OF_ALL])
+            if values.get("batch_norm_all") is not None:
+                found["d_batch_norm"] = read_switch(values["batch_norm_all"])
             if values.get("minimax_only") is not None:
                 found["reward_type"] = "gail" if read_switch(values["minimax_only"]) else "airl"
                 values = {**values, "minimax_only": None}
