@@ -198,7 +198,7 @@ def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
         group=experiment.group,
         print=progress.message,
     )
-    orchestrator = build(
+    orchestrator: Any = build(
         config,
         workers,
         checkpoints=checkpoints,

@@ -112,8 +112,8 @@ class RunConfig(RunBasics):
         "wandb user or team; setting it turns wandb on",
         group="tracking",
         identity=False,
-        form="a name without / \\ # ? % : and blanks",
-        pattern=r"[^/\\#?%:\s]+",
+        form="a name without / \\ # ? % :",
+        pattern=r"[^/\\#?%:]+",
         example="my_team",
     )
     wandb_mode: Literal["online", "offline", "disabled"] | None = setting(
