@@ -5,6 +5,7 @@ Each function returns when the disk has what it did. A failure is an `OSError` t
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -18,6 +19,7 @@ from typing import TypedDict
 TEMPORARY = ".tmp-"  # begins the names of what is not finished, for the next start to remove
 
 Bytes = bytes | memoryview
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL, errno.EACCES)
 
 
 class Proof(TypedDict):
@@ -163,6 +165,49 @@ def write_atomically(path: Path, content: str | bytes, *, at_once: bool = True) 
         Path(temporary).unlink(missing_ok=True)
     if at_once:
         sync_folder(path.parent)
+
+
+def make_once(path: Path, content: str) -> bool:
+    """Make a file that is there whole or not at all, by one of many processes; False: it is there already.
+
+    By a hard link. A file system without (some CIFS and FUSE) gets a symbolic link to a hidden file beside it,
+    which is made by one of many, too.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    own = path.with_name(temporary_name())
+    stays = False
+    try:
+        write_file(own, [content.encode()])
+        try:
+            os.link(own, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            hidden = path.with_name(f".{path.name}.{own.name.removeprefix(TEMPORARY)}")
+            os.rename(own, hidden)
+            own = hidden
+            try:
+                os.symlink(hidden.name, path)
+            except FileExistsError:
+                return False
+            stays = True
+    finally:
+        if not stays:
+            own.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return True
+
+
+def unmake(path: Path) -> None:
+    """Remove what `make_once` has made, if it is still there."""
+    hidden = path.parent / os.readlink(path) if path.is_symlink() else None
+    path.unlink(missing_ok=True)
+    if hidden is not None:
+        hidden.unlink(missing_ok=True)
 
 
 def sync_file(path: Path) -> None:

@@ -13,14 +13,13 @@ the claimant is dead, it closes that submission by taking the job's lock, and cl
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from helpers.config.schema import identity_of
-from helpers.durable import temporary_name
+from helpers.durable import make_once, temporary_name
 from helpers.errors import ConfigurationError, StorageError, UserError
 from helpers.processes import Process
 from helpers.run_folder.experiment import CONFIG_FILE
@@ -203,19 +202,15 @@ class _Deployment:
 def _is_ours(plan: Plan, run: Run, say: Say) -> bool:
     """Mark the run as this swarm's, unless it is another's: swarms may overlap, a run has one ledger."""
     mark = run.folder / OWNER_FILE
-    temporary = run.folder / f"job{temporary_name()}"
     try:
         if not run.folder.is_dir():
             make_shared_folder(run.folder)
         if not mark.exists():
             content = {"swarm": plan.name, "folder": str(plan.folder)}
-            temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
-            try:
-                os.link(temporary, mark)
-            except FileExistsError:
-                pass  # another spawner's; whose it is stands in it
-            finally:
-                temporary.unlink()
+            make_once(
+                mark,
+                json.dumps(content) + "\n",
+            )  # or another spawner's; whose it is stands in it
     except OSError as error:
         raise _storage_error(run.folder, error) from error
     owner = owner_of(run) or {}

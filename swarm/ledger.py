@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers.durable import make_folder, sync_folder, temporary_name
+from helpers.durable import make_folder, make_once
 from helpers.errors import StorageError
 from helpers.processes import Process
 
@@ -218,22 +218,9 @@ class Ledger:
     def _make_once(self, run: str, name: str, content: Mapping[str, Any]) -> bool:
         """Make a file that is there whole or not at all; False if it is there already."""
         folder = self.folder / run
-        temporary = folder / temporary_name()
         with _storage_errors(self.folder):
             make_shared_folder(folder)
-            try:
-                with temporary.open("x", encoding="utf-8") as file:
-                    file.write(json.dumps(content) + "\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-                try:
-                    os.link(temporary, folder / name)
-                except FileExistsError:
-                    return False
-            finally:
-                temporary.unlink(missing_ok=True)
-            sync_folder(folder)
-        return True
+            return make_once(folder / name, json.dumps(content) + "\n")
 
 
 def new_token() -> str:

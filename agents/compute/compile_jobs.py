@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import json
 import logging
 import math
@@ -29,6 +28,7 @@ from torch import Tensor
 
 from agents.compute.compile_piece import error_line, expected_seconds
 from helpers.errors import Stopped
+from helpers.locks import Lock, take_lock
 from helpers.machine.native import ROOT, cache_folder
 from helpers.machine.processor import instruction_set
 from helpers.parallel.deadline import received_signal
@@ -60,7 +60,7 @@ class Job:
     library: Path
     trace: Callable[[], torch.fx.GraphModule]
     tensors: Sequence[Tensor]
-    lock: IO[str] | None = None
+    lock: Lock | None = None
     program: Path | None = None
     error: str = ""
     tries: int = 0
@@ -88,7 +88,7 @@ class Jobs:
         self._batch: list[Job] = []  # those that messages are about
         self._child: _Child | None = None
         self._folder: Path | None = None
-        self._alive: IO[str] | None = None  # locked in the folder, as long as this process lives
+        self._alive: Lock | None = None  # locked in the folder, as long as this process lives
         self._told = 0  # of the batch, what a line has announced
         self._started = self._told_at = 0.0
         self._unread = b""
@@ -315,15 +315,9 @@ class Jobs:
         return START_SECONDS + math.ceil(count / cores) * expected_seconds(cache_folder())
 
 
-def _lock(library: Path) -> IO[str] | None:
-    """A file that is locked as long as it is open; None: another process has this library compiled."""
-    lock = library.with_suffix(".lock").open("w", encoding="utf-8")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock
+def _lock(library: Path) -> Lock | None:
+    """Held as long as this process has a library compiled; None: another process has."""
+    return take_lock(library.with_suffix(".lock"))
 
 
 def _sweep() -> None:

@@ -7,9 +7,10 @@ instead of measuring again; what was measured on a kind of machine is kept there
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from helpers.durable import make_once, write_atomically
 
 NATIVE, TORCH = "native", "torch"
 _presets: dict[str, str] = {}
@@ -53,17 +54,13 @@ def cached(path: Path, measure: Callable[[], str]) -> str:
     if found is not None:
         return found
     choice = measure()
-    own = path.with_name(f".{path.name}.{os.getpid()}")
+    text = json.dumps({"choice": choice}) + "\n"
     try:
-        own.write_text(json.dumps({"choice": choice}) + "\n", encoding="utf-8")
-        try:
-            os.link(own, path)  # fails where it exists: of two at once, one is first
-        except FileExistsError:
+        if not make_once(path, text):  # of two at once, one is first
             found = _read(path)
             if found is None:  # damaged
-                own.replace(path)
+                write_atomically(path, text)
             choice = found or choice
-        own.unlink(missing_ok=True)
     except OSError:
         pass
     return choice

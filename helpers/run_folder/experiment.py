@@ -38,6 +38,8 @@ _NOT_A_RUN_YET = (
     "stop",
     CAPSULE_FILE,
     run_lock.LOCK_FILE,
+    ".job_*",  # what `job_swarm.json` stands for where there are no hard links
+    ".tmp-*",
     f".{run_lock.LOCK_FILE}.*",
     f".{CONFIG_FILE}.*",
     f".{CAPSULE_FILE}.*",

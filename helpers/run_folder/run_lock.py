@@ -10,12 +10,16 @@ from __future__ import annotations
 import json
 import os
 import platform
+import time
 from pathlib import Path
 from typing import Any
 
+from helpers.durable import make_once, unmake
 from helpers.errors import ConfigurationError
 
 LOCK_FILE = "running.json"
+SEEN_SECONDS = 10.0  # after which what one machine wrote is seen by others, with usual caches
+PAUSE = 0.05
 
 
 def take(folder: Path) -> None:
@@ -26,33 +30,24 @@ def take(folder: Path) -> None:
         OSError: the folder cannot be written.
     """
     path = folder / LOCK_FILE
-    mine = folder / f".{LOCK_FILE}.{os.getpid()}"
-    mine.write_text(json.dumps(_identity(os.getpid())) + "\n", encoding="utf-8")
-    try:
-        while True:
-            try:
-                os.link(mine, path)  # fails where it exists: of two at once, one is first
-            except FileExistsError:
-                holder = _read(path)
-                if holder == _identity(os.getpid()):
-                    return
-                if _lives(holder):
-                    raise ConfigurationError(
-                        f"{folder} is being trained by process {holder['pid']} on this machine.",
-                        f"Stop it (touch {folder}/stop), wait for it, or choose another --uuid.",
-                    ) from None
-                path.unlink(missing_ok=True)
-            else:
-                return
-    finally:
-        mine.unlink(missing_ok=True)
+    mine = _identity(os.getpid())
+    while not make_once(path, json.dumps(mine) + "\n"):  # of two at once, one is first
+        holder = _read_when_seen(path)
+        if holder == mine:
+            return
+        if _lives(holder):
+            raise ConfigurationError(
+                f"{folder} is being trained by process {holder['pid']} on this machine.",
+                f"Stop it (touch {folder}/stop), wait for it, or choose another --uuid.",
+            )
+        unmake(path)
 
 
 def release(folder: Path) -> None:
     """Let others train there; nothing happens if it was not ours."""
     path = folder / LOCK_FILE
     if _read(path) == _identity(os.getpid()):
-        path.unlink(missing_ok=True)
+        unmake(path)
 
 
 def _identity(pid: int) -> dict[str, Any]:
@@ -67,6 +62,20 @@ def _start_time(pid: int) -> int | None:
         return None
     fields = text.rpartition(")")[2].split()
     return None if fields[0] == "Z" else int(fields[19])
+
+
+def _read_when_seen(path: Path) -> dict[str, Any]:
+    """What stands in a file that is there, though a cache of NFS may refuse to open it for some seconds."""
+    end = time.monotonic() + SEEN_SECONDS
+    while time.monotonic() < end:
+        try:
+            path.read_bytes()
+            break
+        except FileNotFoundError:
+            if not os.path.lexists(path):
+                break  # given back meanwhile
+            time.sleep(PAUSE)
+    return _read(path)
 
 
 def _read(path: Path) -> dict[str, Any]:

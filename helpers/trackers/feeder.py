@@ -7,7 +7,6 @@ or {"alive": true}.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import queue
@@ -22,8 +21,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from helpers.locks import Lock, wait_for_lock
 from helpers.trackers.jsonl import parse_row
 
 SILENCE_SECONDS = 5.0  # how long `close` waits for a server that does not answer
@@ -198,17 +198,9 @@ def beat(finishing: threading.Event, works: Callable[[], bool]) -> None:
     threading.Thread(target=go_on, daemon=True).start()
 
 
-def lock(file: IO[str]) -> bool:
+def lock(path: Path) -> Lock | None:
     """Be the only feeder of the run: the one of a killed run may still be finishing."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.1)
-        else:
-            return True
-    return False
+    return wait_for_lock(path, LOCK_SECONDS)
 
 
 def new_rows(path: Path) -> Iterator[dict[str, Any] | None]:

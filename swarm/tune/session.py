@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ from helpers import errors
 from helpers.config.schema import Schema
 from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError, StorageError
+from helpers.locks import take_lock
 from helpers.trackers.mlflow.server import FILE_STORE, check_answers, tracking_uri
 from swarm.tune.report.report import write_report
 from swarm.tune.results import ResultFiles, read_results
@@ -110,14 +110,13 @@ def only_tuner(folder: Path) -> Iterator[None]:
     Raises:
         ConfigurationError: there is another.
     """
-    with (folder / LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConfigurationError(
-                f"Another tuner is at work on {folder}.",
-                "Wait for it, or give this search another --name.",
-            ) from None
+    lock = take_lock(folder / LOCK)
+    if lock is None:
+        raise ConfigurationError(
+            f"Another tuner is at work on {folder}.",
+            "Wait for it, or give this search another --name.",
+        )
+    with lock:
         yield
 
 

@@ -76,10 +76,11 @@ def main(arguments: list[str]) -> int:
     job = Job(**json.loads(sys.stdin.readline()))
     finishing = threading.Event()
     commands = read_commands(finishing)
-    with (job.folder / "mlflow" / "lock").open("w") as file:
-        if not lock(file):
-            tell(say="mlflow: not used, another process still feeds this run")
-            return DONE
+    only_one = lock(job.folder / "mlflow" / "lock")
+    if only_one is None:
+        tell(say="mlflow: not used, another process still feeds this run")
+        return DONE
+    with only_one:
         write_atomically(job.folder / "mlflow" / JOB_FILE, json.dumps(asdict(job)))
         server = Server(job)
         beat(finishing, lambda: answers(server.uri))

@@ -78,10 +78,11 @@ def main(arguments: list[str]) -> int:
     job = Job(**json.loads(sys.stdin.readline()))
     finishing = threading.Event()
     commands = read_commands(finishing)
-    with (job.folder / "wandb" / "lock").open("w") as file:
-        if not lock(file):
-            tell(say="wandb: not used, another process still feeds this run")
-            return DONE
+    only_one = lock(job.folder / "wandb" / "lock")
+    if only_one is None:
+        tell(say="wandb: not used, another process still feeds this run")
+        return DONE
+    with only_one:
         (job.folder / "wandb" / JOB_FILE).write_text(json.dumps(asdict(job)))
         feed(job, commands, finishing)
     return DONE

@@ -25,6 +25,7 @@ from typing import Any
 import yaml
 
 from helpers.errors import ConfigurationError, StorageError
+from helpers.locks import Lock, take_lock
 from registry.service.storage.layout import (
     TRANSIENT,
     VersionInfo,
@@ -104,6 +105,7 @@ class Archive:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lease: Lock | None = None
         try:
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
             self._root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -133,6 +135,13 @@ class Archive:
                 f"Another model registry serves {self.folder}.",
                 "Stop it, or give another --archive_dir.",
             ) from None
+        except OSError:  # a file system without
+            self._lease = take_lock(self.folder / _LOCK)
+            if self._lease is None:
+                raise ConfigurationError(
+                    f"Another model registry serves {self.folder}.",
+                    "Stop it, or give another --archive_dir.",
+                ) from None
         with contextlib.suppress(FileNotFoundError):
             text = self._read(self._root, _FORMAT).strip()
             if text != str(FORMAT):
@@ -145,6 +154,8 @@ class Archive:
 
     def close(self) -> None:
         """Let another server have it."""
+        if self._lease is not None:
+            self._lease.close()
         for name in ("_lock", "_root"):
             with contextlib.suppress(AttributeError, OSError):
                 os.close(self.__dict__.pop(name))
@@ -285,9 +296,12 @@ class Archive:
             if not info.archived:
                 _move(model, upload.name, transient_name(info.number))
                 return
-            data, name = data_name(info.model_id, info.number), info_name(
-                info.model_id,
-                info.number,
+            data, name = (
+                data_name(info.model_id, info.number),
+                info_name(
+                    info.model_id,
+                    info.number,
+                ),
             )
             _move(model, upload.name, data)
             try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import re
 from pathlib import Path
 
 from helpers.durable import write_atomically
+from helpers.locks import wait_for_lock
 
 FILE = "trials.json"
 
@@ -17,8 +17,9 @@ def trial_number(folder: Path, trial_id: str) -> int:
     if match := re.fullmatch(r".+_(\d{5})", trial_id):
         return int(match[1])
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f".{FILE}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = wait_for_lock(folder / f".{FILE}.lock")
+    assert lock is not None  # waited for without an end
+    with lock:
         known = trial_numbers(folder)
         if trial_id not in known:
             known[trial_id] = len(known)

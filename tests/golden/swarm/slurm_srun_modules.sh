@@ -45,7 +45,8 @@ checkpoint() {
   latest=$(readlink -- "$run_folder/checkpoints/latest") && printf '%s' "${latest##*/}" || printf none
 }
 
-# Only one process may run a submission: a link is made by one of many, on network file systems too.
+# Only one process may run a submission: a link is made by one of many, on network file systems too, and a symbolic one
+# where there are no others.
 lock() {
   local me=null boot=null status mine=$ledger/.$submission.$host.$$ lock=$ledger/$submission.start
   mkdir -p -- "$ledger" "$run_folder" || exit 5
@@ -55,11 +56,14 @@ lock() {
   set -- ${status##*) }
   printf '{"job": %s, "host": "%s", "pid": %d, "ticks": %s, "boot": %s}\n' \
     "$me" "$host" "$$" "${20:-null}" "$boot" >"$mine" || exit 5
-  ln -- "$mine" "$lock" 2>/dev/null || [ "$mine" -ef "$lock" ]
-  local is_other=$?
+  if ln -- "$mine" "$lock" 2>/dev/null || [ "$mine" -ef "$lock" ]; then
+    rm -f -- "$mine"
+    return 0
+  fi
+  if [ ! -e "$lock" ] && ln -s -- "${mine##*/}" "$lock" 2>/dev/null; then return 0; fi
   rm -f -- "$mine"
   # what Slurm starts again has its old number: the lock is its own
-  [ "$is_other" = 0 ] || { [ -n "$job" ] && grep -qF -- "\"job\": \"$job\"," "$lock"; }
+  [ -n "$job" ] && grep -qF -- "\"job\": \"$job\"," "$lock"
 }
 
 # refuse PROBLEM REMEDY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from swarm.plan import Caliber
+from tests.helpers.file_systems.shim import environment
 from tests.patience import patience
 from tests.swarm.plans import LAUNCH, SHORT
 from tests.swarm.stage import Stage, await_file
@@ -311,6 +313,31 @@ def test_a_conda_environment_is_taken_over(tmp_path):
     stage.program("conda", "exit 1")
     assert stage.play("0", submission="002") == 6
     assert "The conda environment py torch cannot be used." in stage.output
+
+
+@pytest.mark.parametrize("deployment", ["local", "slurm"])
+def test_one_of_many_jobs_runs_a_submission_where_there_are_no_hard_links(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    deployment: str,
+) -> None:
+    stage = request.getfixturevalue(deployment)
+    faults = {
+        name: value
+        for name, value in environment(tmp_path, "FS_NO_LINK").items()
+        if name in ("LD_PRELOAD", "FS_FOLDER", "FS_NO_LINK")
+    }
+    jobs = [
+        stage.start(*["0 iter_000010"][: not number], **faults, SLURM_JOB_ID=str(number))
+        for number in range(4)
+    ]
+    assert [each.wait(patience(60)) for each in jobs] == [0] * 4
+    assert stage.attempts() == ["start 0", "end 0 0 iter_000010", "done 0 finished"]
+    holder = json.loads((stage.ledger / "001.start").read_text())
+    assert holder["pid"] in [each.pid for each in jobs]
+    for each in jobs:
+        assert each.stdout is not None
+        each.stdout.close()
 
 
 def test_secrets_come_from_a_file_and_stay_out_of_every_command_line(tmp_path):
