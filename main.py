@@ -29,6 +29,7 @@ from helpers.config import command_line
 from helpers.config.override import override
 from helpers.config.run import RunConfig
 from helpers.config.schema import Parsed, defaults_of, former_names_of, identity_of
+from helpers.data_root import place, set_data_root
 from helpers.display.progress import Progress
 from helpers.display.terminal import outlast_readers
 from helpers.machine import choices
@@ -62,8 +63,9 @@ def main(argv: Sequence[str]) -> int:
     workers = Workers.connect()
     install_crash_handler(workers, None)
     hold_libraries()  # these two before torch is imported
-    name_cxx(cache_folder())
     parsed = SCHEMA.parse_command_line(argv)
+    set_data_root(parsed.config.data_root)
+    name_cxx(cache_folder())
     if parsed.config.task == "train":
         return train(parsed, workers, argv)
     if parsed.config.task == "demos":

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from helpers.data_root import set_data_root
 from helpers.display.terminal import run_quietly
 from helpers.errors import DONE, ConfigurationError, UserError
 
@@ -29,6 +30,7 @@ def main(argv: Sequence[str]) -> int:
     """Do what the command line asks for; the exit code."""
     try:
         arguments = _parser().parse_args(argv)
+        set_data_root(arguments.data_root)
         verb = {"watch": _watch, "stop": _stop, "resume": _resume}[arguments.verb]
         return verb(arguments)
     except UserError as error:
@@ -38,6 +40,11 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python reporter.py", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--data_root",
+        metavar="DIR",
+        help="folder that stands for data/, before VERB; default: $MILOZERO_DATA, else data/ here",
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
     watch = verbs.add_parser(
         "watch",

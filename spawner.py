@@ -10,6 +10,7 @@ import helpers.interpreter  # noqa: F401  # first: what it finds missing would b
 # isort: split
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -50,6 +51,7 @@ def spawn(command: Command) -> int:
     from environments.ids import resolve_env_id, suite_of
     from environments.requirements import check_options
     from helpers.errors import DONE
+    from swarm import images
     from swarm.places import note_place
     from swarm.planning import preflight
     from swarm.planning.overview import cost_line, plan_table
@@ -72,6 +74,8 @@ def spawn(command: Command) -> int:
     if settings.dry_run:
         print(f"\nthe script of run 0:\n\n{render_job(plan, plan.runs[0])}", end="")
         return DONE
+    if settings.deploy_now:
+        images.require_converter(plan)
     if settings.wandb_upgrade:
         upgrade_wandb()
     key = command.wandb_api_key
@@ -82,12 +86,15 @@ def spawn(command: Command) -> int:
         print(f"written: {plan.launch_folder}")
         print("next: the same command with --deploy_now starts the runs")
         return DONE
+    images.convert(plan)
     deploy(plan, is_cleared=settings.clear)
     return wait(plan) if settings.wait else DONE
 
 
 def deploy(plan: Plan, *, is_cleared: bool) -> None:
     """Start what is not waiting, running or done, and say how to look at it."""
+    from helpers.data_root import place
+    from swarm.control import SWARMS_DIR
     from swarm.deploy import deploy as deploy_plan
     from swarm.scripts import launch_files
 
@@ -95,7 +102,10 @@ def deploy(plan: Plan, *, is_cleared: bool) -> None:
     if is_cleared:
         launch_files.clear(plan)
     print(f"submitted {len(outcome.submitted)}, already there {len(outcome.already)}")
-    print(f"next: python reporter.py watch {plan.name}")
+    is_found = plan.folder == place(SWARMS_DIR).absolute() / plan.name
+    print(
+        f"next: python reporter.py watch {plan.name if is_found else shlex.quote(str(plan.folder))}"
+    )
     if plan.launch.deployment == "tmux":
         print(f"      tmux -L {plan.launch.tmux_socket} attach -t {plan.name}")
 

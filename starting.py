@@ -16,6 +16,7 @@ from environments.inputs.environment import environment_inputs
 from environments.requirements import check_environment
 from environments.sizes import spaces_of
 from helpers import errors
+from helpers.data_root import place
 from helpers.checkpoints.manifests import list_checkpoints
 from helpers.config.run import RunConfig
 from helpers.demos.expert_reference import expert_figures
@@ -41,7 +42,7 @@ def check_start(
         The demonstrations that the run learns from, on the root, None elsewhere; and what this start brings along.
     """
     check_shares(config, workers)
-    saved = list_checkpoints(Path(config.runs_dir).expanduser() / name / "checkpoints")
+    saved = list_checkpoints(place(config.runs_dir, config.data_root) / name / "checkpoints")
     check_environment(config.env_id, config.environment_options)
     spaces = spaces_of(config.env_id, config.environment_options)
     demos = check_run(

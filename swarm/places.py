@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from helpers.data_root import place
 from swarm.flags.spawn_settings import SpawnSettings
 
 _CLONE = Path(__file__).resolve().parents[1]
@@ -15,8 +16,9 @@ _FILE = Path("milozero") / "swarms_dirs"  # a folder a line, below the user's fo
 def swarm_places() -> list[Path]:
     """The folders of swarm folders, this one's first, each once and only those that exist."""
     usual = str(SpawnSettings().swarms_dir)
+    here = place(usual)
     noted = (Path(line) for line in _noted(_state_file(os.environ)))
-    places = (Path(usual), _CLONE / usual, *noted)
+    places = (here, _CLONE / usual, *noted)
     return list({each.resolve(): each for each in reversed(places) if each.is_dir()}.values())[::-1]
 
 

@@ -66,6 +66,7 @@ class Caliber:
         partition, constraint, gres: of the processor or of the GPU, whichever is asked for.
         memory: as sbatch writes it: "16G".
         modules: loaded in this order before anything runs.
+        setup: shell lines that each job runs after that.
         options: further arguments of sbatch: "--account=lab".
     """
 
@@ -77,6 +78,7 @@ class Caliber:
     gres: str | None = None
     modules: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    setup: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,11 @@ class Plan:
     def session_file(self) -> Path:
         """The tmuxp session."""
         return self.launch_folder / "session.yaml"
+
+    @property
+    def image_file(self) -> Path:
+        """What the image of `launch.image` is converted to, where Apptainer runs it."""
+        return self.folder / "image.sif"
 
     @property
     def ledger_folder(self) -> Path:

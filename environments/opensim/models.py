@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from environments.opensim.catalogue import complete_options
+from helpers.data_root import cache_folder
 from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError, UserError
 
@@ -76,8 +77,7 @@ def models_folder() -> Path:
     named = os.environ.get(FOLDER_VARIABLE)
     if named:
         return Path(named).expanduser()
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "milozero" / "opensim"
+    return cache_folder() / "opensim"
 
 
 def require_model(name: str) -> Path:

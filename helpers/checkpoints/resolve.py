@@ -18,6 +18,7 @@ from helpers.checkpoints.manifests import (
     target_of,
 )
 from helpers.checkpoints.state_files import unpack
+from helpers.data_root import find
 from helpers.durable import UnprovenError
 from helpers.errors import CheckpointError
 
@@ -35,7 +36,7 @@ def resolve_checkpoint(model_path: Path, iter_num: str) -> Path:
     Raises:
         CheckpointError: there is no such checkpoint; says which there are.
     """
-    path, wanted = Path(model_path), str(iter_num)
+    path, wanted = find(str(model_path)), str(iter_num)
     number = int(wanted) if wanted.isdecimal() else None
     if number is None and wanted not in {BEST, LATEST}:
         raise CheckpointError(

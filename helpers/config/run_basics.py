@@ -115,6 +115,13 @@ class RunBasics(Settings):
         example="0-06:00:00",
     )
     runs_dir: str = setting("data/runs", "folder of the run folders", group="run", identity=False)
+    data_root: str | None = setting(
+        None,
+        "folder that stands for data/, caches included; default: $MILOZERO_DATA, else data/ here",
+        group="run",
+        identity=False,
+        example="/scratch/me/milozero",
+    )
     precision: Literal["float32", "float64"] = setting(
         "float32",
         "floating-point precision of networks and updates",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import logging
-import os
 import subprocess
 import tempfile
 from functools import cache
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers import data_root
 from helpers.machine.compilers import REMEDY, c_compiler, compiler_version, target_flag
 from helpers.machine.processor import machine
 
@@ -90,8 +90,7 @@ def _key(source: Path, compiler: tuple[str, ...], its_machine: str) -> str:
 
 def cache_folder() -> Path:
     """Where what was compiled for this kind of machine is kept."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "milozero" / "kernels"
+    return data_root.cache_folder() / "kernels"
 
 
 def _compile(compiler: tuple[str, ...], source: Path, library: Path) -> str:

@@ -16,6 +16,7 @@ from helpers.config.run import RunConfig
 from helpers.config.schema import dump_config, flag_of, former_names_of, identity_of
 from helpers.config.settings import Scalar, settings_of, show
 from helpers.config.yaml_files import read_yaml
+from helpers.data_root import place
 from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError, StorageError, UserError
 from helpers.run_folder import run_lock
@@ -186,7 +187,7 @@ def _open_as_json(
     argv: Sequence[str],
 ) -> dict[str, Any]:
     """The outcome as JSON values, so that an error of the root becomes one of every worker."""
-    folder = Path(config.runs_dir).expanduser() / name
+    folder = place(config.runs_dir, config.data_root) / name
     before = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     try:
         group_of(name)

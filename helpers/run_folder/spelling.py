@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from helpers.config.run import RunConfig
 from helpers.config.yaml_files import read_yaml
+from helpers.data_root import place
 from helpers.errors import ConfigurationError
 from helpers.run_folder.experiment import CONFIG_FILE, run_name
 
@@ -26,7 +26,7 @@ def with_canonical_env_id(config: RunConfig, resolve_env_id: Callable[[str], str
     canonical = resolve_env_id(config.env_id)
     for env_id in (canonical, config.env_id):
         spelled = config.model_copy(update={"env_id": env_id})
-        path = Path(config.runs_dir).expanduser() / run_name(spelled) / CONFIG_FILE
+        path = place(config.runs_dir, config.data_root) / run_name(spelled) / CONFIG_FILE
         try:
             saved = read_yaml(path).values.get("env_id") if path.is_file() else None
             is_another = isinstance(saved, str) and saved != canonical

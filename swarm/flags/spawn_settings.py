@@ -229,4 +229,10 @@ class SpawnSettings(Settings):
         group="spawning",
         example="calibers.yaml",
     )
+    data_root: str | None = setting(
+        None,
+        "folder that stands for data/ (runs, swarms, caches); default: $MILOZERO_DATA, else data/ here",
+        group="spawning",
+        example="/scratch/me/milozero",
+    )
     swarms_dir: str = setting("data/swarms", "folder of the swarm folders", group="spawning")

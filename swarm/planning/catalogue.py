@@ -98,6 +98,14 @@ class CaliberSettings(Settings):
         pattern=r"[\w.+/:-]+( +[\w.+/:-]+)*",
         example="GCC/13.3.0 OpenMPI/5.0.3",
     )
+    setup: str | None = setting(
+        None,
+        "shell lines that each job runs before the program, after the modules",
+        group="caliber",
+        form="lines as in a job script of your cluster",
+        pattern=r"[^\x00]*\S[^\x00]*",
+        example="source /opt/site/profile.sh",
+    )
     options: str | None = setting(
         None,
         "further arguments of sbatch; those of all layers add up, later ones win one by one, null takes all away",
@@ -262,6 +270,7 @@ def _caliber(name: str, layers: Sequence[Layer], cluster: str, *, gpu: bool) -> 
         gres=read.gpu_gres if gpu else None,
         modules=tuple((read.modules or "").split()),
         options=options,
+        setup=(read.setup or "").strip(),
     )
 
 

@@ -18,6 +18,7 @@ from helpers.config.command_line import Layer
 from helpers.config.run import RunConfig
 from helpers.config.schema import Parsed, Schema
 from helpers.config.settings import Scalar, show
+from helpers.data_root import place
 from helpers.errors import ConfigurationError
 from helpers.run_folder.experiment import run_name
 from swarm.plan import Launch, Plan, Run
@@ -192,7 +193,8 @@ class _Maker:
         chosen["uuid"] = _name(config, self.request.prefix, demos)
         parsed = self._resolve(_replace_values(named, {"uuid": chosen["uuid"]}), number, trial)
         self.warnings.extend(parsed.warnings)
-        folder = self.working_folder / Path(parsed.config.runs_dir).expanduser() / chosen["uuid"]
+        runs = place(parsed.config.runs_dir, parsed.config.data_root)
+        folder = self.working_folder / runs / chosen["uuid"]
         return Run(chosen["uuid"], parsed.config, folder, number)
 
     def _number_of_demos(self, parsed: Parsed) -> int | None:

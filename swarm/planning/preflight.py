@@ -26,6 +26,8 @@ def check(plan: Plan) -> list[str]:
     """
     _check_folders(plan)
     _check_workers(plan)
+    if plan.launch.caliber.setup:
+        _check_setup(plan.launch)
     launch = plan.launch
     if launch.conda_env is not None and launch.deployment != "slurm":
         _check_conda(launch.conda_env)
@@ -67,6 +69,23 @@ def _check_workers(plan: Plan) -> None:
                 f"num_envs={run.config.num_envs} is less than the {plan.launch.num_workers} workers.",
                 f"Write --num_workers={run.config.num_envs} or less, or a larger num_envs.",
             )
+
+
+def _check_setup(launch: Launch) -> None:
+    """Its syntax: a quote that is not closed would otherwise be found by each job alone."""
+    caliber = launch.caliber
+    done = subprocess.run(
+        ["bash", "-n", "-c", caliber.setup],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode != 0:
+        raise ConfigurationError(
+            f"setup of the caliber {caliber.name}: {(done.stderr.strip().splitlines() or ['?'])[0]}",
+            "Correct it in your calibers file: bash must be able to read it.",
+        )
 
 
 def _check_conda(name: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from helpers.config.command_line import Layer
 from helpers.config.schema import Schema
 from helpers.config.settings import Scalar
+from helpers.data_root import data_root, place
 from helpers.machine.processor import NATIVE, march
 from helpers.parallel.launch import mpiexec
 from swarm.flags.parser import Command
@@ -75,6 +76,7 @@ def make_plan(command: Command, program: Program, *, here: Path) -> Planned:
     if settings.env_bundle is not None:
         name, env_ids = _bundle(settings.env_bundle, settings, layer, program)
         label = f"{label}-{name.rpartition('/')[2]}"
+    root = _data_root(settings, layer, here)
     expansion = expand(
         Request(
             layer,
@@ -87,14 +89,14 @@ def make_plan(command: Command, program: Program, *, here: Path) -> Planned:
             num_trials=settings.num_trials,
             prefix=settings.prefix,
             demo_dir=settings.demo_dir,
-            over=_over(command, layer),
+            over=_over(command, layer) | ({} if root is None else {"data_root": root}),
             under=_under(command, caliber),
         ),
         schema=program.schema,
         working_folder=here,
         resolve_env_id=program.resolve_env_id,
     )
-    swarms = here / Path(settings.swarms_dir).expanduser()
+    swarms = here / place(settings.swarms_dir, root)
     plan = plan_of(expansion, _launch(settings, caliber, program, here), label=label, swarms=swarms)
     secrets = plan.folder / SECRETS_FILE
     if command.wandb_api_key is not None or secrets.exists():
@@ -125,6 +127,13 @@ def _caliber(command: Command, root: Path) -> Caliber:
     paths = sources("calibers.yaml", settings.calibers_file, shipped=root / "tasks")
     found = find_caliber(name, paths, cluster=settings.cluster, gpu=settings.gpu)
     return found if is_slurm else Caliber(name, seconds=found.seconds)
+
+
+def _data_root(settings: SpawnSettings, layer: Layer, here: Path) -> str | None:
+    """Absolute, for every program that the runs are started by: of the flag, the file, the environment."""
+    in_file = layer.values.get("data_root")
+    found = data_root(settings.data_root or (None if in_file is None else str(in_file)))
+    return None if found is None else str(here / found)
 
 
 def _over(command: Command, layer: Layer) -> dict[str, Scalar]:

@@ -41,7 +41,11 @@ _OPEN_MPI = (
     "OMPI_ALLOW_RUN_AS_ROOT=1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
 )
-_BOUND_SETTINGS = ("runs_dir", "expert_path")  # folders outside the repository that a run needs
+_BOUND_SETTINGS = (
+    "runs_dir",
+    "expert_path",
+    "data_root",
+)  # folders outside the repository that a run needs
 _MOST_WARNING = 300  # seconds before the end of a job at which it is asked to stop
 _LEAST_WARNING = 60
 
@@ -63,7 +67,9 @@ def render_job(plan: Plan, run: Run) -> str:
         is_slurm=is_slurm,
         is_apptainer=is_apptainer(launch),
         modules=launch.caliber.modules,
+        setup=launch.caliber.setup,
         conda_env=launch.conda_env,
+        conda_programs=_conda_programs(launch),
         secrets_file=None if launch.secrets_file is None else str(launch.secrets_file),
         seconds=launch.caliber.seconds,
         exports=_exports(launch),
@@ -189,6 +195,13 @@ def _exports(launch: Launch) -> list[tuple[str, str]]:
     return exports
 
 
+def _conda_programs(launch: Launch) -> tuple[str, ...]:
+    """Programs that have to be the conda environment's own."""
+    if launch.image is not None:
+        return ()
+    return ("python", "mpiexec") if launch.launcher == "mpiexec" else ("python",)
+
+
 def _command(plan: Plan, run: Run) -> list[Words]:
     """The command that is the run, in lines of shell words."""
     launch = plan.launch
@@ -243,9 +256,7 @@ def _docker(plan: Plan, run: Run) -> list[Words]:
 
 def _apptainer(plan: Plan, run: Run) -> list[Words]:
     launch = plan.launch
-    image = str(launch.image)
-    if not _is_path(image) and "://" not in image:
-        image = f"docker://{image}"
+    image = str(launch.image) if image_source(launch) is None else str(plan.image_file)
     folder = shlex.quote(str(launch.working_folder))
     lines: list[Words] = [
         ['"$engine"', "exec", *(["--nv"] if launch.gpu else [])],
@@ -257,17 +268,16 @@ def _apptainer(plan: Plan, run: Run) -> list[Words]:
 
 
 def bound_folders(plan: Plan, run: Run) -> list[str]:
-    """Folders outside the repository that a container of this run has to see."""
-    named = [getattr(run.config, key, None) for key in _BOUND_SETTINGS]
+    """Folders outside the repository that a container of this run has to see: as named, and where links lead."""
+    repository = plan.launch.working_folder
+    named = [str(run.folder.parent), *(getattr(run.config, key, None) for key in _BOUND_SETTINGS)]
     if plan.launch.args_method == "yaml":
         named.append(str(plan.config_file(run).parent))
-    folders = [str(Path(each).expanduser()) for each in named if each]
-    outside = (
-        each
-        for each in folders
-        if Path(each).is_absolute() and not Path(each).is_relative_to(plan.launch.working_folder)
-    )
-    return list(dict.fromkeys(outside))
+    folders = [repository / Path(each).expanduser() for each in named if each]
+    folders += [each.resolve() for each in [repository / "data", *folders]]
+    inside = (repository, repository.resolve())
+    outside = (each for each in folders if not any(map(each.is_relative_to, inside)))
+    return list(dict.fromkeys(map(str, outside)))
 
 
 def is_apptainer(launch: Launch) -> bool:
@@ -275,6 +285,14 @@ def is_apptainer(launch: Launch) -> bool:
     if launch.image is None:
         return False
     return launch.deployment == "slurm" or launch.image.endswith(".sif")
+
+
+def image_source(launch: Launch) -> str | None:
+    """What Apptainer has to convert before the runs start; None where the image is a file, or docker's."""
+    image = launch.image
+    if image is None or not is_apptainer(launch) or _is_path(image):
+        return None
+    return image if "://" in image else f"docker://{image}"
 
 
 def _is_path(image: str) -> bool:

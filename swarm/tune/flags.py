@@ -9,6 +9,7 @@ from pathlib import Path
 
 from helpers.config import command_line
 from helpers.config.settings import settings_of
+from helpers.data_root import place
 from helpers.errors import DONE, ConfigurationError
 from swarm.tune import table
 from swarm.tune.results import FOLDER
@@ -40,7 +41,7 @@ def show(words: Sequence[str]) -> int:
         ConfigurationError: there is no such search.
     """
     default = settings_of(TuneSettings)["tune_dir"].default
-    where = Path(str(default))
+    where = place(str(default))
     name = words[0] if words else ""
     folder = Path(name) if (Path(name) / FOLDER).is_dir() else where / name
     if not name or not (folder / FOLDER).is_dir():

@@ -15,6 +15,7 @@ from helpers.config.schema import Schema
 from helpers.config.settings import Setting, read_float, settings_of
 from helpers.config.vocabulary import Vocabulary
 from helpers.config.yaml_files import read_yaml
+from helpers.data_root import place
 from helpers.errors import ConfigurationError
 from swarm.flags.declared import validate
 from swarm.tune.reported import COUNTERS, is_reported
@@ -72,7 +73,7 @@ class Search:
     @property
     def folder(self) -> Path:
         """All its files."""
-        return Path(self.settings.tune_dir).expanduser().absolute() / self.name
+        return place(self.settings.tune_dir).absolute() / self.name
 
 
 def read_search(argv: Sequence[str], schema: Schema) -> Search:

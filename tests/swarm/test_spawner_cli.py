@@ -123,6 +123,26 @@ def test_another_number_of_workers_is_refused(here, capsys):
     assert spawned("--num_workers=4", "--prefix=other") == 0
 
 
+@pytest.mark.parametrize("by", ["flag", "environment", "file"])
+def test_a_data_root_holds_swarms_and_runs_and_the_runs_know_it(here, monkeypatch, capsys, by):
+    root = here / "scratch"
+    flags = ["--num_seeds=2", "--deployment=slurm"]
+    if by == "environment":
+        monkeypatch.setenv("MILOZERO_DATA", str(root))
+    elif by == "flag":
+        flags.append("--data_root=scratch")  # relative to where the spawner is
+    else:
+        text = Path(CONFIG).read_text() + f"data_root: {root}\n"
+        monkeypatch.setattr(sys.modules[__name__], "CONFIG", str(here / "task.yaml"))
+        Path(CONFIG).write_text(text)
+    assert spawned(*flags) == 0
+    (folder,) = (root / "swarms").iterdir()
+    plan = load(folder)
+    assert [run.folder for run in plan.runs] == [root / "runs" / run.name for run in plan.runs]
+    assert f"--data_root={root}" in plan.launch_script(plan.runs[0]).read_text()
+    assert not (here / "data").exists()
+
+
 def test_deploying_and_clearing(here, monkeypatch, capsys):
     seen = []
 

@@ -49,6 +49,7 @@ from helpers.config.schema import (
     identity_of,
 )
 from helpers.config.settings import settings_of
+from helpers.data_root import place
 from helpers.display.progress import Progress
 from helpers.errors import DONE, ConfigurationError
 from helpers.parallel.deadline import Deadline
@@ -281,7 +282,7 @@ def refuse_existing(config: RunConfig, workers: Workers) -> None:
     Raises:
         ConfigurationError: it is; on every worker.
     """
-    folder = Path(config.runs_dir).expanduser() / run_name(config)
+    folder = place(config.runs_dir, config.data_root) / run_name(config)
     if workers.broadcast_json((folder / CONFIG_FILE).exists() if workers.is_root else None):
         raise ConfigurationError(
             f"{folder} is an existing run, which would be overwritten.",

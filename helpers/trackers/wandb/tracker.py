@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.config.run import RunConfig
+from helpers.data_root import cache_folder, data_root
 from helpers.trackers.base import Session
 from helpers.trackers.feeder import Feeder, without_secrets
 from helpers.trackers.jsonl import Row
@@ -63,6 +64,8 @@ class WandbTracker:
         environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
         environment["WANDB_ERROR_REPORTING"] = "false"
         environment["WANDB_CACHE_DIR"] = str(folder.resolve() / "cache")
+        if data_root() is not None:  # what waits to be uploaded is copied into the home otherwise
+            environment.setdefault("WANDB_DATA_DIR", str(cache_folder() / "wandb"))
         self._feeder = Feeder(
             self.name,
             "helpers.trackers.wandb.feeder",

@@ -100,7 +100,7 @@ run_program() {
     srun --mpi=pmi2 --ntasks=8 --kill-on-bad-exit=1
     "$engine" exec --nv
     --bind /home/me/milozero --pwd /home/me/milozero
-    docker://docker_user/milozero:mujoco
+    /home/me/milozero/data/swarms/test-ffad79e7/image.sif
     python main.py
     --config=data/swarms/test-ffad79e7/configs/try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00.yaml
   )

@@ -70,14 +70,20 @@ ask() {
 }
 
 prepare() {
-  # taken over as a whole: signals must reach the run itself, and conda run hands none on
-  local pair pairs conda=conda
+  # taken over as a whole: signals must reach the run itself, and conda run hands none on;
+  # between two marks, for activation scripts print what they like
+  local pair pairs is_read= conda=conda
   type conda >/dev/null 2>&1 || conda=${CONDA_EXE:-conda}
-  mapfile -d '' -t pairs < <("$conda" run --no-capture-output -n pytorch env -0)
-  wait "$!" && [ "${#pairs[@]}" -gt 0 ] ||
+  mapfile -d '' -t pairs < <("$conda" run --no-capture-output -n pytorch \
+    bash -c 'printf "\0%s\0" milozero-begin; env -0; printf "%s\0" milozero-end')
+  wait "$!" && [[ " ${pairs[*]} " == *' milozero-end '* ]] ||
     refuse 'The conda environment pytorch cannot be used.' 'conda env list shows all; leave --conda_env out if it is the current one.' || return
   for pair in "${pairs[@]}"; do
-    if [[ ${pair%%=*} =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]]; then export "$pair" 2>/dev/null; fi
+    case $pair in
+      milozero-begin) is_read=yes ;;
+      milozero-end) break ;;
+      *) if [[ $is_read && ${pair%%=*} =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]]; then export "$pair" 2>/dev/null; fi ;;
+    esac
   done
   [ -r /home/me/milozero/data/swarms/test-ffad79e7/secrets.env ] ||
     refuse '/home/me/milozero/data/swarms/test-ffad79e7/secrets.env, which holds your wandb key, is not there.' 'Spawn the swarm again with the key, or set WANDB_API_KEY.' || return

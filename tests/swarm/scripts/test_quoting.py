@@ -57,7 +57,7 @@ HAND_ON = {
     "mpiexec": 'shift 2; exec "$@"',
     "srun": 'while [ "${1#-}" != "$1" ]; do shift; done; exec "$@"',
     "docker": 'while [ "$1" != the/image ]; do shift; done; shift; exec "$@"',
-    "apptainer": 'while [ "$1" != docker://the/image ]; do shift; done; shift; exec "$@"',
+    "apptainer": 'while [ "${1##*/}" != image.sif ]; do shift; done; shift; exec "$@"',
     "python": 'exec "$STAGE/bin/actor" "$@"',
 }
 LAUNCHES = {
