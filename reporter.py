@@ -10,6 +10,8 @@ import helpers.interpreter  # noqa: F401  # first: what it finds missing would b
 # isort: split
 
 import argparse
+import io
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -28,6 +30,10 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str]) -> int:
     """Do what the command line asks for; the exit code."""
+    if isinstance(
+        sys.stdout, io.TextIOWrapper
+    ):  # a terminal without Unicode shows ? in the place of a sign
+        sys.stdout.reconfigure(errors="replace")
     try:
         arguments = _parser().parse_args(argv)
         set_data_root(arguments.data_root)
@@ -84,17 +90,20 @@ def _parser() -> argparse.ArgumentParser:
 def _watch(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from swarm import watch
+    from swarm import screen, watch
     from swarm.control import find_swarm
+    from swarm.table import WIDE
 
     plan = find_swarm(arguments.swarm)
-    console = Console(width=None if sys.stdout.isatty() else watch.WIDE)
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
+    if console.is_dumb_terminal:  # whose size rich does not ask for
+        console.width = shutil.get_terminal_size().columns
     if arguments.json:
         print(watch.to_json(plan, watch.lines_of(plan)))
     elif arguments.once or not console.is_terminal:
-        watch.show_once(plan, console)
+        screen.show_once(plan, console)
     else:
-        watch.watch(plan, console, seconds=arguments.every)
+        screen.watch(plan, console, seconds=arguments.every)
     return DONE
 
 

@@ -56,14 +56,16 @@ class Lab:
         self.home = folder / f"lab_{name}"
         self.home.mkdir(parents=True)
         self.config = self.home / "tiny.yaml"
-        self.config.write_text(YAML.format(steps=steps, save=save, runs=self.home / "runs"))
+        root = os.environ.get("MILOZERO_DATA")  # of --data_root
+        self.data = self.home if root is None else Path(root) / self.home.name
+        self.config.write_text(YAML.format(steps=steps, save=save, runs="data/runs"))
         (self.home / "calibers.yaml").write_text(ONE_MINUTE)
-        self.swarms = self.home / "swarms"
+        self.swarms = self.data / "swarms"
         self.log = self.home / "spawner.log"
 
     def command(self, *flags: str) -> list[str]:
         """The spawner's."""
-        where = (f"--config={self.config}", f"--swarms_dir={self.swarms}", "--deploy_now")
+        where = (f"--config={self.config}", f"--data_root={self.data}", "--deploy_now")
         return [sys.executable, str(ROOT / "spawner.py"), *where, *flags]
 
     def start(self, *flags: str) -> subprocess.Popen[bytes]:
@@ -295,7 +297,7 @@ def canaries(folder: Path) -> bool:
             lab = Lab(folder, f"secrets_{number}", steps=1024)
             plan = lab.spawn(*flags, "--num_seeds=2", "--wandb_project=canary")
             finish(plan, seconds=240)
-            places += [lab.home, plan.folder]
+            places += [lab.home, lab.data]
             seen += tmux_hits(plan, keys)
     done.set()
     sampler.join()
@@ -371,11 +373,16 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=35, help="of a run alone, for disturb")
+    parser.add_argument(
+        "--data_root", help="swarms and runs go there: a folder on another file system"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the folder")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="milozero_swarm_"))
     os.environ["TMUX_TMPDIR"] = str(folder)
     print(f"folder: {folder}", flush=True)
+    if arguments.data_root is not None:
+        os.environ["MILOZERO_DATA"] = tempfile.mkdtemp(prefix=folder.name, dir=arguments.data_root)
     try:
         is_fine = {
             "kills": lambda: kills(folder, count=arguments.kills, seed=arguments.seed),

@@ -17,7 +17,8 @@ from swarm.ledger import Ledger, make_shared_folder
 from swarm.places import swarm_places
 from swarm.plan import PLAN_FILE, Plan, Run, load
 from swarm.status import UNDER_WAY, RunStatus, ledger_of, run_statuses, schedulers_of
-from swarm.watch import common_prefix, seconds_between
+from swarm.table import common_prefix
+from swarm.watch import seconds_between
 
 Say = Callable[[str], None]
 

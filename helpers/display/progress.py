@@ -16,7 +16,9 @@ from helpers.display.terminal import Terminal, find_terminal
 
 Mode = Literal["auto", "live", "plain", "none"]
 
-PLAIN_SECONDS = 10.0  # between two plain lines
+PLAIN_SECONDS = 10.0  # between two plain lines, at first
+PLAIN_SHARE = 0.01  # of the time that has passed, later: a log of days stays short
+MOST_PLAIN_SECONDS = 600.0
 LIVE_SECONDS = 0.1  # between two drawings of the live line
 MEMORY_SECONDS = 60.0  # over how long the steps per second are smoothed
 MORE = 1.1  # so many times the updates a step are another kind of work
@@ -158,6 +160,7 @@ class Progress:
         self._mode = _resolve_mode(mode, self._terminal) if is_root else "none"
         self._speaks = is_root
         self._run = RunProgress(total_steps)
+        self._began_at: float | None = None
         self._shown_at: float | None = None
         self._shown_iteration = -1
         self._line = ""  # the live line that stands on the terminal
@@ -175,7 +178,7 @@ class Progress:
         with self._lock:
             now = self._clock()
             self._run.take(row, now)
-            pause = LIVE_SECONDS if self.is_live else PLAIN_SECONDS
+            pause = LIVE_SECONDS if self.is_live else self._plain_pause(now)
             is_last = self._run.step >= self._run.total_steps
             if self._shown_at is None or now - self._shown_at >= pause or is_last:
                 self._show(now)
@@ -207,6 +210,13 @@ class Progress:
                 self._write("\n")
             self._line = ""
             self._mode = "none"
+
+    def _plain_pause(self, now: float) -> float:
+        """Seconds until the next plain line: more and more, so that three days make some hundred lines."""
+        if self._began_at is None:
+            self._began_at = now
+        pause = max(PLAIN_SECONDS, PLAIN_SHARE * (now - self._began_at))
+        return min(pause, MOST_PLAIN_SECONDS)
 
     def _show(self, now: float) -> None:
         self._shown_at, self._shown_iteration = now, self._run.iteration

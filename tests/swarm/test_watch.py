@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from helpers.errors import ConfigurationError
-from swarm import watch
+from swarm import screen, table, watch
 from swarm.control import find_swarm, resume, select_runs, stop
 from swarm.deploy import deploy
 from swarm.plan import Plan
@@ -93,7 +93,7 @@ def test_the_last_error_of_a_failed_run_is_shown_without_control_characters(tmp_
     wait_for(lambda: states(plan) == ["failed"])
     [line] = watch.lines_of(plan)
     assert line.error == "a loss [31mthat is[0m not finite"
-    assert line.error in str(watch.status_table(plan, [line]))
+    assert line.error in str(table.status_table(plan, [line]))
 
 
 def test_stopped_runs_are_resumed_and_what_had_not_begun_leaves_the_queue(tmp_path: Path) -> None:
@@ -161,14 +161,153 @@ def test_the_table_fits_its_screen_and_puts_trouble_first(tmp_path: Path) -> Non
         2,
         "x" * 99,
     )
-    text = str(watch.status_table(plan, lines, width=80, rows=10))
+    text = str(table.status_table(plan, lines, width=80, rows=10))
     rows = text.splitlines()
     assert rows[0] == "a_name_that_is_long: 30 runs, 29 done, 1 failed"
     assert rows[1] == "each name begins with a_name_that_is_long."
     assert rows[3].split()[:2] == ["seed29", "failed"]
-    assert rows[-1] == "... and 21 more: --once shows all"
-    assert max(map(len, rows)) <= 80
-    assert len(str(watch.status_table(plan, lines)).splitlines()) == 33
+    assert "".join(row.strip() for row in rows[4:6]) == "x" * 99  # whole
+    assert rows[-1] == "... and 23 more: --once shows all"
+    assert len(rows) == 3 + 10 and max(map(len, rows)) <= 80
+    assert len(str(table.status_table(plan, lines)).splitlines()) == 34
+
+
+ERROR = (
+    "the loss is not finite in iteration 1234 of 5000: policy/loss is nan, critic/loss is 3.4e38, and the largest "
+    "gradient was of critic.layers.2.weight; the checkpoint before is iter_001200"
+)
+
+
+def many(plan: Plan, count: int) -> list[watch.Line]:
+    """Runs of all kinds: each hundredth has failed, each second is done."""
+    lines = []
+    for number in range(count):
+        state = "failed" if number % 100 == 7 else "done" if number % 2 else "running"
+        error = ERROR if state == "failed" else ""
+        name = f"{plan.name}.a_long_name_of_an_experiment.seed{number:03d}"
+        how = (number * 7 % 1000, 1000, float(number), 5.0, 60.0, number % 3, error)
+        lines.append(watch.Line(name, state, "", "", *how))
+    return lines
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 120, 200, 1000])
+def test_what_is_wrong_is_whole_at_every_width_and_the_summary_is_first(
+    tmp_path: Path,
+    width: int,
+) -> None:
+    plan = make_plan(tmp_path, count=1)
+    text = str(table.status_table(plan, many(plan, 8), width=width))
+    rows = text.splitlines()
+    assert max(map(len, rows)) <= width
+    assert " ".join(rows).startswith("tiny: 8 runs, ")
+    assert "".join(ERROR.split()) in "".join(text.split())
+    assert sum("seed0" in row and "run" not in row.split() for row in rows) == 8
+    assert "failed" in next(row for row in rows if "seed007" in row)
+
+
+def test_five_hundred_runs_scroll_are_sorted_filtered_and_show_their_logs(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, count=1)
+    lines = many(plan, 500)
+    lines[4] = watch.Line(plan.runs[0].name, "running", "", "", 1, 1000, 1e9, 1.0, None, 0, "")
+    view = screen.View(plan, lines)
+
+    def shown() -> list[str]:
+        rows = str(view.render(80, 24)).split("\n")
+        assert len(rows) == 24 and max(map(len, rows)) <= 80
+        return rows
+
+    def selected() -> str:
+        [row] = [row for row in shown() if row.startswith("> ")]
+        return row.split()[1].rpartition(".")[2]
+
+    def press(*keys: str) -> None:
+        assert all(view.press(key) for key in keys)
+
+    assert "500 runs" in shown()[0] and "q quit" in shown()[-1] and "/ filter" in shown()[-1]
+    assert view.chosen()[0].state == "failed"  # trouble first
+    first = selected()
+    press(*["down"] * 40)
+    assert selected() != first
+    seen = {selected()}
+    for _ in range(100):
+        press("page down")
+        seen.add(selected())
+    assert selected() == view.chosen()[-1].run.rpartition(".")[2] and len(seen) > 20
+    press("g", "s", "s", "s")  # by return, the largest first
+    assert "sort: return" in shown()[-1] and selected() == "seed00"
+    press("/", *"seed00", "backspace", "backspace", "enter")
+    assert {line.run for line in view.chosen()} == {
+        line.run for line in lines if "seed" in line.run
+    }
+    press("/", *["backspace"] * 9, *"fAiled", "enter")
+    assert len(view.chosen()) == 5
+    press("/", *["backspace"] * 9, *"*seed00", "enter")
+    assert [line.run for line in view.chosen()] == [plan.runs[0].name]
+    log = plan.log_file(plan.runs[0])
+    log.write_text("".join(f"line {number}\n" for number in range(1000)) + "\x1b[31mlast\n")
+    press("enter")
+    assert shown()[-2] == "[31mlast" and "line 999" in shown()[-3]
+    press("page up")
+    assert "line 999" not in shown()[-3]
+    press("q")
+    assert selected() == "seed00"
+    press("/", "q", "escape")
+    assert len(view.chosen()) == 500 and not view.press("q")
+
+
+def test_keys_are_read_as_terminals_send_them() -> None:
+    content = b"\x1b[A\x1b[6~/a\r\x1b\x7fG"
+    expected = ["up", "page down", "/", "a", "enter", "escape", "backspace", "G"]
+    assert screen.names_of(content) == expected
+
+
+PANES = {
+    "narrow": (40, {}),
+    "usual": (80, {}),
+    "wide": (140, {}),
+    "dumb": (80, {"TERM": "dumb"}),
+    "no UTF-8": (80, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+    "piped": (80, {}),
+}
+
+
+def test_every_kind_of_terminal_shows_the_summary_and_the_whole_error(tmp_path: Path) -> None:
+    """Real panes of tmux, all at once: a failed run says why, in all of them."""
+    plan = make_plan(tmp_path, count=12, seconds=0, code=3, max_parallel=2)
+    run = plan.runs[0]
+    script = plan.launch_script(run)
+    told = f"printf 'milozero: {ERROR} \\342\\206\\222\\n'"
+    script.write_text(script.read_text().replace('echo "the program', f'{told}\necho "the program'))
+    deploy(plan, only=[run.name], say=quiet)
+    wait_for(lambda: states(plan)[0] == "failed")
+    tmux = ["tmux", "-L", f"panes{os.getpid()}", "-f", "/dev/null"]
+    try:
+        for number, (kind, (width, added)) in enumerate(PANES.items()):
+            words = " ".join(f"{name}={value}" for name, value in added.items())
+            end = "| cat" if kind == "piped" else ""
+            command = (
+                f"env {words} {sys.executable} reporter.py watch {plan.folder} {end}; sleep 600"
+            )
+            where = ["-x", str(width), "-y", "30", "-c", str(REPOSITORY), "-s", str(number)]
+            subprocess.run([*tmux, "new-session", "-d", *where, command], check=True)
+        for number, (kind, (width, _)) in enumerate(PANES.items()):
+
+            def pane(number: int = number) -> str:
+                asked = [*tmux, "capture-pane", "-p", "-J", "-t", f"{number}:"]
+                return subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+
+            wait_for(lambda: "12 runs" in pane())
+            text = pane()
+            first = next(line for line in text.splitlines() if line.strip())
+            assert first.startswith("tiny: 12 runs"), (kind, text)
+            assert "".join(ERROR.split()) in "".join(text.split()), (kind, text)
+            assert "Traceback" not in text, text
+            if kind != "piped":
+                assert max(map(len, text.splitlines())) <= width, (kind, text)
+            is_live = kind in ("narrow", "usual", "wide", "no UTF-8")
+            assert ("arrows" in text) == is_live, (kind, text)
+    finally:
+        subprocess.run([*tmux, "kill-server"], check=False)
 
 
 def reporter(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -74,6 +74,22 @@ def test_time_left_follows_the_present_speed():
     assert run.seconds_left == pytest.approx((1_000_000 - 259_900 - 500) / 500, rel=0.02)
 
 
+def test_plain_lines_of_three_days_stay_below_a_hundred_kilobytes():
+    """A row each 5 s; a line each 10 s would be 25,920 lines, 2 MB a run."""
+    shown, output, clock = make("plain", total_steps=10**9)
+    counts = []
+    for iteration in range(1, 3 * 86_400 // 5):
+        clock.now += 5.0
+        shown.update(row(iteration, **{"eval/return_mean": float(iteration)}))
+        if iteration % (86_400 // 5) == 0:
+            counts.append(output.getvalue().count("\n"))
+    assert 100 < counts[0] < 700 and counts[1] - counts[0] <= 145  # of a day, then of a day more
+    assert len(output.getvalue()) < 100_000
+    late = [line for line in output.getvalue().splitlines() if "iteration" in line][-2:]
+    first, second = (int(line.split()[1]) for line in late)
+    assert 5 * (second - first) <= 605  # whoever follows the log sees that the run lives
+
+
 def replaying(run, clock, iterations, *, updates, seconds):
     """So many iterations of 1000 steps, each taking so long."""
     for _ in range(iterations):
