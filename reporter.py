@@ -11,6 +11,7 @@ import helpers.interpreter  # noqa: F401  # first: what it finds missing would b
 
 import argparse
 import io
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -31,7 +32,8 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str]) -> int:
     """Do what the command line asks for; the exit code."""
     if isinstance(
-        sys.stdout, io.TextIOWrapper
+        sys.stdout,
+        io.TextIOWrapper,
     ):  # a terminal without Unicode shows ? in the place of a sign
         sys.stdout.reconfigure(errors="replace")
     try:
@@ -95,6 +97,9 @@ def _watch(arguments: argparse.Namespace) -> int:
     from swarm.table import WIDE
 
     plan = find_swarm(arguments.swarm)
+    if sys.stdout.isatty():  # a size that was handed down is another terminal's
+        for name in ("COLUMNS", "LINES"):
+            os.environ.pop(name, None)
     console = Console(width=None if sys.stdout.isatty() else WIDE)
     if console.is_dumb_terminal:  # whose size rich does not ask for
         console.width = shutil.get_terminal_size().columns
