@@ -56,8 +56,7 @@ class Lab:
         self.home = folder / f"lab_{name}"
         self.home.mkdir(parents=True)
         self.config = self.home / "tiny.yaml"
-        root = os.environ.get("MILOZERO_DATA")  # of --data_root
-        self.data = self.home if root is None else Path(root) / self.home.name
+        self.data = Path(os.environ.get("MILOZERO_DATA", folder)) / self.home.name
         self.config.write_text(YAML.format(steps=steps, save=save, runs="data/runs"))
         (self.home / "calibers.yaml").write_text(ONE_MINUTE)
         self.swarms = self.data / "swarms"
@@ -373,9 +372,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=35, help="of a run alone, for disturb")
-    parser.add_argument(
-        "--data_root", help="swarms and runs go there: a folder on another file system"
-    )
+    parser.add_argument("--data_root", help="folder on another file system, for the runs")
     parser.add_argument("--keep", action="store_true", help="keep the folder")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="milozero_swarm_"))

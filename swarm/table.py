@@ -109,7 +109,7 @@ class Layout:
         what = ", ".join(filter(None, (said, line.changed)))
         if not what:
             return [row]
-        style = "red" if line.state in _TROUBLE else "dim"
+        style = _STYLES["failed"] if line.state in _TROUBLE else "dim"
         return [
             row,
             *(Text(_INDENT + part, style=style) for part in wrap(what, self._width - len(_INDENT))),
