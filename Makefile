@@ -40,6 +40,14 @@ export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
+# Inside a job of Slurm on one node, MPICH would ask srun for the workers, and wait for ever.
+ifeq ($(and $(shell command -v srun),$(filter-out 0 1,$(SLURM_JOB_NUM_NODES))),)
+export HYDRA_LAUNCHER ?= fork
+endif
+# Open MPI would bind the first worker of every run to the first core.
+export OMPI_MCA_hwloc_base_binding_policy ?= none
+export PRTE_MCA_hwloc_default_binding_policy ?= none
+
 help:  ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 	@echo

@@ -10,7 +10,6 @@ import helpers.interpreter  # noqa: F401  # first: what it finds missing would b
 # isort: split
 
 import json
-import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -93,8 +92,7 @@ def spawn(command: Command) -> int:
 
 def deploy(plan: Plan, *, is_cleared: bool) -> None:
     """Start what is not waiting, running or done, and say how to look at it."""
-    from helpers.data_root import place
-    from swarm.control import SWARMS_DIR
+    from swarm.backends.tmux import session_name
     from swarm.deploy import deploy as deploy_plan
     from swarm.scripts import launch_files
 
@@ -102,12 +100,9 @@ def deploy(plan: Plan, *, is_cleared: bool) -> None:
     if is_cleared:
         launch_files.clear(plan)
     print(f"submitted {len(outcome.submitted)}, already there {len(outcome.already)}")
-    is_found = plan.folder == place(SWARMS_DIR).absolute() / plan.name
-    print(
-        f"next: python reporter.py watch {plan.name if is_found else shlex.quote(str(plan.folder))}"
-    )
+    print(f"next: python reporter.py watch {plan.name}")
     if plan.launch.deployment == "tmux":
-        print(f"      tmux -L {plan.launch.tmux_socket} attach -t {plan.name}")
+        print(f"      tmux -L {plan.launch.tmux_socket} attach -t {session_name(plan)}")
 
 
 def wait(plan: Plan) -> int:

@@ -198,4 +198,6 @@ def _close(plan: Plan, status: RunStatus, say: Say) -> None:
     if submission is None or submission.started_by is not None:
         return
     if Ledger(ledger_of(plan, status.run)).void(submission.run, submission.number):
+        if environment := (submission.job or {}).get("environment"):
+            Path(environment).unlink(missing_ok=True)
         say(f"{submission.run} had not begun: taken out of the queue")

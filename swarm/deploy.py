@@ -23,7 +23,7 @@ from helpers.durable import make_once, temporary_name
 from helpers.errors import ConfigurationError, StorageError, UserError
 from helpers.processes import Process
 from helpers.run_folder.experiment import CONFIG_FILE
-from swarm.backends.base import Scheduler
+from swarm.backends.base import DeploymentError, Scheduler
 from swarm.ledger import Ledger, Submission, make_shared_folder, new_token
 from swarm.plan import JOB_FILE, Plan, Run
 from swarm.status import OWNER_FILE, UNDER_WAY, RunStatus, owner_of, run_statuses, scheduler_of
@@ -152,7 +152,7 @@ class _Deployment:
 
     def _is_in_hand(self, submission: Submission) -> bool:
         """Whether somebody may still be submitting it."""
-        age = time.time() - submission.claimed_at
+        age = abs(time.time() - submission.claimed_at)  # the clock of its machine may be ahead
         if age < self._scheduler.settling:
             return True  # a call may be under way though its caller is dead
         return submission.claimed_by.is_alive() is not False and age < _PATIENCE
@@ -161,11 +161,18 @@ class _Deployment:
         """Claim and submit; the names of those that this process was the first to claim."""
         batches = [[pair] for pair in due]
         done: list[str] = []
-        if self._scheduler.at_once:  # an array has one argument, hence one number
-            numbers = sorted({number for _, number in due})
-            batches = [[pair for pair in due if pair[1] == number] for number in numbers]
+        if self._scheduler.at_once:
+            batches = self._scheduler.arrays(due)
         for place, batch in enumerate(batches, start=1):
-            done += self._submit_batch(batch)
+            try:
+                done += self._submit_batch(batch)
+            except DeploymentError as error:
+                if not done:
+                    raise
+                raise DeploymentError(
+                    f"{len(done)} of {len(due)} runs are submitted. {error.problem}",
+                    f"The same command later submits the rest. {error.remedy}",
+                ) from error
             if place % _TELL_EVERY == 0 and place < len(batches):
                 self._say(f"submitted {len(done)} of {len(due)}")
         return done
@@ -185,11 +192,18 @@ class _Deployment:
             jobs = self._scheduler.submit(mine, token)
         except UserError:
             for run, number in mine:
-                self._ledger.void(run.name, number)
+                if self._ledger.void(run.name, number):
+                    self._release(run, number)
             raise
         for run, number in mine:
             self._ledger.note_job(run.name, number, jobs[run.name])
         return [run.name for run, _ in mine]
+
+    def _release(self, run: Run, number: int) -> None:
+        """Leave a run that was refused to whichever swarm has it next, if it never was in this one."""
+        latest = self._ledger.submission(run.name)
+        if latest is not None and latest.number == number and latest.is_void and not latest.starts:
+            (run.folder / OWNER_FILE).unlink(missing_ok=True)
 
     def _withdraw_stop(self, run: Run) -> None:
         self._ledger.withdraw_stop(run.name)

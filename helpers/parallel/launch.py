@@ -19,6 +19,8 @@ _HYDRA = "the mpiexec of MPICH"
 _PMI = "a PMI launcher"
 _PMIX = "a PMIx launcher"
 _SRUN = "srun"
+LAUNCHED = "MILOZERO_LAUNCHED"  # names the file that tells a job script that its workers are there
+LAUNCHED_FILE = "job_launched"  # in the run folder
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,39 @@ def missing_mpi(announcement: Announcement, detail: str) -> LaunchError:
         f"but mpi4py cannot be used: {detail}.",
         f"Install it with {sys.executable} -m pip install mpi4py mpich, or start one process only.",
     )
+
+
+def note_launch(environment: Mapping[str, str] = os.environ) -> None:
+    """Tell the job script that started this process, if one did, that the workers have found each other.
+
+    Raises:
+        LaunchError: it cannot be told, and would end this run.
+    """
+    path = environment.get(LAUNCHED)
+    if path is None:
+        return
+    try:
+        Path(path).touch()
+    except OSError as error:
+        raise LaunchError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            "Fix permissions there; a container has to see the run folder.",
+        ) from error
+
+
+def on_this_machine(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which mpiexec starts its workers here, whatever job of Slurm this process is inside of.
+
+    Otherwise MPICH's would ask srun, which is missing or waits for processors that this job itself has;
+    and Open MPI's would bind the first worker of every run to the first core.
+    """
+    shadows = ("SLURM_", "PMI_", "PMIX_")
+    kept = {name: each for name, each in environment.items() if not name.startswith(shadows)}
+    return {
+        "HYDRA_LAUNCHER": "fork",
+        "OMPI_MCA_hwloc_base_binding_policy": "none",
+        "PRTE_MCA_hwloc_default_binding_policy": "none",
+    } | kept
 
 
 def mpiexec() -> str:

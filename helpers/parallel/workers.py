@@ -31,6 +31,7 @@ from helpers.parallel.launch import (
     check_size,
     find_announcement,
     missing_mpi,
+    note_launch,
 )
 from helpers.parallel.shared_memory import clear_leftovers
 from helpers.parallel.stopwatch import Stopwatch
@@ -84,6 +85,7 @@ class Workers:
         """
         announcement = find_announcement()
         if announcement is None:
+            note_launch()
             return cls.solo()
         try:
             world = _world(announcement)
@@ -93,6 +95,7 @@ class Workers:
             time.sleep(_ROOT_SPEAKS_FIRST)
             raise SystemExit(error.exit_code) from error
         if world.rank == 0:
+            note_launch()
             clear_leftovers()
         if world.size == 1:
             return cls.solo()

@@ -57,6 +57,9 @@ class Scheduler(Protocol):
     def submit(self, batch: Sequence[tuple[Run, int]], token: str) -> Mapping[str, Job]:
         """Start runs, each as the submission of that number; the jobs by run."""
 
+    def arrays(self, due: Sequence[tuple[Run, int]]) -> list[list[tuple[Run, int]]]:
+        """Runs in groups that one call can submit; asked only where `at_once`."""
+
     def cancel_pending(self, tokens: Mapping[str, Collection[str]]) -> None:
         """Take what has not begun out of the queue, given the tokens of its submissions by run."""
 

@@ -17,6 +17,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from helpers.errors import UserError
+from helpers.machine.cores import usable_cores
+from swarm.backends import handover
 from swarm.backends.base import DeploymentError, Job, JobState, Scheduler, state_of_process
 from swarm.backends.tmux import TmuxScheduler
 from swarm.ledger import Ledger, Submission, format_number, new_token
@@ -37,6 +39,7 @@ class LocalScheduler:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self.environment: Mapping[str, str] = os.environ
 
     def check(self) -> None:
         """See that bash is here."""
@@ -56,9 +59,14 @@ class LocalScheduler:
                 command,
                 log=self._plan.log_file(run),
                 folder=self._plan.launch.working_folder,
+                environment=self.environment,
             )
             jobs[run.name] = {"deployment": "local", "job": str(process.pid)}
         return jobs
+
+    def arrays(self, due: Sequence[tuple[Run, int]]) -> list[list[tuple[Run, int]]]:
+        """One call a run."""
+        return [[pair] for pair in due]
 
     def cancel_pending(self, tokens: Mapping[str, Collection[str]]) -> None:
         """Nothing: what is started runs."""
@@ -94,7 +102,24 @@ class QueueScheduler:
 
     def submit(self, batch: Sequence[tuple[Run, int]], token: str) -> Mapping[str, Job]:
         """What the ledger is to note."""
-        return {run.name: {"deployment": QUEUE, "job": None} for run, _ in batch}
+        try:
+            return {
+                run.name: {
+                    "deployment": QUEUE,
+                    "job": None,
+                    "environment": handover.write(os.environ),
+                }
+                for run, _ in batch
+            }
+        except OSError as error:
+            raise DeploymentError(
+                f"{error.filename} cannot be written: {error.strerror or error}.",
+                "Free space there, or set TMPDIR, then run the same command again.",
+            ) from error
+
+    def arrays(self, due: Sequence[tuple[Run, int]]) -> list[list[tuple[Run, int]]]:
+        """One call a run."""
+        return [[pair] for pair in due]
 
     def cancel_pending(self, tokens: Mapping[str, Collection[str]]) -> None:
         """Nothing: the queue process passes over what is asked to stop, and what is closed."""
@@ -132,12 +157,18 @@ class QueueScheduler:
         )
 
 
-def starter_of(plan: Plan) -> Scheduler:
+def starter_of(plan: Plan) -> TmuxScheduler | LocalScheduler:
     """What starts a single run of a swarm on this machine."""
     return TmuxScheduler(plan) if plan.launch.deployment == "tmux" else LocalScheduler(plan)
 
 
-def start_detached(command: Sequence[str], *, log: Path, folder: Path) -> subprocess.Popen[bytes]:
+def start_detached(
+    command: Sequence[str],
+    *,
+    log: Path,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
     """Start a process that outlives this one and its terminal.
 
     Raises:
@@ -149,6 +180,7 @@ def start_detached(command: Sequence[str], *, log: Path, folder: Path) -> subpro
             return subprocess.Popen(
                 command,
                 cwd=folder,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -177,7 +209,8 @@ def next_queue(ledger: Ledger) -> int | None:
         return None
     if queue.process is None and not queue.is_void:
         begins = queue.claimed_by.is_alive() is not False
-        if begins and time.time() - queue.claimed_at < _PATIENCE:
+        # from either side: the clock of another machine may be ahead
+        if begins and abs(time.time() - queue.claimed_at) < _PATIENCE:
             return None
         if not ledger.void(QUEUE, queue.number):
             return None  # it has begun after all
@@ -216,7 +249,7 @@ class Queue:
 
     def __init__(self, plan: Plan, number: int) -> None:
         self._plan, self._number = plan, number
-        cores_worth = max(1, (os.cpu_count() or 1) // plan.launch.num_workers)
+        cores_worth = max(1, usable_cores() // plan.launch.num_workers)
         self._places = plan.launch.max_parallel or cores_worth
         self._starter = starter_of(plan)
         self._beginning: dict[tuple[str, int], float] = {}  # started, not yet at their first line
@@ -259,6 +292,7 @@ class Queue:
         }
         busy |= {run for run, _ in self._beginning}
         for run, number in waiting[: max(self._places - len(busy), 0)]:
+            self._starter.environment = _environment_of(submissions[run.name])
             self._starter.submit([(run, number)], "")
             self._beginning[run.name, number] = time.monotonic()
 
@@ -271,6 +305,18 @@ class Queue:
                 Ledger(self._plan.ledger_folder).void(run, number)
             if has_begun:
                 del self._beginning[run, number]
+
+
+def _environment_of(submission: Submission) -> Mapping[str, str]:
+    """That of the command which noted a run; this process's where it is lost with a restart of the machine."""
+    name = (submission.job or {}).get("environment")
+    if name is None:
+        return os.environ
+    try:
+        return handover.read(name)
+    except FileNotFoundError:
+        print(f"{submission.run}: its environment is gone; it gets that of the queue", flush=True)
+        return os.environ
 
 
 def main(argv: Sequence[str]) -> int:

@@ -7,6 +7,7 @@ tells whether it took effect.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -17,6 +18,7 @@ from swarm.backends.base import DeploymentError, Job, JobState, Life
 from swarm.backends.children import die_with_parent
 from swarm.ledger import Submission, format_number
 from swarm.plan import Plan, Run
+from swarm.scripts.render import PASSED_ON
 
 _ENDED = (
     "BOOT_FAIL",
@@ -34,6 +36,7 @@ _QUEUED = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", 
 _COLUMNS = "%i|%K|%T|%r|%k|%j"
 _SECONDS = 120  # a busy controller may take its time
 _TRIES = 4
+_MAX_ARRAY_SIZE = 1001  # Slurm's default
 _MOST_IDS = 500  # on one command line
 _KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SBATCH_ACCOUNT", "SBATCH_QOS", "SBATCH_RESERVATION")
 
@@ -43,7 +46,7 @@ class _Row:
     """A job, or a task of an array, as squeue shows it."""
 
     job: str
-    index: str
+    index: str  # the run's place in the plan
     state: str
     reason: str
     token: str
@@ -66,6 +69,8 @@ class SlurmScheduler:
         # --clear removes the script of the array; what is resumed then goes as single jobs
         self.at_once = plan.launch.array and plan.array_script.exists()
         self._plan = plan
+        self._max_array_size: int | None = None
+        self._after: str | None = None  # the array before, where runs at a time are limited
         self._indices = {run.name: index for index, run in enumerate(plan.runs)}
 
     def check(self) -> None:
@@ -98,12 +103,18 @@ class SlurmScheduler:
         """
         [number] = {number for _, number in batch}
         # a job that has to submit itself again passes its token on, by the environment
-        head = ["sbatch", "--parsable", f"--comment={token}"]
+        head = ["sbatch", "--parsable", f"--comment={token}", *_exported(self._plan)]
+        offset = 0
         if self.at_once:
-            indices = ranges(sorted(self._indices[run.name] for run, _ in batch))
+            size = self._longest_array()
+            offset = self._indices[batch[0][0].name] // size * size
+            head[2] += f"+{offset}"
+            indices = ranges(sorted(self._indices[run.name] - offset for run, _ in batch))
             limit = self._plan.launch.max_parallel
             array = f"--array={indices}" + (f"%{limit}" if limit else "")
-            command = [*head, array, str(self._plan.array_script), format_number(number)]
+            after = [f"--dependency=afterany:{self._after}"] if limit and self._after else []
+            script = str(self._plan.array_script)
+            command = [*head, *after, array, script, format_number(number), str(offset)]
         else:
             [(run, _)] = batch
             command = [*head, f"--job-name={run.name}", str(run.job_script), format_number(number)]
@@ -111,7 +122,24 @@ class SlurmScheduler:
         job = done.stdout.strip().partition(";")[0]
         if done.returncode != 0 or not job.isdigit():
             return self._after_refusal(batch, token, done)
-        return {run.name: self._job(run.name, job) for run, _ in batch}
+        self._after = job
+        return {run.name: self._job(run.name, job, offset) for run, _ in batch}
+
+    def arrays(self, due: Sequence[tuple[Run, int]]) -> list[list[tuple[Run, int]]]:
+        """An array has one argument, hence one number, and indices below the cluster's MaxArraySize."""
+        size = self._longest_array()
+        groups: dict[tuple[int, int], list[tuple[Run, int]]] = {}
+        for run, number in due:
+            groups.setdefault((number, self._indices[run.name] // size), []).append((run, number))
+        return [groups[key] for key in sorted(groups)]
+
+    def _longest_array(self) -> int:
+        """MaxArraySize: an index has to be below it."""
+        if self._max_array_size is None:
+            said = _call(["scontrol", "show", "config"]).stdout
+            found = re.search(r"^MaxArraySize\s*=\s*(\d+)", said, re.MULTILINE)
+            self._max_array_size = max(1, int(found[1])) if found else _MAX_ARRAY_SIZE
+        return self._max_array_size
 
     def cancel_pending(self, tokens: Mapping[str, Collection[str]]) -> None:
         """scancel what waits under the tokens of these submissions."""
@@ -141,7 +169,7 @@ class SlurmScheduler:
             done = _call([*command, "--user", str(os.getuid())])
             if done.returncode == 0:
                 parts = (line.split("|", 5) for line in done.stdout.splitlines())
-                return [_Row(*each) for each in parts if len(each) == 6]
+                return [_row(*each) for each in parts if len(each) == 6]
             time.sleep(pause)
         raise DeploymentError(
             f"Slurm does not answer: {_last_line(done.stderr)}",
@@ -162,8 +190,8 @@ class SlurmScheduler:
         reason = row.state if row.life == "gone" or row.reason == "None" else row.reason
         return JobState(row.life, {"deployment": "slurm", "job": row.job}, reason)
 
-    def _job(self, run: str, job: str) -> Job:
-        task = f"_{self._indices[run]}" if self.at_once else ""
+    def _job(self, run: str, job: str, offset: int) -> Job:
+        task = f"_{self._indices[run] - offset}" if self.at_once else ""
         return {"deployment": "slurm", "job": f"{job}{task}"}
 
     def _after_refusal(
@@ -182,6 +210,22 @@ class SlurmScheduler:
             f"sbatch refuses {batch[0][0].name}: {said}",
             "Choose another --caliber, or fix its partition, time or options in the calibers file.",
         )
+
+
+def _row(job: str, index: str, state: str, reason: str, comment: str, name: str) -> _Row:
+    """A comment is a token, and for an array the place in the plan at which it begins: TOKEN+1000."""
+    token, _, offset = comment.partition("+")
+    if offset.isdigit() and index.isdigit():
+        index = str(int(index) + int(offset))
+    return _Row(job, index, state, reason, token, name)
+
+
+def _exported(plan: Plan) -> list[str]:
+    """Under --export=NONE the variables that a run needs go along all the same, by their names alone."""
+    if "--export=NONE" not in plan.launch.caliber.options:
+        return []
+    names = [name for name in PASSED_ON if name in os.environ]
+    return [f"--export={','.join(['MILOZERO_TOKEN', *names])}"]
 
 
 def ranges(indices: Sequence[int]) -> str:

@@ -6,6 +6,7 @@ could die. It stays when its run has ended, with what was printed last.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from libtmux import Server
 from libtmux.exc import LibTmuxException
 
 from swarm.backends.base import DeploymentError, Job, JobState, state_of_process
+from swarm.backends.handover import command_with
 from swarm.ledger import Submission, format_number
 from swarm.plan import Plan, Run
 
@@ -33,7 +35,11 @@ class _Window:
 
 
 class TmuxScheduler:
-    """Opens a window for each run."""
+    """Opens a window for each run.
+
+    Attributes:
+        environment: of the runs; that of this process, and not that of the tmux server.
+    """
 
     at_once = False
     kind = "tmux"
@@ -41,6 +47,7 @@ class TmuxScheduler:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self.environment: Mapping[str, str] = os.environ
         self._session = session_name(plan)
         self._server = Server(socket_name=plan.launch.tmux_socket, config_file=os.devnull)
 
@@ -75,11 +82,15 @@ class TmuxScheduler:
         for run, number in batch:
             self._close_ended(run.name, number)
             where = ("-t", f"={self._session}:", "-c", str(self._plan.launch.working_folder))
-            command = ("bash", str(run.job_script), format_number(number))
+            command = self._in_environment("bash", str(run.job_script), format_number(number))
             form = ("-P", "-F", "#{pane_id}")
             [pane] = self._call("new-window", "-d", *form, *where, "-n", run.name, *command)
             jobs[run.name] = self._job(run.name, pane)
         return jobs
+
+    def arrays(self, due: Sequence[tuple[Run, int]]) -> list[list[tuple[Run, int]]]:
+        """One call a run."""
+        return [[pair] for pair in due]
 
     def cancel_pending(self, tokens: Mapping[str, Collection[str]]) -> None:
         """Nothing: what has a window has begun."""
@@ -93,10 +104,20 @@ class TmuxScheduler:
             # both in one call: the option must stand before any window can end
             begin = ("start-server", ";", "set-option", "-g", "remain-on-exit", "on", ";")
             first = ("-n", _FIRST_WINDOW, "-c", str(self._plan.launch.working_folder))
-            self._call(*begin, "new-session", "-d", "-s", self._session, *_SIZE, *first)
+            shell = self._in_environment(self.environment.get("SHELL") or "/bin/sh")
+            self._call(*begin, "new-session", "-d", "-s", self._session, *_SIZE, *first, *shell)
         except DeploymentError as error:
             if "duplicate session" not in error.problem:
                 raise
+
+    def _in_environment(self, *command: str) -> list[str]:
+        try:
+            return command_with(self.environment, command)
+        except OSError as error:
+            raise DeploymentError(
+                f"{error.filename} cannot be written: {error.strerror or error}.",
+                "Free space there, or set TMPDIR, then run the same command again.",
+            ) from error
 
     def _close_ended(self, run: str, number: int) -> None:
         """Close the windows of earlier submissions."""
@@ -148,5 +169,9 @@ class TmuxScheduler:
 
 
 def session_name(plan: Plan) -> str:
-    """The swarm's name without what tmux reads as parts of an address."""
-    return re.sub(r"[.:]", "_", plan.name)
+    """The swarm's name without what tmux reads as parts of an address, and its folder in short.
+
+    Two clones may have swarms of one name; the server is the same.
+    """
+    folder = hashlib.sha256(os.fsencode(plan.folder.resolve())).hexdigest()[:6]
+    return re.sub(r"[.:]", "_", plan.name) + f"-{folder}"

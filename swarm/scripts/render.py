@@ -16,6 +16,7 @@ import yaml
 
 from helpers.config.schema import config_text, to_flags
 from helpers.machine.processor import VARIABLE
+from helpers.parallel.launch import LAUNCHED_FILE
 from swarm.plan import Caliber, Launch, Plan, Run
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ PASSED_ON = (  # by name: their values are in no script and no process list
     VARIABLE,
     "OMP_NUM_THREADS",
     "PYTHONUNBUFFERED",
+    "CUDA_VISIBLE_DEVICES",
+    "WANDB_ENTITY",
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "MILOZERO_LAUNCHED",
     "HTTPS_PROXY",
     "HTTP_PROXY",
     "NO_PROXY",
@@ -48,6 +56,7 @@ _BOUND_SETTINGS = (
 )  # folders outside the repository that a run needs
 _MOST_WARNING = 300  # seconds before the end of a job at which it is asked to stop
 _LEAST_WARNING = 60
+_LAUNCH_SECONDS = 600  # for the workers to find each other, which takes seconds
 
 
 def render_job(plan: Plan, run: Run) -> str:
@@ -64,6 +73,10 @@ def render_job(plan: Plan, run: Run) -> str:
         log_file=str(plan.log_file(run)),
         working_folder=str(launch.working_folder),
         max_restarts=launch.max_restarts,
+        launch_seconds=_LAUNCH_SECONDS,
+        launched_file=_launched_file(plan, run),
+        launcher=launch.launcher,
+        in_container=launch.image is not None,
         is_slurm=is_slurm,
         is_apptainer=is_apptainer(launch),
         modules=launch.caliber.modules,
@@ -183,6 +196,10 @@ def _exports(launch: Launch) -> list[tuple[str, str]]:
         ("MKL_NUM_THREADS", '"${MKL_NUM_THREADS:-1}"'),
         ("OPENBLAS_NUM_THREADS", '"${OPENBLAS_NUM_THREADS:-1}"'),
     ]
+    if launch.launcher == "mpiexec":
+        # Open MPI 4 and 5 bind worker 0 of each run to the first core: Slurm, or nobody, decides
+        exports.append(("OMPI_MCA_hwloc_base_binding_policy", "none"))
+        exports.append(("PRTE_MCA_hwloc_default_binding_policy", "none"))
     if launch.march is not None:
         exports.append((VARIABLE, shlex.quote(launch.march)))
     if launch.wandb_base_url is not None:
@@ -219,11 +236,17 @@ def _command(plan: Plan, run: Run) -> list[Words]:
     )
 
 
+def _launched_file(plan: Plan, run: Run) -> str:
+    """Where main.py says that its workers are there, as a container sees it too."""
+    path, here = run.folder / LAUNCHED_FILE, plan.launch.working_folder
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def _workers(launch: Launch) -> Words:
     """What starts the workers of a run."""
     if launch.launcher == "srun":
         mpi = shlex.quote(f"--mpi={launch.mpi}")
-        return ["srun", mpi, f"--ntasks={launch.num_workers}", "--kill-on-bad-exit=1"]
+        return ["srun", "--export=ALL", mpi, f"--ntasks={launch.num_workers}", "--kill-on-bad-exit=1"]
     is_own = launch.image is not None or launch.conda_env is not None
     mpiexec = "mpiexec" if is_own else shlex.quote(launch.mpiexec)
     return [mpiexec, "-n", str(launch.num_workers)]

@@ -16,6 +16,7 @@ from tests.swarm.plans import planned
 ACTOR = """#!/bin/bash
 printf '%s\\0' "$@" >>"$STAGE/argv"
 env -0 >"$STAGE/env"
+[ -z "$MILOZERO_LAUNCHED" ] || touch "$MILOZERO_LAUNCHED"
 read -r code iteration <"$STAGE/scenario"
 sed -i 1d "$STAGE/scenario"
 [ -z "$iteration" ] || { mkdir -p "$RUN/checkpoints" && ln -sfn "$iteration" "$RUN/checkpoints/latest"; }

@@ -102,7 +102,7 @@ def write(plan: Plan, *, seconds: float = 0.2, code: int = 0) -> None:
     scripts = " ".join(f"'{run.job_script}'" for run in plan.runs)
     plan.array_script.write_text(
         f"#!/bin/bash\n#SBATCH --output={plan.folder}/logs/%x_%a.log --ntasks=1 --time=5\n"
-        f'scripts=({scripts})\nexec bash "${{scripts[$SLURM_ARRAY_TASK_ID]}}" "$1"\n',
+        f'scripts=({scripts})\nexec bash "${{scripts[$((SLURM_ARRAY_TASK_ID + ${{2:-0}}))]}}" "$1"\n',
     )
 
 

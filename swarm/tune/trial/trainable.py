@@ -23,7 +23,7 @@ from ray import tune
 from agents.algorithms import SCHEMA
 from helpers.checkpoints.manifests import list_checkpoints
 from helpers.config.schema import to_flags
-from helpers.parallel.launch import mpiexec
+from helpers.parallel.launch import mpiexec, on_this_machine
 from swarm.backends.children import die_with_parent
 from swarm.tune.reported import report_of
 from swarm.tune.space import Space
@@ -268,7 +268,9 @@ class Trial(tune.Trainable):
             self._listener.address,
         ]
         environment = {
-            name: each for name, each in os.environ.items() if not name.startswith("RAY_")
+            name: each
+            for name, each in on_this_machine(os.environ).items()
+            if not name.startswith("RAY_")
         }
         environment |= {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
         with (Path(self._job["folder"]) / "runs" / LOG).open("ab") as log:

@@ -17,6 +17,8 @@ run_folder=/home/me/milozero/data/runs/try.forest_harvest_aurora_poplar.ppo.gitS
 ledger=/home/me/milozero/data/swarms/test-ffad79e7/ledger/try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
 attempts=$ledger/$submission.attempts
 max_restarts=50
+launch_seconds=600
+stop_seconds=20  # for a launch that is asked to stop
 host=$(uname -n)  # HOSTNAME may be another machine's, handed down
 asked=    # the signal that asked this script to end the run
 program=  # the process id of what is running
@@ -87,6 +89,11 @@ run_program() {
   export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
   export MKL_NUM_THREADS="${MKL_NUM_THREADS:-1}"
   export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
+  export OMPI_MCA_hwloc_base_binding_policy=none
+  export PRTE_MCA_hwloc_default_binding_policy=none
+  export SLURM_EXPORT_ENV=ALL  # under --export=NONE, a step would lose all that stands here
+  # on one node a step inside the step would wait for processors that this job itself has
+  [ "${SLURM_JOB_NUM_NODES:-1}" -gt 1 ] || export HYDRA_LAUNCHER="${HYDRA_LAUNCHER:-fork}"
   export SLURM_JOB_END_TIME
   SLURM_JOB_END_TIME=$(end_of_job)
   local command=(
@@ -98,9 +105,15 @@ run_program() {
     '--wandb_entity=it'"'"'s $HOME'
     --p_lr=0.001
   )
+  # main.py makes this file when its workers have found each other
+  export MILOZERO_LAUNCHED=data/runs/try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00/job_launched
+  local began=$SECONDS
+  rm -f -- "$run_folder/job_launched"
   # ignored until the program has handlers of its own
   (trap '' HUP USR1; exec "${command[@]}") </dev/null &
   program=$!
+  watch_launch "$program" &
+  local watcher=$!
   [ -z "$asked" ] || kill -USR1 "$program" 2>/dev/null
   code=127
   while :; do
@@ -111,6 +124,34 @@ run_program() {
     [ -n "$heard" ] || break  # else it may have been the signal's
   done
   program=
+  kill "$watcher" 2>/dev/null
+  wait "$watcher" 2>/dev/null
+  if [ "$code" != 0 ] && [ ! -e "$run_folder/job_launched" ]; then
+    if [ -e "$run_folder/stop" ]; then
+      [ $((SECONDS - began)) -lt "$stop_seconds" ] || code=75
+    elif [ $((SECONDS - began)) -ge "$launch_seconds" ]; then
+      refuse "The workers did not start within $launch_seconds seconds." 'Look at what the launcher says above; --launcher chooses another.'
+      code=6
+    fi
+  fi
+  rm -f -- "$run_folder/job_launched"
+}
+
+# End a launch that does not come to its first line: at once if asked to stop, else after a while.
+watch_launch() {
+  trap - HUP INT TERM USR1
+  local since=$SECONDS limit child
+  while [ ! -e "$run_folder/job_launched" ]; do
+    limit=$launch_seconds
+    [ ! -e "$run_folder/stop" ] || limit=$stop_seconds
+    kill -0 "$1" 2>/dev/null || return
+    if [ $((SECONDS - since)) -ge "$limit" ]; then
+      for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do kill -KILL "$child"; done
+      kill -KILL "$1"
+      return
+    fi
+    sleep 1
+  done
 }
 
 # Slurm before 23.02 does not say it, and what the variable holds may be of the job that submitted this one.
@@ -126,9 +167,14 @@ submit_again() {
   note requeue "$1"
   if type -P scontrol >/dev/null && scontrol requeue "$job"; then exit 75; fi
   case $submission in *+*) count=${submission##*+} ;; esac
-  if type -P sbatch >/dev/null && sbatch --parsable --dependency=singleton --job-name="$run" \
+  if type -P sbatch >/dev/null && sbatch --parsable --export=ALL --dependency="afterany:$job" --job-name="$run" \
     ${MILOZERO_TOKEN:+--comment="$MILOZERO_TOKEN"} "$run_folder/job.sh" "${submission%%+*}+$((count + 1))"; then exit 75; fi
   finish gave_up no_requeue "$code"
+}
+
+# Preemption without a time of grace sends the signal that scancel sends: Slurm knows which it was.
+is_preempted() {
+  [ "$(squeue --noheader --jobs="$job" --states=all --format=%T 2>/dev/null)" = PREEMPTED ]
 }
 
 # Whether, and how, to go on; does not return where not.
@@ -146,7 +192,7 @@ decide() {
     *) finish gave_up "code_$code" "$code" ;;
   esac
   [ -z "$is_asked_by_user" ] || finish stopped user 75
-  [ "$asked" != TERM ] || finish stopped cancelled 75
+  [ "$asked" != TERM ] || is_preempted || finish stopped cancelled 75
   [ -z "$asked" ] || why=preempted
   [ "$restart" -lt "$max_restarts" ] || finish gave_up max_restarts "$code"
   # the checkpoint is still the one from before the last two restarts

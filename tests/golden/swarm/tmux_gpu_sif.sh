@@ -9,6 +9,8 @@ run_folder=/home/me/milozero/data/runs/try.forest_harvest_aurora_poplar.ppo.gitS
 ledger=/home/me/milozero/data/swarms/test-ffad79e7/ledger/try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00
 attempts=$ledger/$submission.attempts
 max_restarts=50
+launch_seconds=600
+stop_seconds=20  # for a launch that is asked to stop
 host=$(uname -n)  # HOSTNAME may be another machine's, handed down
 asked=    # the signal that asked this script to end the run
 program=  # the process id of what is running
@@ -73,7 +75,16 @@ run_program() {
   export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
   export MKL_NUM_THREADS="${MKL_NUM_THREADS:-1}"
   export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
+  export OMPI_MCA_hwloc_base_binding_policy=none
+  export PRTE_MCA_hwloc_default_binding_policy=none
   export PYTHONNOUSERSITE=1
+  # of the Python, the conda and the libraries outside, which the image does not have
+  unset PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV LD_PRELOAD "${!CONDA_@}"
+  # Started inside a job of Slurm, mpiexec would ask srun for the workers, and wait for ever.
+  local end_time=${SLURM_JOB_END_TIME:-} shadow=("${!SLURM_@}" "${!PMI_@}" "${!PMIX_@}")
+  [ "${#shadow[@]}" = 0 ] || unset "${shadow[@]}"
+  [ -z "$end_time" ] || export SLURM_JOB_END_TIME=$end_time
+  export HYDRA_LAUNCHER="${HYDRA_LAUNCHER:-fork}"
   local engine
   engine=$(type -P apptainer || type -P singularity) ||
     { refuse 'Neither apptainer nor singularity is here.' 'Load its module: `modules` in the calibers file.'; code=6; return; }
@@ -148,9 +159,15 @@ run_program() {
     --no-layer_norm
     --init=orthogonal
   )
+  # main.py makes this file when its workers have found each other
+  export MILOZERO_LAUNCHED=data/runs/try.forest_harvest_aurora_poplar.ppo.gitSHA_1234567.CartPole-v1.seed00/job_launched
+  local began=$SECONDS
+  rm -f -- "$run_folder/job_launched"
   # ignored until the program has handlers of its own
   (trap '' HUP USR1; exec "${command[@]}") </dev/null &
   program=$!
+  watch_launch "$program" &
+  local watcher=$!
   [ -z "$asked" ] || kill -USR1 "$program" 2>/dev/null
   code=127
   while :; do
@@ -161,6 +178,34 @@ run_program() {
     [ -n "$heard" ] || break  # else it may have been the signal's
   done
   program=
+  kill "$watcher" 2>/dev/null
+  wait "$watcher" 2>/dev/null
+  if [ "$code" != 0 ] && [ ! -e "$run_folder/job_launched" ]; then
+    if [ -e "$run_folder/stop" ]; then
+      [ $((SECONDS - began)) -lt "$stop_seconds" ] || code=75
+    elif [ $((SECONDS - began)) -ge "$launch_seconds" ]; then
+      refuse "The workers did not start within $launch_seconds seconds." 'Look at what the launcher says above; --launcher chooses another.'
+      code=6
+    fi
+  fi
+  rm -f -- "$run_folder/job_launched"
+}
+
+# End a launch that does not come to its first line: at once if asked to stop, else after a while.
+watch_launch() {
+  trap - HUP INT TERM USR1
+  local since=$SECONDS limit child
+  while [ ! -e "$run_folder/job_launched" ]; do
+    limit=$launch_seconds
+    [ ! -e "$run_folder/stop" ] || limit=$stop_seconds
+    kill -0 "$1" 2>/dev/null || return
+    if [ $((SECONDS - since)) -ge "$limit" ]; then
+      for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do kill -KILL "$child"; done
+      kill -KILL "$1"
+      return
+    fi
+    sleep 1
+  done
 }
 
 # Whether, and how, to go on; does not return where not.

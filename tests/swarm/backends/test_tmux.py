@@ -11,6 +11,7 @@ import pytest
 from helpers.errors import LAUNCH
 from swarm.backends.base import DeploymentError
 from swarm.control import resume, stop
+from swarm.backends.tmux import session_name
 from swarm.deploy import deploy
 from swarm.ledger import Ledger
 from swarm.plan import Plan
@@ -45,11 +46,11 @@ def test_each_run_has_a_window_which_keeps_what_it_printed(tmp_path: Path, tmux:
     plan = make(tmp_path, tmux, name="a.swarm", count=3)
     assert deploy(plan, say=quiet).submitted == [run.name for run in plan.runs]
     assert windows(tmux) == ["swarm", *(run.name for run in plan.runs)]
-    assert set(windows(tmux, "#{session_name}")) == {"a_swarm"}
+    assert set(windows(tmux, "#{session_name}")) == {session_name(plan)}
     wait_for(lambda: states(plan) == ["done"] * 3)
     wait_for(lambda: windows(tmux, "#{pane_dead}") == ["0", "1", "1", "1"])
     shown = subprocess.run(
-        ["tmux", "-L", tmux, "capture-pane", "-p", "-S", "-", "-t", "=a_swarm:2"],
+        ["tmux", "-L", tmux, "capture-pane", "-p", "-S", "-", "-t", f"={session_name(plan)}:2"],
         capture_output=True,
         text=True,
         check=True,
@@ -63,7 +64,7 @@ def test_a_second_swarm_shares_the_server(tmp_path: Path, tmux: str) -> None:
     plans = [make(tmp_path, tmux, name=name, count=1) for name in ("one", "two")]
     for plan in plans:
         deploy(plan, say=quiet)
-    assert set(windows(tmux, "#{session_name}")) == {"one", "two"}
+    assert set(windows(tmux, "#{session_name}")) == {session_name(plan) for plan in plans}
     for plan in plans:
         wait_for(partial(are_done, plan))
 
@@ -164,3 +165,29 @@ def test_without_tmux_nothing_is_submitted(
         deploy(plan, say=quiet)
     assert refusal.value.exit_code == LAUNCH
     assert Ledger(plan.ledger_folder).submission(plan.runs[0].name) is None
+
+
+def test_a_run_has_the_environment_of_the_shell_that_spawned_it(
+    tmp_path: Path,
+    tmux: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two shells, one server; two clones with a swarm of one name; and a queue that is there already."""
+    found = {}
+    for shell, how in (("one", {}), ("two", {}), ("three", {"max_parallel": 1})):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", f"of {shell}\n$(touch canary)")
+        (tmp_path / shell).mkdir()
+        plan = make(tmp_path / shell, tmux, name="same", count=1, **how)
+        [run] = plan.runs
+        script = plan.launch_script(run)
+        dump = tmp_path / shell / "seen"
+        text = script.read_text().replace("set -u\n", f"set -u\nenv -0 >'{dump}'\n")
+        script.write_text(text)
+        deploy(plan, say=quiet)
+        wait_for(partial(are_done, plan))
+        pairs = dump.read_bytes().decode(errors="surrogateescape").split("\0")
+        seen = dict(pair.partition("=")[::2] for pair in pairs if pair)
+        found[shell] = seen["CUDA_VISIBLE_DEVICES"]
+        assert "TMUX_PANE" in seen
+    assert found == {shell: f"of {shell}\n$(touch canary)" for shell in ("one", "two", "three")}
+    assert len(set(windows(tmux, "#{session_name}"))) == 3
