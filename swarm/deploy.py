@@ -71,11 +71,16 @@ def deploy(
     scheduler.check()
     chosen = [run for run in plan.runs if only is None or run.name in only]
     mine = [run for run in chosen if _is_ours(plan, run, say)]
-    for run in mine:
-        _refuse_another_configuration(run)
     deployment = _Deployment(plan, scheduler, say)
     deployment.outcome.already += [run.name for run in chosen if run not in mine]
-    deployment.drive(mine)
+    try:
+        for run in mine:
+            _refuse_another_configuration(run)
+        deployment.drive(mine)
+    except UserError:
+        for run in mine:
+            _release(plan, run)
+        raise
     scheduler.cancel_pending(_stale(plan, mine))
     scheduler.finish()
     return deployment.outcome
@@ -192,23 +197,26 @@ class _Deployment:
             jobs = self._scheduler.submit(mine, token)
         except UserError:
             for run, number in mine:
-                if self._ledger.void(run.name, number):
-                    self._release(run, number)
+                self._ledger.void(run.name, number)
             raise
         for run, number in mine:
             self._ledger.note_job(run.name, number, jobs[run.name])
         return [run.name for run, _ in mine]
 
-    def _release(self, run: Run, number: int) -> None:
-        """Leave a run that was refused to whichever swarm has it next, if it never was in this one."""
-        latest = self._ledger.submission(run.name)
-        if latest is not None and latest.number == number and latest.is_void and not latest.starts:
-            (run.folder / OWNER_FILE).unlink(missing_ok=True)
-
     def _withdraw_stop(self, run: Run) -> None:
         self._ledger.withdraw_stop(run.name)
         try:
             (run.folder / "stop").unlink(missing_ok=True)
+        except OSError as error:
+            raise _storage_error(run.folder, error) from error
+
+
+def _release(plan: Plan, run: Run) -> None:
+    """Leave a run that was refused to whichever swarm has it next, if this one never had it queued."""
+    latest = Ledger(plan.ledger_folder).submission(run.name)
+    if latest is None or (latest.is_void and not latest.starts):
+        try:
+            (run.folder / OWNER_FILE).unlink(missing_ok=True)
         except OSError as error:
             raise _storage_error(run.folder, error) from error
 

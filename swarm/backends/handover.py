@@ -15,7 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # of the terminal that somebody typed into, or that tmux itself sets
-OF_THE_PLACE = frozenset(("TMUX", "TMUX_PANE", "TERM", "STY", "WINDOW", "PWD", "OLDPWD", "SHLVL", "_"))
+OF_THE_PLACE = frozenset(
+    ("TMUX", "TMUX_PANE", "TERM", "STY", "WINDOW", "PWD", "OLDPWD", "SHLVL", "_"),
+)
 
 
 def command_with(environment: Mapping[str, str], command: Sequence[str]) -> list[str]:

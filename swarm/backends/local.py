@@ -19,7 +19,7 @@ from pathlib import Path
 from helpers.errors import UserError
 from helpers.machine.cores import usable_cores
 from swarm.backends import handover
-from swarm.backends.base import DeploymentError, Job, JobState, Scheduler, state_of_process
+from swarm.backends.base import DeploymentError, Job, JobState, state_of_process
 from swarm.backends.tmux import TmuxScheduler
 from swarm.ledger import Ledger, Submission, format_number, new_token
 from swarm.plan import Plan, Run, load

@@ -246,7 +246,13 @@ def _workers(launch: Launch) -> Words:
     """What starts the workers of a run."""
     if launch.launcher == "srun":
         mpi = shlex.quote(f"--mpi={launch.mpi}")
-        return ["srun", "--export=ALL", mpi, f"--ntasks={launch.num_workers}", "--kill-on-bad-exit=1"]
+        return [
+            "srun",
+            "--export=ALL",
+            mpi,
+            f"--ntasks={launch.num_workers}",
+            "--kill-on-bad-exit=1",
+        ]
     is_own = launch.image is not None or launch.conda_env is not None
     mpiexec = "mpiexec" if is_own else shlex.quote(launch.mpiexec)
     return [mpiexec, "-n", str(launch.num_workers)]

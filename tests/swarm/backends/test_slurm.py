@@ -5,24 +5,29 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from helpers.parallel.launch import mpiexec
 from swarm.backends.base import DeploymentError
 from swarm.backends.slurm import SlurmScheduler, ranges
 from swarm.control import STOP_FILE, resume, stop
 from swarm.deploy import deploy
 from swarm.ledger import Ledger, new_token
-from swarm.plan import Plan
+from swarm.plan import Caliber, Launch, Plan
+from swarm.scripts.render import render_job
 from swarm.status import run_statuses
 from swarm.watch import lines_of
-from tests.patience import promptly
+from tests.patience import patience, promptly
 from tests.slurm.cluster import PrivateSlurm
+from tests.swarm.plans import planned
 from tests.swarm.spawning import spawn_with_kills, start_spawner
-from tests.swarm.swarms import executions, latest, make_plan, wait_for
+from tests.swarm.swarms import REPOSITORY, executions, latest, make_plan, wait_for, write
 
 
 def quiet(_line: str) -> None:
@@ -62,10 +67,10 @@ def test_a_swarm_runs_to_its_end_over_two_nodes(
 
 
 def test_an_array_keeps_to_its_places(tmp_path: Path, slurm: PrivateSlurm) -> None:
-    plan = make(tmp_path, count=4, array=True, max_parallel=1, seconds=promptly(0.3))
+    plan = make(tmp_path, count=7, array=True, max_parallel=1, seconds=promptly(0.3))
     deploy(plan, say=quiet)
     most, now = 0, states(plan)
-    while now != ["done"] * 4:
+    while now != ["done"] * 7:
         most = max(most, now.count("running"))
         time.sleep(0.05)
         now = states(plan)
@@ -249,6 +254,76 @@ def test_without_sbatch_nothing_is_submitted(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DeploymentError, match="There is no sbatch"):
         deploy(plan, say=quiet)
+
+
+def test_a_refused_run_is_free_for_another_swarm(tmp_path: Path, slurm: PrivateSlurm) -> None:
+    refused = make(tmp_path, count=2)
+    for script in map(refused.launch_script, refused.runs):
+        text = script.read_text()
+        script.write_text(text.replace("--ntasks=1", "--ntasks=1 --partition=nowhere"))
+    with pytest.raises(DeploymentError, match="sbatch refuses"):
+        deploy(refused, say=quiet)
+    second = replace(refused, name=f"{refused.name}_again", folder=tmp_path / "swarms" / "again")
+    write(second)
+    assert len(deploy(second, say=quiet).submitted) == 2
+    wait_for(lambda: states(second) == ["done"] * 2)
+
+
+def test_a_limit_in_the_middle_says_what_is_in(
+    tmp_path: Path,
+    slurm: PrivateSlurm,
+) -> None:
+    plan = make(tmp_path, count=3)
+    script = plan.launch_script(plan.runs[2])
+    script.write_text(script.read_text().replace("--ntasks=1", "--ntasks=1 --partition=nowhere"))
+    with pytest.raises(DeploymentError, match="2 of 3 runs are submitted") as refusal:
+        deploy(plan, say=quiet)
+    assert "same command later submits the rest" in refusal.value.remedy
+    script.write_text(script.read_text().replace(" --partition=nowhere", ""))
+    assert deploy(plan, say=quiet).submitted == [plan.runs[2].name]
+    wait_for(lambda: states(plan) == ["done"] * 3)
+
+
+def test_what_a_run_needs_goes_along_under_export_none(
+    tmp_path: Path,
+    slurm: PrivateSlurm,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("PYTHONPATH", "/of/the/login/node")
+    plan = make(tmp_path, count=1, caliber=Caliber("short", options=("--export=NONE",)))
+    script = plan.launch_script(plan.runs[0])
+    text = script.read_text().replace("--ntasks=1", "--ntasks=1 --export=NONE")
+    script.write_text(text.replace("set -u\n", f"set -u\nenv >'{tmp_path}/seen'\n"))
+    deploy(plan, say=quiet)
+    wait_for(lambda: states(plan) == ["done"])
+    seen = (tmp_path / "seen").read_text().splitlines()
+    assert "WANDB_MODE=offline" in seen
+    assert not [line for line in seen if "/of/the/login/node" in line]
+
+
+def test_workers_start_inside_an_allocation(tmp_path: Path, slurm: PrivateSlurm) -> None:
+    """A swarm of this machine, spawned inside salloc, with the real mpiexec and the real script."""
+    launch = Launch("local", tmp_path, Path(sys.executable), mpiexec=mpiexec(), program="two.py")
+    (tmp_path / "two.py").write_text(
+        "from helpers.parallel.workers import Workers\n"
+        "workers = Workers.connect()\nprint(f'workers {workers.size}\\n', end='', flush=True)\n",
+    )
+    plan = planned(launch=launch)
+    [run] = plan.runs
+    for folder in (run.folder, plan.folder / "logs"):
+        folder.mkdir(parents=True)
+    run.job_script.write_text(render_job(plan, run))
+    done = subprocess.run(
+        ["salloc", "--quiet", "--ntasks=2", "bash", str(run.job_script), "001"],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=patience(60),
+        check=False,
+    )
+    assert done.stdout.count("workers 2") == 2, done.stdout + done.stderr
+    assert done.returncode == 0
 
 
 def test_indices_are_written_as_ranges() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from helpers.errors import LAUNCH
 from swarm.backends.base import DeploymentError
-from swarm.control import resume, stop
 from swarm.backends.tmux import session_name
+from swarm.control import resume, stop
 from swarm.deploy import deploy
 from swarm.ledger import Ledger
 from swarm.plan import Plan

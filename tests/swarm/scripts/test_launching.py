@@ -1,0 +1,74 @@
+"""How a job script starts the workers: on which machine, for how long it waits, and what ended them."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.patience import patience
+from tests.swarm.scripts.test_job_script import ON_SLURM, local, slurm
+from tests.swarm.stage import await_file
+
+__all__ = ["local", "slurm"]  # fixtures
+
+
+def test_on_this_machine_nothing_of_a_job_around_it_reaches_the_launcher(local):
+    shadow = {"SLURM_JOB_ID": "5", "SLURM_NNODES": "2", "PMI_RANK": "0", "PMIX_RANK": "0"}
+    assert local.play("0", SLURM_JOB_END_TIME="9999999999", **shadow) == 0
+    assert not shadow.keys() & local.seen().keys()
+    assert local.seen()["SLURM_JOB_END_TIME"] == "9999999999", "it still ends with that job"
+    assert local.seen()["HYDRA_LAUNCHER"] == "fork"
+    assert local.seen()["OMPI_MCA_hwloc_base_binding_policy"] == "none"
+
+
+@pytest.mark.parametrize(("nodes", "launcher"), [("1", "fork"), ("2", None)])
+def test_a_job_of_one_node_starts_its_workers_itself(slurm, nodes, launcher):
+    given = {"SLURM_JOB_NUM_NODES": nodes, "SLURM_EXPORT_ENV": "NONE"}
+    assert slurm.play("0", **ON_SLURM, **given) == 0
+    assert slurm.seen().get("HYDRA_LAUNCHER") == launcher
+    assert slurm.seen()["SLURM_EXPORT_ENV"] == "ALL"
+
+
+def _never_starts(stage, seconds):
+    """mpiexec as it is where srun is missing: it waits, and hears no signal."""
+    stage.program(
+        "mpiexec",
+        "trap '' TERM USR1; touch \"$STAGE/hangs\"; while :; do /bin/sleep 0.1; done",
+    )
+    text = stage.script.read_text()
+    for name in ("launch_seconds", "stop_seconds"):
+        number = next(line for line in text.splitlines() if line.startswith(name))
+        text = text.replace(number, f"{name}={seconds[name]}")
+    stage.script.write_text(text)
+
+
+def test_a_launch_that_never_starts_is_ended(local, slurm):
+    for stage in (local, slurm):
+        _never_starts(stage, {"launch_seconds": 2, "stop_seconds": 99})
+        assert stage.play("0", **ON_SLURM) == 6
+        assert stage.attempts()[-1] == "gave_up 0 code_6"
+        assert "did not start within 2 seconds" in stage.output
+
+
+def test_a_launch_that_never_starts_can_be_stopped(local):
+    _never_starts(local, {"launch_seconds": 99, "stop_seconds": 1})
+    process = local.start("0")
+    await_file(local.folder / "hangs")
+    (local.ledger / "stop").touch()
+    (local.run.folder / "stop").touch()
+    assert process.wait(patience(20)) == 75
+    assert local.attempts()[-1] == "stopped 0 user"
+
+
+@pytest.mark.parametrize(
+    ("state", "end"),
+    [("PREEMPTED", "requeue 0 preempted"), ("CANCELLED", "stopped 0 cancelled")],
+)
+def test_what_slurm_preempted_is_not_taken_for_cancelled(slurm, state, end):
+    slurm.program("squeue", f'case "$*" in *%T*) echo {state};; *) exit 1;; esac')
+    process = slurm.start("wait iter_2", **ON_SLURM)
+    await_file(slurm.folder / "waiting")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(patience(20)) == 75
+    assert slurm.attempts()[-1] == end
