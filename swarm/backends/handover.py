@@ -29,6 +29,11 @@ def command_with(environment: Mapping[str, str], command: Sequence[str]) -> list
     return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), write(environment), *command]
 
 
+def discard(command: Sequence[str]) -> None:
+    """Remove the file of a command that nothing will run."""
+    Path(command[4]).unlink(missing_ok=True)
+
+
 def write(environment: Mapping[str, str]) -> str:
     """The file that holds an environment until somebody reads it.
 

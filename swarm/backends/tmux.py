@@ -17,7 +17,7 @@ from libtmux import Server
 from libtmux.exc import LibTmuxException
 
 from swarm.backends.base import DeploymentError, Job, JobState, state_of_process
-from swarm.backends.handover import command_with
+from swarm.backends.handover import command_with, discard
 from swarm.ledger import Submission, format_number
 from swarm.plan import Plan, Run
 
@@ -100,13 +100,14 @@ class TmuxScheduler:
 
     def _open_session(self) -> None:
         """Make the session where it is missing; another spawner may be first."""
+        shell = self._in_environment(self.environment.get("SHELL") or "/bin/sh")
         try:
             # both in one call: the option must stand before any window can end
             begin = ("start-server", ";", "set-option", "-g", "remain-on-exit", "on", ";")
             first = ("-n", _FIRST_WINDOW, "-c", str(self._plan.launch.working_folder))
-            shell = self._in_environment(self.environment.get("SHELL") or "/bin/sh")
             self._call(*begin, "new-session", "-d", "-s", self._session, *_SIZE, *first, *shell)
         except DeploymentError as error:
+            discard(shell)
             if "duplicate session" not in error.problem:
                 raise
 

@@ -191,3 +191,17 @@ def test_a_run_has_the_environment_of_the_shell_that_spawned_it(
         assert "TMUX_PANE" in seen
     assert found == {shell: f"of {shell}\n$(touch canary)" for shell in ("one", "two", "three")}
     assert len(set(windows(tmux, "#{session_name}"))) == 3
+
+
+def test_no_environment_stays_behind(
+    tmp_path: Path,
+    tmux: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    private = tmp_path / "private"
+    private.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(private))
+    plan = make(tmp_path, tmux, count=3)
+    deploy(plan, say=quiet)
+    wait_for(partial(are_done, plan))
+    wait_for(lambda: not list(private.iterdir()), seconds=5)
