@@ -29,7 +29,7 @@ from helpers.config import command_line
 from helpers.config.override import override
 from helpers.config.run import RunConfig
 from helpers.config.schema import Parsed, defaults_of, former_names_of, identity_of
-from helpers.data_root import place, set_data_root
+from helpers.data_root import set_data_root
 from helpers.display.progress import Progress
 from helpers.display.terminal import outlast_readers
 from helpers.machine import choices
@@ -211,7 +211,7 @@ def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
         demos=demos,
         policies=policy_files(config, checkpoints, workers),
         before_save=lambda: experiment.keep_choices(
-            choices.all_choices() | resume_of(orchestrator)
+            choices.all_choices() | resume_of(orchestrator),
         ),
     )
     del demos  # the agent has kept what it learns from
@@ -245,7 +245,7 @@ def environment_lines(env_id: str, environment: Any) -> list[str]:
     lines = [f"environment: {env_id} by {environment.backend}"]
     if reason := environment.inexact_because:
         lines.append(
-            f"a resumed run begins new episodes: the environment cannot be saved ({reason})"
+            f"a resumed run begins new episodes: the environment cannot be saved ({reason})",
         )
     return lines
 

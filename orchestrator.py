@@ -268,7 +268,10 @@ class Orchestrator:
             rollout = next(self.rollouts)
             collected = time.perf_counter()
             check_finite(
-                self.config.env_id, self.iteration + 1, rollout.rewards, rollout.next_observations,
+                self.config.env_id,
+                self.iteration + 1,
+                rollout.rewards,
+                rollout.next_observations,
             )
             with self.workers.stopwatch.gradient:
                 metrics |= self.agent.update(rollout)

@@ -16,9 +16,9 @@ from environments.inputs.environment import environment_inputs
 from environments.requirements import check_environment
 from environments.sizes import spaces_of
 from helpers import errors
-from helpers.data_root import place
 from helpers.checkpoints.manifests import list_checkpoints
 from helpers.config.run import RunConfig
+from helpers.data_root import place
 from helpers.demos.expert_reference import expert_figures
 from helpers.demos.load import Demos
 from helpers.episodes import random_figures

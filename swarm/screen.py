@@ -20,7 +20,7 @@ from helpers.errors import UserError
 from swarm.plan import Plan
 from swarm.status import UNDER_WAY
 from swarm.table import Layout, by_trouble, head, status_table, summary, wrap
-from swarm.watch import Line, lines_of, log_of, tail_of, seconds_between
+from swarm.watch import Line, lines_of, log_of, seconds_between, tail_of
 
 if TYPE_CHECKING:
     from rich.console import Console

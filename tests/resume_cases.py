@@ -45,7 +45,8 @@ IMITATED: dict[str, Any] = {
     "compile": "false",
 }
 IMITATIONS: dict[
-    str, dict[str, Any],
+    str,
+    dict[str, Any],
 ] = {  # of the demonstrations in a folder `demos` beside the runs
     "gail": PPO
     | IMITATED

@@ -19,7 +19,8 @@ def warnings_of(key: str, text: str, folder) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(
-    "text", ["None", "none", "nil", "NIL", "yes", "No", "on", "False", "1e-3", "2.5E4"],
+    "text",
+    ["None", "none", "nil", "NIL", "yes", "No", "on", "False", "1e-3", "2.5E4"],
 )
 def test_a_text_that_is_another_kinds_value_is_told(tmp_path, text):
     (line,) = warnings_of("wandb_project", text, tmp_path)
