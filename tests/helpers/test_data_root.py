@@ -12,7 +12,8 @@ from environments.opensim.models import models_folder
 from helpers import data_root
 from helpers.checkpoints.resolve import resolve_checkpoint
 from helpers.machine import native
-from helpers.run_folder.experiment import _open_as_json
+from helpers.run_folder.changes import Start
+from helpers.run_folder.experiment import _open_as_json, run_name
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_a_run_s_folder_is_below_the_root(
         monkeypatch.delenv("MILOZERO_DATA")
         flags.append(f"--data_root={scratch}")
     config = SCHEMA.parse_command_line(flags).config
-    opened = _open_as_json(config, 1, flags)
+    opened = _open_as_json(config, run_name(config), Start(), world_size=1, argv=flags)
     assert opened.get("folder") == str(scratch / "runs" / "some_name.seed00"), opened
     assert not Path("data").exists()
 
