@@ -14,6 +14,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from helpers.checkpoints.manifests import contents_of
+from tests import next_lines
 from tests.nursery import Child, nursery
 from tests.patience import patience
 
@@ -46,14 +47,19 @@ def run(
     workers: int = 1,
     fresh: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """To its end, output captured.
+    """To its end, output captured; the commands that it prints as the next ones are tried (tests/next_lines.py).
 
     Args:
         flags: of main.py.
         workers: more than one are started by mpiexec.
         fresh: whether each is a fresh process, which imports torch anew: see tests/nursery.py.
     """
-    fresh = fresh or _is_another_python()
+    done = _run(flags, workers=workers, fresh=fresh or _is_another_python())
+    next_lines.check(done.stdout)
+    return done
+
+
+def _run(flags: Sequence[str], *, workers: int, fresh: bool) -> subprocess.CompletedProcess[str]:
     if workers > 1 or fresh:
         return subprocess.run(
             command(flags, workers=workers) if fresh else forked(flags, workers=workers),
