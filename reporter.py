@@ -10,7 +10,6 @@ import helpers.interpreter  # noqa: F401  # first: what it finds missing would b
 # isort: split
 
 import argparse
-import io
 import os
 import shutil
 import sys
@@ -31,11 +30,6 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str]) -> int:
     """Do what the command line asks for; the exit code."""
-    if isinstance(
-        sys.stdout,
-        io.TextIOWrapper,
-    ):  # a terminal without Unicode shows ? in the place of a sign
-        sys.stdout.reconfigure(errors="replace")
     try:
         arguments = _parser().parse_args(argv)
         set_data_root(arguments.data_root)

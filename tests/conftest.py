@@ -14,6 +14,9 @@ from tests.patience import patience
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = (
+    "false"  # else its words are in the stderr of programs that tests start
+)
 # spawners that tests start note their folders there, and not in the home of whoever tests
 os.environ["XDG_STATE_HOME"] = f"{tempfile.gettempdir()}/milozero_tests_{os.getuid()}"
 pytest.register_assert_rewrite("tests.resume_cases")  # it says what differs

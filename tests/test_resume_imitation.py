@@ -30,4 +30,5 @@ def test_a_run_does_not_go_on_with_other_demonstrations(tmp_path: Path) -> None:
     (tmp_path / "demos" / "Hopper-v5_demo000.h5").unlink()
     done = launch.run(flags)
     assert done.returncode != 0
-    assert "demonstrations of this run have changed since its start" in done.stderr
+    assert "was trained with other files" in done.stderr and "--accept_changes" in done.stderr
+    assert "Hopper-v5_demo000.h5 (demonstrations)" in done.stderr

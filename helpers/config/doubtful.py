@@ -11,6 +11,7 @@ from helpers.errors import ConfigurationError
 
 _NOTHING = ("none", "null", "nil", "~")
 _SWITCHES = tuple(word for word in TRUE_WORDS + FALSE_WORDS if word.isalpha())
+_WORDS_OF = re.compile(r"[^a-z]+")  # what stands between the words of a pattern
 _EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 
 
@@ -49,14 +50,16 @@ def refuse_nested(shown: str, value: object, *, each: Setting) -> None:
 def doubtful_texts(layer: Layer, settings: Mapping[str, Setting]) -> Iterator[str]:
     """A line for each text that another kind of setting would read as no value, a switch or a number.
 
-    A text whose form is declared, and a word that the setting's help names, mean what they say.
+    A word that the setting's help names means what it says.
     """
     for key, value in layer.values.items():
         each = settings.get(key)
-        is_free = each is not None and each.kind == "str" and not (each.choices or each.pattern)
+        is_free = each is not None and each.kind == "str" and not each.choices
         if each is None or not is_free or each.is_mapping or not isinstance(value, str):
             continue
         word = value.strip().lower()
+        if word in _WORDS_OF.split(each.pattern.lower()):
+            continue  # a choice of that spelling
         if word in _NOTHING and not re.search(rf"\b{re.escape(word)}\b", each.help_line):
             unset = f"{key}: null, or --{key}=" if each.is_optional else "leave it out"
             yield f'{layer.shown[key]} is the text "{value}". To leave {key} unset: {unset}.'

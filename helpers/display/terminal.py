@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import stat
@@ -44,7 +45,13 @@ class _Outlasting:
 
 
 def outlast_readers() -> None:
-    """From now on the program goes on when what it prints goes to a pipe that was closed at the other end."""
+    """From now on the program goes on when what it prints goes to a pipe that was closed at the other end.
+
+    A terminal without Unicode shows ? in the place of a sign.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.stdout = cast(TextIO, _Outlasting(sys.stdout))
     sys.stderr = cast(TextIO, _Outlasting(sys.stderr))
 

@@ -188,8 +188,8 @@ def _open_as_json(
 ) -> dict[str, Any]:
     """The outcome as JSON values, so that an error of the root becomes one of every worker."""
     folder = place(config.runs_dir, config.data_root) / name
-    before = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     try:
+        before = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         group_of(name)
         start = start_of(argv=argv, world_size=world_size)
         kept = _saved_settings(config, folder)

@@ -172,4 +172,15 @@ def test_the_commands_of_the_page_are_understood():
         assert read.deploy_now and (ROOT / str(read.config)).exists()
     named = set(re.findall(r"--([a-z_]+)", page))
     theirs = {"nv", "upgrade"}  # of apptainer and pip
+    theirs |= {
+        "algo",
+        "account",
+        "comment",
+        "job",
+        "ntasks",
+        "open",
+        "output",
+        "qos",
+        "signal",
+    }  # of main.py, of sbatch
     assert named <= {*SEED_FLAGS, *settings_of(SpawnSettings), *theirs, "no"}
