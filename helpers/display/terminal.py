@@ -50,7 +50,7 @@ def outlast_readers() -> None:
     A terminal without Unicode shows ? in the place of a sign.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper) and "utf" not in stream.encoding.lower():
             stream.reconfigure(errors="replace")
     sys.stdout = cast(TextIO, _Outlasting(sys.stdout))
     sys.stderr = cast(TextIO, _Outlasting(sys.stderr))

@@ -170,7 +170,7 @@ def test_a_crash_again_and_again_ends_the_run(make, monkeypatch) -> None:
 
 def test_what_cannot_be_made_is_refused_as_without(make) -> None:
     with pytest.raises(
-        UserError, match=r"cannot be made: RuntimeError: the licence server is away"
+        UserError, match=r"cannot be made: RuntimeError: the licence server is away",
     ):
         make(2, refuses=True)
     with pytest.raises(ConfigurationError, match="no option"):
