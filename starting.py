@@ -27,6 +27,7 @@ from helpers.run_folder import references
 from helpers.run_folder.changes import Start
 from helpers.run_folder.inputs import INIT, Input, digest_of, read_inputs
 from helpers.seeding import Streams
+from helpers.trackers.experiment_folder import check_folder
 
 
 def check_start(
@@ -42,6 +43,7 @@ def check_start(
         The demonstrations that the run learns from, on the root, None elsewhere; and what this start brings along.
     """
     check_shares(config, workers)
+    check_folder(config)
     saved = list_checkpoints(place(config.runs_dir, config.data_root) / name / "checkpoints")
     check_environment(config.env_id, config.environment_options)
     spaces = spaces_of(config.env_id, config.environment_options)

@@ -110,6 +110,27 @@ def test_a_users_mistake_is_his_and_leaves_no_run(folder: Path, fault: str) -> N
     assert not (folder / "runs" / "mine.seed00").exists()
 
 
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--wandb_project=lab/hopper", "wandb_project=lab/hopper is not"),
+        ("--wandb_entity=a:b", "wandb_entity=a:b is not"),
+        ("--experiment_directory={folder}/broken.xml", "broken.xml is a file"),
+        ("--experiment_directory={folder}/broken.xml/deeper", "broken.xml is a file"),
+    ],
+)
+def test_a_tracker_that_cannot_write_is_refused_at_the_start(
+    folder: Path,
+    flag: str,
+    words: str,
+) -> None:
+    runs = [f"--runs_dir={folder}/runs", "--uuid=mine.seed00", "--wandb_mode=offline"]
+    done = launch.run(["--env_id=CartPole-v1", flag.format(folder=folder), *SMALL, *runs])
+    assert done.returncode in (errors.BAD_CONFIGURATION, errors.STORAGE), done.stderr
+    assert words in done.stderr and len(done.stderr.splitlines()) == 2, done.stderr
+    assert not (folder / "runs").exists()
+
+
 def test_files_beside_a_task_can_be_imported(folder: Path) -> None:
     (folder / "beside.py").write_text("WEIGHT = 0.25\n")
     (folder / "helpers.py").write_text("raise SystemExit('hides the project')\n")
