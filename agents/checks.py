@@ -5,7 +5,7 @@ Nothing here imports torch: a refusal takes a fraction of a second.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import gymnasium
@@ -21,15 +21,13 @@ from agents.off_policy.core.config import ReplayConfig
 from agents.replay.files import load_memories
 from agents.replay.record_layout import convert_columns, record_dtype, require_space
 from agents.replay.sum_tree import SumTree
+from helpers import errors
 from helpers.config.run import RunConfig
 from helpers.demos.episode import Expected
 from helpers.demos.load import Demos, read_demos, subsample_steps
-from helpers.errors import CheckpointError, ConfigurationError, StorageError, UserError
+from helpers.errors import ConfigurationError, UserError
 from helpers.parallel.workers import Workers
 
-_KINDS: Mapping[str, type[UserError]] = {
-    kind.__name__: kind for kind in (ConfigurationError, CheckpointError, StorageError)
-}
 MORE_DEMOS = "Record some: python main.py --task=eval --model_path=RUN --save_traj --num_trajs=16."
 Spaces = tuple[gymnasium.Space, gymnasium.Space]
 
@@ -79,7 +77,7 @@ def check_run(
     refusal = workers.broadcast_json(refusal)
     if refusal:
         kind, problem, remedy = refusal
-        raise _KINDS[kind](problem, remedy)
+        raise getattr(errors, kind)(problem, remedy)
     return demos
 
 

@@ -9,8 +9,12 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from environments.inputs.modules import refuse_hidden
 from environments.inputs.opened import opened_files
+from helpers.user_code import UsersCode
 
+_PREFIX = "task_file_"  # of the names of their modules
+_FOLDERS: list[str] = []  # those that are in `sys.path` for a file in them
 OPENED: dict[Path, list[Path]] = {}  # what a user's file opened while it was executed
 
 
@@ -20,24 +24,42 @@ def import_file(path: Path) -> ModuleType:
     Their folder is the last that Python looks into: a module of the project or of a package is never hidden.
 
     Raises:
-        BaseException: whatever the file raises; it is executed again the next time.
+        UsersCodeError: the file raises something, or imports a module beside it that another one hides; it is executed
+            again the next time.
     """
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()
-    module_name = f"task_file_{path.stem}_{digest[:8]}"  # hides no module of another name
+    module_name = f"{_PREFIX}{path.stem}_{digest[:8]}"  # hides no module of another name
     if module_name not in sys.modules:
-        if (folder := str(path.resolve().parent)) not in sys.path:
-            sys.path.append(folder)
+        _look_beside(path.resolve())
         spec = importlib.util.spec_from_file_location(module_name, path)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module  # dataclasses look their module up
         try:
-            with opened_files() as OPENED[path.resolve()]:
-                spec.loader.exec_module(module)
+            with UsersCode(f"{path} cannot be imported"):
+                refuse_hidden(path.resolve())
+                with opened_files() as OPENED[path.resolve()]:
+                    spec.loader.exec_module(module)
         except BaseException:
             del sys.modules[module_name]
             raise
     return sys.modules[module_name]
+
+
+def _look_beside(path: Path) -> None:
+    """Let Python find the modules beside a file last, and not those beside another file that was imported before."""
+    folder = str(path.parent)
+    others = [each for each in _FOLDERS if each != folder]
+    for name, module in list(sys.modules.items()):
+        place = getattr(module, "__file__", None) or ""
+        if any(place.startswith(f"{each}/") for each in others) and not name.startswith(_PREFIX):
+            del sys.modules[name]  # whoever has imported it keeps it
+    for each in others:
+        sys.path.remove(each)
+        _FOLDERS.remove(each)
+    if folder not in sys.path:
+        sys.path.append(folder)
+        _FOLDERS.append(folder)
 
 
 def looks_like_task(path: Path, name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from environments import same_step
 from environments.same_step import State
 from environments.state import exact_state
 from environments.state.continuation import why_inexact
+from helpers.user_code import UsersCode
 
 
 class SerialVectorEnv(SyncVectorEnv):
@@ -42,8 +44,15 @@ class SerialVectorEnv(SyncVectorEnv):
         backend: str = "Gymnasium",
         is_exact: bool | None = None,
     ) -> None:
-        super().__init__([make_env] * len(seeds), autoreset_mode=AutoresetMode.SAME_STEP)
+        users: Any = nullcontext() if is_exact else UsersCode(f"env_id={env_id} cannot be made")
+        with users:
+            super().__init__([make_env] * len(seeds), autoreset_mode=AutoresetMode.SAME_STEP)
         self.env_id = env_id
+        kind = type(self.envs[0].unwrapped)
+        self._users = {  # whose code it is that these call
+            name: users if is_exact else UsersCode(f"env_id={env_id}, {name}", getattr(kind, name))
+            for name in ("reset", "step")
+        }
         self.backend = backend
         self._make_env, self._steps = make_env, 0
         self._inexact_because = None if is_exact is None else ""
@@ -70,7 +79,8 @@ class SerialVectorEnv(SyncVectorEnv):
         chosen = (options or {}).get("reset_mask", np.ones(self.num_envs, dtype=np.bool_))
         for index in np.flatnonzero(chosen):
             self.envs[index] = self._awake[index]
-        return super().reset(seed=seed, options=options)
+        with self._users["reset"]:
+            return super().reset(seed=seed, options=options)
 
     def rest(self, chosen: np.ndarray) -> None:
         """Step environments no more, where a mask (N,) is set, until they are reset."""
@@ -85,7 +95,8 @@ class SerialVectorEnv(SyncVectorEnv):
         if self._bounds is not None:
             actions = same_step.clip_to_bounds(actions, *self._bounds)
         self._steps += 1
-        return super().step(actions)
+        with self._users["step"]:
+            return super().step(actions)
 
     def successors(self, observations: np.ndarray, infos: Mapping[str, Any]) -> np.ndarray:
         """The true next observations (N, obs_dim): the last one of an episode where one ended."""

@@ -22,9 +22,12 @@ class UserError(Exception):
         remedy: what to do about it, as an instruction.
         detail: further lines, shown before these two; "" where there is nothing to show.
         exit_code: the status the process ends with.
+        is_users: whether it came out of code that is not this project's: its traceback is kept, and a run that has
+            learnt nothing leaves no folder.
     """
 
     exit_code = BUG
+    is_users = False
 
     def __init__(self, problem: str, remedy: str, *, detail: str = "") -> None:
         super().__init__(f"{problem}\n{remedy}")
@@ -39,10 +42,22 @@ class ConfigurationError(UserError):
     exit_code = BAD_CONFIGURATION
 
 
+class UsersCodeError(ConfigurationError):
+    """What a user's own code raised or returned, or that of a package of environments."""
+
+    is_users = True
+
+
 class NumericalError(UserError):
     """A loss, gradient, parameter, observation or reward that is not finite."""
 
     exit_code = NUMERICAL
+
+
+class UsersNumbersError(NumericalError):
+    """An observation or a reward that a user's own task computed, and that is not finite."""
+
+    is_users = True
 
 
 class CheckpointError(UserError):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import sysconfig
 import traceback
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from helpers.errors import ConfigurationError, UserError
+from helpers.errors import UserError, UsersCodeError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 _OURS = ("agents", "benchmarks", "environments", "helpers", "registry", "swarm", "tests", ".venv")
@@ -45,16 +47,71 @@ def users_line(error: BaseException) -> str | None:
     return None
 
 
-def failure(error: Exception, what: str) -> UserError:
+class UsersCode:
+    """What is raised inside comes out as a `UsersCodeError`: two lines, with the file and the line of whoever wrote it.
+
+    Args:
+        what: is done: "env_id=my.py:Reach, reset".
+        of: the function or class that is called, told where the traceback leads to no line of its author.
+        mend: what its reader can do, before the place.
+    """
+
+    def __init__(self, what: str, of: Any = None, *, mend: str = "Mend") -> None:
+        self.what, self.of, self.mend = what, of, mend
+
+    def __enter__(self) -> Any:
+        """Nothing is done yet."""
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+        """Tell what was raised; what has its two lines already stays as it is."""
+        if isinstance(error, Exception | SystemExit) and not isinstance(error, UserError):
+            raise failure(error, self.what, of=self.of, mend=self.mend) from error
+
+
+def failure(
+    error: BaseException,
+    what: str,
+    *,
+    of: Any = None,
+    mend: str = "Mend",
+) -> UserError:
     """What a user's code raised, with the file and the line of it.
 
     Args:
         error: as it was raised; one that has its two lines already stays as it is.
         what: was tried: "my.py:Reach cannot be made".
+        of: what was called.
+        mend: what its reader can do, before the place.
     """
     if isinstance(error, UserError):
         return error
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    place = users_line(error) or f"{last.filename}, line {last.lineno}: {last.line}"
+    place = users_line(error) or _package_line(error, of) or definition(of)
+    if place is None:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{last.filename}, line {last.lineno}: {last.line}"
     words = " ".join(str(error).split())
-    return ConfigurationError(f"{what}: {type(error).__name__}: {words}.", f"Mend {place}")
+    return UsersCodeError(f"{what}: {type(error).__name__}: {words}.", f"{mend} {place}")
+
+
+def definition(of: Any) -> str | None:
+    """Where a function, a method or a class is defined, in words; None where that cannot be told."""
+    try:
+        found = inspect.unwrap(of)
+        line = inspect.getsourcelines(found)[1]
+        return f"{inspect.getsourcefile(found)}, line {line}: {found.__qualname__}"
+    except (TypeError, OSError, AttributeError):
+        return None
+
+
+def _package_line(error: BaseException, of: Any) -> str | None:
+    """The last line of the installed package that something is of."""
+    package = sys.modules.get(str(getattr(of, "__module__", "")).partition(".")[0])
+    place = getattr(package, "__file__", None)
+    if place is None:
+        return None
+    home = Path(place).parent if Path(place).name == "__init__.py" else Path(place)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if home in (Path(frame.filename), *Path(frame.filename).parents):
+            return f"{frame.filename}, line {frame.lineno}: {frame.line}"
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,16 @@ class Mine(Cart):
 EVALUATE = """def evaluate(self, world, before, now, actions):
         {line}
         return super().evaluate(world, before, now, actions)
+"""
+ENV = """import gymnasium
+import numpy as np
+class Mine(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
+    action_space = gymnasium.spaces.Box(-1, 1, ({size},), np.float32)
+    def reset(self, seed=None, options=None):
+        return np.zeros(3, np.float32), {{}}
+    def step(self, action):
+        {line}
 """
 MODEL = "<mujoco><worldbody><body><joint type='slide'/><geom size='1'/></body></worldbody>{more}</mujoco>"
 SMALL = ["--num_envs=2", "--rollout_len=64", "--batch_size=32", "--num_timesteps=128"]
@@ -57,7 +68,59 @@ FAULTS = {  # what the file holds, status, words of the problem, words of the re
         ),
         errors.NUMERICAL,
         "nan as number 0 of an observation",
-        "bound it",
+        "mine.py, line 10: return np.log(seen - seen",
+    ),
+    "reward of nan": (
+        TASK.format(
+            body=EVALUATE.format(line="pass").replace("return ", "found = ")
+            + "        return found._replace(rewards=np.sqrt(-1 - now.qvel[:, 0] ** 2))",
+        ),
+        errors.NUMERICAL,
+        "gives nan as a reward",
+        "mine.py, line 11: return found._replace(rewards=np.sqrt(",
+    ),
+    "other shapes later": (
+        TASK.format(
+            body="def observe(self, world, now):\n"
+            "        seen = super().observe(world, now)\n"
+            "        return seen[:, :1].copy() if now.qvel.any() else seen",
+        ),
+        2,
+        "returns other arrays than at its first state: observations float64(2, 1)",
+        "mine.py, line 6: Mine",
+    ),
+    "start of another shape": (  # NumPy would spread it
+        TASK.format(body="def start(self, world, generator):\n        return 0.0, np.zeros(1)"),
+        2,
+        "start returns qpos of shape (), and the model has (1,)",
+        "mine.py, line 8",
+    ),
+    "exit": ("import sys\nsys.exit(3)\n", 2, "SystemExit: 3", "mine.py, line 2: sys.exit(3)"),
+    "hidden module": (
+        "import helpers\n",
+        2,
+        "not {folder}/helpers.py",
+        "Rename {folder}/helpers.py",
+    ),
+    "no spaces": ("import gymnasium\nclass Mine(gymnasium.Env): pass\n", 2, "action_space", "Mine"),
+    "no numbers": (ENV.format(size=0, line="pass"), 2, "of no numbers", "at least one"),
+    "step raises": (
+        ENV.format(size=1, line="raise KeyError('late')"),
+        2,
+        "step: KeyError: 'late'",
+        "mine.py, line 9: raise KeyError('late')",
+    ),
+    "step of another shape": (
+        ENV.format(size=1, line="return np.zeros(5), 0.0, False, False, {}"),
+        2,
+        "step: ValueError",
+        "mine.py, line 8: Mine.step",
+    ),
+    "step as gym had it": (
+        ENV.format(size=1, line="return np.zeros(3), 0.0, False, {}"),
+        2,
+        "expected 5, got 4",
+        "mine.py, line 8: Mine.step",
     ),
     "model": (
         TASK.format(body="xml_file: str = '{folder}/broken.xml'"),
@@ -82,6 +145,7 @@ FAULTS = {  # what the file holds, status, words of the problem, words of the re
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    (tmp_path / "helpers.py").write_text("WEIGHT = 1\n")
     (tmp_path / "broken.xml").write_text("<mujoco><worldbody><bodi/></worldbody></mujoco>")
     asset = "<asset><mesh file='nonesuch.stl'/></asset>"
     (tmp_path / "mesh.xml").write_text(MODEL.format(more=asset))
@@ -103,11 +167,38 @@ def test_a_users_mistake_is_his_and_leaves_no_run(folder: Path, fault: str) -> N
         line for line in done.stderr.splitlines() if line.startswith(("milozero:", "  remedy:"))
     ]
     assert len(lines) == 2, done.stderr
+    problem, remedy = (each.replace("{folder}", str(folder)) for each in (problem, remedy))
     assert problem in lines[0] and remedy in lines[1], done.stderr
     assert "defect of the program" not in done.stderr and "Traceback" not in done.stderr
-    if fault in ("nan", "later"):  # it had begun
-        return
-    assert not (folder / "runs" / "mine.seed00").exists()
+    if kept := re.search(r"All of it: (\S+\.txt)", lines[1]):
+        trace = launch.ROOT / kept[1]
+        assert "mine.py" in trace.read_text()
+        trace.unlink()
+    assert not (folder / "runs" / "mine.seed00").exists()  # nothing was learnt
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_a_fault_after_some_learning_keeps_the_run(folder: Path, processes: int) -> None:
+    path = folder / "mine.py"
+    path.write_text(
+        TASK.format(
+            body=EVALUATE.format(line="if (folder / 'now').exists(): raise KeyError('late')"),
+        )
+        + f"\nfrom pathlib import Path\nfolder = Path({str(folder)!r})\n",
+    )
+    runs = [f"--runs_dir={folder}/runs", "--uuid=mine.seed00", "--progress=none"]
+    flags = [f"--env_id={path}:Mine", "--eval_frequency=0", f"--env_processes={processes}"]
+    flags.append("--lr_schedule=constant")
+    assert launch.run([*flags, *SMALL, *runs]).returncode == 0
+    (folder / "now").touch()
+    longer = [*SMALL[:-1], "--num_timesteps=1024"]
+    done = launch.run([*flags, *longer, *runs, "--accept_changes"])
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("  remedy: Mend")]
+    assert len(lines) == 1 and "mine.py, line 9: if (folder" in lines[0], done.stderr
+    run = folder / "runs" / "mine.seed00"
+    assert (run / "crash_worker_000.txt").read_text().count("KeyError: 'late'")
+    assert (run / "checkpoints" / "latest").exists()
 
 
 @pytest.mark.parametrize(
@@ -133,7 +224,9 @@ def test_a_tracker_that_cannot_write_is_refused_at_the_start(
 
 def test_files_beside_a_task_can_be_imported(folder: Path) -> None:
     (folder / "beside.py").write_text("WEIGHT = 0.25\n")
-    (folder / "helpers.py").write_text("raise SystemExit('hides the project')\n")
+    (folder / "helpers.py").write_text(
+        "raise SystemExit('hides the project')\n",
+    )  # nobody imports it
     path = folder / "mine.py"
     path.write_text("import beside\n" + TASK.format(body="ctrl_cost_weight: float = beside.WEIGHT"))
     runs = [f"--runs_dir={folder}/runs", "--uuid=mine.seed00", "--progress=none"]

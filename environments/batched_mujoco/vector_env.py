@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -22,8 +23,10 @@ from environments.batched_mujoco.infos import (
     infos_of_terms,
 )
 from environments.batched_mujoco.pictures import Pictures
+from environments.batched_mujoco.promises import UsersTask, check_start, check_task
 from environments.batched_mujoco.simulations import Simulations
 from environments.batched_mujoco.task import Task, World
+from environments.ids import task_file
 from environments.same_step import State
 from helpers.errors import ConfigurationError
 
@@ -90,8 +93,12 @@ class BatchedMujocoEnv(VectorEnv):
                 f"{env_id}: the model has no actuator, so that there is nothing to learn.",
                 f"Add one to {task.xml_file}.",
             )
-        _check_task(task, self.world, self._now, num_envs=self.num_envs)
-        self._make_spaces()
+        self._users: AbstractContextManager[UsersTask | None] = (
+            UsersTask(env_id, task) if task_file(env_id) else nullcontext()
+        )
+        with self._users:
+            check_task(task, self.world, self._now, num_envs=self.num_envs)
+            self._make_spaces()
         self.metadata = {
             "render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"],
             "render_fps": int(np.round(1.0 / self.world.dt)),
@@ -142,8 +149,10 @@ class BatchedMujocoEnv(VectorEnv):
         self._begin(chosen)
         if self.render_mode == "human":
             self.render()
-        first = self.task.describe(self.world, self._now)
-        return self.task.observe(self.world, self._now), infos_of_terms(first, chosen)
+        with self._users:
+            first = self.task.describe(self.world, self._now)
+            observations = self.task.observe(self.world, self._now)
+            return observations, infos_of_terms(first, chosen)
 
     def _begin(self, chosen: np.ndarray) -> None:
         """Begin an episode where a mask (N,) is set."""
@@ -153,7 +162,10 @@ class BatchedMujocoEnv(VectorEnv):
             if generator is None:
                 generator, _ = seeding.np_random()
                 self._generators[index] = generator
-            self.simulations.restart(index, *self.task.start(self.world, generator))
+            with self._users:
+                start = self.task.start(self.world, generator)
+                check_start(self.task, start, self.simulations.datas[index])
+            self.simulations.restart(index, *start)
         self.elapsed_steps[chosen] = 0
         self._now = self.simulations.read_again(self._now, indices)
 
@@ -170,8 +182,12 @@ class BatchedMujocoEnv(VectorEnv):
         actions = same_step.clip_to_bounds(actions, self._low, self._high)
         self.simulations.advance(actions)
         self._now = now = self.simulations.read()
-        observations = task.observe(world, now)
-        rewards, terminated, terms = task.evaluate(world, before, now, actions)
+        with self._users as users:
+            observations = task.observe(world, now)
+            rewards, terminated, terms = task.evaluate(world, before, now, actions)
+            if users is not None:
+                step, found = (world, before, now, actions), (observations, rewards, terminated)
+                users.check(step, found, shape=self.observation_space.shape)
         self.elapsed_steps += self._awake
         truncated = self.elapsed_steps >= self.max_episode_steps
         if not self._all_awake:
@@ -183,7 +199,8 @@ class BatchedMujocoEnv(VectorEnv):
         if np.count_nonzero(ended):
             at_once = final_obs(observations, ended)
             self._begin(ended)
-            observations = task.observe(world, self._now)
+            with self._users:
+                observations = task.observe(world, self._now)
         else:
             at_once = {}
         infos = LateInfos(at_once, partial(self._terms, terms, now, self._now, ended))
@@ -290,34 +307,3 @@ def _world(model: mujoco.MjModel, untouched: mujoco.MjData, frame_skip: int) -> 
         init_qvel=untouched.qvel.copy(),
         bodies={name: index for index, name in enumerate(names) if name},
     )
-
-
-def _check_task(task: Task, world: World, now: Any, *, num_envs: int) -> None:
-    """That a task gives what is relied on, at the state of the model file.
-
-    Raises:
-        ConfigurationError: it gives other arrays, or hands out what the next step reads.
-    """
-    observations = task.observe(world, now)
-    outcome = task.evaluate(world, now, now, np.zeros((num_envs, world.model.nu), np.float32))
-    wanted = {
-        "observations": (observations, 2, np.float64),
-        "rewards": (outcome.rewards, 1, np.float64),
-        "terminated": (outcome.terminated, 1, np.bool_),
-    }
-    for name, (array, ndim, dtype) in wanted.items():
-        shape = "(N, obs_dim)" if ndim == 2 else "(N,)"
-        is_array = isinstance(array, np.ndarray) and array.ndim == ndim
-        if not is_array or len(array) != num_envs or array.dtype != dtype:
-            found = (
-                f"{array.dtype}{array.shape}" if hasattr(array, "shape") else type(array).__name__
-            )
-            raise ConfigurationError(
-                f"{type(task).__name__} returns {name} as {found}, with N={num_envs}.",
-                f"Return an array {shape} of {dtype.__name__}.",
-            )
-        if any(np.may_share_memory(array, read) for read in vars(now).values()):
-            raise ConfigurationError(
-                f"{type(task).__name__} returns {name} as a view of an array that it read.",
-                "Return a new array: the next step uses the array again.",
-            )

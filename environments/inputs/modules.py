@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from helpers.errors import UsersCodeError
 from helpers.user_code import REPOSITORY, is_users
 
 _LONGEST_NAME = 300  # characters of a text that may be a path
@@ -36,6 +38,53 @@ def closure(start: Path) -> tuple[list[Path], list[Path]]:
             for path in _paths(text, module):
                 named[path] = None
     return list(modules), [path for path in named if path not in modules]
+
+
+def refuse_hidden(start: Path) -> None:
+    """Refuse imports of modules beside a file that Python does not find there but elsewhere, silently.
+
+    Raises:
+        UsersCodeError: a module beside the file has the name of one of this project, of a package or of Python.
+    """
+    folder = start.parent
+    for path in [each for each in closure(start)[0] if each.parent == folder]:
+        for name in _first_names(path):
+            beside = [folder / f"{name}.py", folder / name / "__init__.py"]
+            own = next((each for each in beside if each.is_file()), None)
+            other = _place_of(name) if own else None
+            if (
+                own
+                and other
+                and folder not in (Path(other).resolve(), *Path(other).resolve().parents)
+            ):
+                raise UsersCodeError(
+                    f"{path} imports {name}, and would get {other}, not {own}.",
+                    f"Rename {own} and its imports: modules of Python, of packages and of this project come first",
+                )
+
+
+def _first_names(path: Path) -> set[str]:
+    """The first words of what a file imports."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, OSError):
+        return set()  # whoever executes it says so
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def _place_of(name: str) -> str | None:
+    """The file, or the word ("built-in"), that Python finds for a module; None where it finds none."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except ValueError:  # the program itself
+        return None
+    return None if spec is None else spec.origin
 
 
 def _search_path() -> list[Path]:

@@ -57,7 +57,7 @@ def serve(connection: socket.socket) -> None:
         )
         send(connection, {"done": _describe(environment)})
     except UserError as error:
-        send(connection, {"refused": [type(error).__name__, error.problem, error.remedy]})
+        send(connection, _refusal(error))
         return
     except Exception:  # whatever an environment raises is told to the parent  # noqa: BLE001
         send(connection, {"crashed": traceback.format_exc()})
@@ -67,12 +67,19 @@ def serve(connection: socket.socket) -> None:
         try:
             answer = _do(environment, message)
         except UserError as error:
-            send(connection, {"refused": [type(error).__name__, error.problem, error.remedy]})
+            if error.is_users:  # a crash like any other: the episodes end, others begin
+                send(connection, _refusal(error) | {"crashed": traceback.format_exc()})
+                return
+            send(connection, _refusal(error))
             continue
         except Exception:  # noqa: BLE001
             send(connection, {"crashed": traceback.format_exc()})
             return
         send(connection, {"done": answer})
+
+
+def _refusal(error: UserError) -> dict[str, Any]:
+    return {"refused": [type(error).__name__, error.problem, error.remedy]}
 
 
 def _do(environment: SameStepEnv, message: dict[str, Any]) -> Any:

@@ -19,7 +19,7 @@ from gymnasium.vector.utils import batch_space
 
 from environments import same_step
 from environments.processes.merging import cut_state, join_infos, join_states
-from environments.processes.messages import ConnectionLost, receive, send
+from environments.processes.messages import ConnectionLost, Crashed, receive, send
 from environments.same_step import State
 from helpers import errors
 from helpers.errors import UserError
@@ -97,11 +97,14 @@ class Child:
             raise Crashed(f"no answer in {limit:g} s") from None
         except ConnectionLost:
             raise Crashed(self._last_words()) from None
+        refusal = None
         if "refused" in answer:
             kind, problem, remedy = answer["refused"]
-            raise getattr(errors, kind, UserError)(problem, remedy)
+            refusal = getattr(errors, kind, UserError)(problem, remedy)
         if "crashed" in answer:
-            raise Crashed(answer["crashed"].strip())
+            raise Crashed(answer["crashed"].strip()) from refusal
+        if refusal is not None:
+            raise refusal
         self._stepped = True
         return answer["done"]
 
@@ -113,7 +116,7 @@ class Child:
         how = f"signal {-status}" if status < 0 else f"status {status}"
         return f"{said}\nthe process ended with {how}".strip()
 
-    def restart(self, why: str) -> np.ndarray:
+    def restart(self, why: Crashed) -> np.ndarray:
         """Begin anew with other seeds after a crash; the first observations.
 
         Raises:
@@ -133,16 +136,16 @@ class Child:
                 self.send({"call": "reset", "seed": seeds, "options": None})
                 observations: np.ndarray = self.receive()[0]
             except Crashed as error:
-                why = str(error)
+                why = error
                 self.close()
                 self._crashes += 1
                 continue
             self._stepped = False
             return observations
-        raise UserError(
-            f"{self.wanted['env_id']}: a process of environments crashed {self._crashes} times in a row.\n{why}",
+        raise why.refusal(
+            f"{self.wanted['env_id']}: a process of environments crashed {self._crashes} times in a row.",
             "Mend the environment; --env_processes=0 steps it in the worker, where a debugger sees it.",
-        )
+        ) from why
 
     def close(self) -> None:
         """End the process."""
@@ -150,10 +153,6 @@ class Child:
         self._process.kill()
         self._process.wait()
         self._words.close()
-
-
-class Crashed(Exception):
-    """A process of environments cannot go on: what it said last."""
 
 
 class ProcessVectorEnv(VectorEnv):
@@ -196,8 +195,8 @@ class ProcessVectorEnv(VectorEnv):
                 child.hear_of_its_environments()
         except Crashed as error:
             self.close()
-            raise UserError(
-                f"{env_id} cannot be made in a process.\n{error}",
+            raise error.refusal(
+                f"{env_id} cannot be made in a process.",
                 "Make it in the worker to see more: --env_processes=0.",
             ) from error
         except UserError:
@@ -302,7 +301,7 @@ class ProcessVectorEnv(VectorEnv):
         )
         last = self._observations[child.part].copy()
         awake = self._awake[child.part]
-        observations = child.restart(str(error))
+        observations = child.restart(error)
         resting = np.flatnonzero(~awake)
         if len(resting):
             child.send({"call": "rest", "chosen": ~awake})
@@ -319,8 +318,8 @@ class ProcessVectorEnv(VectorEnv):
         try:
             return child.receive()
         except Crashed as error:
-            raise UserError(
-                f"{self.env_id}: a process of environments crashed.\n{error}",
+            raise error.refusal(
+                f"{self.env_id}: a process of environments crashed.",
                 "The last checkpoint is intact; --env_processes=0 steps it in the worker.",
             ) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from environments.ids import suite_of, task_file
 from environments.registered import spec_of as registered_spec
 from environments.suites.wrappers import VectorObservation
 from helpers.errors import ConfigurationError
-from helpers.user_code import failure
+from helpers.user_code import UsersCode
 
 # For tasks without a time limit of their own (CliffWalking), so that every episode ends.
 DEFAULT_MAX_EPISODE_STEPS = 1000
@@ -29,10 +30,7 @@ def spec_of(env_id: str) -> EnvSpec:
     if own is None:
         return registered_spec(env_id)
     path, name = own
-    try:
-        kind: Any = getattr(import_file(path), name, None)
-    except Exception as error:  # whatever a user's file raises is his to mend
-        raise failure(error, f"env_id={env_id} cannot be imported") from error
+    kind: Any = getattr(import_file(path), name, None)
     if not isinstance(kind, type) or not issubclass(kind, gymnasium.Env):
         raise ConfigurationError(
             f"{path} has no gymnasium.Env {name}, and no task of that name.",
@@ -73,17 +71,20 @@ def make_env(
         from environments.mujoco_warnings import route_mujoco_warnings
 
         route_mujoco_warnings()
-    try:
+    spec, given = spec_of(env_id), dict(options)
+    words = f" with env_options={json.dumps(given, default=str)}" if given else ""
+    is_known = given and str(spec.entry_point).startswith("gymnasium.envs.")
+    mend = "Give other --env_options: they came to" if is_known else "Mend"
+    with UsersCode(f"env_id={env_id} cannot be made{words}", spec.entry_point, mend=mend):
         env = gymnasium.make(
-            spec_of(env_id),  # the id itself would print that Hopper-v4 is outdated, once a copy
+            spec,  # the id itself would print that Hopper-v4 is outdated, once a copy
             max_episode_steps=max_episode_steps(env_id),
             disable_env_checker=True,
             **({} if render_mode is None else {"render_mode": render_mode}),
-            **options,
+            **given,
         )
-    except Exception as error:  # whatever a user's environment raises is his to mend
-        raise failure(error, f"env_id={env_id} cannot be made") from error
-    empty = [each for each in (env.action_space, env.observation_space) if 0 in (each.shape or ())]
+        spaces = env.action_space, env.observation_space
+    empty = [each for each in spaces if 0 in (each.shape or ())]
     if empty:
         raise ConfigurationError(
             f"env_id={env_id} has the space {empty[0]}, of no numbers: there is nothing to learn.",

@@ -25,7 +25,7 @@ _PATIENCE = 0.5  # seconds for the other workers to fail in the same way
 _PATIENCE_A_RANK = 0.1  # more for each rank, so that one speaks and ends the others before they do
 _MOST_PATIENCE = 4.0
 _CRASHES = Path("data/crashes")  # tracebacks of what has no run folder
-Discard = Callable[[], bool]
+Discard = Callable[[bool], bool]
 
 
 def install_crash_handler(
@@ -47,7 +47,8 @@ def install_crash_handler(
     Args:
         workers: all of the run.
         folder: of the run; None before there is one.
-        discard: removes the folder of a run that was refused before it began, and says whether it did.
+        discard: removes the folder of a run that has no checkpoint, or, if so asked, none that learnt anything; says
+            whether it did.
     """
 
     def in_main_thread(
@@ -55,7 +56,8 @@ def install_crash_handler(
         error: BaseException,
         trace: TracebackType | None,
     ) -> None:
-        left = None if _is_refusal(error) and discard is not None and discard() else folder
+        refused = _is_refusal(error) and discard is not None and discard(_is_users(error))
+        left = None if refused else folder
         raise SystemExit(_end_together(workers, left, error.with_traceback(trace)))
 
     def in_other_thread(failure: threading.ExceptHookArgs) -> None:
@@ -76,7 +78,12 @@ def _is_refusal(error: BaseException) -> bool:
     """Whether its reader can mend it and start again."""
     if isinstance(error, UserError):
         return not isinstance(error, Stopped)
-    return users_line(error) is not None
+    return _is_users(error)
+
+
+def _is_users(error: BaseException) -> bool:
+    """Whether it came out of code that is not this project's."""
+    return error.is_users if isinstance(error, UserError) else users_line(error) is not None
 
 
 def _end_together(workers: Workers, folder: Path | None, error: BaseException) -> int:
@@ -122,10 +129,13 @@ def _report(error: BaseException, workers: Workers, folder: Path | None) -> tupl
         return error.exit_code, f"milozero: {error.problem}\n  remedy: {error.remedy}"
     trace = "".join(traceback.format_exception(error))
     place = None if isinstance(error, UserError) else users_line(error)
-    kept = _keep(trace, workers, _place(workers, folder, always=place is not None))
+    kept = _keep(trace, workers, _place(workers, folder, always=_is_users(error)))
     if isinstance(error, UserError):
         detail = f"{error.detail}\n" if error.detail else ""
-        return error.exit_code, f"{detail}milozero: {error.problem}\n  remedy: {error.remedy}"
+        remedy = (
+            f"{error.remedy.rstrip('.')}. All of it: {kept}." if error.is_users else error.remedy
+        )
+        return error.exit_code, f"{detail}milozero: {error.problem}\n  remedy: {remedy}"
     what = traceback.format_exception_only(error)[-1].strip()
     if place is not None:
         return BAD_CONFIGURATION, f"milozero: {what}\n  remedy: Mend {place}. All of it: {kept}."

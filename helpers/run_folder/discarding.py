@@ -10,14 +10,16 @@ from pathlib import Path
 from helpers.checkpoints.manifests import list_checkpoints
 
 
-def discard(folder: Path, *, but: Collection[str] = ()) -> bool:
+def discard(folder: Path, *, but: Collection[str] = (), even_begun: bool = False) -> bool:
     """Remove a run folder that has no checkpoint; whether that was so.
 
     Args:
         folder: of the run.
+        even_begun: also one whose only checkpoint is that of its beginning, before anything is learnt.
         but: names of what lay there before, a job's scripts and logs: it stays, and the folder with it.
     """
-    if list_checkpoints(folder / "checkpoints"):
+    there = list_checkpoints(folder / "checkpoints")
+    if any(iteration or not even_begun for iteration, _ in there):
         return False
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.name in but:

@@ -144,9 +144,9 @@ class ExperimentInitializer:
         self._choices: list[dict[str, str]] = outcome["choices"]
         self.choices = dict(_of_worker(self._choices, workers.rank))
 
-    def discard(self) -> bool:
-        """Remove what this process made of a run that is refused before it began; whether there was such a thing."""
-        return self.is_new and discard(self.folder, but=self._before)
+    def discard(self, even_begun: bool) -> bool:
+        """Remove what this process made of a refused run, even one that has begun and learnt nothing; whether so."""
+        return self.is_new and discard(self.folder, but=self._before, even_begun=even_begun)
 
     def keep_choices(self, made: Mapping[str, str]) -> None:
         """Let the capsule tell which routes each worker takes, so that the run goes on by them; collective."""

@@ -14,7 +14,7 @@ from environments.batched_mujoco.catalogue import make_task
 from environments.batched_mujoco.vector_env import BatchedMujocoEnv
 from environments.factory import make_vector_env
 from environments.ids import resolve_env_id, suite_of
-from helpers.errors import ConfigurationError
+from helpers.errors import ConfigurationError, UsersCodeError
 from tests.environments.state.test_exact_state import assert_identical, through_a_file
 
 EXAMPLE = "docs/examples/cart.py:Cart"
@@ -178,7 +178,7 @@ def test_no_file_and_a_file_that_came_with_a_run_are_refused(tmp_path: Path) -> 
 def test_a_file_that_fails_can_be_mended_and_tried_again(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("1 / 0")
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(UsersCodeError, match=r"ZeroDivisionError[\s\S]*mine.py, line 1: 1 / 0"):
         make_task(f"{path}:Mine", {})
     path.write_text(SKELETON.format(body="frame_skip: int = 3"), encoding="utf-8")
     assert make_task(f"{path}:Mine", {}).frame_skip == 3

@@ -21,7 +21,7 @@ FOUND = {  # fault: what the report must hold, and the status
         "number 2 of an observation is about 1.7e+09 and moves by 0.02",
         DONE,
     ),
-    "raises": ("it raised: RuntimeError: the motor is hot", BAD_CONFIGURATION),
+    "raises": ("step: RuntimeError: the motor is hot", BAD_CONFIGURATION),
     "large rewards": ("WARNING reward scale", DONE),
     "spread": ("WARNING observation scale", DONE),
     "unbounded actions": ("WARNING action bounds", DONE),
