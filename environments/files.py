@@ -14,6 +14,7 @@ from environments.inputs.opened import opened_files
 from helpers.user_code import UsersCode
 
 _PREFIX = "task_file_"  # of the names of their modules
+_ENDS = (".py", "/__init__.py")
 _FOLDERS: list[str] = []  # those that are in `sys.path` for a file in them
 OPENED: dict[Path, list[Path]] = {}  # what a user's file opened while it was executed
 
@@ -51,12 +52,11 @@ def _look_beside(path: Path) -> None:
     folder = str(path.parent)
     others = [each for each in _FOLDERS if each != folder]
     for name, module in list(sys.modules.items()):
-        place = getattr(module, "__file__", None) or ""
-        if any(place.startswith(f"{each}/") for each in others) and not name.startswith(_PREFIX):
+        place, way = getattr(module, "__file__", None), name.replace(".", "/")
+        if place and place in {f"{e}/{way}{end}" for e in others for end in _ENDS}:
             del sys.modules[name]  # whoever has imported it keeps it
-    for each in others:
-        sys.path.remove(each)
-        _FOLDERS.remove(each)
+    sys.path[:] = [each for each in sys.path if each not in others]
+    _FOLDERS[:] = [each for each in _FOLDERS if each not in others]
     if folder not in sys.path:
         sys.path.append(folder)
         _FOLDERS.append(folder)

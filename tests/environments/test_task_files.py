@@ -230,3 +230,13 @@ def test_an_episode_may_begin_with_a_goal_that_is_not_simulated(tmp_path: Path) 
         outcome = envs.step(np.ones((2, 1)))
         assert_identical(fresh.step(np.ones((2, 1))), outcome)
     assert (outcome[0][:, 2:5] != place).any()
+
+
+def test_two_tasks_each_import_the_module_beside_them(tmp_path: Path) -> None:
+    for weight in (0.25, 0.75):
+        folder = tmp_path / str(weight)
+        folder.mkdir()
+        (folder / "beside.py").write_text(f"WEIGHT = {weight}\n")
+        text = "import beside\n" + SKELETON.format(body="ctrl_cost_weight: float = beside.WEIGHT")
+        (folder / "mine.py").write_text(text, encoding="utf-8")
+        assert make_task(f"{folder}/mine.py:Mine", {}).ctrl_cost_weight == weight
