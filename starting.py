@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from helpers.run_folder import references
 from helpers.run_folder.changes import Start
 from helpers.run_folder.inputs import INIT, Input, digest_of, read_inputs
 from helpers.seeding import Streams
-from helpers.trackers.experiment_folder import check_folder
+from helpers.trackers.checks import check_trackers
 
 
 def check_start(
@@ -43,7 +45,7 @@ def check_start(
         The demonstrations that the run learns from, on the root, None elsewhere; and what this start brings along.
     """
     check_shares(config, workers)
-    check_folder(config)
+    on_root(workers, partial(check_trackers, config))
     saved = list_checkpoints(place(config.runs_dir, config.data_root) / name / "checkpoints")
     check_environment(config.env_id, config.environment_options)
     spaces = spaces_of(config.env_id, config.environment_options)
@@ -60,6 +62,23 @@ def check_start(
         inputs += init_input(config, is_new=not saved) if workers.is_root else []
         lineage = None if saved else try_warm_start(config, spaces, workers)
     return demos, Start(inputs, saved[0][0] if saved else None, overridden, lineage)
+
+
+def on_root(workers: Workers, check: Callable[[], None]) -> None:
+    """Let the root look at something for all; collective.
+
+    Raises:
+        UserError: as it raised it, on every worker.
+    """
+    refusal = None
+    if workers.is_root:
+        try:
+            check()
+        except errors.UserError as error:
+            refusal = [type(error).__name__, error.problem, error.remedy]
+    refusal = workers.broadcast_json(refusal)
+    if refusal:
+        raise getattr(errors, refusal[0])(*refusal[1:])
 
 
 def init_input(config: RunConfig, *, is_new: bool) -> list[Input]:

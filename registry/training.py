@@ -15,6 +15,7 @@ from pathlib import Path
 
 from helpers.config.run import RunConfig
 from helpers.trackers.mlflow.server import experiment_name, tracking_uri
+from registry.manager.names import check_name, check_tags
 from registry.models_file import models_of_run, read_models_file
 from registry.service import endpoints
 
@@ -42,7 +43,9 @@ def registers(config: RunConfig, *, run_name: str) -> bool:
     if config.model_manager is None and not config.register_models:
         return False
     file = read_models_file(config.model_manager or config.algo)
-    models_of_run(file, config, run_name=run_name)
+    for info in models_of_run(file, config, run_name=run_name).values():
+        check_name(info.model_name)
+        check_tags(info.tags)
     wanted = not file.disabled if config.register_models is None else config.register_models
     if wanted:
         tracking_uri()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import datetime
 from pathlib import Path
 
 from helpers.config.run import RunConfig
-from helpers.errors import StorageError
 
 DIRECTORY = "runs"  # where only the name is given
 
@@ -30,24 +28,12 @@ def experiment_folder(config: RunConfig, run_folder: Path) -> Path | None:
     return directory / (config.experiment_name or _default_name(config, run_folder))
 
 
-def check_folder(config: RunConfig) -> None:
-    """Refuse an experiment's folder that cannot be written, before hours of work; nothing is made.
-
-    Raises:
-        StorageError: a file is in its way, or the nearest folder that is there may not be written.
-    """
-    if config.experiment_directory is None and config.experiment_name is None:
-        return
+def wanted_folder(config: RunConfig) -> Path | None:
+    """Where a run that has not begun would keep them, as far as its settings say; None where it keeps none."""
+    if not config.experiment_directory and not config.experiment_name:
+        return None
     wanted = Path(config.experiment_directory or DIRECTORY).expanduser()
-    wanted = wanted / (config.experiment_name or "")
-    there = next(path for path in (wanted, *wanted.absolute().parents) if path.exists())
-    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
-        return
-    why = "may not be written" if there.is_dir() else "is a file"
-    raise StorageError(
-        f"The metrics cannot be written to {wanted}: {there} {why}.",
-        "Give another --experiment_directory or --experiment_name, or mend its permissions.",
-    )
+    return wanted / (config.experiment_name or "")
 
 
 def _default_name(config: RunConfig, run_folder: Path) -> str:

@@ -39,10 +39,10 @@ def tracking_uri(given: str | None = None) -> str:
             f"{VARIABLE}={redacted(uri)} is no address of an MLflow server.",
             f"Give http://HOST:PORT or sqlite:////PATH/mlflow.db; file:///FOLDER only with {FILE_STORE}=true.",
         )
-    if scheme == "sqlite" and not _database_of(uri).parent.is_dir():
+    if scheme == "sqlite" and not database_of(uri).parent.is_dir():
         raise ConfigurationError(
             f"{VARIABLE}={redacted(uri)}: the folder of the file does not exist.",
-            f"mkdir -p {_database_of(uri).parent}, or give another path.",
+            f"mkdir -p {database_of(uri).parent}, or give another path.",
         )
     return uri
 
@@ -99,9 +99,10 @@ def experiment_id(client: Any, name: str, *, uri: str) -> str:
         return str(found.experiment_id)
     location = None
     if uri.startswith("sqlite:"):
-        location = (_database_of(uri).parent / "mlartifacts").resolve().as_uri()
+        location = (database_of(uri).parent / "mlartifacts").resolve().as_uri()
     return str(client.create_experiment(name, artifact_location=location))
 
 
-def _database_of(uri: str) -> Path:
+def database_of(uri: str) -> Path:
+    """The file of an address that begins with sqlite:///."""
     return Path(urlsplit(uri).path[1:] or ".").absolute()

@@ -75,7 +75,7 @@ class WandbTracker:
                 "mode": mode,
                 "run_id": run_id(run_name),
                 "name": run_name[:LONGEST_ID],
-                "group": group[:LONGEST_ID],
+                "group": run_id(group),  # cut alone, two of them could become one
                 "project": project,
                 "entity": entity,
                 "settings": without_secrets(settings),
@@ -103,7 +103,7 @@ class WandbTracker:
 
 
 def run_id(run_name: str) -> str:
-    """A valid wandb id for a run's name: the name itself, unless too long or of other characters."""
+    """A valid wandb id for a run's or a group's name: the name itself, unless too long or of other characters."""
     if len(run_name) <= LONGEST_ID and re.fullmatch(r"[\w.=+@-]+", run_name, re.ASCII):
         return run_name
     digest = hashlib.sha256(run_name.encode()).hexdigest()[:12]
