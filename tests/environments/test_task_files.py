@@ -9,6 +9,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import pytest
+from gymnasium.utils import seeding
 
 from environments.batched_mujoco.catalogue import make_task
 from environments.batched_mujoco.vector_env import BatchedMujocoEnv
@@ -240,3 +241,55 @@ def test_two_tasks_each_import_the_module_beside_them(tmp_path: Path) -> None:
         text = "import beside\n" + SKELETON.format(body="ctrl_cost_weight: float = beside.WEIGHT")
         (folder / "mine.py").write_text(text, encoding="utf-8")
         assert make_task(f"{folder}/mine.py:Mine", {}).ctrl_cost_weight == weight
+
+
+def test_the_moving_goal_is_that_of_one_simulation_by_hand_and_goes_on_from_a_file() -> None:
+    env_id = "docs/examples/moving_goal.py:MovingGoal"
+    envs, fresh = (make_vector_env(env_id, seeds=seeds) for seeds in ([7, 8], [1, 2]))
+    observations, _ = envs.reset()
+    fresh.reset()
+    model = mujoco.MjModel.from_xml_path("docs/examples/moving_goal.xml")
+    data = mujoco.MjData(model)  # the first of the two, by hand
+    generator, _ = seeding.np_random(7)
+    data.qpos[:] = generator.uniform(-0.5, 0.5, 1)
+    data.act[:] = generator.uniform(-0.1, 0.1, 1)
+    data.mocap_pos[0] = generator.uniform(-0.3, 0.3), 0.0, 0.2
+    data.userdata[:] = generator.uniform((1.0, 0.0), (3.0, 2 * np.pi))
+    mujoco.mj_forward(model, data)
+    places = []
+    for step in range(60):
+        rate, phase = data.userdata
+        swing = 0.3 * np.sin(rate * data.sensordata[0] + phase)
+        places.append(data.mocap_pos[0, 0] + swing)
+        way = places[-1] - data.qpos[0]
+        assert observations[0].tolist() == [data.qpos[0], data.qvel[0], data.act[0], way], step
+        if step == 25:
+            fresh.load_state_dict(through_a_file(envs.state_dict()))
+        outcome = envs.step(np.full((2, 1), 0.01 * step - 0.2))
+        if step >= 25:
+            assert_identical(fresh.step(np.full((2, 1), 0.01 * step - 0.2)), outcome)
+        observations, *_ = outcome
+        data.ctrl[:] = np.float32(0.01 * step - 0.2)
+        mujoco.mj_step(model, data, 2)
+    assert max(places) - min(places) > 0.3  # it has moved
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        ("np.zeros(1)", "start returns float64(1,), not (qpos, qvel)"),
+        ("0.0, np.zeros(1)", "returns qpos of shape (), and the model has (1,)"),
+        ("np.zeros(1), np.zeros((1, 1))", "qvel of shape (1, 1)"),
+        ("Start(np.zeros(1), None, mocap_pos=np.zeros(3))", "mocap_pos of shape (3,)"),
+        ("Start(None, None, userdata=[np.nan, 1.0])", "userdata with a number that is not finite"),
+    ],
+)
+def test_a_start_that_numpy_would_spread_is_refused(tmp_path: Path, start: str, words: str) -> None:
+    text = SKELETON.replace("docs.examples.cart import Cart", "docs.examples.moving_goal import *")
+    body = f"def start(self, world, generator):\n        return {start}"
+    text = text.replace("(Cart)", "(MovingGoal)").format(body=body)
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    envs = make_vector_env(f"{tmp_path}/mine.py:Mine", seeds=[0])
+    with pytest.raises(UsersCodeError) as refusal:
+        envs.reset()
+    assert words in refusal.value.problem and "mine.py, line 8" in refusal.value.remedy
