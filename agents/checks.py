@@ -114,8 +114,13 @@ def check_actions(config: RunConfig, space: gymnasium.Space) -> None:
     """Refuse a space of actions that the algorithm does not take.
 
     Raises:
-        ConfigurationError: choices for one that takes vectors, or the other way round.
+        ConfigurationError: choices for one that takes vectors, or the other way round; vectors of no numbers.
     """
+    if 0 in (space.shape or ()):  # C code would read before the first of them
+        raise ConfigurationError(
+            f"env_id={config.env_id} takes actions of no numbers: there is nothing to learn.",
+            "Give it an actuator, or an action space of at least one number.",
+        )
     is_choice = isinstance(space, gymnasium.spaces.Discrete)
     is_imitation = isinstance(config, ImitationConfig)
     learner = config.learner_config if isinstance(config, ImitationConfig) else config

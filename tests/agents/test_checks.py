@@ -48,6 +48,17 @@ def test_an_agent_refuses_actions_it_cannot_give_whoever_makes_it(algo: str) -> 
         check_run(config, (OBSERVATIONS, SPACES[other]), workers=Workers.solo(), is_new=True)
 
 
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_no_learner_takes_actions_of_no_numbers(algo: str) -> None:
+    """PPO's kernels crashed on them; off-policy learners raised KeyError."""
+    nothing = gymnasium.spaces.Box(-1.0, 1.0, (0,), np.float32)
+    with pytest.raises(ConfigurationError, match="actions of no numbers"):
+        small_agent(small_config(algo), nothing)
+    config = small_config(algo)
+    with pytest.raises(ConfigurationError, match="actions of no numbers"):
+        check_run(config, (OBSERVATIONS, nothing), workers=Workers.solo(), is_new=True)
+
+
 def test_what_is_imported_is_looked_at_only_by_a_new_run() -> None:
     config = small_config("sac", memory_import="no/such/*.pt")
     spaces = OBSERVATIONS, SPACES["continuous"]
