@@ -32,6 +32,7 @@ from helpers.config.schema import Parsed, defaults_of, former_names_of, identity
 from helpers.data_root import set_data_root
 from helpers.display.progress import Progress
 from helpers.display.terminal import outlast_readers
+from helpers.interpreter import RUNS, require
 from helpers.machine import choices
 from helpers.machine.compilers import name_cxx
 from helpers.machine.native import cache_folder
@@ -59,6 +60,7 @@ def main(argv: Sequence[str]) -> int:
     if command_line.help_wanted(argv):
         print(SCHEMA.help_text())
         return errors.DONE
+    require(RUNS)
     install_crash_handler(Workers.solo(), None)
     workers = Workers.connect()
     install_crash_handler(workers, None)

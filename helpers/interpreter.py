@@ -7,14 +7,11 @@ import importlib.util
 import sys
 
 OLDEST = (3, 11)
-NEEDED = (
-    "numpy",
-    "pydantic",
-    "yaml",
-)  # what every program imports; the others say so where they need more
+NEEDED = ("numpy", "pydantic", "yaml")  # what every program imports
+RUNS = ("gymnasium", "h5py", "mpi4py", "mujoco", "safetensors", "torch")  # and what a run does
 
 
-def require() -> None:
+def require(names=NEEDED):  # type: ignore[no-untyped-def]  # as Python 3.8 reads it
     """End with status 2 where this is not the Python that `make venv` made, or one like it."""
     version = ".".join(map(str, sys.version_info[:3]))
     problem = ""
@@ -23,7 +20,7 @@ def require() -> None:
             f"{sys.executable} is Python {version}, and {OLDEST[0]}.{OLDEST[1]} or newer is needed."
         )
     else:
-        missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+        missing = [name for name in names if importlib.util.find_spec(name) is None]
         if missing:
             problem = f"{sys.executable} (Python {version}) has no package {', '.join(missing)}."
     if problem:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import helpers.interpreter  # noqa: F401  # first: what it finds missing would be a traceback below
+
+# isort: split
+
 import argparse
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -135,7 +140,7 @@ def main(argv: Sequence[str]) -> int:
         algo = _algorithm(asked.file, asked.algo)
         if asked.env_id is None:
             print("\n".join(sections_of(asked.file)))
-            print(f"next: python -m agents.zoo {asked.file} --env_id=NAME")
+            print(f"next: python -m agents.zoo {shlex.quote(str(asked.file))} --env_id=NAME")
             return DONE
         made = convert_section(asked.file, env_id=asked.env_id, algo=algo)
         path = asked.write or Path(f"{algo}_{re.sub('[^A-Za-z0-9-]', '_', asked.env_id)}.yaml")
@@ -150,7 +155,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"{key}: {show(made.settings[key])}")
     print("\n".join(f"note: {each}" for each in made.notes))
     print(f"written: {path}")
-    print(f"next: python main.py --config={path}")
+    print(f"next: python main.py --config={shlex.quote(str(path))}")
     return DONE
 
 
