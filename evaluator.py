@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -198,7 +199,8 @@ class Evaluation:
             print(*filter(None, (compared, f"statistics: {path}")), sep="\n")
             if made:
                 print(f"demonstrations: {made[0]} ... {len(made)} files")
-                print(f"next: python main.py --task=demos --expert_path={Path(made[0]).parent}")
+                place = shlex.quote(str(Path(made[0]).parent))
+                print(f"next: python main.py --task=demos --expert_path={place}")
             if self.config.render:
                 self._show(agent)
             if self.config.record:
@@ -207,7 +209,8 @@ class Evaluation:
     def _figures_file(self, episodes: int) -> Path:
         """A name that no other evaluation has: what differs from the run's own way is part of it.
 
-        Their number and what their initial states are for are, where a file is there of another.
+        Their number and what their initial states are for are, where a file is there of another. What was the best or
+        the latest then, and is not now, is put where its iteration's number leads.
         """
         config, trained = self.config, self.trained
         parts = [f"evaluation_{config.iter_num}"]
@@ -222,7 +225,12 @@ class Evaluation:
         try:
             there = json.loads(path.read_text(encoding="utf-8"))
             kept = len(there["returns"]), there.get("initial_states", self.purpose)
+            iteration = int(there.get("iteration", self.iteration))
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return path
+        if iteration != self.iteration:
+            own = path.with_name(path.name.replace(f"_{config.iter_num}", f"_{iteration}", 1))
+            path.rename(own.with_stem(f"{own.stem}_{kept[0]}_{kept[1]}") if own.exists() else own)
             return path
         if kept == (episodes, self.purpose):
             return path

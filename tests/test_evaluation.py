@@ -35,6 +35,15 @@ def figures(run, iter_num):
     return json.loads((run / f"evaluation_{iter_num}.json").read_text())
 
 
+def test_what_was_the_best_before_is_kept_by_its_number(trained):
+    evaluate(f"--model_path={trained}", "--iter_num=latest")
+    then = figures(trained, "latest") | {"iteration": 2}
+    (trained / "evaluation_latest.json").write_text(json.dumps(then))  # as an earlier one left it
+    evaluate(f"--model_path={trained}", "--iter_num=latest")
+    assert figures(trained, "2") == then
+    assert figures(trained, "latest")["iteration"] == 6
+
+
 @pytest.mark.parametrize("part", ["", "checkpoints", "checkpoints/iter_000004"])
 def test_a_run_its_checkpoints_and_one_of_them_are_found(trained, part):
     iter_num = "4" if part != "checkpoints" else "latest"
