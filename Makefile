@@ -31,7 +31,9 @@ BASE_PYTHON = $(or $(PYTHON),$(shell for python in python3.11 python3 python3.12
 quoted = '$(subst ','\'',$(1))'
 ARGS_SUM := $(if $(strip $(ARGS)),_$(shell printf %s $(call quoted,$(ARGS)) | cksum | cut -d ' ' -f 1))
 # What was chosen beside the defaults, so that a command shown next is about the same.
-CHOSEN = $(foreach name,ENV_ID CONFIG NUM_WORKERS,$(if $(filter command environment,$(firstword $(origin $(name)))), $(name)=$($(name))))
+given = $(strip $(foreach name,$(1),$(if $(filter command environment,$(firstword $(origin $(name)))),$(name)=$(call shown,$($(name))))))
+chosen = $(if $(given), $(given))
+shown = $(if $(word 2,$(1))$(findstring ',$(1)),$(call quoted,$(1)),$(1))
 NAME ?= make_train_$(NUM_WORKERS)_workers$(ARGS_SUM).$(ENV_ID).seed$(SEED)
 RUN = data/runs/$(NAME)
 
@@ -57,14 +59,14 @@ help:  ## List these commands
 
 train: base gl  ## Train a policy with MPI workers, then record it: a learning curve and a video
 	$(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=train --config=$(CONFIG) --env_id=$(ENV_ID) --seed=$(SEED) --uuid=$(NAME) $(ARGS)
-	$(PY) main.py --task=eval --model_path=$(RUN) --iter_num=best --num_trajs=4 --record
+	$(PY) main.py --task=eval --model_path=$(RUN) --iter_num="$$([ -e $(RUN)/checkpoints/best ] && echo best || echo latest)" --num_trajs=4 --record
 	@echo
 	@echo "Run folder   $(RUN)"
 	@echo "Curve        $$(ls $(RUN)/learning_curve.png)"
 	@echo "Video        $$(ls -t $(RUN)/videos/*.mp4 2>/dev/null | head -n 1)"
 	@echo "Next"
-	@echo "  make train$(CHOSEN) SEED=$$(($(SEED) + 1))   another seed"
-	@echo "  make train ENV_ID=HalfCheetah-v5   another environment"
+	@echo "  make train$(call chosen,ENV_ID CONFIG NUM_WORKERS ARGS) SEED=$$(($(SEED) + 1))   another seed"
+	@echo "  make train$(call chosen,NUM_WORKERS) ENV_ID=HalfCheetah-v5   another environment"
 	@echo "  $(PY) main.py --help   every setting, with its default, unit and bounds"
 	@echo "  $(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=verify_resume --model_path=$(RUN)"
 
@@ -85,9 +87,9 @@ imitate: base gl  ## Learn from four demonstrations, then show it: a learning cu
 	@echo "Curve        $$(ls $(RUN)/learning_curve.png)"
 	@echo "Video        $$(ls -t $(RUN)/videos/*_beside_expert.mp4 2>/dev/null | head -n 1)"
 	@echo "Next"
-	@echo "  make imitate ENV_ID=HalfCheetah-v5 NUM_TIMESTEPS=50000 CONFIG=tasks/train_mujoco_sam.yaml   fewer steps, from a memory"
-	@echo "  make imitate ENV_ID=$(ENV_ID) NUM_DEMOS=1   from one demonstration"
-	@echo "  make imitate ENV_ID=$(ENV_ID) NUM_DEMOS=16 NUM_TIMESTEPS=50000 CONFIG=tasks/train_mujoco_bc.yaml   by behaviour cloning"
+	@echo "  make imitate$(call chosen,NUM_WORKERS) ENV_ID=HalfCheetah-v5 NUM_TIMESTEPS=50000 CONFIG=tasks/train_mujoco_sam.yaml   fewer steps, from a memory"
+	@echo "  make imitate$(call chosen,ENV_ID CONFIG DEMOS NUM_TIMESTEPS NUM_WORKERS SEED ARGS) NUM_DEMOS=1   from one demonstration"
+	@echo "  make imitate$(call chosen,ENV_ID DEMOS NUM_WORKERS SEED) NUM_DEMOS=16 NUM_TIMESTEPS=50000 CONFIG=tasks/train_mujoco_bc.yaml   by behaviour cloning"
 	@echo "  $(PY) main.py --task=demos --expert_path=$(DEMOS)   what was imitated"
 	@echo "  $(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=verify_resume --model_path=$(RUN)"
 

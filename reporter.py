@@ -11,6 +11,7 @@ import helpers.interpreter  # noqa: F401  # first: what it finds missing would b
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -113,7 +114,11 @@ def _stop(arguments: argparse.Namespace) -> int:
     names = stop(plan, select_runs(plan, arguments.run))
     for name in names:
         print(f"{name} is asked to stop")
-    said = f"next: python reporter.py watch {arguments.swarm}" if names else "none waits or runs"
+    said = (
+        f"next: python reporter.py watch {shlex.quote(arguments.swarm)}"
+        if names
+        else "none waits or runs"
+    )
     print(said)
     return DONE
 

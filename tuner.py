@@ -11,6 +11,7 @@ import helpers.interpreter  # noqa: F401  # first: what it finds missing would b
 
 # isort: split
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,9 +52,9 @@ def search(argv: Sequence[str]) -> int:
     print(f"written: {path}")
     if found.settings.deploy_now:
         print(slurm.submit(path))
-        print(f"next: python tuner.py show {found.name}")
+        print(f"next: python tuner.py show {shlex.quote(str(found.folder))}")
     else:
-        print(f"next: sbatch {path}")
+        print(f"next: sbatch {shlex.quote(str(path))}")
     return DONE
 
 

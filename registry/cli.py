@@ -247,10 +247,9 @@ def _transition(manager: MlflowModelManager, arguments: argparse.Namespace) -> i
         print(json.dumps(_as_json(moved), indent=1))
     elif moved.aliases:
         alias = moved.aliases[0]
-        print(
-            f'next: python -c "from policy import load_policy; '
-            f"print(load_policy('models:/{arguments.name}@{alias}'))\"",
-        )
+        address = f"models:/{arguments.name}@{alias}"
+        program = f"from policy import load_policy; print(load_policy({address!r}))"
+        print(f"next: python -c {shlex.quote(program)}")
     return DONE
 
 
@@ -280,7 +279,7 @@ def _download(manager: MlflowModelManager, arguments: argparse.Namespace) -> int
     manager.download_model(arguments.name, arguments.version, arguments.folder)
     if not arguments.json:
         cards = sorted(Path(arguments.folder).expanduser().rglob("README.md"))
-        print(*(f"next: read {card}" for card in cards), sep="\n")
+        print(*(f"next: read {shlex.quote(str(card))}" for card in cards), sep="\n")
     return DONE
 
 

@@ -38,9 +38,12 @@ Adder = Callable[..., argparse.ArgumentParser]
 
 def add_verbs(add: Adder) -> None:
     """Add the verbs to a command line; `add(name, help, *positional)` makes one."""
-    name, number = ("name", "of the model"), (
-        "version",
-        "its number; -1, the default, is the newest",
+    name, number = (
+        ("name", "of the model"),
+        (
+            "version",
+            "its number; -1, the default, is the newest",
+        ),
     )
     models = add("models", "models of a registry service")
     versions = add("versions", "versions of a model of a registry service", name)
@@ -90,7 +93,7 @@ def _models(client: RegistryClient, arguments: argparse.Namespace) -> int:
         print(f"next: python -m registry put NAME FILE {_endpoint(arguments)}".rstrip())
     else:
         print(
-            f"next: python -m registry versions {found[0].model_id} {_endpoint(arguments)}".rstrip(),
+            f"next: python -m registry versions {shlex.quote(found[0].model_id)} {_endpoint(arguments)}".rstrip(),
         )
     return DONE
 
@@ -106,7 +109,7 @@ def _versions(client: RegistryClient, arguments: argparse.Namespace) -> int:
         print(f"{arguments.name} has no version")
     else:
         print(
-            f"next: python -m registry get {arguments.name} TARGET {_endpoint(arguments)}".rstrip(),
+            f"next: python -m registry get {shlex.quote(arguments.name)} TARGET {_endpoint(arguments)}".rstrip(),
         )
     return DONE
 
@@ -148,7 +151,9 @@ def _put(client: RegistryClient, arguments: argparse.Namespace) -> int:
         print(json.dumps(vars(info), indent=1))
         return DONE
     print(_line(info))
-    print(f"next: python -m registry get {info.model_id} TARGET {_endpoint(arguments)}".rstrip())
+    print(
+        f"next: python -m registry get {shlex.quote(info.model_id)} TARGET {_endpoint(arguments)}".rstrip(),
+    )
     return DONE
 
 

@@ -157,8 +157,13 @@ def test_make_train_gives_flags_that_parse(monkeypatch: pytest.MonkeyPatch) -> N
     config = SCHEMA.parse_command_line(arguments(train)).config
     expected = {"env_id": "Walker2d-v5", "seed": 3, "p_lr": 1e-4, "wandb_project": "a b"}
     assert config.model_dump().items() >= expected.items()
+    choice = re.search(r'"(\$\(.+?\))"', evaluate)  # the best, where there is one
+    assert choice is not None
+    said = subprocess.run(["sh", "-c", f"echo {choice[1]}"], capture_output=True, text=True)
+    evaluate = evaluate.replace(choice[0], said.stdout.strip())
     looked_at = SCHEMA.parse_command_line(arguments(evaluate)).config
     assert looked_at.model_path == f"data/runs/{config.uuid}"
+    assert looked_at.iter_num == "latest"  # there is none here
     assert looked_at.record
 
 

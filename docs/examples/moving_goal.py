@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from docs.examples.cart import Cart
 from environments.batched_mujoco.task import Arrays, Outcome, Start, World
 
 
 @dataclass(frozen=True, kw_only=True)
-class MovingGoal(Cart):
-    """The options beside those of the cart."""
+class MovingGoal:
+    """The options, each with its default."""
 
     xml_file: str = str(Path(__file__).with_name("moving_goal.xml"))
+    frame_skip: int = 2
+    default_camera_config: Mapping[str, Any] = field(default_factory=lambda: {"distance": 3.0})
     swing: float = 0.3  # m to each side
 
+    max_episode_steps: ClassVar[int] = 200
     reads: ClassVar[tuple[str, ...]] = (
         *("qpos", "qvel", "act", "mocap_pos", "userdata"),
         "sensordata",  # the clock
     )
 
     def start(self, world: World, generator: np.random.Generator) -> Start:
-        """The cart as before; the motor's activation, the swing's place, its rate (rad/s) and its phase (rad)."""
-        qpos, qvel = super().start(world, generator)
+        """The cart, its motor's activation, and of the swing its place, rate (rad/s) and phase (rad)."""
         return Start(
-            qpos,
-            qvel,
+            qpos=generator.uniform(-0.5, 0.5, world.model.nq),
+            qvel=world.init_qvel,
             act=generator.uniform(-0.1, 0.1, world.model.na),
             mocap_pos=np.array([[generator.uniform(-0.3, 0.3), 0.0, 0.2]]),
             userdata=generator.uniform((1.0, 0.0), (3.0, 2 * np.pi)),
@@ -50,6 +52,10 @@ class MovingGoal(Cart):
         """The costs of distance and control; the end of the rail ends the episode."""
         position = now.qpos[:, 0]
         distance = -np.square(self.goal(now) - position)
-        ctrl = -self.ctrl_cost_weight * np.square(actions[:, 0])
+        ctrl = -0.01 * np.square(actions[:, 0])
         terms = {"reward_dist": distance, "reward_ctrl": ctrl}
-        return Outcome(distance + ctrl, np.abs(position) > self.rail_length, terms)
+        return Outcome(distance + ctrl, np.abs(position) > 1.0, terms)
+
+    def describe(self, world: World, now: Arrays) -> dict[str, np.ndarray]:
+        """For `infos`, also at the beginning of an episode."""
+        return {"goal": self.goal(now)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -74,7 +76,10 @@ def check_by_use(
     )
     if counts["error"] or not names:
         return BAD_CONFIGURATION
-    say(f"next: python main.py --task=train --algo={names[0]} --env_id={env_id}")
+    flags = [f"--env_id={env_id}"]
+    if options:
+        flags.append(f"--env_options={json.dumps(dict(options), default=str)}")
+    say(f"next: python main.py --task=train --algo={names[0]} {shlex.join(flags)}")
     return DONE
 
 

@@ -7,6 +7,7 @@ observations of these episodes; where they differ by more than 1e-5, nothing is 
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -79,8 +80,8 @@ def export(
         f"{found['check']['largest_difference']:.1e}",
     )
     print(f"package: {made} ({', '.join(sorted([*found['files'], contract.CONTRACT]))})")
-    print(f"next: read {made / contract.CARD}, whose program acts with it")
-    print(f"      python -m registry register checkpoint_path={checkpoint}")
+    print(f"next: read {shlex.quote(str(made / contract.CARD))}, whose program acts with it")
+    print(f"      python -m registry register checkpoint_path={shlex.quote(str(checkpoint))}")
     return DONE
 
 

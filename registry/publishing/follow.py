@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -78,7 +79,7 @@ def follow(config: Any, say: Callable[[str], None]) -> int:
             if info.user_data.get("kind") == "last":
                 say(f"{count} versions were evaluated: the training has ended")
                 say(
-                    f"next: python -m registry versions {info.model_id} --endpoint {address.endpoint}",
+                    f"next: python -m registry versions {shlex.quote(info.model_id)} --endpoint {address.endpoint}",
                 )
                 return DONE
     return DONE

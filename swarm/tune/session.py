@@ -238,10 +238,11 @@ def _closing_words(search: Search, uri: str | None, *, whole: bool) -> int:
         print("stopped before its end; the same command goes on")
         return errors.STOPPED_EARLY
     if "best settings" in files:
-        print(f"next: python main.py --config={files['best settings']}")
-        print(
-            f"      python main.py --task=eval --model_path={files['best run']} --iter_num=latest",
+        settings_file, run = (
+            shlex.quote(str(files[f"best {each}"])) for each in ("settings", "run")
         )
+        print(f"next: python main.py --config={settings_file}")
+        print(f"      python main.py --task=eval --model_path={run} --iter_num=latest")
     return errors.DONE if len(failed) < len(read_results(folder)) else errors.BUG
 
 

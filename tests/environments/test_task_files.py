@@ -240,7 +240,7 @@ def test_two_tasks_each_import_the_module_beside_them(tmp_path: Path) -> None:
         (folder / "beside.py").write_text(f"WEIGHT = {weight}\n")
         text = "import beside\n" + SKELETON.format(body="ctrl_cost_weight: float = beside.WEIGHT")
         (folder / "mine.py").write_text(text, encoding="utf-8")
-        assert make_task(f"{folder}/mine.py:Mine", {}).ctrl_cost_weight == weight
+        assert vars(make_task(f"{folder}/mine.py:Mine", {}))["ctrl_cost_weight"] == weight
 
 
 def test_the_moving_goal_is_that_of_one_simulation_by_hand_and_goes_on_from_a_file() -> None:

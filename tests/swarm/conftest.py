@@ -11,9 +11,15 @@ from pathlib import Path
 import pytest
 
 from swarm.plan import Plan
+from tests import next_lines
 from tests.slurm.cluster import PrivateSlurm, SlurmUnavailableError, ensure_installed, install
 
 NO_SKIPS = "MILOZERO_NO_SKIPS"  # set by .ci/run: what cannot be tested there is a failure
+
+
+@pytest.fixture(autouse=True)
+def _next_commands_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    next_lines.watch(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,6 @@ def closing_lines(
     return [
         f"run folder: {folder}",
         *(f"policy file: {path}" for path in files),
-        f"next: python main.py --task=eval --model_path={folder}",
-        f"      {launcher}python main.py --algo={config.algo} {' '.join(flags)}",
+        f"next: python main.py --task=eval --model_path={shlex.quote(str(folder))}",
+        f"      {launcher}python main.py --algo={config.algo} {shlex.join(flags)}",
     ]

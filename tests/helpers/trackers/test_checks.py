@@ -29,7 +29,7 @@ NOTHING = {
 
 
 def check(**settings: Any) -> None:
-    check_trackers(SimpleNamespace(**NOTHING | settings))  # type: ignore[arg-type]
+    check_trackers(SimpleNamespace(**NOTHING | settings))
 
 
 @pytest.fixture(autouse=True)

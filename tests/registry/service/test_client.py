@@ -135,6 +135,7 @@ def test_the_verbs(registry: Service, tmp_path: Path, capsys: pytest.CaptureFixt
 
     assert "no model is there" in said("models")
     assert "archived  a=b" in said("put", "walker", str(file), "--archived", "--user_data", "a=b")
+    assert "walker" in said("models")
     assert json.loads(said("versions", "walker", "--json"))[0]["size"] == 4
     target = tmp_path / "back"
     assert f"file: {target}" in said("get", "walker", str(target))
