@@ -23,6 +23,8 @@ SECONDS = {
     "tests/test_opensim_flow.py": 25,
     "tests/test_warm_start_runs.py": 45,
     "tests/test_changed_inputs.py": 25,
+    "tests/test_next_commands.py": 18,
+    "tests/test_user_errors.py": 30,
     "tests/agents/weights/test_warm_start.py": 12,
     "tests/migration/test_cleanrl.py": 7,
     "tests/migration/test_migration.py": 20,

@@ -80,7 +80,7 @@ def test_spellings(spelling: str, canonical: str, suite: str) -> None:
         (
             "tests.environments.checking.faulty:Reach-v0",
             "registers no such",
-            "There are Faulty-v0.",
+            "There are Faulty-v0",
         ),
         ("Chetah-Run-Feat-v0", "no domain Chetah", "The nearest is Cheetah, with Run."),
         ("Walker-Runn-Feat-v0", "no task Runn", "The nearest is Walker-Run-Feat-v0. Its tasks: St"),
