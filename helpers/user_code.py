@@ -18,12 +18,17 @@ _OURS = ("agents", "benchmarks", "environments", "helpers", "registry", "swarm",
 
 def is_users(path: Path) -> bool:
     """Whether a file is neither of Python, nor of an installed package, nor of this project's own code."""
-    if not _installed().isdisjoint((path, *path.parents)):
+    if is_installed(path):
         return False
     if REPOSITORY not in path.parents:
         return True
     first = path.relative_to(REPOSITORY).parts[0]
     return first not in _OURS and not (path.parent == REPOSITORY and path.suffix == ".py")
+
+
+def is_installed(path: Path) -> bool:
+    """Whether a file is of Python or of an installed package."""
+    return not _installed().isdisjoint((path, *path.parents))
 
 
 @cache

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.errors import ConfigurationError
+from helpers.user_code import is_installed
 
 TASK, MODEL, DEMONSTRATIONS, EXPERT = "task", "model", "demonstrations", "expert"
 REPLAY, REGISTERED, INIT = "imported memory", "models to register", "init_from"
@@ -99,11 +100,14 @@ def read_input(role: str, name: str, path: Path) -> Input:
 
 
 def read_inputs(role: str, paths: Iterable[Path], folder: Path) -> list[Input]:
-    """Files of one role, named by where they are in a folder; by their last parts where they are elsewhere."""
+    """Files of one role, named by where they are in a folder; by their last parts where they are elsewhere.
+
+    A `.venv` inside that folder is elsewhere too: a package's file has one name in every clone.
+    """
     found: dict[str, Input] = {}
     for path in paths:
         place, count = path.resolve(), 1
-        inside = place.is_relative_to(folder.resolve())
+        inside = place.is_relative_to(folder.resolve()) and not is_installed(place)
         name = str(place.relative_to(folder.resolve())) if inside else place.name
         while name in found and count < len(place.parts):
             count += 1

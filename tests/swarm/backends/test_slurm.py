@@ -344,6 +344,7 @@ def _claim_of_a_dead_process(plan: Plan, token: str) -> None:
 
 def _submit_by_hand(plan: Plan, token: str, *options: str) -> str:
     [run, *_] = plan.runs
+    run.folder.mkdir(parents=True, exist_ok=True)  # as a spawner does; the job may start at once
     head = ["sbatch", "--parsable", f"--comment={token}", f"--job-name={run.name}", *options]
     command = [*head, str(plan.launch_script(run)), "001"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
