@@ -149,6 +149,9 @@ def test_a_run_is_stopped_while_it_waits_and_while_it_runs(
     plan = make(tmp_path, count=10, seconds=200)  # 8 fit
     deploy(plan, say=quiet)
     wait_for(lambda: sorted(states(plan)) == ["queued"] * 2 + ["running"] * 8)
+    wait_for(
+        lambda: sum(map(len, executions(plan).values())) == 8
+    )  # Slurm calls it running before its script begins
     asked, cancel_pending = [], SlurmScheduler.cancel_pending
 
     def cancel(*given: Any) -> None:
