@@ -107,8 +107,14 @@ def train(algo: str, bounds: str, seed: int, demos: Path) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     if "expert_path" in settings:
         read = read_demos(config, None)
+        bounds_here = {"action_low": environment.low, "action_high": environment.high}
         episodes = [
-            replace(each, actions=environment.stretch(each.actions)) for each in read.episodes
+            replace(
+                each,
+                actions=environment.stretch(each.actions),
+                origin={**each.origin, **bounds_here},
+            )
+            for each in read.episodes
         ]
         parts["demos"] = replace(read, episodes=tuple(episodes))
     agent: Any = make_agent(
@@ -197,6 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--demos", type=Path, default=Path("data/demos"))
     parser.add_argument("--write", type=Path, metavar="FILE", help="the table, as Markdown")
     parser.add_argument("--algos", default=",".join(CASES), help="ppo,gail,bc,sac")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="3; ten where three disagree")
     arguments = parser.parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     path: Path = arguments.rows
@@ -206,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     wanted = [
         (algo, bounds, seed)
         for algo in arguments.algos.split(",")
-        for seed in range(SEEDS)
+        for seed in range(arguments.seeds)
         for bounds in RANGES
     ]
     for algo, bounds, seed in wanted:

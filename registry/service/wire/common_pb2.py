@@ -6,42 +6,45 @@
 # source: registry/service/wire/common.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from registry.service.wire.pool import POOL as _POOL
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
 _runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC, 7, 35, 1, "", "registry/service/wire/common.proto"
+    _runtime_version.Domain.PUBLIC,
+    7,
+    35,
+    1,
+    '',
+    'registry/service/wire/common.proto'
 )
 # @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
 
-DESCRIPTOR = _POOL.AddSerializedFile(
-    b'\n"registry/service/wire/common.proto\x12\ncogmentAPI"\x10\n\x0eVersionRequest"j\n\x0bVersionInfo\x12\x31\n\x08versions\x18\x01 \x03(\x0b\x32\x1f.cogmentAPI.VersionInfo.Version\x1a(\n\x07Version\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t"\x1e\n\rStatusRequest\x12\r\n\x05names\x18\x01 \x03(\t"w\n\x0bStatusReply\x12\x37\n\x08statuses\x18\x01 \x03(\x0b\x32%.cogmentAPI.StatusReply.StatusesEntry\x1a/\n\rStatusesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3'
-)
+
+
+DESCRIPTOR = _POOL.AddSerializedFile(b'\n\"registry/service/wire/common.proto\x12\ncogmentAPI\"\x10\n\x0eVersionRequest\"j\n\x0bVersionInfo\x12\x31\n\x08versions\x18\x01 \x03(\x0b\x32\x1f.cogmentAPI.VersionInfo.Version\x1a(\n\x07Version\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\x1e\n\rStatusRequest\x12\r\n\x05names\x18\x01 \x03(\t\"w\n\x0bStatusReply\x12\x37\n\x08statuses\x18\x01 \x03(\x0b\x32%.cogmentAPI.StatusReply.StatusesEntry\x1a/\n\rStatusesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "registry.service.wire.common_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'registry.service.wire.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_STATUSREPLY_STATUSESENTRY"]._loaded_options = None
-    _globals["_STATUSREPLY_STATUSESENTRY"]._serialized_options = b"8\001"
-    _globals["_VERSIONREQUEST"]._serialized_start = 50
-    _globals["_VERSIONREQUEST"]._serialized_end = 66
-    _globals["_VERSIONINFO"]._serialized_start = 68
-    _globals["_VERSIONINFO"]._serialized_end = 174
-    _globals["_VERSIONINFO_VERSION"]._serialized_start = 134
-    _globals["_VERSIONINFO_VERSION"]._serialized_end = 174
-    _globals["_STATUSREQUEST"]._serialized_start = 176
-    _globals["_STATUSREQUEST"]._serialized_end = 206
-    _globals["_STATUSREPLY"]._serialized_start = 208
-    _globals["_STATUSREPLY"]._serialized_end = 327
-    _globals["_STATUSREPLY_STATUSESENTRY"]._serialized_start = 280
-    _globals["_STATUSREPLY_STATUSESENTRY"]._serialized_end = 327
+  DESCRIPTOR._loaded_options = None
+  _globals['_STATUSREPLY_STATUSESENTRY']._loaded_options = None
+  _globals['_STATUSREPLY_STATUSESENTRY']._serialized_options = b'8\001'
+  _globals['_VERSIONREQUEST']._serialized_start=50
+  _globals['_VERSIONREQUEST']._serialized_end=66
+  _globals['_VERSIONINFO']._serialized_start=68
+  _globals['_VERSIONINFO']._serialized_end=174
+  _globals['_VERSIONINFO_VERSION']._serialized_start=134
+  _globals['_VERSIONINFO_VERSION']._serialized_end=174
+  _globals['_STATUSREQUEST']._serialized_start=176
+  _globals['_STATUSREQUEST']._serialized_end=206
+  _globals['_STATUSREPLY']._serialized_start=208
+  _globals['_STATUSREPLY']._serialized_end=327
+  _globals['_STATUSREPLY_STATUSESENTRY']._serialized_start=280
+  _globals['_STATUSREPLY_STATUSESENTRY']._serialized_end=327
 # @@protoc_insertion_point(module_scope)

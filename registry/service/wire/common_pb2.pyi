@@ -21,12 +21,9 @@ class VersionInfo(_message.Message):
         name: str
         version: str
         def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
-
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     versions: _containers.RepeatedCompositeFieldContainer[VersionInfo.Version]
-    def __init__(
-        self, versions: _Optional[_Iterable[_Union[VersionInfo.Version, _Mapping]]] = ...
-    ) -> None: ...
+    def __init__(self, versions: _Optional[_Iterable[_Union[VersionInfo.Version, _Mapping]]] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
     __slots__ = ("names",)
@@ -43,7 +40,6 @@ class StatusReply(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
-
     STATUSES_FIELD_NUMBER: _ClassVar[int]
     statuses: _containers.ScalarMap[str, str]
     def __init__(self, statuses: _Optional[_Mapping[str, str]] = ...) -> None: ...

@@ -6,15 +6,18 @@
 # source: registry/service/wire/directory.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from registry.service.wire.pool import POOL as _POOL
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
 _runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC, 7, 35, 1, "", "registry/service/wire/directory.proto"
+    _runtime_version.Domain.PUBLIC,
+    7,
+    35,
+    1,
+    '',
+    'registry/service/wire/directory.proto'
 )
 # @@protoc_insertion_point(imports)
 
@@ -24,45 +27,43 @@ _sym_db = _symbol_database.Default()
 from registry.service.wire import common_pb2 as registry_dot_service_dot_wire_dot_common__pb2
 
 
-DESCRIPTOR = _POOL.AddSerializedFile(
-    b'\n%registry/service/wire/directory.proto\x12\ncogmentAPI\x1a"registry/service/wire/common.proto"\xa3\x01\n\x0fServiceEndpoint\x12\x36\n\x08protocol\x18\x01 \x01(\x0e\x32$.cogmentAPI.ServiceEndpoint.Protocol\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r"<\n\x08Protocol\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x08\n\x04GRPC\x10\x01\x12\x0c\n\x08GRPC_SSL\x10\x02\x12\x0b\n\x07\x43OGMENT\x10\x03"\xaa\x01\n\x0eServiceDetails\x12%\n\x04type\x18\x01 \x01(\x0e\x32\x17.cogmentAPI.ServiceType\x12>\n\nproperties\x18\x02 \x03(\x0b\x32*.cogmentAPI.ServiceDetails.PropertiesEntry\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01"\x94\x01\n\x0f\x46ullServiceData\x12-\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x1b.cogmentAPI.ServiceEndpoint\x12\x12\n\nservice_id\x18\x02 \x01(\x04\x12+\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32\x1a.cogmentAPI.ServiceDetails\x12\x11\n\tpermanent\x18\x04 \x01(\x08"\x80\x01\n\x0fRegisterRequest\x12-\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x1b.cogmentAPI.ServiceEndpoint\x12+\n\x07\x64\x65tails\x18\x02 \x01(\x0b\x32\x1a.cogmentAPI.ServiceDetails\x12\x11\n\tpermanent\x18\x03 \x01(\x08"\xa3\x01\n\rRegisterReply\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .cogmentAPI.RegisterReply.Status\x12\x11\n\terror_msg\x18\x02 \x01(\t\x12\x12\n\nservice_id\x18\x03 \x01(\x04\x12\x0e\n\x06secret\x18\x04 \x01(\t")\n\x06Status\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x06\n\x02OK\x10\x01\x12\n\n\x06\x46\x41ILED\x10\x02"7\n\x11\x44\x65registerRequest\x12\x12\n\nservice_id\x18\x01 \x01(\x04\x12\x0e\n\x06secret\x18\x02 \x01(\t"\x83\x01\n\x0f\x44\x65registerReply\x12\x32\n\x06status\x18\x01 \x01(\x0e\x32".cogmentAPI.DeregisterReply.Status\x12\x11\n\terror_msg\x18\x02 \x01(\t")\n\x06Status\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x06\n\x02OK\x10\x01\x12\n\n\x06\x46\x41ILED\x10\x02"`\n\x0eInquireRequest\x12\x14\n\nservice_id\x18\x01 \x01(\x04H\x00\x12-\n\x07\x64\x65tails\x18\x02 \x01(\x0b\x32\x1a.cogmentAPI.ServiceDetailsH\x00\x42\t\n\x07inquiry"9\n\x0cInquireReply\x12)\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x1b.cogmentAPI.FullServiceData*\x99\x02\n\x0bServiceType\x12\x13\n\x0fUNKNOWN_SERVICE\x10\x00\x12\x1c\n\x18TRIAL_LIFE_CYCLE_SERVICE\x10\x01\x12#\n\x1f\x43LIENT_ACTOR_CONNECTION_SERVICE\x10\x02\x12\x11\n\rACTOR_SERVICE\x10\x03\x12\x17\n\x13\x45NVIRONMENT_SERVICE\x10\x04\x12\x14\n\x10PRE_HOOK_SERVICE\x10\x05\x12\x13\n\x0f\x44\x41TALOG_SERVICE\x10\x06\x12\x15\n\x11\x44\x41TASTORE_SERVICE\x10\x07\x12\x1a\n\x16MODEL_REGISTRY_SERVICE\x10\x08\x12\x15\n\x11\x44IRECTORY_SERVICE\x10\t\x12\x11\n\rOTHER_SERVICE\x10\x64\x32\xee\x02\n\x0b\x44irectorySP\x12H\n\x08Register\x12\x1b.cogmentAPI.RegisterRequest\x1a\x19.cogmentAPI.RegisterReply"\x00(\x01\x30\x01\x12N\n\nDeregister\x12\x1d.cogmentAPI.DeregisterRequest\x1a\x1b.cogmentAPI.DeregisterReply"\x00(\x01\x30\x01\x12\x43\n\x07Inquire\x12\x1a.cogmentAPI.InquireRequest\x1a\x18.cogmentAPI.InquireReply"\x00\x30\x01\x12@\n\x07Version\x12\x1a.cogmentAPI.VersionRequest\x1a\x17.cogmentAPI.VersionInfo"\x00\x12>\n\x06Status\x12\x19.cogmentAPI.StatusRequest\x1a\x17.cogmentAPI.StatusReply"\x00\x62\x06proto3'
-)
+DESCRIPTOR = _POOL.AddSerializedFile(b'\n%registry/service/wire/directory.proto\x12\ncogmentAPI\x1a\"registry/service/wire/common.proto\"\xa3\x01\n\x0fServiceEndpoint\x12\x36\n\x08protocol\x18\x01 \x01(\x0e\x32$.cogmentAPI.ServiceEndpoint.Protocol\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\"<\n\x08Protocol\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x08\n\x04GRPC\x10\x01\x12\x0c\n\x08GRPC_SSL\x10\x02\x12\x0b\n\x07\x43OGMENT\x10\x03\"\xaa\x01\n\x0eServiceDetails\x12%\n\x04type\x18\x01 \x01(\x0e\x32\x17.cogmentAPI.ServiceType\x12>\n\nproperties\x18\x02 \x03(\x0b\x32*.cogmentAPI.ServiceDetails.PropertiesEntry\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x94\x01\n\x0f\x46ullServiceData\x12-\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x1b.cogmentAPI.ServiceEndpoint\x12\x12\n\nservice_id\x18\x02 \x01(\x04\x12+\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32\x1a.cogmentAPI.ServiceDetails\x12\x11\n\tpermanent\x18\x04 \x01(\x08\"\x80\x01\n\x0fRegisterRequest\x12-\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x1b.cogmentAPI.ServiceEndpoint\x12+\n\x07\x64\x65tails\x18\x02 \x01(\x0b\x32\x1a.cogmentAPI.ServiceDetails\x12\x11\n\tpermanent\x18\x03 \x01(\x08\"\xa3\x01\n\rRegisterReply\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .cogmentAPI.RegisterReply.Status\x12\x11\n\terror_msg\x18\x02 \x01(\t\x12\x12\n\nservice_id\x18\x03 \x01(\x04\x12\x0e\n\x06secret\x18\x04 \x01(\t\")\n\x06Status\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x06\n\x02OK\x10\x01\x12\n\n\x06\x46\x41ILED\x10\x02\"7\n\x11\x44\x65registerRequest\x12\x12\n\nservice_id\x18\x01 \x01(\x04\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\x83\x01\n\x0f\x44\x65registerReply\x12\x32\n\x06status\x18\x01 \x01(\x0e\x32\".cogmentAPI.DeregisterReply.Status\x12\x11\n\terror_msg\x18\x02 \x01(\t\")\n\x06Status\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x06\n\x02OK\x10\x01\x12\n\n\x06\x46\x41ILED\x10\x02\"`\n\x0eInquireRequest\x12\x14\n\nservice_id\x18\x01 \x01(\x04H\x00\x12-\n\x07\x64\x65tails\x18\x02 \x01(\x0b\x32\x1a.cogmentAPI.ServiceDetailsH\x00\x42\t\n\x07inquiry\"9\n\x0cInquireReply\x12)\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x1b.cogmentAPI.FullServiceData*\x99\x02\n\x0bServiceType\x12\x13\n\x0fUNKNOWN_SERVICE\x10\x00\x12\x1c\n\x18TRIAL_LIFE_CYCLE_SERVICE\x10\x01\x12#\n\x1f\x43LIENT_ACTOR_CONNECTION_SERVICE\x10\x02\x12\x11\n\rACTOR_SERVICE\x10\x03\x12\x17\n\x13\x45NVIRONMENT_SERVICE\x10\x04\x12\x14\n\x10PRE_HOOK_SERVICE\x10\x05\x12\x13\n\x0f\x44\x41TALOG_SERVICE\x10\x06\x12\x15\n\x11\x44\x41TASTORE_SERVICE\x10\x07\x12\x1a\n\x16MODEL_REGISTRY_SERVICE\x10\x08\x12\x15\n\x11\x44IRECTORY_SERVICE\x10\t\x12\x11\n\rOTHER_SERVICE\x10\x64\x32\xee\x02\n\x0b\x44irectorySP\x12H\n\x08Register\x12\x1b.cogmentAPI.RegisterRequest\x1a\x19.cogmentAPI.RegisterReply\"\x00(\x01\x30\x01\x12N\n\nDeregister\x12\x1d.cogmentAPI.DeregisterRequest\x1a\x1b.cogmentAPI.DeregisterReply\"\x00(\x01\x30\x01\x12\x43\n\x07Inquire\x12\x1a.cogmentAPI.InquireRequest\x1a\x18.cogmentAPI.InquireReply\"\x00\x30\x01\x12@\n\x07Version\x12\x1a.cogmentAPI.VersionRequest\x1a\x17.cogmentAPI.VersionInfo\"\x00\x12>\n\x06Status\x12\x19.cogmentAPI.StatusRequest\x1a\x17.cogmentAPI.StatusReply\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "registry.service.wire.directory_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'registry.service.wire.directory_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_SERVICEDETAILS_PROPERTIESENTRY"]._loaded_options = None
-    _globals["_SERVICEDETAILS_PROPERTIESENTRY"]._serialized_options = b"8\001"
-    _globals["_SERVICETYPE"]._serialized_start = 1225
-    _globals["_SERVICETYPE"]._serialized_end = 1506
-    _globals["_SERVICEENDPOINT"]._serialized_start = 90
-    _globals["_SERVICEENDPOINT"]._serialized_end = 253
-    _globals["_SERVICEENDPOINT_PROTOCOL"]._serialized_start = 193
-    _globals["_SERVICEENDPOINT_PROTOCOL"]._serialized_end = 253
-    _globals["_SERVICEDETAILS"]._serialized_start = 256
-    _globals["_SERVICEDETAILS"]._serialized_end = 426
-    _globals["_SERVICEDETAILS_PROPERTIESENTRY"]._serialized_start = 377
-    _globals["_SERVICEDETAILS_PROPERTIESENTRY"]._serialized_end = 426
-    _globals["_FULLSERVICEDATA"]._serialized_start = 429
-    _globals["_FULLSERVICEDATA"]._serialized_end = 577
-    _globals["_REGISTERREQUEST"]._serialized_start = 580
-    _globals["_REGISTERREQUEST"]._serialized_end = 708
-    _globals["_REGISTERREPLY"]._serialized_start = 711
-    _globals["_REGISTERREPLY"]._serialized_end = 874
-    _globals["_REGISTERREPLY_STATUS"]._serialized_start = 833
-    _globals["_REGISTERREPLY_STATUS"]._serialized_end = 874
-    _globals["_DEREGISTERREQUEST"]._serialized_start = 876
-    _globals["_DEREGISTERREQUEST"]._serialized_end = 931
-    _globals["_DEREGISTERREPLY"]._serialized_start = 934
-    _globals["_DEREGISTERREPLY"]._serialized_end = 1065
-    _globals["_DEREGISTERREPLY_STATUS"]._serialized_start = 833
-    _globals["_DEREGISTERREPLY_STATUS"]._serialized_end = 874
-    _globals["_INQUIREREQUEST"]._serialized_start = 1067
-    _globals["_INQUIREREQUEST"]._serialized_end = 1163
-    _globals["_INQUIREREPLY"]._serialized_start = 1165
-    _globals["_INQUIREREPLY"]._serialized_end = 1222
-    _globals["_DIRECTORYSP"]._serialized_start = 1509
-    _globals["_DIRECTORYSP"]._serialized_end = 1875
+  DESCRIPTOR._loaded_options = None
+  _globals['_SERVICEDETAILS_PROPERTIESENTRY']._loaded_options = None
+  _globals['_SERVICEDETAILS_PROPERTIESENTRY']._serialized_options = b'8\001'
+  _globals['_SERVICETYPE']._serialized_start=1225
+  _globals['_SERVICETYPE']._serialized_end=1506
+  _globals['_SERVICEENDPOINT']._serialized_start=90
+  _globals['_SERVICEENDPOINT']._serialized_end=253
+  _globals['_SERVICEENDPOINT_PROTOCOL']._serialized_start=193
+  _globals['_SERVICEENDPOINT_PROTOCOL']._serialized_end=253
+  _globals['_SERVICEDETAILS']._serialized_start=256
+  _globals['_SERVICEDETAILS']._serialized_end=426
+  _globals['_SERVICEDETAILS_PROPERTIESENTRY']._serialized_start=377
+  _globals['_SERVICEDETAILS_PROPERTIESENTRY']._serialized_end=426
+  _globals['_FULLSERVICEDATA']._serialized_start=429
+  _globals['_FULLSERVICEDATA']._serialized_end=577
+  _globals['_REGISTERREQUEST']._serialized_start=580
+  _globals['_REGISTERREQUEST']._serialized_end=708
+  _globals['_REGISTERREPLY']._serialized_start=711
+  _globals['_REGISTERREPLY']._serialized_end=874
+  _globals['_REGISTERREPLY_STATUS']._serialized_start=833
+  _globals['_REGISTERREPLY_STATUS']._serialized_end=874
+  _globals['_DEREGISTERREQUEST']._serialized_start=876
+  _globals['_DEREGISTERREQUEST']._serialized_end=931
+  _globals['_DEREGISTERREPLY']._serialized_start=934
+  _globals['_DEREGISTERREPLY']._serialized_end=1065
+  _globals['_DEREGISTERREPLY_STATUS']._serialized_start=833
+  _globals['_DEREGISTERREPLY_STATUS']._serialized_end=874
+  _globals['_INQUIREREQUEST']._serialized_start=1067
+  _globals['_INQUIREREQUEST']._serialized_end=1163
+  _globals['_INQUIREREPLY']._serialized_start=1165
+  _globals['_INQUIREREPLY']._serialized_end=1222
+  _globals['_DIRECTORYSP']._serialized_start=1509
+  _globals['_DIRECTORYSP']._serialized_end=1875
 # @@protoc_insertion_point(module_scope)

@@ -23,7 +23,6 @@ class ServiceType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODEL_REGISTRY_SERVICE: _ClassVar[ServiceType]
     DIRECTORY_SERVICE: _ClassVar[ServiceType]
     OTHER_SERVICE: _ClassVar[ServiceType]
-
 UNKNOWN_SERVICE: ServiceType
 TRIAL_LIFE_CYCLE_SERVICE: ServiceType
 CLIENT_ACTOR_CONNECTION_SERVICE: ServiceType
@@ -44,7 +43,6 @@ class ServiceEndpoint(_message.Message):
         GRPC: _ClassVar[ServiceEndpoint.Protocol]
         GRPC_SSL: _ClassVar[ServiceEndpoint.Protocol]
         COGMENT: _ClassVar[ServiceEndpoint.Protocol]
-
     UNKNOWN: ServiceEndpoint.Protocol
     GRPC: ServiceEndpoint.Protocol
     GRPC_SSL: ServiceEndpoint.Protocol
@@ -55,12 +53,7 @@ class ServiceEndpoint(_message.Message):
     protocol: ServiceEndpoint.Protocol
     host: str
     port: int
-    def __init__(
-        self,
-        protocol: _Optional[_Union[ServiceEndpoint.Protocol, str]] = ...,
-        host: _Optional[str] = ...,
-        port: _Optional[int] = ...,
-    ) -> None: ...
+    def __init__(self, protocol: _Optional[_Union[ServiceEndpoint.Protocol, str]] = ..., host: _Optional[str] = ..., port: _Optional[int] = ...) -> None: ...
 
 class ServiceDetails(_message.Message):
     __slots__ = ("type", "properties")
@@ -71,16 +64,11 @@ class ServiceDetails(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
-
     TYPE_FIELD_NUMBER: _ClassVar[int]
     PROPERTIES_FIELD_NUMBER: _ClassVar[int]
     type: ServiceType
     properties: _containers.ScalarMap[str, str]
-    def __init__(
-        self,
-        type: _Optional[_Union[ServiceType, str]] = ...,
-        properties: _Optional[_Mapping[str, str]] = ...,
-    ) -> None: ...
+    def __init__(self, type: _Optional[_Union[ServiceType, str]] = ..., properties: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class FullServiceData(_message.Message):
     __slots__ = ("endpoint", "service_id", "details", "permanent")
@@ -92,13 +80,7 @@ class FullServiceData(_message.Message):
     service_id: int
     details: ServiceDetails
     permanent: bool
-    def __init__(
-        self,
-        endpoint: _Optional[_Union[ServiceEndpoint, _Mapping]] = ...,
-        service_id: _Optional[int] = ...,
-        details: _Optional[_Union[ServiceDetails, _Mapping]] = ...,
-        permanent: _Optional[bool] = ...,
-    ) -> None: ...
+    def __init__(self, endpoint: _Optional[_Union[ServiceEndpoint, _Mapping]] = ..., service_id: _Optional[int] = ..., details: _Optional[_Union[ServiceDetails, _Mapping]] = ..., permanent: _Optional[bool] = ...) -> None: ...
 
 class RegisterRequest(_message.Message):
     __slots__ = ("endpoint", "details", "permanent")
@@ -108,12 +90,7 @@ class RegisterRequest(_message.Message):
     endpoint: ServiceEndpoint
     details: ServiceDetails
     permanent: bool
-    def __init__(
-        self,
-        endpoint: _Optional[_Union[ServiceEndpoint, _Mapping]] = ...,
-        details: _Optional[_Union[ServiceDetails, _Mapping]] = ...,
-        permanent: _Optional[bool] = ...,
-    ) -> None: ...
+    def __init__(self, endpoint: _Optional[_Union[ServiceEndpoint, _Mapping]] = ..., details: _Optional[_Union[ServiceDetails, _Mapping]] = ..., permanent: _Optional[bool] = ...) -> None: ...
 
 class RegisterReply(_message.Message):
     __slots__ = ("status", "error_msg", "service_id", "secret")
@@ -122,7 +99,6 @@ class RegisterReply(_message.Message):
         UNKNOWN: _ClassVar[RegisterReply.Status]
         OK: _ClassVar[RegisterReply.Status]
         FAILED: _ClassVar[RegisterReply.Status]
-
     UNKNOWN: RegisterReply.Status
     OK: RegisterReply.Status
     FAILED: RegisterReply.Status
@@ -134,13 +110,7 @@ class RegisterReply(_message.Message):
     error_msg: str
     service_id: int
     secret: str
-    def __init__(
-        self,
-        status: _Optional[_Union[RegisterReply.Status, str]] = ...,
-        error_msg: _Optional[str] = ...,
-        service_id: _Optional[int] = ...,
-        secret: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, status: _Optional[_Union[RegisterReply.Status, str]] = ..., error_msg: _Optional[str] = ..., service_id: _Optional[int] = ..., secret: _Optional[str] = ...) -> None: ...
 
 class DeregisterRequest(_message.Message):
     __slots__ = ("service_id", "secret")
@@ -157,7 +127,6 @@ class DeregisterReply(_message.Message):
         UNKNOWN: _ClassVar[DeregisterReply.Status]
         OK: _ClassVar[DeregisterReply.Status]
         FAILED: _ClassVar[DeregisterReply.Status]
-
     UNKNOWN: DeregisterReply.Status
     OK: DeregisterReply.Status
     FAILED: DeregisterReply.Status
@@ -165,11 +134,7 @@ class DeregisterReply(_message.Message):
     ERROR_MSG_FIELD_NUMBER: _ClassVar[int]
     status: DeregisterReply.Status
     error_msg: str
-    def __init__(
-        self,
-        status: _Optional[_Union[DeregisterReply.Status, str]] = ...,
-        error_msg: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, status: _Optional[_Union[DeregisterReply.Status, str]] = ..., error_msg: _Optional[str] = ...) -> None: ...
 
 class InquireRequest(_message.Message):
     __slots__ = ("service_id", "details")
@@ -177,11 +142,7 @@ class InquireRequest(_message.Message):
     DETAILS_FIELD_NUMBER: _ClassVar[int]
     service_id: int
     details: ServiceDetails
-    def __init__(
-        self,
-        service_id: _Optional[int] = ...,
-        details: _Optional[_Union[ServiceDetails, _Mapping]] = ...,
-    ) -> None: ...
+    def __init__(self, service_id: _Optional[int] = ..., details: _Optional[_Union[ServiceDetails, _Mapping]] = ...) -> None: ...
 
 class InquireReply(_message.Message):
     __slots__ = ("data",)

@@ -6,15 +6,18 @@
 # source: registry/service/wire/misprint.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from registry.service.wire.pool import POOL as _POOL
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
 _runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC, 7, 35, 1, "", "registry/service/wire/misprint.proto"
+    _runtime_version.Domain.PUBLIC,
+    7,
+    35,
+    1,
+    '',
+    'registry/service/wire/misprint.proto'
 )
 # @@protoc_insertion_point(imports)
 
@@ -22,20 +25,16 @@ _sym_db = _symbol_database.Default()
 
 
 from registry.service.wire import common_pb2 as registry_dot_service_dot_wire_dot_common__pb2
-from registry.service.wire import (
-    model_registry_pb2 as registry_dot_service_dot_wire_dot_model__registry__pb2,
-)
+from registry.service.wire import model_registry_pb2 as registry_dot_service_dot_wire_dot_model__registry__pb2
 
 
-DESCRIPTOR = _POOL.AddSerializedFile(
-    b'\n$registry/service/wire/misprint.proto\x12\x07\x63ogment\x1a"registry/service/wire/common.proto\x1a*registry/service/wire/model_registry.proto2\xac\x06\n\x0fModelRegistrySP\x12\x65\n\x13\x43reateOrUpdateModel\x12&.cogmentAPI.CreateOrUpdateModelRequest\x1a$.cogmentAPI.CreateOrUpdateModelReply"\x00\x12M\n\x0b\x44\x65leteModel\x12\x1e.cogmentAPI.DeleteModelRequest\x1a\x1c.cogmentAPI.DeleteModelReply"\x00\x12V\n\x0eRetrieveModels\x12!.cogmentAPI.RetrieveModelsRequest\x1a\x1f.cogmentAPI.RetrieveModelsReply"\x00\x12Z\n\rCreateVersion\x12%.cogmentAPI.CreateVersionRequestChunk\x1a\x1e.cogmentAPI.CreateVersionReply"\x00(\x01\x12h\n\x14RetrieveVersionInfos\x12\'.cogmentAPI.RetrieveVersionInfosRequest\x1a%.cogmentAPI.RetrieveVersionInfosReply"\x00\x12l\n\x13RetrieveVersionData\x12&.cogmentAPI.RetrieveVersionDataRequest\x1a).cogmentAPI.RetrieveVersionDataReplyChunk"\x00\x30\x01\x12U\n\rVersionUpdate\x12 .cogmentAPI.VersionUpdateRequest\x1a\x1e.cogmentAPI.VersionUpdateReply"\x00\x30\x01\x12@\n\x07Version\x12\x1a.cogmentAPI.VersionRequest\x1a\x17.cogmentAPI.VersionInfo"\x00\x12>\n\x06Status\x12\x19.cogmentAPI.StatusRequest\x1a\x17.cogmentAPI.StatusReply"\x00\x62\x06proto3'
-)
+DESCRIPTOR = _POOL.AddSerializedFile(b'\n$registry/service/wire/misprint.proto\x12\x07\x63ogment\x1a\"registry/service/wire/common.proto\x1a*registry/service/wire/model_registry.proto2\xac\x06\n\x0fModelRegistrySP\x12\x65\n\x13\x43reateOrUpdateModel\x12&.cogmentAPI.CreateOrUpdateModelRequest\x1a$.cogmentAPI.CreateOrUpdateModelReply\"\x00\x12M\n\x0b\x44\x65leteModel\x12\x1e.cogmentAPI.DeleteModelRequest\x1a\x1c.cogmentAPI.DeleteModelReply\"\x00\x12V\n\x0eRetrieveModels\x12!.cogmentAPI.RetrieveModelsRequest\x1a\x1f.cogmentAPI.RetrieveModelsReply\"\x00\x12Z\n\rCreateVersion\x12%.cogmentAPI.CreateVersionRequestChunk\x1a\x1e.cogmentAPI.CreateVersionReply\"\x00(\x01\x12h\n\x14RetrieveVersionInfos\x12\'.cogmentAPI.RetrieveVersionInfosRequest\x1a%.cogmentAPI.RetrieveVersionInfosReply\"\x00\x12l\n\x13RetrieveVersionData\x12&.cogmentAPI.RetrieveVersionDataRequest\x1a).cogmentAPI.RetrieveVersionDataReplyChunk\"\x00\x30\x01\x12U\n\rVersionUpdate\x12 .cogmentAPI.VersionUpdateRequest\x1a\x1e.cogmentAPI.VersionUpdateReply\"\x00\x30\x01\x12@\n\x07Version\x12\x1a.cogmentAPI.VersionRequest\x1a\x17.cogmentAPI.VersionInfo\"\x00\x12>\n\x06Status\x12\x19.cogmentAPI.StatusRequest\x1a\x17.cogmentAPI.StatusReply\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "registry.service.wire.misprint_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'registry.service.wire.misprint_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_MODELREGISTRYSP"]._serialized_start = 130
-    _globals["_MODELREGISTRYSP"]._serialized_end = 942
+  DESCRIPTOR._loaded_options = None
+  _globals['_MODELREGISTRYSP']._serialized_start=130
+  _globals['_MODELREGISTRYSP']._serialized_end=942
 # @@protoc_insertion_point(module_scope)

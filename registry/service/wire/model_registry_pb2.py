@@ -6,15 +6,18 @@
 # source: registry/service/wire/model_registry.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from registry.service.wire.pool import POOL as _POOL
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
 _runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC, 7, 35, 1, "", "registry/service/wire/model_registry.proto"
+    _runtime_version.Domain.PUBLIC,
+    7,
+    35,
+    1,
+    '',
+    'registry/service/wire/model_registry.proto'
 )
 # @@protoc_insertion_point(imports)
 
@@ -24,61 +27,57 @@ _sym_db = _symbol_database.Default()
 from registry.service.wire import common_pb2 as registry_dot_service_dot_wire_dot_common__pb2
 
 
-DESCRIPTOR = _POOL.AddSerializedFile(
-    b'\n*registry/service/wire/model_registry.proto\x12\ncogmentAPI\x1a"registry/service/wire/common.proto"\x86\x01\n\tModelInfo\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x36\n\tuser_data\x18\x02 \x03(\x0b\x32#.cogmentAPI.ModelInfo.UserDataEntry\x1a/\n\rUserDataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01"\x80\x02\n\x10ModelVersionInfo\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x16\n\x0eversion_number\x18\x02 \x01(\r\x12\x1a\n\x12\x63reation_timestamp\x18\x03 \x01(\x06\x12\x10\n\x08\x61rchived\x18\x04 \x01(\x08\x12\x11\n\tdata_hash\x18\x05 \x01(\t\x12\x11\n\tdata_size\x18\x06 \x01(\x06\x12=\n\tuser_data\x18\x07 \x03(\x0b\x32*.cogmentAPI.ModelVersionInfo.UserDataEntry\x1a/\n\rUserDataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01"G\n\x1a\x43reateOrUpdateModelRequest\x12)\n\nmodel_info\x18\x01 \x01(\x0b\x32\x15.cogmentAPI.ModelInfo"\x1a\n\x18\x43reateOrUpdateModelReply"&\n\x12\x44\x65leteModelRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t"\x12\n\x10\x44\x65leteModelReply"V\n\x15RetrieveModelsRequest\x12\x11\n\tmodel_ids\x18\x01 \x03(\t\x12\x14\n\x0cmodels_count\x18\x03 \x01(\r\x12\x14\n\x0cmodel_handle\x18\x04 \x01(\t"\\\n\x13RetrieveModelsReply\x12*\n\x0bmodel_infos\x18\x01 \x03(\x0b\x32\x15.cogmentAPI.ModelInfo\x12\x19\n\x11next_model_handle\x18\x02 \x01(\t"\xf8\x01\n\x19\x43reateVersionRequestChunk\x12>\n\x06header\x18\x01 \x01(\x0b\x32,.cogmentAPI.CreateVersionRequestChunk.HeaderH\x00\x12:\n\x04\x62ody\x18\x02 \x01(\x0b\x32*.cogmentAPI.CreateVersionRequestChunk.BodyH\x00\x1a<\n\x06Header\x12\x32\n\x0cversion_info\x18\x01 \x01(\x0b\x32\x1c.cogmentAPI.ModelVersionInfo\x1a\x1a\n\x04\x42ody\x12\x12\n\ndata_chunk\x18\x01 \x01(\x0c\x42\x05\n\x03msg"H\n\x12\x43reateVersionReply\x12\x32\n\x0cversion_info\x18\x01 \x01(\x0b\x32\x1c.cogmentAPI.ModelVersionInfo"x\n\x1bRetrieveVersionInfosRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x17\n\x0fversion_numbers\x18\x02 \x03(\x05\x12\x16\n\x0eversions_count\x18\x03 \x01(\r\x12\x16\n\x0eversion_handle\x18\x04 \x01(\t"m\n\x19RetrieveVersionInfosReply\x12\x33\n\rversion_infos\x18\x01 \x03(\x0b\x32\x1c.cogmentAPI.ModelVersionInfo\x12\x1b\n\x13next_version_handle\x18\x02 \x01(\t"F\n\x1aRetrieveVersionDataRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x16\n\x0eversion_number\x18\x02 \x01(\x05"3\n\x1dRetrieveVersionDataReplyChunk\x12\x12\n\ndata_chunk\x18\x01 \x01(\x0c"(\n\x14VersionUpdateRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t"H\n\x12VersionUpdateReply\x12\x32\n\x0cversion_info\x18\x01 \x01(\x0b\x32\x1c.cogmentAPI.ModelVersionInfo2\xac\x06\n\x0fModelRegistrySP\x12\x65\n\x13\x43reateOrUpdateModel\x12&.cogmentAPI.CreateOrUpdateModelRequest\x1a$.cogmentAPI.CreateOrUpdateModelReply"\x00\x12M\n\x0b\x44\x65leteModel\x12\x1e.cogmentAPI.DeleteModelRequest\x1a\x1c.cogmentAPI.DeleteModelReply"\x00\x12V\n\x0eRetrieveModels\x12!.cogmentAPI.RetrieveModelsRequest\x1a\x1f.cogmentAPI.RetrieveModelsReply"\x00\x12Z\n\rCreateVersion\x12%.cogmentAPI.CreateVersionRequestChunk\x1a\x1e.cogmentAPI.CreateVersionReply"\x00(\x01\x12h\n\x14RetrieveVersionInfos\x12\'.cogmentAPI.RetrieveVersionInfosRequest\x1a%.cogmentAPI.RetrieveVersionInfosReply"\x00\x12l\n\x13RetrieveVersionData\x12&.cogmentAPI.RetrieveVersionDataRequest\x1a).cogmentAPI.RetrieveVersionDataReplyChunk"\x00\x30\x01\x12U\n\rVersionUpdate\x12 .cogmentAPI.VersionUpdateRequest\x1a\x1e.cogmentAPI.VersionUpdateReply"\x00\x30\x01\x12@\n\x07Version\x12\x1a.cogmentAPI.VersionRequest\x1a\x17.cogmentAPI.VersionInfo"\x00\x12>\n\x06Status\x12\x19.cogmentAPI.StatusRequest\x1a\x17.cogmentAPI.StatusReply"\x00\x62\x06proto3'
-)
+DESCRIPTOR = _POOL.AddSerializedFile(b'\n*registry/service/wire/model_registry.proto\x12\ncogmentAPI\x1a\"registry/service/wire/common.proto\"\x86\x01\n\tModelInfo\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x36\n\tuser_data\x18\x02 \x03(\x0b\x32#.cogmentAPI.ModelInfo.UserDataEntry\x1a/\n\rUserDataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x80\x02\n\x10ModelVersionInfo\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x16\n\x0eversion_number\x18\x02 \x01(\r\x12\x1a\n\x12\x63reation_timestamp\x18\x03 \x01(\x06\x12\x10\n\x08\x61rchived\x18\x04 \x01(\x08\x12\x11\n\tdata_hash\x18\x05 \x01(\t\x12\x11\n\tdata_size\x18\x06 \x01(\x06\x12=\n\tuser_data\x18\x07 \x03(\x0b\x32*.cogmentAPI.ModelVersionInfo.UserDataEntry\x1a/\n\rUserDataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"G\n\x1a\x43reateOrUpdateModelRequest\x12)\n\nmodel_info\x18\x01 \x01(\x0b\x32\x15.cogmentAPI.ModelInfo\"\x1a\n\x18\x43reateOrUpdateModelReply\"&\n\x12\x44\x65leteModelRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\"\x12\n\x10\x44\x65leteModelReply\"V\n\x15RetrieveModelsRequest\x12\x11\n\tmodel_ids\x18\x01 \x03(\t\x12\x14\n\x0cmodels_count\x18\x03 \x01(\r\x12\x14\n\x0cmodel_handle\x18\x04 \x01(\t\"\\\n\x13RetrieveModelsReply\x12*\n\x0bmodel_infos\x18\x01 \x03(\x0b\x32\x15.cogmentAPI.ModelInfo\x12\x19\n\x11next_model_handle\x18\x02 \x01(\t\"\xf8\x01\n\x19\x43reateVersionRequestChunk\x12>\n\x06header\x18\x01 \x01(\x0b\x32,.cogmentAPI.CreateVersionRequestChunk.HeaderH\x00\x12:\n\x04\x62ody\x18\x02 \x01(\x0b\x32*.cogmentAPI.CreateVersionRequestChunk.BodyH\x00\x1a<\n\x06Header\x12\x32\n\x0cversion_info\x18\x01 \x01(\x0b\x32\x1c.cogmentAPI.ModelVersionInfo\x1a\x1a\n\x04\x42ody\x12\x12\n\ndata_chunk\x18\x01 \x01(\x0c\x42\x05\n\x03msg\"H\n\x12\x43reateVersionReply\x12\x32\n\x0cversion_info\x18\x01 \x01(\x0b\x32\x1c.cogmentAPI.ModelVersionInfo\"x\n\x1bRetrieveVersionInfosRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x17\n\x0fversion_numbers\x18\x02 \x03(\x05\x12\x16\n\x0eversions_count\x18\x03 \x01(\r\x12\x16\n\x0eversion_handle\x18\x04 \x01(\t\"m\n\x19RetrieveVersionInfosReply\x12\x33\n\rversion_infos\x18\x01 \x03(\x0b\x32\x1c.cogmentAPI.ModelVersionInfo\x12\x1b\n\x13next_version_handle\x18\x02 \x01(\t\"F\n\x1aRetrieveVersionDataRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x16\n\x0eversion_number\x18\x02 \x01(\x05\"3\n\x1dRetrieveVersionDataReplyChunk\x12\x12\n\ndata_chunk\x18\x01 \x01(\x0c\"(\n\x14VersionUpdateRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\"H\n\x12VersionUpdateReply\x12\x32\n\x0cversion_info\x18\x01 \x01(\x0b\x32\x1c.cogmentAPI.ModelVersionInfo2\xac\x06\n\x0fModelRegistrySP\x12\x65\n\x13\x43reateOrUpdateModel\x12&.cogmentAPI.CreateOrUpdateModelRequest\x1a$.cogmentAPI.CreateOrUpdateModelReply\"\x00\x12M\n\x0b\x44\x65leteModel\x12\x1e.cogmentAPI.DeleteModelRequest\x1a\x1c.cogmentAPI.DeleteModelReply\"\x00\x12V\n\x0eRetrieveModels\x12!.cogmentAPI.RetrieveModelsRequest\x1a\x1f.cogmentAPI.RetrieveModelsReply\"\x00\x12Z\n\rCreateVersion\x12%.cogmentAPI.CreateVersionRequestChunk\x1a\x1e.cogmentAPI.CreateVersionReply\"\x00(\x01\x12h\n\x14RetrieveVersionInfos\x12\'.cogmentAPI.RetrieveVersionInfosRequest\x1a%.cogmentAPI.RetrieveVersionInfosReply\"\x00\x12l\n\x13RetrieveVersionData\x12&.cogmentAPI.RetrieveVersionDataRequest\x1a).cogmentAPI.RetrieveVersionDataReplyChunk\"\x00\x30\x01\x12U\n\rVersionUpdate\x12 .cogmentAPI.VersionUpdateRequest\x1a\x1e.cogmentAPI.VersionUpdateReply\"\x00\x30\x01\x12@\n\x07Version\x12\x1a.cogmentAPI.VersionRequest\x1a\x17.cogmentAPI.VersionInfo\"\x00\x12>\n\x06Status\x12\x19.cogmentAPI.StatusRequest\x1a\x17.cogmentAPI.StatusReply\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(
-    DESCRIPTOR, "registry.service.wire.model_registry_pb2", _globals
-)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'registry.service.wire.model_registry_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_MODELINFO_USERDATAENTRY"]._loaded_options = None
-    _globals["_MODELINFO_USERDATAENTRY"]._serialized_options = b"8\001"
-    _globals["_MODELVERSIONINFO_USERDATAENTRY"]._loaded_options = None
-    _globals["_MODELVERSIONINFO_USERDATAENTRY"]._serialized_options = b"8\001"
-    _globals["_MODELINFO"]._serialized_start = 95
-    _globals["_MODELINFO"]._serialized_end = 229
-    _globals["_MODELINFO_USERDATAENTRY"]._serialized_start = 182
-    _globals["_MODELINFO_USERDATAENTRY"]._serialized_end = 229
-    _globals["_MODELVERSIONINFO"]._serialized_start = 232
-    _globals["_MODELVERSIONINFO"]._serialized_end = 488
-    _globals["_MODELVERSIONINFO_USERDATAENTRY"]._serialized_start = 182
-    _globals["_MODELVERSIONINFO_USERDATAENTRY"]._serialized_end = 229
-    _globals["_CREATEORUPDATEMODELREQUEST"]._serialized_start = 490
-    _globals["_CREATEORUPDATEMODELREQUEST"]._serialized_end = 561
-    _globals["_CREATEORUPDATEMODELREPLY"]._serialized_start = 563
-    _globals["_CREATEORUPDATEMODELREPLY"]._serialized_end = 589
-    _globals["_DELETEMODELREQUEST"]._serialized_start = 591
-    _globals["_DELETEMODELREQUEST"]._serialized_end = 629
-    _globals["_DELETEMODELREPLY"]._serialized_start = 631
-    _globals["_DELETEMODELREPLY"]._serialized_end = 649
-    _globals["_RETRIEVEMODELSREQUEST"]._serialized_start = 651
-    _globals["_RETRIEVEMODELSREQUEST"]._serialized_end = 737
-    _globals["_RETRIEVEMODELSREPLY"]._serialized_start = 739
-    _globals["_RETRIEVEMODELSREPLY"]._serialized_end = 831
-    _globals["_CREATEVERSIONREQUESTCHUNK"]._serialized_start = 834
-    _globals["_CREATEVERSIONREQUESTCHUNK"]._serialized_end = 1082
-    _globals["_CREATEVERSIONREQUESTCHUNK_HEADER"]._serialized_start = 987
-    _globals["_CREATEVERSIONREQUESTCHUNK_HEADER"]._serialized_end = 1047
-    _globals["_CREATEVERSIONREQUESTCHUNK_BODY"]._serialized_start = 1049
-    _globals["_CREATEVERSIONREQUESTCHUNK_BODY"]._serialized_end = 1075
-    _globals["_CREATEVERSIONREPLY"]._serialized_start = 1084
-    _globals["_CREATEVERSIONREPLY"]._serialized_end = 1156
-    _globals["_RETRIEVEVERSIONINFOSREQUEST"]._serialized_start = 1158
-    _globals["_RETRIEVEVERSIONINFOSREQUEST"]._serialized_end = 1278
-    _globals["_RETRIEVEVERSIONINFOSREPLY"]._serialized_start = 1280
-    _globals["_RETRIEVEVERSIONINFOSREPLY"]._serialized_end = 1389
-    _globals["_RETRIEVEVERSIONDATAREQUEST"]._serialized_start = 1391
-    _globals["_RETRIEVEVERSIONDATAREQUEST"]._serialized_end = 1461
-    _globals["_RETRIEVEVERSIONDATAREPLYCHUNK"]._serialized_start = 1463
-    _globals["_RETRIEVEVERSIONDATAREPLYCHUNK"]._serialized_end = 1514
-    _globals["_VERSIONUPDATEREQUEST"]._serialized_start = 1516
-    _globals["_VERSIONUPDATEREQUEST"]._serialized_end = 1556
-    _globals["_VERSIONUPDATEREPLY"]._serialized_start = 1558
-    _globals["_VERSIONUPDATEREPLY"]._serialized_end = 1630
-    _globals["_MODELREGISTRYSP"]._serialized_start = 1633
-    _globals["_MODELREGISTRYSP"]._serialized_end = 2445
+  DESCRIPTOR._loaded_options = None
+  _globals['_MODELINFO_USERDATAENTRY']._loaded_options = None
+  _globals['_MODELINFO_USERDATAENTRY']._serialized_options = b'8\001'
+  _globals['_MODELVERSIONINFO_USERDATAENTRY']._loaded_options = None
+  _globals['_MODELVERSIONINFO_USERDATAENTRY']._serialized_options = b'8\001'
+  _globals['_MODELINFO']._serialized_start=95
+  _globals['_MODELINFO']._serialized_end=229
+  _globals['_MODELINFO_USERDATAENTRY']._serialized_start=182
+  _globals['_MODELINFO_USERDATAENTRY']._serialized_end=229
+  _globals['_MODELVERSIONINFO']._serialized_start=232
+  _globals['_MODELVERSIONINFO']._serialized_end=488
+  _globals['_MODELVERSIONINFO_USERDATAENTRY']._serialized_start=182
+  _globals['_MODELVERSIONINFO_USERDATAENTRY']._serialized_end=229
+  _globals['_CREATEORUPDATEMODELREQUEST']._serialized_start=490
+  _globals['_CREATEORUPDATEMODELREQUEST']._serialized_end=561
+  _globals['_CREATEORUPDATEMODELREPLY']._serialized_start=563
+  _globals['_CREATEORUPDATEMODELREPLY']._serialized_end=589
+  _globals['_DELETEMODELREQUEST']._serialized_start=591
+  _globals['_DELETEMODELREQUEST']._serialized_end=629
+  _globals['_DELETEMODELREPLY']._serialized_start=631
+  _globals['_DELETEMODELREPLY']._serialized_end=649
+  _globals['_RETRIEVEMODELSREQUEST']._serialized_start=651
+  _globals['_RETRIEVEMODELSREQUEST']._serialized_end=737
+  _globals['_RETRIEVEMODELSREPLY']._serialized_start=739
+  _globals['_RETRIEVEMODELSREPLY']._serialized_end=831
+  _globals['_CREATEVERSIONREQUESTCHUNK']._serialized_start=834
+  _globals['_CREATEVERSIONREQUESTCHUNK']._serialized_end=1082
+  _globals['_CREATEVERSIONREQUESTCHUNK_HEADER']._serialized_start=987
+  _globals['_CREATEVERSIONREQUESTCHUNK_HEADER']._serialized_end=1047
+  _globals['_CREATEVERSIONREQUESTCHUNK_BODY']._serialized_start=1049
+  _globals['_CREATEVERSIONREQUESTCHUNK_BODY']._serialized_end=1075
+  _globals['_CREATEVERSIONREPLY']._serialized_start=1084
+  _globals['_CREATEVERSIONREPLY']._serialized_end=1156
+  _globals['_RETRIEVEVERSIONINFOSREQUEST']._serialized_start=1158
+  _globals['_RETRIEVEVERSIONINFOSREQUEST']._serialized_end=1278
+  _globals['_RETRIEVEVERSIONINFOSREPLY']._serialized_start=1280
+  _globals['_RETRIEVEVERSIONINFOSREPLY']._serialized_end=1389
+  _globals['_RETRIEVEVERSIONDATAREQUEST']._serialized_start=1391
+  _globals['_RETRIEVEVERSIONDATAREQUEST']._serialized_end=1461
+  _globals['_RETRIEVEVERSIONDATAREPLYCHUNK']._serialized_start=1463
+  _globals['_RETRIEVEVERSIONDATAREPLYCHUNK']._serialized_end=1514
+  _globals['_VERSIONUPDATEREQUEST']._serialized_start=1516
+  _globals['_VERSIONUPDATEREQUEST']._serialized_end=1556
+  _globals['_VERSIONUPDATEREPLY']._serialized_start=1558
+  _globals['_VERSIONUPDATEREPLY']._serialized_end=1630
+  _globals['_MODELREGISTRYSP']._serialized_start=1633
+  _globals['_MODELREGISTRYSP']._serialized_end=2445
 # @@protoc_insertion_point(module_scope)

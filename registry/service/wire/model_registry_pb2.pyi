@@ -18,25 +18,14 @@ class ModelInfo(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
-
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     USER_DATA_FIELD_NUMBER: _ClassVar[int]
     model_id: str
     user_data: _containers.ScalarMap[str, str]
-    def __init__(
-        self, model_id: _Optional[str] = ..., user_data: _Optional[_Mapping[str, str]] = ...
-    ) -> None: ...
+    def __init__(self, model_id: _Optional[str] = ..., user_data: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ModelVersionInfo(_message.Message):
-    __slots__ = (
-        "model_id",
-        "version_number",
-        "creation_timestamp",
-        "archived",
-        "data_hash",
-        "data_size",
-        "user_data",
-    )
+    __slots__ = ("model_id", "version_number", "creation_timestamp", "archived", "data_hash", "data_size", "user_data")
     class UserDataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -44,7 +33,6 @@ class ModelVersionInfo(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
-
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_NUMBER_FIELD_NUMBER: _ClassVar[int]
     CREATION_TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
@@ -59,16 +47,7 @@ class ModelVersionInfo(_message.Message):
     data_hash: str
     data_size: int
     user_data: _containers.ScalarMap[str, str]
-    def __init__(
-        self,
-        model_id: _Optional[str] = ...,
-        version_number: _Optional[int] = ...,
-        creation_timestamp: _Optional[int] = ...,
-        archived: _Optional[bool] = ...,
-        data_hash: _Optional[str] = ...,
-        data_size: _Optional[int] = ...,
-        user_data: _Optional[_Mapping[str, str]] = ...,
-    ) -> None: ...
+    def __init__(self, model_id: _Optional[str] = ..., version_number: _Optional[int] = ..., creation_timestamp: _Optional[int] = ..., archived: _Optional[bool] = ..., data_hash: _Optional[str] = ..., data_size: _Optional[int] = ..., user_data: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class CreateOrUpdateModelRequest(_message.Message):
     __slots__ = ("model_info",)
@@ -98,12 +77,7 @@ class RetrieveModelsRequest(_message.Message):
     model_ids: _containers.RepeatedScalarFieldContainer[str]
     models_count: int
     model_handle: str
-    def __init__(
-        self,
-        model_ids: _Optional[_Iterable[str]] = ...,
-        models_count: _Optional[int] = ...,
-        model_handle: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, model_ids: _Optional[_Iterable[str]] = ..., models_count: _Optional[int] = ..., model_handle: _Optional[str] = ...) -> None: ...
 
 class RetrieveModelsReply(_message.Message):
     __slots__ = ("model_infos", "next_model_handle")
@@ -111,11 +85,7 @@ class RetrieveModelsReply(_message.Message):
     NEXT_MODEL_HANDLE_FIELD_NUMBER: _ClassVar[int]
     model_infos: _containers.RepeatedCompositeFieldContainer[ModelInfo]
     next_model_handle: str
-    def __init__(
-        self,
-        model_infos: _Optional[_Iterable[_Union[ModelInfo, _Mapping]]] = ...,
-        next_model_handle: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, model_infos: _Optional[_Iterable[_Union[ModelInfo, _Mapping]]] = ..., next_model_handle: _Optional[str] = ...) -> None: ...
 
 class CreateVersionRequestChunk(_message.Message):
     __slots__ = ("header", "body")
@@ -123,33 +93,23 @@ class CreateVersionRequestChunk(_message.Message):
         __slots__ = ("version_info",)
         VERSION_INFO_FIELD_NUMBER: _ClassVar[int]
         version_info: ModelVersionInfo
-        def __init__(
-            self, version_info: _Optional[_Union[ModelVersionInfo, _Mapping]] = ...
-        ) -> None: ...
-
+        def __init__(self, version_info: _Optional[_Union[ModelVersionInfo, _Mapping]] = ...) -> None: ...
     class Body(_message.Message):
         __slots__ = ("data_chunk",)
         DATA_CHUNK_FIELD_NUMBER: _ClassVar[int]
         data_chunk: bytes
         def __init__(self, data_chunk: _Optional[bytes] = ...) -> None: ...
-
     HEADER_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
     header: CreateVersionRequestChunk.Header
     body: CreateVersionRequestChunk.Body
-    def __init__(
-        self,
-        header: _Optional[_Union[CreateVersionRequestChunk.Header, _Mapping]] = ...,
-        body: _Optional[_Union[CreateVersionRequestChunk.Body, _Mapping]] = ...,
-    ) -> None: ...
+    def __init__(self, header: _Optional[_Union[CreateVersionRequestChunk.Header, _Mapping]] = ..., body: _Optional[_Union[CreateVersionRequestChunk.Body, _Mapping]] = ...) -> None: ...
 
 class CreateVersionReply(_message.Message):
     __slots__ = ("version_info",)
     VERSION_INFO_FIELD_NUMBER: _ClassVar[int]
     version_info: ModelVersionInfo
-    def __init__(
-        self, version_info: _Optional[_Union[ModelVersionInfo, _Mapping]] = ...
-    ) -> None: ...
+    def __init__(self, version_info: _Optional[_Union[ModelVersionInfo, _Mapping]] = ...) -> None: ...
 
 class RetrieveVersionInfosRequest(_message.Message):
     __slots__ = ("model_id", "version_numbers", "versions_count", "version_handle")
@@ -161,13 +121,7 @@ class RetrieveVersionInfosRequest(_message.Message):
     version_numbers: _containers.RepeatedScalarFieldContainer[int]
     versions_count: int
     version_handle: str
-    def __init__(
-        self,
-        model_id: _Optional[str] = ...,
-        version_numbers: _Optional[_Iterable[int]] = ...,
-        versions_count: _Optional[int] = ...,
-        version_handle: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, model_id: _Optional[str] = ..., version_numbers: _Optional[_Iterable[int]] = ..., versions_count: _Optional[int] = ..., version_handle: _Optional[str] = ...) -> None: ...
 
 class RetrieveVersionInfosReply(_message.Message):
     __slots__ = ("version_infos", "next_version_handle")
@@ -175,11 +129,7 @@ class RetrieveVersionInfosReply(_message.Message):
     NEXT_VERSION_HANDLE_FIELD_NUMBER: _ClassVar[int]
     version_infos: _containers.RepeatedCompositeFieldContainer[ModelVersionInfo]
     next_version_handle: str
-    def __init__(
-        self,
-        version_infos: _Optional[_Iterable[_Union[ModelVersionInfo, _Mapping]]] = ...,
-        next_version_handle: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, version_infos: _Optional[_Iterable[_Union[ModelVersionInfo, _Mapping]]] = ..., next_version_handle: _Optional[str] = ...) -> None: ...
 
 class RetrieveVersionDataRequest(_message.Message):
     __slots__ = ("model_id", "version_number")
@@ -187,9 +137,7 @@ class RetrieveVersionDataRequest(_message.Message):
     VERSION_NUMBER_FIELD_NUMBER: _ClassVar[int]
     model_id: str
     version_number: int
-    def __init__(
-        self, model_id: _Optional[str] = ..., version_number: _Optional[int] = ...
-    ) -> None: ...
+    def __init__(self, model_id: _Optional[str] = ..., version_number: _Optional[int] = ...) -> None: ...
 
 class RetrieveVersionDataReplyChunk(_message.Message):
     __slots__ = ("data_chunk",)
@@ -207,6 +155,4 @@ class VersionUpdateReply(_message.Message):
     __slots__ = ("version_info",)
     VERSION_INFO_FIELD_NUMBER: _ClassVar[int]
     version_info: ModelVersionInfo
-    def __init__(
-        self, version_info: _Optional[_Union[ModelVersionInfo, _Mapping]] = ...
-    ) -> None: ...
+    def __init__(self, version_info: _Optional[_Union[ModelVersionInfo, _Mapping]] = ...) -> None: ...
