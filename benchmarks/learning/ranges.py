@@ -157,7 +157,7 @@ def shown(value: float) -> str:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Mean returns over seeds, and the lowest and highest of them, for each range and algorithm."""
+    """Mean returns over seeds, their standard errors, and each of them, for each range and algorithm."""
     from helpers.machine.processor import cpu_model, instruction_set
 
     found: dict[tuple[str, str], list[float]] = {}
@@ -170,7 +170,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         for algo in CASES:
             returns = found.get((bounds, algo), [])
             each = ", ".join(map(shown, returns))
-            cells.append(f"{shown(statistics.fmean(returns))} ({each})" if returns else "not run")
+            spread = statistics.stdev(returns) / len(returns) ** 0.5 if len(returns) > 1 else 0.0
+            mean = f"{shown(statistics.fmean(returns))} +- {shown(spread)}"
+            cells.append(f"{mean} ({each})" if returns else "not run")
         lines.append(f"| {bounds} | " + " | ".join(cells) + " |")
     steps = "; ".join(
         f"{algo} {case['num_timesteps']:,} {'gradient' if algo == 'bc' else 'environment'} steps"
@@ -181,7 +183,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             "# Other bounds of the actions",
             "",
             "Made by `python -m benchmarks.learning.ranges --write docs/results/ranges.md`: the same tasks behind an "
-            "affine map of their actions. Deterministic returns of the last policy: the mean over seeds (each seed), "
+            "affine map of their actions. Deterministic returns of the last policy: the mean over seeds, its standard "
+            "error, (each seed), "
             f"{EPISODES} episodes each. {steps}; all other settings are the defaults; demonstrations of "
             "`python -m benchmarks.learning.experts`, their actions mapped alike. Rows differ by rounding alone at "
             "first, which grows over a training as any difference of a seed does: they are to agree as seeds do. "
