@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -146,7 +147,8 @@ def interrupt(process: Started, how: str) -> int:
         process.send_signal(signal.SIGUSR1)
     elif how == "kill all":
         for pid in [*ranks(process), process.pid]:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # the launcher ends the others
+                os.kill(pid, signal.SIGKILL)
     else:
         os.kill(ranks(process)[-1], signal.SIGKILL)
     return process.wait(patience(LONGEST))

@@ -138,7 +138,8 @@ def held(process: subprocess.Popen[str]) -> set[str]:
 
 def kill(process: subprocess.Popen[str]) -> None:
     for pid in launch.family(process.pid):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # the others end with the first
+            os.kill(pid, signal.SIGKILL)
     process.wait(launch.patience(launch.LONGEST))
 
 
