@@ -67,7 +67,7 @@ train: base gl  ## Train a policy with MPI workers, then record it: a learning c
 	@echo "Next"
 	@echo "  make train$(call chosen,ENV_ID CONFIG NUM_WORKERS ARGS) SEED=$$(($(SEED) + 1))   another seed"
 	@echo "  make train$(call chosen,NUM_WORKERS) ENV_ID=HalfCheetah-v5   another environment"
-	@echo "  $(PY) main.py --help   every setting, with its default, unit and bounds"
+	@echo "  $(PY) main.py --help_all   every setting, with its default, unit and bounds"
 	@echo "  $(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=verify_resume --model_path=$(RUN)"
 
 # What more you may set: make imitate NUM_DEMOS=1 NUM_TIMESTEPS=1000000 DEMOS=data/demos/Walker2d-v5 ENV_ID=Walker2d-v5

@@ -25,7 +25,7 @@ from helpers import errors
 from helpers.checkpoints.manifests import list_checkpoints
 from helpers.checkpoints.policy_files import PolicyFiles
 from helpers.checkpoints.store import Checkpoints
-from helpers.config import command_line
+from helpers.config import help as help_pages
 from helpers.config.override import override
 from helpers.config.run import RunConfig
 from helpers.config.schema import Parsed, defaults_of, former_names_of, identity_of
@@ -57,9 +57,8 @@ STARTED = time.time()
 
 def main(argv: Sequence[str]) -> int:
     """Do what the command line asks for; the exit code (helpers/errors.py)."""
-    if command_line.help_wanted(argv):
-        print(SCHEMA.help_text())
-        return errors.DONE
+    if help_pages.help_wanted(argv):
+        return help_pages.show(SCHEMA, argv)
     require(RUNS)
     install_crash_handler(Workers.solo(), None)
     workers = Workers.connect()

@@ -30,10 +30,13 @@ def main(argv: Sequence[str], *, wandb_api_key: str | None = None) -> int:
         argv: without the program's name.
         wandb_api_key: that was among them and is taken out already.
     """
-    from helpers.config.command_line import help_wanted
+    from helpers.config.help import completion_script, completion_wanted, help_wanted
     from helpers.errors import DONE, UserError
-    from swarm.flags.parser import help_text, parse
+    from swarm.flags.parser import all_settings, help_text, parse
 
+    if completion_wanted(argv):
+        print(completion_script("spawner", all_settings().values()), end="")
+        return DONE
     if help_wanted(argv):
         print(help_text(), end="")
         return DONE

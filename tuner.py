@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     from swarm.tune import flags
 
     if flags.help_wanted(argv):
-        print(flags.help_text(), end="")
+        print(flags.page(argv), end="")
         return DONE
     try:
         if argv[:1] == ["show"]:

@@ -14,6 +14,7 @@ from agents.algorithms import SCHEMA
 from agents.demonstrations.config import DemosConfig
 from environments.factory import make_vector_env
 from helpers import errors
+from helpers.config.help import page
 from helpers.demos.hdf5 import read_demo, same_bits
 from helpers.demos.load import read_demos
 from tests import launch
@@ -176,4 +177,4 @@ def test_another_task_has_no_export():
     config = SCHEMA.parse_command_line(["--task=demos", "--algo=sac", "--p_lr=1e-4"]).config
     assert isinstance(config, DemosConfig)
     for name in ("expert_state_only", "convert_to", "expert_mismatch"):
-        assert f"--{name}" in SCHEMA.help_text().replace("[no-]", "")
+        assert f"--{name}" in page(SCHEMA, ["--help_all"]).replace("[no-]", "")

@@ -1,19 +1,16 @@
-"""The command line: flags to texts by key, as a YAML file gives them, and the page of `--help`."""
+"""The command line: flags to texts by key, as a YAML file gives them."""
 
 from __future__ import annotations
 
 import re
-import shutil
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from helpers.config.settings import FALSE_WORDS, TRUE_WORDS, Setting, show
+from helpers.config.settings import FALSE_WORDS, TRUE_WORDS
 from helpers.config.vocabulary import CONFIG_FLAGS, Unknown, Vocabulary, brief
 from helpers.errors import ConfigurationError
 
-HELP_FLAGS = ("-h", "--help")
 _NUMBER = re.compile(r"-\.?\d")
 _NEGATION = re.compile(r"no[-_]")
 
@@ -54,11 +51,6 @@ class Layer:
             {**self.shown, **other.shown},
             {**self.names, **other.names},
         )
-
-
-def help_wanted(argv: Sequence[str]) -> bool:
-    """Whether a command line asks for its help page."""
-    return any(argument in HELP_FLAGS for argument in argv)
 
 
 def read_flags(argv: Sequence[str], vocabulary: Vocabulary) -> tuple[Layer, str | None]:
@@ -165,61 +157,3 @@ def _next_value(flag: str, rest: list[str]) -> str:
         f"Flag {flag} needs a value.",
         f"Write {flag}=VALUE; with = the value may start with a dash.",
     )
-
-
-def help_text(sections: Mapping[str, Sequence[Setting]], *, width: int | None = None) -> str:
-    """The page of `python main.py --help`.
-
-    Args:
-        sections: the settings by heading, in the order to print them.
-        width: columns to wrap to, at most 110; those of the terminal if None.
-    """
-    columns = min(width or shutil.get_terminal_size().columns, 110)
-    intro = (
-        "One run: train, evaluate or check a policy. Precedence: default < YAML < command line. "
-        "A switch is written --switch or --no-switch; values as --flag=value or --flag value."
-    )
-    lines = [
-        "usage: [mpiexec -n WORKERS] python main.py [--config FILE.yaml] [--flag=value ...]",
-        "",
-        *textwrap.wrap(intro, columns),
-        "",
-        "  --config FILE.yaml (also --config_path)",
-        *_indent("settings, one `key: value` a line; keys are the flags below", columns),
-    ]
-    for heading, settings in sections.items():
-        lines += ["", heading]
-        for each in settings:
-            switch = "[no-]" if each.kind == "bool" else ""
-            lines.append(f"  --{switch}{each.key}{_placeholder(each)}")
-            lines += _indent(_describe(each), columns)
-    return "\n".join(lines) + "\n"
-
-
-def _indent(text: str, columns: int) -> list[str]:
-    indent = " " * 6
-    wrapped = textwrap.wrap(
-        text.replace("= ", "=\xa0").replace("> ", ">\xa0"),  # ">= 0" stays in one line
-        max(columns, 30),
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_on_hyphens=False,
-    )
-    return [line.replace("\xa0", " ") for line in wrapped]
-
-
-def _placeholder(each: Setting) -> str:
-    if each.choices:
-        return " {" + ",".join(each.choices) + "}"
-    return {"int": " INTEGER", "float": " NUMBER", "bool": "", "str": " TEXT"}[each.kind]
-
-
-def _describe(each: Setting) -> str:
-    facts = [
-        f"default: {'unset' if each.default is None else show(each.default)}",
-        f"unit: {each.unit}" if each.unit else "",
-        each.bounds_text,
-        f"form: {each.form}" if each.form else "",
-        "also " + ", ".join(f"--{alias}" for alias in each.aliases) if each.aliases else "",
-    ]
-    return f"{each.help_line} [{'; '.join(fact for fact in facts if fact)}]"

@@ -20,7 +20,7 @@ from helpers.config.command_line import Layer
 from helpers.config.doubtful import doubtful_texts, refuse_collection, refuse_nested
 from helpers.config.run import RunConfig
 from helpers.config.settings import Scalar, Setting, Settings, settings_of, show
-from helpers.config.vocabulary import Unknown, Vocabulary, brief
+from helpers.config.vocabulary import Unknown, Vocabulary, brief, nearest_choice
 from helpers.config.yaml_files import read_yaml, yaml_text
 from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError
@@ -138,7 +138,7 @@ class Schema:
         layer = merge_layers(layers)
         for key, value in layer.values.items():
             refuse_collection(layer.shown[key], value, each=self.vocabulary.settings[key])
-        kind = self._kind(layer)
+        kind = self.kind_of(layer)
         known = kind.settings_for(layer.values)
         owners: Iterable[str] = known
         if kind is RunConfig or kind in self.tasks.values():
@@ -216,11 +216,12 @@ class Schema:
                     found.setdefault(f"{each.group} (--task={task})", []).append(each)
         return found
 
-    def help_text(self, width: int | None = None) -> str:
-        """The page of `python main.py --help`."""
-        return command_line.help_text(self.sections(), width=width)
+    def kind_of(self, layer: Layer) -> type[RunConfig]:
+        """The configuration that a layer's task and algorithm have.
 
-    def _kind(self, layer: Layer) -> type[RunConfig]:
+        Raises:
+            ConfigurationError: there is no such algorithm.
+        """
         task = layer.values.get("task", "train")
         if task in self.tasks:
             return self.tasks[task]
@@ -229,7 +230,8 @@ class Schema:
             if algo not in self.algorithms:
                 raise ConfigurationError(
                     f"{layer.shown['algo']} is not an algorithm.",
-                    f"Choose one of: {', '.join(self.algorithms)}.",
+                    nearest_choice(algo, [*self.algorithms])
+                    + f"Choose one of: {', '.join(self.algorithms)}.",
                 )
             return self.algorithms[algo]
         if task == "train":
@@ -253,7 +255,7 @@ class Schema:
                 if any(problem["loc"][:1] == (key,) for problem in error.errors()):
                     continue
             return kind.settings_for({})[key].read(value)  # the object has resolved its shorthands
-        raise _refusal(self.vocabulary.settings[key], shown)
+        raise refusal(self.vocabulary.settings[key], shown)
 
     def _choices(self, key: str, values: list[object], layer: Layer) -> list[Scalar]:
         if not values:
@@ -367,14 +369,16 @@ def _validate(kind: type[RunConfig], values: Mapping[str, Any], layer: Layer) ->
     if first["type"] == "cross_field":
         raise ConfigurationError(first["ctx"]["problem"], first["ctx"]["remedy"])
     key = str(first["loc"][0])
-    raise _refusal(kind.settings_for(values)[key], layer.shown[key])
+    raise refusal(kind.settings_for(values)[key], layer.shown[key])
 
 
-def _refusal(each: Setting, shown: str) -> ConfigurationError:
+def refusal(each: Setting, shown: str) -> ConfigurationError:
+    """Two lines on a value that a setting does not take."""
     unit = f" ({each.unit})" if each.unit else ""
+    near = nearest_choice(shown.rpartition("=")[2], each.choices or ())
     return ConfigurationError(
         f"{shown} is not {each.rule}.",
-        f"{each.key}: {each.help_line}{unit}. A value that works: {each.working_value}.",
+        f"{near}{each.key}: {each.help_line}{unit}. A value that works: {each.working_value}.",
     )
 
 

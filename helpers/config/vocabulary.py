@@ -44,6 +44,12 @@ class Unknown:
     is_section: bool = False
 
 
+def nearest_choice(value: str, choices: Sequence[str]) -> str:
+    """ "Did you mean eval? " for a misspelt choice; "" where none is near."""
+    near = difflib.get_close_matches(value, choices, n=2, cutoff=0.5)
+    return f"Did you mean {' or '.join(sorted(near))}? " if near else ""
+
+
 class Vocabulary:
     """The names of some settings.
 
@@ -134,7 +140,7 @@ class Vocabulary:
             problems.append(f"nexpected {_listed(quoted)} on the command line")
         return ConfigurationError(
             f"U{' and u'.join(problems)}.",
-            f"{self._advice(unknown, dashes)}`python {self.program} --help` lists all settings.",
+            f"{self._advice(unknown, dashes)}`python {self.program} --help_all` lists all settings.",
         )
 
     def _advice(self, unknown: Sequence[Unknown], dashes: str) -> str:

@@ -68,7 +68,7 @@ def _vocabulary() -> Vocabulary:
     """The flags of the spawner, which knows where the others belong."""
     from agents.algorithms import SCHEMA
 
-    return Vocabulary(_all().values(), program="spawner.py", of_runs=SCHEMA.vocabulary)
+    return Vocabulary(all_settings().values(), program="spawner.py", of_runs=SCHEMA.vocabulary)
 
 
 def _check_key(key: str | None) -> str | None:
@@ -80,7 +80,7 @@ def _check_key(key: str | None) -> str | None:
     return key
 
 
-def _all() -> Mapping[str, Setting]:
+def all_settings() -> Mapping[str, Setting]:
     return settings_of(SpawnSettings)
 
 
@@ -166,7 +166,7 @@ def help_text(width: int | None = None) -> str:
     lines = ["usage: python spawner.py --config FILE.yaml [--flag value ...]", ""]
     lines += textwrap.wrap(intro, columns)
     groups: dict[str, list[str]] = {}
-    for each in _all().values():
+    for each in all_settings().values():
         groups.setdefault(each.group, []).extend(_entry(each, columns))
     secret = "your wandb key; kept in a file that only you can read. Better: WANDB_API_KEY"
     groups["wandb"] += [f"  --{SECRET_FLAG} TEXT", *_indent(secret, columns)]

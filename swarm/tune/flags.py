@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from helpers.config import command_line
+from helpers.config import help as help_pages
 from helpers.config.settings import settings_of
 from helpers.data_root import place
 from helpers.errors import DONE, ConfigurationError
@@ -15,7 +15,7 @@ from swarm.tune import table
 from swarm.tune.results import FOLDER
 from swarm.tune.settings import TuneSettings
 
-help_wanted = command_line.help_wanted
+help_wanted = help_pages.help_wanted
 _INTRO = """usage: python tuner.py --config FILE.yaml [--flag value ...]
        python tuner.py show NAME
 
@@ -24,12 +24,19 @@ the flags below. The same command again goes on where it was interrupted. docs/t
 """
 
 
+def page(argv: Sequence[str]) -> str:
+    """The page, or the script, that a command line asks for."""
+    if help_pages.completion_wanted(argv):
+        return help_pages.completion_script("tuner", settings_of(TuneSettings).values())
+    return help_text()
+
+
 def help_text(width: int | None = None) -> str:
     """The page of `python tuner.py -h`."""
     sections: dict[str, list[object]] = {}
     for each in settings_of(TuneSettings).values():
         sections.setdefault(each.group, []).append(each)
-    page = command_line.help_text(sections, width=width)  # type: ignore[arg-type]
+    page = help_pages.settings_page(sections, width=width)  # type: ignore[arg-type]
     head = page.index(next(iter(sections)))
     return _INTRO + "\n" + page[head:]
 

@@ -8,6 +8,7 @@ import pytest
 
 from agents.algorithms import SCHEMA
 from helpers.checkpoints.store import Checkpoints
+from helpers.config.help import page
 from helpers.config.schema import defaults_of, former_names_of, identity_of
 from helpers.config.settings import Setting
 from helpers.errors import ConfigurationError
@@ -40,14 +41,14 @@ def test_a_former_name_is_read(former: str, each: Setting, tmp_path: Path) -> No
         assert getattr(parsed.config, each.key) == value and not parsed.warnings
     config = SCHEMA.load_config(file)
     assert getattr(config, each.key) == value
-    assert f"--{former}" not in SCHEMA.help_text()
+    assert f"--{former}" not in page(SCHEMA, ["--help_all"])
     assert SCHEMA.vocabulary.keys[former] == each.key
 
 
 def test_where_demonstrations_are_written_had_another_name() -> None:
     parsed = SCHEMA.parse_command_line(["--task=demos", "--demos_export=data/demos/back"])
     assert vars(parsed.config)["convert_to"] == "data/demos/back" and not parsed.warnings
-    assert "--demos_export" not in SCHEMA.help_text()
+    assert "--demos_export" not in page(SCHEMA, ["--help_all"])
 
 
 def test_a_checkpoint_of_an_earlier_version_is_of_the_same_run(tmp_path: Path) -> None:

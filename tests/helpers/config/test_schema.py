@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agents.algorithms import SCHEMA
 from agents.common_settings import hidden_sizes
 from agents.on_policy.config import PPOConfig, batch_problem
-from helpers.config.command_line import help_wanted
+from helpers.config.help import help_wanted
 from helpers.config.run import RunConfig
 from helpers.config.run_basics import seconds_of
 from helpers.config.schema import config_text, dump_config, identity_of, to_flags
@@ -138,9 +138,13 @@ def test_help_is_recognised():
 @pytest.mark.parametrize(
     ("argv", "problem", "remedy"),
     [
-        (["--p_lrr=1"], "Unknown flag --p_lrr.", "Did you mean --p_lr? `python main.py --help`"),
+        (
+            ["--p_lrr=1"],
+            "Unknown flag --p_lrr.",
+            "Did you mean --p_lr? `python main.py --help_all`",
+        ),
         (["--no-rendr"], "Unknown flag --no-rendr.", "Did you mean --render?"),
-        (["--zzqq"], "Unknown flag --zzqq.", "`python main.py --help` lists all settings."),
+        (["--zzqq"], "Unknown flag --zzqq.", "`python main.py --help_all` lists all settings."),
         (["--p_lr"], "Flag --p_lr needs a value.", "--p_lr=VALUE"),
         (["--p_lr", "--v_lr=1"], "Flag --p_lr needs a value.", "--p_lr=VALUE"),
         (["--no-p_lr"], "p_lr is not a switch", "--p_lr=0.0003"),

@@ -11,13 +11,14 @@ import yaml
 
 from agents.algorithms import SCHEMA
 from agents.algorithms import main as write_schema
+from helpers.config import help as help_pages
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_help_page(width):
-    page = SCHEMA.help_text(width)
+    page = help_pages.page(SCHEMA, ["--help_all"], width=width)
     assert all(f"{key}" in page for key in SCHEMA.vocabulary.settings)
     unbroken = [line for line in page.splitlines() if line.startswith("      ")]
     assert max(map(len, unbroken)) <= min(width, 110)
