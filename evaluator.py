@@ -6,6 +6,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,20 @@ from environments.expected import expected_of
 from environments.factory import make_vector_env
 from environments.ids import resolve_env_id, suite_of
 from environments.inputs.environment import changes_of
-from environments.rendering import episode_frames, prepare_rendering, video_timing
+from environments.rendering import (
+    episode_frames,
+    film_options,
+    lighten_shadows,
+    prepare_rendering,
+    video_timing,
+)
 from helpers.checkpoints import manifests
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
 from helpers.config.run import RunConfig
 from helpers.config.schema import Parsed, Schema
 from helpers.demos.hdf5 import demo_path, file_name_of, space_attributes, write_demo
 from helpers.demos.replay import Replay, find_replay
+from helpers.display.captions import add_caption, as_figure
 from helpers.display.video import write_mp4
 from helpers.durable import write_atomically
 from helpers.episodes import Episode, run_episodes, summary
@@ -153,9 +161,17 @@ class Evaluation:
         config, seeds = self.config, self.seeds[self.mine] or self.seeds[:1]
         return make_vector_env(config.env_id, seeds=seeds, **config.environment)
 
-    def _make_shown(self, render_mode: str, seeds: Sequence[int]) -> Any:
+    def _make_shown(
+        self,
+        render_mode: str,
+        seeds: Sequence[int],
+        options: Mapping[str, Any] | None = None,
+    ) -> Any:
         """Environments that are drawn."""
-        shown: dict[str, Any] = {"seeds": seeds, "options": self.config.environment_options}
+        shown: dict[str, Any] = {
+            "seeds": seeds,
+            "options": options or self.config.environment_options,
+        }
         return make_vector_env(self.config.env_id, render_mode=render_mode, **shown)
 
     def run(self, agent: Agent, environment: Any, *, policy: str) -> None:
@@ -277,7 +293,12 @@ class Evaluation:
             print(f"no video: neither EGL nor OSMesa works here. {remedy}")
             return
         replay = self.replay
-        environment = self._make_shown("rgb_array", [replay.seed] * 2 if replay else self.seeds[:1])
+        if replay:
+            environment = self._make_shown("rgb_array", [replay.seed] * 2)
+        else:
+            options = film_options(self.config.env_id, self.config.environment_options)
+            environment = self._make_shown("rgb_array", self.seeds[:1], options)
+        lighten_shadows(environment)
         stride, fps = video_timing(environment)
 
         def act(seen: np.ndarray) -> np.ndarray:
@@ -286,16 +307,20 @@ class Evaluation:
         if replay:
             frames = replay.frames(environment, act, stride=stride, fps=fps)
         else:
-            frames = episode_frames(environment, act, stride=stride)
+            frames = episode_frames(environment, act, stride=stride, caption=self._caption)
         name = f"iter_{self.iteration:06d}{'_beside_expert' if replay else ''}.mp4"
         path = self.folder / "videos" / name
         path.parent.mkdir(exist_ok=True)
-        print("recording ...", flush=True)
-        write_mp4(frames, path, fps=fps)
+        write_mp4(frames, path, fps=fps, say=partial(print, flush=True))
         environment.close()
         if replay:
             print(replay.verdict(self._simulator, version(self._simulator.lower())))
         print(f"video: {path}")
+
+    def _caption(self, picture: np.ndarray, steps: int, return_: float) -> np.ndarray:
+        return add_caption(
+            picture, self.config.env_id, f"return {as_figure(return_)}", note=f"step {steps}",
+        )
 
 
 def statistics_table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,8 @@ import numpy as np
 from environments.ids import suite_of
 
 GL_COMMAND = "apt-get install -y --no-install-recommends libosmesa6"
+
+LARGEST_SHADOWS = 1024  # side of MuJoCo's shadow map in a video, in pixels; its models ask for 4096
 
 _BACKENDS = ("egl", "osmesa")  # a GPU if there is one, else the processor
 _TRIAL = """
@@ -74,11 +76,28 @@ def video_timing(envs: Any, *, max_fps: float = 30.0) -> tuple[int, float]:
     return stride, steps_per_second / stride
 
 
+def film_options(env_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of environments that are filmed: MuJoCo's pictures are 640 x 480, unless the options say otherwise."""
+    return ({"width": 640, "height": 480} if suite_of(env_id) == "mujoco" else {}) | dict(options)
+
+
+def lighten_shadows(envs: Any) -> None:
+    """Draw MuJoCo's shadows from a map of a quarter the side: without a GPU a picture takes half the time.
+
+    It counts for what is drawn for the first time afterwards.
+    """
+    batch = getattr(envs, "simulations", None)
+    single = [each[0] for each in getattr(envs, "_simulations", ()) if each is not None]
+    for model in single if batch is None else [batch.model]:
+        model.vis.quality.shadowsize = min(model.vis.quality.shadowsize, LARGEST_SHADOWS)
+
+
 def episode_frames(
     envs: Any,
     act: Callable[[np.ndarray], np.ndarray],
     *,
     stride: int = 1,
+    caption: Callable[[np.ndarray, int, float], np.ndarray] | None = None,
 ) -> Iterator[np.ndarray]:
     """Pictures (height, width, 3) uint8 of the first environment's next episode.
 
@@ -86,15 +105,20 @@ def episode_frames(
         envs: a vector environment made with `render_mode="rgb_array"`; it is reset.
         act: observations (N, obs_dim) to actions (N, ...).
         stride: steps between two pictures.
+        caption: (picture, steps, return so far) to what is shown; the last picture then shows the whole return.
     """
     observations, _ = envs.reset()
-    ended, step = False, 0
+    ended, step, return_, picture = False, 0, 0.0, None
     while not ended:
         if step % stride == 0:
-            yield envs.picture(0)
-        observations, _, terminated, truncated, _ = envs.step(act(observations))
+            picture = envs.picture(0)
+            yield picture if caption is None else caption(picture, step, return_)
+        observations, rewards, terminated, truncated, _ = envs.step(act(observations))
+        return_ += float(rewards[0])
         ended = bool(terminated[0] or truncated[0])
         step += 1
+    if picture is not None and caption is not None:
+        yield caption(picture, step, return_)  # the next picture is of another episode
 
 
 @lru_cache

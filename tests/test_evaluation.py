@@ -123,8 +123,9 @@ def test_a_video_is_recorded_where_a_gl_library_is(trained):
     path = trained / "videos" / "iter_000006.mp4"
     assert str(path) in printed
     frames = imageio.v3.imread(path)
-    assert frames.shape[1:] == (480, 480, 3)
-    assert frames.std() > 10  # a picture, not a blank
+    assert frames.shape[1:] == (538, 640, 3)  # a caption above 640 x 480
+    assert frames[:, 100:].std() > 10  # a picture, not a blank
+    assert (frames[0, :50] != frames[-1, :50]).any(), "the caption does not go along"
 
 
 def test_without_a_gl_library_the_evaluation_goes_on(trained, monkeypatch):

@@ -11,7 +11,7 @@ import numpy as np
 from helpers.demos.episode import Demo, Expected
 from helpers.demos.hdf5 import same_bits
 from helpers.demos.load import read_demos
-from helpers.display.captions import WORDS, Colour, add_caption, fade, side_by_side
+from helpers.display.captions import WORDS, Colour, add_caption, as_figure, fade, side_by_side
 from helpers.errors import ConfigurationError
 
 LONGEST = 10.0  # seconds of an episode that are filmed: a picture without a GPU takes 50 ms, and there are two
@@ -52,11 +52,10 @@ class Side:
         """The picture under its caption."""
         assert self.picture is not None
         seconds = f"{self.length * seconds_per_step:.1f} s"
-        figure = f"{self.return_:,.0f}" if abs(self.return_) >= 100 else f"{self.return_:.1f}"
         return add_caption(
             fade(self.picture) if self.is_over else self.picture,
             self.name,
-            f"return {figure}",
+            f"return {as_figure(self.return_)}",
             note=f"ended at {seconds}" if self.is_over else seconds,
             colour=self.colour,
         )

@@ -48,6 +48,11 @@ def add_caption(
     return np.concatenate([band, picture])
 
 
+def as_figure(return_: float) -> str:
+    """A return with three digits or more."""
+    return f"{return_:,.0f}" if abs(return_) >= 100 else f"{return_:.1f}"
+
+
 def side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Two pictures of one height (height, width, 3), with a white gap between them."""
     gap = np.full((left.shape[0], max(2, left.shape[1] // 60), 3), 255, np.uint8)

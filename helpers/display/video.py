@@ -7,21 +7,31 @@ import itertools
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from helpers.errors import StorageError
 
+_TELL_EVERY = 10.0  # seconds
 
-def write_mp4(frames: Iterable[np.ndarray], path: Path, *, fps: float) -> int:
+
+def write_mp4(
+    frames: Iterable[np.ndarray],
+    path: Path,
+    *,
+    fps: float,
+    say: Callable[[str], None] | None = None,
+) -> int:
     """Write a video; the file appears under its name only once it is complete.
 
     Args:
         frames: (height, width, 3) uint8, all of one size, at least one.
         path: ends in .mp4; its folder exists.
         fps: frames a second.
+        say: for a line at the beginning and one every ten seconds.
 
     Returns:
         How many frames were written.
@@ -33,11 +43,27 @@ def write_mp4(frames: Iterable[np.ndarray], path: Path, *, fps: float) -> int:
     # ffmpeg goes by the ending; the dot hides the file from whoever looks for videos meanwhile.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
     try:
-        count = _encode(frames, temporary, fps=fps)
+        told = frames if say is None else _told(frames, fps, say)
+        count = _encode(told, temporary, fps=fps)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return count
+
+
+def _told(
+    frames: Iterable[np.ndarray],
+    fps: float,
+    say: Callable[[str], None],
+) -> Iterator[np.ndarray]:
+    """The frames, and meanwhile how many seconds of the video are there."""
+    say("recording ...")
+    last = time.monotonic()
+    for count, frame in enumerate(frames):
+        if time.monotonic() - last > _TELL_EVERY:
+            last = time.monotonic()
+            say(f"recording: {count / fps:.1f} s of video")
+        yield frame
 
 
 def _encode(frames: Iterable[np.ndarray], path: Path, *, fps: float) -> int:
