@@ -86,7 +86,9 @@ def _registry(words: Sequence[str]) -> None:
 def _reporter(words: Sequence[str]) -> None:
     from swarm.control import find_swarm
 
-    find_swarm(reporter._parser().parse_args(words).swarm)
+    arguments = reporter._parser().parse_args(words)
+    if hasattr(arguments, "swarm"):
+        find_swarm(arguments.swarm)
 
 
 def _tuner(words: Sequence[str]) -> None:

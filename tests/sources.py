@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("agents", "environments", "helpers", "registry", "swarm")
+PACKAGES = ("agents", "environments", "helpers", "registry", "reports", "swarm")
 PROGRAMS = (
     "main",
     "orchestrator",

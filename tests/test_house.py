@@ -51,12 +51,14 @@ ALLOWED = {
         "environments.ids",
         "environments.requirements",
     ),
-    "reporter": ("swarm", "helpers", "agents.algorithms"),
+    "reports": ("reports", "swarm", "helpers", "agents.algorithms"),
+    "reporter": ("reports", "swarm", "helpers", "agents.algorithms"),
 }
 # What must answer at once, and on machines without torch, MPI, a simulator or a tracker.
 LIGHT = (
     "swarm",
     "spawner",
+    "reports",
     "reporter",
     "agents.algorithms",
     "agents.zoo",
@@ -153,7 +155,9 @@ LATE = {
     "evaluator.py": "wandb",
     "spawner.py": "--help answers at once",
     "tuner.py": "--help answers at once; torch is the trial's process's alone",
-    "reporter.py": "--help answers at once",
+    "reports/verbs/resume.py": "--help answers at once",
+    "reports/verbs/stop.py": "--help answers at once",
+    "reports/verbs/watch.py": "--help answers at once",
     "registry/acting.py": "torch and MLflow, which a package does without",
     "registry/cli.py": "--help answers at once",
     "registry/service_cli.py": "--help answers at once",

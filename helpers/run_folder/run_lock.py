@@ -50,6 +50,11 @@ def release(folder: Path) -> None:
         unmake(path)
 
 
+def is_trained_here(folder: Path) -> bool:
+    """Whether a process of this machine trains in a run folder now; of another machine's nobody can tell."""
+    return _lives(_read(folder / LOCK_FILE))
+
+
 def _identity(pid: int) -> dict[str, Any]:
     return {"host": platform.node(), "pid": pid, "started": _start_time(pid)}
 
