@@ -1,0 +1,213 @@
+"""From the names on a command line to runs: a swarm, a run, or a folder of runs."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+
+from helpers.config.settings import show
+from helpers.data_root import place
+from helpers.errors import ConfigurationError, StorageError
+from reports.series import Series, Source, State, is_run_folder, read_series, run_folders
+from swarm.backends.base import DeploymentError
+from swarm.control import find_swarm
+from swarm.places import swarm_places
+from swarm.plan import PLAN_FILE, Plan, Run
+from swarm.status import State as SwarmState
+from swarm.status import run_statuses
+
+RUNS = "data/runs"
+_STATES: dict[SwarmState, State] = {
+    "planned": "missing",
+    "claimed": "missing",
+    "queued": "missing",
+    "running": "running",
+    "stopping": "running",
+    "unknown": "running",
+    "done": "done",
+    "stopped": "stopped",
+    "failed": "failed",
+    "lost": "stopped",
+}
+_DIVERGED = "exit code 3"  # helpers.errors.NUMERICAL, as swarm.status words it
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The runs that were named.
+
+    Attributes:
+        label: of all of it: the swarm's name, or what was named.
+        series: each run once; one that has not begun has no points and the state "missing".
+        trials: by run, which draw of its swarm's sweep it is; empty without swarms.
+        notes: what could not be found out, in words.
+    """
+
+    label: str
+    series: tuple[Series, ...]
+    trials: dict[str, int]
+    notes: tuple[str, ...] = ()
+
+
+def collect(names: Sequence[str], *, source: Source | None = None) -> Collected:
+    """The runs of swarms, runs and folders of runs, each once.
+
+    Args:
+        names: of a swarm (also the beginning of its name), a run of data/runs, or a folder of either or of runs; a
+            pattern like 'ppo.*seed0?' is for runs of data/runs.
+        source: which returns; None: of evaluations where there are any.
+
+    Raises:
+        ConfigurationError: a name that is none of these, no runs, or two runs of one name.
+    """
+    found: dict[str, Series] = {}
+    trials: dict[str, int] = {}
+    notes: list[str] = []
+    for name in names:
+        for series in _runs_of(name, source, trials, notes):
+            before = found.get(series.name)
+            if before is not None and not _is_same(before, series):
+                raise ConfigurationError(
+                    f"Two runs are called {series.name}: {before.folder} and {series.folder}.",
+                    "Rename one of the folders, or report them one after the other with another --name.",
+                )
+            found[series.name] = series
+    if not found:
+        raise ConfigurationError(
+            f"There are no runs in {', '.join(names)}.",
+            f"Give a swarm, a run or a folder of runs: {RUNS}/NAME.",
+        )
+    label = Path(names[0]).resolve().name if len(names) == 1 else common_label(names)
+    return Collected(label, tuple(found.values()), trials, tuple(dict.fromkeys(notes)))
+
+
+def common_label(names: Sequence[str]) -> str:
+    """A name for several: theirs, joined."""
+    words = [Path(each).resolve().name if Path(each).exists() else each for each in names]
+    joined = "_".join(word.replace("*", "").strip("._-") for word in words[:3])
+    return joined[:60].strip("._-") + (f"_and_{len(words) - 3}_more" if len(words) > 3 else "")
+
+
+def _is_same(one: Series, other: Series) -> bool:
+    if one.folder is None or other.folder is None:
+        return one.folder is other.folder and one is other
+    return one.folder.resolve() == other.folder.resolve()
+
+
+def _runs_of(
+    name: str,
+    source: Source | None,
+    trials: dict[str, int],
+    notes: list[str],
+) -> Iterator[Series]:
+    folders = _folders_of(name)
+    if folders is None:
+        yield from _runs_of_swarm(find_swarm(name), source, trials, notes)
+    elif (swarm := folders[0] if len(folders) == 1 else None) and (swarm / PLAN_FILE).exists():
+        yield from _runs_of_swarm(find_swarm(str(swarm)), source, trials, notes)
+    else:
+        for folder in folders:
+            yield read_series(folder, source)
+
+
+def _folders_of(name: str) -> list[Path] | None:
+    """Run folders, or one swarm's folder; None where the name may be a swarm's."""
+    runs = place(RUNS)
+    for path in (Path(name).expanduser(), runs / name):
+        if (path / PLAN_FILE).exists() or is_run_folder(path):
+            return [path]
+        if path.is_dir() and (inside := run_folders(path)):
+            return inside
+    if any(sign in name for sign in "*?["):
+        return [each for each in run_folders(runs) if fnmatchcase(each.name, name)]
+    if Path(name).is_dir():
+        return []
+    if "/" in name or not _may_be_swarm(name):
+        raise _unknown(name, runs)
+    return None
+
+
+def _may_be_swarm(name: str) -> bool:
+    return any(
+        path.parent.name.startswith(name)
+        for folder in swarm_places()
+        for path in folder.glob(f"*/{PLAN_FILE}")
+    )
+
+
+def _unknown(name: str, runs: Path) -> ConfigurationError:
+    swarms = [path.parent.name for each in swarm_places() for path in each.glob(f"*/{PLAN_FILE}")]
+    known = [*swarms, *(each.name for each in run_folders(runs))]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.3)
+    return ConfigurationError(
+        f"{name} is no swarm, no run of {runs} and no folder of runs.",
+        f"Give one of these: {', '.join(near or known[:3])}."
+        if known
+        else "Start one: python main.py -h, python spawner.py -h.",
+    )
+
+
+def _runs_of_swarm(
+    plan: Plan,
+    source: Source | None,
+    trials: dict[str, int],
+    notes: list[str],
+) -> Iterator[Series]:
+    states = _states(plan, notes)
+    for run in plan.runs:
+        trials[run.name] = run.trial
+        state, reason = states.get(run.name, (None, ""))
+        if not is_run_folder(run.folder):
+            told = "it has not begun" + (f" ({reason})" if reason else "")
+            yield _missing(run, told if state in (None, "missing") else reason, state or "missing")
+            continue
+        series = read_series(run.folder, source)
+        if state in (None, "missing") or series.state == "diverged":
+            yield series
+        elif state == "failed" and reason.startswith(_DIVERGED):
+            yield replace(series, state="diverged", reason=series.reason or reason)
+        else:
+            yield replace(
+                series,
+                state=state,
+                reason=reason or (series.reason if state == series.state else ""),
+            )
+
+
+def _states(plan: Plan, notes: list[str]) -> dict[str, tuple[State, str]]:
+    """(state, reason) of each run, from the swarm's ledger; empty where that cannot be told."""
+    try:
+        return {
+            name: (_STATES[status.state], status.reason)
+            for name, status in run_statuses(plan).items()
+        }
+    except (DeploymentError, StorageError) as error:
+        notes.append(f"{plan.name}: states are those that the run folders show ({error.problem})")
+        return {}
+
+
+def _missing(run: Run, reason: str, state: State) -> Series:
+    """A planned run without a folder."""
+    settings = {key: getattr(run.config, key) for key in run.config.settings}
+    nothing = np.empty(0)
+    return Series(
+        name=run.name,
+        group=run.group,
+        task=run.config.env_id,
+        seed=run.config.seed,
+        algorithm=run.config.algo,
+        source="evaluation",
+        steps=nothing.astype(np.int64),
+        returns=nothing,
+        seconds=nothing,
+        state="missing" if state == "done" else state,
+        reason=reason,
+        num_timesteps=run.config.num_timesteps,
+        settings={key: None if each is None else show(each) for key, each in settings.items()},
+        folder=run.folder,
+    )

@@ -1,0 +1,110 @@
+"""Learning curves of several seeds on one axis, with their interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from helpers.display.learning_curve import average_groups
+from reports.groups import Group, task_of
+from reports.series import Series
+from reports.statistics.estimates import CENTERS
+from reports.statistics.intervals import band
+
+Axis = Literal["steps", "seconds"]
+_MOST_POINTS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The curve of a group on a task.
+
+    Attributes:
+        label: of the group.
+        x: (T,) environment steps, or seconds of training.
+        value, low, high: (T,) the center of the seeds and its interval; NaN ends where one seed is there.
+        seeds: (T,) how many seeds there are at each point.
+    """
+
+    label: str
+    x: np.ndarray
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    seeds: np.ndarray
+
+    @property
+    def most(self) -> int:
+        """Seeds where the most are."""
+        return int(self.seeds.max())
+
+    @property
+    def whole_until(self) -> float:
+        """Where the first seed ends."""
+        return float(self.x[self.seeds == self.most][-1])
+
+
+def curves_of(groups: Sequence[Group], task: str, *, axis: Axis, center: str) -> list[Curve]:
+    """The curves of all groups that have points on a task."""
+    found = (
+        curve_of(group.label, group.of_task(task), axis=axis, center=center) for group in groups
+    )
+    return [each for each in found if each is not None]
+
+
+def curve_of(label: str, runs: Sequence[Series], *, axis: Axis, center: str) -> Curve | None:
+    """One curve of several seeds; None where none has a point.
+
+    Between its points a run is a straight line, and beyond its last one it is not there, so that fewer seeds are left;
+    a run that diverged stays at the last return that it had: leaving it out would make the others' mean the group's.
+    """
+    points = [each for each in (_points(run, axis) for run in runs) if each is not None]
+    if not points:
+        return None
+    end = max(x[-1] for x, _, _ in points)
+    grid = _grid([x for x, _, _ in points])
+    values = np.full((len(points), len(grid)), np.nan)
+    for row, (x, y, stays) in zip(values, points, strict=True):
+        inside = (grid >= x[0]) & (grid <= (end if stays else x[-1]))
+        row[inside] = np.interp(grid[inside], x, y)
+    return _banded(label, grid, values, center)
+
+
+def _points(run: Series, axis: Axis) -> tuple[np.ndarray, np.ndarray, bool] | None:
+    """(x, returns, whether it stays at the last one); training returns are averaged, evaluations are not."""
+    x = (run.steps if axis == "steps" else run.seconds).astype(np.float64)
+    known = np.isfinite(x)
+    if not known.any():
+        return None
+    x, y = x[known], run.returns[known]
+    if run.source == "training" and len(x) > _MOST_POINTS:
+        x, y = (np.array(each) for each in average_groups(list(x), list(y)))
+    return x, y, run.state == "diverged"
+
+
+def _grid(every: Sequence[np.ndarray]) -> np.ndarray:
+    """The points that some run has, or as many as a picture can show."""
+    points = np.unique(np.concatenate(every))
+    if len(points) <= _MOST_POINTS:
+        return points
+    return np.linspace(points[0], points[-1], _MOST_POINTS)
+
+
+def _banded(label: str, grid: np.ndarray, values: np.ndarray, center: str) -> Curve:
+    there = np.isfinite(values)
+    value, low, high = (np.full(len(grid), np.nan) for _ in range(3))
+    for pattern in np.unique(there, axis=1).T:
+        if pattern.any():
+            at = (there == pattern[:, None]).all(axis=0)
+            value[at], low[at], high[at] = band(values[np.ix_(pattern, at)], CENTERS[center])
+    seeds = there.sum(axis=0)
+    shown = seeds > 0
+    return Curve(label, *(each[shown] for each in (grid, value, low, high, seeds)))
+
+
+def panel_runs(groups: Sequence[Group], task: str) -> list[Series]:
+    """All runs of a panel."""
+    return [run for group in groups for run in group.runs if task_of(run) == task]
