@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from agents.algorithms import SCHEMA
-from helpers.config.yaml_files import yaml_text
 from helpers.durable import write_atomically
+from swarm.task_text import task_lines
 from swarm.tune.report.figures import draw_importances, draw_returns, draw_schedules
 from swarm.tune.report.importance import importances
 from swarm.tune.results import TrialResults, best_of, read_results
@@ -19,10 +19,6 @@ from swarm.tune.table import shown
 from swarm.tune.trial.names import shown_number
 
 BEST, MARKDOWN, PAGE = "best.yaml", "report.md", "report.html"
-_NOT_OF_A_TASK = {
-    "uuid", "runs_dir", "task", "model_path", "progress", "keep_checkpoints", "seed", "iter_num", "export_dir",
-    "save_frequency", "eval_frequency",
-}  # fmt: skip
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #22262b; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px }
@@ -82,13 +78,7 @@ def _task_file(folder: Path, best: TrialResults, metric: str) -> str:
         )
     lines.append(f"#   python main.py --config={folder / BEST}")
     lines.append("")
-    for key, each in config.settings.items():
-        value = getattr(config, key)
-        if key in ("algo", "env_id", "num_timesteps") or (
-            value != each.default and key not in _NOT_OF_A_TASK
-        ):
-            lines.append(f"{key}: {yaml_text(value)}")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *task_lines(config)]) + "\n"
 
 
 Block = tuple[str, Any]  # kind (heading, text, table, code, picture) and content

@@ -1,0 +1,212 @@
+"""What a report says in sentences: how it was measured, on what, and what is not in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from helpers.display.progress import format_duration
+from reports.groups import Grouping, plain_value
+from reports.references import Scale
+from reports.scores import TRAINING_SHARE, Score, TaskScores
+from reports.series import Series
+from reports.statistics.intervals import RESAMPLES, Interval
+
+CENTER_NAMES = {"iqm": "interquartile mean (IQM)", "mean": "mean"}
+SHORT_CENTERS = {"iqm": "IQM", "mean": "mean"}
+_PACKAGES = ("python", "torch", "numpy", "gymnasium", "mujoco", "dm_control", "mpich")
+_MANY = 4
+
+
+def number(value: float) -> str:
+    """A return as it stands in a table."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
+
+
+def with_interval(found: Interval, *, figure: Any = number) -> str:
+    """ "412 [380, 441]"; of a single seed the number alone."""
+    value = figure(found.value)
+    return f"{value} [{figure(found.low)}, {figure(found.high)}]" if found.is_known else value
+
+
+def joined(words: Iterable[str], *, most: int = _MANY) -> str:
+    """ "a, b and c"; of many the first ones, and how many more."""
+    every = list(dict.fromkeys(words))
+    if len(every) > most:
+        return f"{', '.join(every[:most])} and {len(every) - most} more"
+    return " and ".join([", ".join(every[:-1]), every[-1]] if len(every) > 1 else every)
+
+
+def methods(
+    grouping: Grouping,
+    scores: Sequence[TaskScores],
+    *,
+    center: str,
+    score: Score,
+    scales: Mapping[str, Scale],
+) -> list[str]:
+    """The paragraph of methods, in sentences that stand for themselves."""
+    runs = [run for group in grouping.groups for run in group.runs]
+    told = [_trained(grouping, scores), *_measured(runs, score)]
+    told.append(
+        f"Lines and points are the {CENTER_NAMES[center]} over seeds; bands and brackets are 95 % intervals of the "
+        f"stratified bootstrap over seeds ({RESAMPLES:,} resamples, 1,000 for curves; expanded percentiles, "
+        "Hesterberg 2014). A single seed has no interval.",
+    )
+    if scales:
+        each = (
+            f"{task} ({number(s.random)}; {number(s.target)}, {s.source})"
+            for task, s in scales.items()
+        )
+        told.append(
+            "A normalised score is 0 for random actions and 1 for the reference (random; reference): "
+            f"{joined(each, most=20)}.",
+        )
+    return [*told, *hardware(runs), *code(runs)]
+
+
+def _trained(grouping: Grouping, scores: Sequence[TaskScores]) -> str:
+    counts = Counter(len(each.values) for each in scores)
+    seeds = joined(str(count) for count in sorted(counts))
+    lengths = []
+    for task in grouping.tasks:
+        runs = [run for group in grouping.groups for run in group.of_task(task)]
+        steps = sorted({run.num_timesteps or run.last_step for run in runs})
+        lengths.append(f"{task} {joined(f'{each:,}' for each in steps)}")
+    return (
+        f"{joined((group.label for group in grouping.groups), most=8)} on {joined(grouping.tasks, most=8)}; "
+        f"{seeds} seeds of each; environment steps: {'; '.join(lengths)}."
+    )
+
+
+def _measured(runs: Sequence[Series], score: Score) -> list[str]:
+    told = []
+    if any(run.source == "evaluation" and len(run.returns) for run in runs):
+        of = [run for run in runs if run.source == "evaluation" and len(run.returns)]
+        episodes = joined(
+            plain_value(run.settings["eval_episodes"])
+            for run in of
+            if "eval_episodes" in run.settings
+        )
+        which = (
+            "The score of a run is the return of its final policy"
+            if score == "final"
+            else "The score of a run is the best return of all its evaluations, which chance flatters"
+        )
+        told.append(
+            f"{which}, evaluated without exploration"
+            + (
+                f" (mean of {episodes} episodes, on seeds that training never sees)."
+                if episodes
+                else "."
+            ),
+        )
+    training = [run for run in runs if run.source == "training" and len(run.returns)]
+    if training:
+        told.append(
+            f"{len(training)} of {len(runs)} runs have no evaluation: their returns are those of training, with "
+            f"exploration, and their score is the mean of the last {TRAINING_SHARE:.0%} of the rows.",
+        )
+    return told
+
+
+def hardware(runs: Sequence[Series]) -> list[str]:
+    """On what was trained, and how long a run took."""
+    machines: Counter[str] = Counter()
+    for run in runs:
+        found = run.facts.get("hardware", {})
+        if found:
+            words = [found.get("cpu"), found.get("processor"), found.get("instruction_set")]
+            workers = run.facts.get("world_size")
+            machines[
+                ", ".join(str(each) for each in words if each) + f"; {workers} worker(s) a run"
+            ] += 1
+    told = [f"Hardware: {joined(machines)}." if machines else "The hardware is not recorded."]
+    seconds = [each for run in runs if (each := run.final_seconds) is not None]
+    if seconds:
+        low, high = (format_duration(each) for each in (min(seconds), max(seconds)))
+        told.append(f"A run took {low}." if low == high else f"A run took {low} to {high}.")
+    return told
+
+
+def code(runs: Sequence[Series]) -> list[str]:
+    """Which code and versions."""
+    commits: dict[str, None] = {}
+    for run in runs:
+        start = run.facts.get("code", {})
+        if start.get("commit"):
+            dirty = (
+                f" with uncommitted changes {str(start.get('diff_sha256'))[:7]}"
+                if start.get("dirty")
+                else ""
+            )
+            commits[f"{str(start['commit'])[:10]}{dirty}"] = None
+    versions = []
+    for package in _PACKAGES:
+        found = {str(run.facts.get("versions", {}).get(package) or "") for run in runs} - {""}
+        if found:
+            versions.append(f"{package} {joined(sorted(found))}")
+    told = [
+        f"Code: MiloZero, commit {joined(commits)}." if commits else "The commit is not recorded.",
+    ]
+    return [*told, f"Versions: {', '.join(versions)}."] if versions else told
+
+
+def not_in_it(
+    grouping: Grouping,
+    scores: Sequence[TaskScores],
+    notes: Sequence[str],
+) -> list[str]:
+    """Everything that a reader would otherwise miss: runs that do not count, lengths that differ, rows left out."""
+    told = []
+    for each in scores:
+        place = f"{each.label} on {each.task}"
+        if each.left_out:
+            told.append(
+                f"{place}: {len(each.values)} of {each.planned} runs count; not {joined(each.left_out, most=6)}.",
+            )
+        if each.carried:
+            told.append(
+                f"{place}: {joined(each.carried, most=6)}; they count with the last return that they had.",
+            )
+        if each.is_unfinished:
+            told.append(f"{place}: no run has reached its end; these are the returns so far (†).")
+        if len(each.values) == 1:
+            told.append(f"{place}: one seed, so there is no interval.")
+    told += _lengths(grouping)
+    told += _missing_groups(grouping, scores)
+    for run in (run for group in grouping.groups for run in group.runs):
+        if run.not_finite:
+            told.append(f"{run.name}: {run.not_finite} returns are not finite and not drawn.")
+        if run.torn:
+            told.append(f"{run.name}: {run.torn} damaged lines of metrics.jsonl are left out.")
+    return [*told, *grouping.within, *notes]
+
+
+def _lengths(grouping: Grouping) -> list[str]:
+    told = []
+    for task in grouping.tasks:
+        lengths = {
+            group.label: joined(sorted({f"{run.num_timesteps or run.last_step:,}" for run in runs}))
+            for group in grouping.groups
+            if (runs := group.of_task(task))
+        }
+        if len(set(lengths.values())) > 1:
+            each = (f"{label} {steps}" for label, steps in lengths.items())
+            told.append(
+                f"{task}: groups were trained for different numbers of steps: {joined(each, most=8)}.",
+            )
+    return told
+
+
+def _missing_groups(grouping: Grouping, scores: Sequence[TaskScores]) -> list[str]:
+    there = {(each.label, each.task) for each in scores if len(each.values)}
+    told = []
+    for group in grouping.groups:
+        lacking = [task for task in grouping.tasks if (group.label, task) not in there]
+        if lacking and len(lacking) < len(grouping.tasks):
+            told.append(f"{group.label} has no score on {joined(lacking)}.")
+    return told

@@ -1,0 +1,46 @@
+"""Flags that the verbs on results share."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_results(verb: argparse.ArgumentParser) -> None:
+    """How runs are grouped and measured."""
+    verb.add_argument(
+        "--by",
+        metavar="KEY",
+        action="append",
+        default=[],
+        help="group by this setting alone (repeatable, or with commas): algo, p_lr; default: by all that differ",
+    )
+    verb.add_argument(
+        "--center",
+        choices=("iqm", "mean"),
+        default="iqm",
+        help="of the seeds, in curves and tables; default: iqm, whose intervals hold better",
+    )
+    verb.add_argument(
+        "--score",
+        choices=("final", "best"),
+        default="final",
+        help="of a run: its final policy's evaluation, or its best one; default: final",
+    )
+    verb.add_argument(
+        "--source",
+        choices=("evaluation", "training"),
+        help="which returns; default: evaluation, and training where there is none",
+    )
+    verb.add_argument(
+        "--allow_mixed",
+        action="store_true",
+        help="runs of a group may differ in length, evaluation and versions of the environment",
+    )
+    verb.add_argument("--name", metavar="NAME", help="of the folder in data/reports")
+
+
+def keys_of(given: list[str]) -> tuple[str, ...]:
+    """The settings of --by."""
+    return tuple(
+        dict.fromkeys(key.strip() for each in given for key in each.split(",") if key.strip()),
+    )

@@ -1,0 +1,56 @@
+"""`report SWARM|RUN|FOLDER ...`: figures, tables, a page and a PDF."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+
+from helpers.errors import DONE
+from reports.verbs.options import add_results, keys_of
+from reports.verbs.swarms import Verbs
+
+
+def add(verbs: Verbs) -> None:
+    """Declare the verb and its flags."""
+    verb = verbs.add_parser(
+        "report",
+        help="figures with intervals, tables for a paper and a page of runs; a sweep's best settings",
+    )
+    verb.add_argument(
+        "names",
+        metavar="SWARM|RUN|FOLDER",
+        nargs="+",
+        help="a swarm, a run of data/runs, a folder of runs, or a pattern like 'ppo.*'",
+    )
+    add_results(verb)
+    verb.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write it; the exit code."""
+    from reports.build import Options, analyse
+    from reports.collect import collect
+    from reports.page.tables import to_markdown
+    from reports.write import report_folder, write_report
+
+    collected = collect(arguments.names, source=arguments.source)
+    folder = report_folder(arguments.name or collected.label)
+    options = Options(
+        by=keys_of(arguments.by),
+        center=arguments.center,
+        score=arguments.score,
+        allow_mixed=arguments.allow_mixed,
+    )
+    content = analyse(collected, options)
+    made = write_report(content, folder)
+    print(to_markdown(content.tables[0]))
+    for line in content.missing:
+        print(f"note: {line}")
+    for what, path in made.items():
+        print(f"{what}: {path}")
+    if content.best:
+        print(f"next: python main.py --config={shlex.quote(str(made['best settings']))} --seed=100")
+    elif len(content.grouping.groups) > 1:
+        named = " ".join(shlex.quote(name) for name in arguments.names)
+        print(f"next: python reporter.py compare {named}")
+    return DONE
