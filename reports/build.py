@@ -100,14 +100,24 @@ class Content:
         return style.looks(labels)
 
 
-def analyse(collected: Collected, options: Options) -> Content:
+def analyse(
+    collected: Collected,
+    options: Options,
+    grouping: Grouping | None = None,
+) -> Content:
     """Everything that is to be said of runs.
+
+    Args:
+        collected: the runs.
+        options: what is asked.
+        grouping: of the runs; None: as the options have it.
 
     Raises:
         ConfigurationError: runs that do not belong together.
     """
     series = collected.series
-    grouping = group_runs(series, by=options.by, allow_mixed=options.allow_mixed)
+    if grouping is None:
+        grouping = group_runs(series, by=options.by, allow_mixed=options.allow_mixed)
     scores = all_scores(grouping, options.score)
     scales = {
         task: found for task in grouping.tasks if (found := scale_of(_of_task(grouping, task)))
@@ -123,7 +133,7 @@ def analyse(collected: Collected, options: Options) -> Content:
     )
     missing = words.not_in_it(grouping, scores, collected.notes)
     if aggregates is not None and len(grouping.groups) > 1:
-        missing += [f"Not in the scores over tasks: {each}." for each in aggregates.excluded]
+        missing += [f"Not in the scores over tasks: {each}." for each in aggregates.unknown]
     if sweep is not None:
         missing += [
             f"Not ranked, for it has no score on each task: {each}." for each in sweep.unscored
@@ -210,7 +220,11 @@ def _curves(content: Content) -> list[_Made]:
     made = []
     axes: tuple[tuple[Axis, str, str], ...] = (
         ("steps", "curves", "environment steps"),
-        ("seconds", "curves_time", "wall-clock time of training, starts of a run added up"),
+        (
+            "seconds",
+            "curves_time",
+            "wall-clock time of training (each step at the median time of the seeds, starts of a run added up)",
+        ),
     )
     for axis, name, told in axes:
         curves = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -68,7 +69,9 @@ def collect(names: Sequence[str], *, source: Source | None = None) -> Collected:
     found: dict[str, Series] = {}
     trials: dict[str, int] = {}
     notes: list[str] = []
+    labels: list[str] = []
     for name in names:
+        labels.append(_label_of(name))
         for series in _runs_of(name, source, trials, notes):
             before = found.get(series.name)
             if before is not None and not _is_same(before, series):
@@ -82,15 +85,26 @@ def collect(names: Sequence[str], *, source: Source | None = None) -> Collected:
             f"There are no runs in {', '.join(names)}.",
             f"Give a swarm, a run or a folder of runs: {RUNS}/NAME.",
         )
-    label = Path(names[0]).resolve().name if len(names) == 1 else common_label(names)
+    label = labels[0] if len(labels) == 1 else common_label(labels)
     return Collected(label, tuple(found.values()), trials, tuple(dict.fromkeys(notes)))
 
 
-def common_label(names: Sequence[str]) -> str:
+def common_label(words: Sequence[str]) -> str:
     """A name for several: theirs, joined."""
-    words = [Path(each).resolve().name if Path(each).exists() else each for each in names]
-    joined = "_".join(word.replace("*", "").strip("._-") for word in words[:3])
-    return joined[:60].strip("._-") + (f"_and_{len(words) - 3}_more" if len(words) > 3 else "")
+    joined = "_".join(words[:3])[:60].strip("._-")
+    return joined + (f"_and_{len(words) - 3}_more" if len(words) > 3 else "")
+
+
+def _label_of(name: str) -> str:
+    """What a report of it is called: a swarm's whole name, a folder's, a pattern without its signs."""
+    if _folders_of(name) is None:
+        return find_swarm(name).name
+    path = Path(name)
+    return (
+        path.resolve().name
+        if path.exists()
+        else re.sub(r"[^\w.+=@-]+", "", name).strip("._-") or "runs"
+    )
 
 
 def _is_same(one: Series, other: Series) -> bool:

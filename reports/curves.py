@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from helpers.display.learning_curve import average_groups
-from reports.groups import Group, task_of
+from reports.groups import Group
 from reports.series import Series
 from reports.statistics.estimates import CENTERS
 from reports.statistics.intervals import band
@@ -60,29 +60,48 @@ def curve_of(label: str, runs: Sequence[Series], *, axis: Axis, center: str) -> 
 
     Between its points a run is a straight line, and beyond its last one it is not there, so that fewer seeds are left;
     a run that diverged stays at the last return that it had: leaving it out would make the others' mean the group's.
+    Seeds are joined at the same step. Against time, each point stands at the median of the times that these seeds took
+    to get there.
     """
-    points = [each for each in (_points(run, axis) for run in runs) if each is not None]
+    points = [each for each in (_points(run) for run in runs) if each is not None]
     if not points:
         return None
-    end = max(x[-1] for x, _, _ in points)
-    grid = _grid([x for x, _, _ in points])
-    values = np.full((len(points), len(grid)), np.nan)
-    for row, (x, y, stays) in zip(values, points, strict=True):
-        inside = (grid >= x[0]) & (grid <= (end if stays else x[-1]))
-        row[inside] = np.interp(grid[inside], x, y)
-    return _banded(label, grid, values, center)
-
-
-def _points(run: Series, axis: Axis) -> tuple[np.ndarray, np.ndarray, bool] | None:
-    """(x, returns, whether it stays at the last one); training returns are averaged, evaluations are not."""
-    x = (run.steps if axis == "steps" else run.seconds).astype(np.float64)
-    known = np.isfinite(x)
-    if not known.any():
+    end = max(each.steps[-1] for each in points)
+    grid = _grid([each.steps for each in points])
+    values, times = (np.full((len(points), len(grid)), np.nan) for _ in range(2))
+    for row, time, each in zip(values, times, points, strict=True):
+        inside = (grid >= each.steps[0]) & (grid <= (end if each.stays else each.steps[-1]))
+        row[inside] = np.interp(grid[inside], each.steps, each.returns)
+        time[inside] = np.interp(grid[inside], each.steps, each.seconds)
+    curve = _banded(label, grid, values, center)
+    if axis == "steps":
+        return curve
+    known = np.isfinite(times).any(axis=0)
+    if not known.all():
         return None
-    x, y = x[known], run.returns[known]
-    if run.source == "training" and len(x) > _MOST_POINTS:
-        x, y = (np.array(each) for each in average_groups(list(x), list(y)))
-    return x, y, run.state == "diverged"
+    return replace(curve, x=np.maximum.accumulate(np.nanmedian(times, axis=0)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """A run's steps, returns and seconds (T,), and whether it stays at its last return."""
+
+    steps: np.ndarray
+    returns: np.ndarray
+    seconds: np.ndarray
+    stays: bool
+
+
+def _points(run: Series) -> _Points | None:
+    """None without a return; training returns are averaged, evaluations are not."""
+    if not len(run.returns):
+        return None
+    steps = run.steps.astype(np.float64)
+    if run.source == "training" and len(steps) > _MOST_POINTS:
+        x, returns = average_groups(list(steps), list(run.returns))
+        _, seconds = average_groups(list(steps), list(run.seconds))
+        return _Points(np.array(x), np.array(returns), np.array(seconds), run.state == "diverged")
+    return _Points(steps, run.returns, run.seconds, run.state == "diverged")
 
 
 def _grid(every: Sequence[np.ndarray]) -> np.ndarray:
@@ -103,8 +122,3 @@ def _banded(label: str, grid: np.ndarray, values: np.ndarray, center: str) -> Cu
     seeds = there.sum(axis=0)
     shown = seeds > 0
     return Curve(label, *(each[shown] for each in (grid, value, low, high, seeds)))
-
-
-def panel_runs(groups: Sequence[Group], task: str) -> list[Series]:
-    """All runs of a panel."""
-    return [run for group in groups for run in group.runs if task_of(run) == task]

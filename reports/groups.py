@@ -87,6 +87,21 @@ def group_runs(
                 f"Give one of theirs: {', '.join(differing_keys(series)[:8] or known[:8])}.",
             )
     labels = {run.name: _label_by(run, by) for run in series} if by else _labels(series)
+    return labelled(series, labels, by=by, allow_mixed=allow_mixed)
+
+
+def labelled(
+    series: Sequence[Series],
+    labels: Mapping[str, str],
+    *,
+    by: Sequence[str] = (),
+    allow_mixed: bool = False,
+) -> Grouping:
+    """Groups of runs, by the label that each run has.
+
+    Raises:
+        ConfigurationError: a group that is mixed.
+    """
     members: dict[str, list[Series]] = {}
     for run in sorted(series, key=lambda each: (task_of(each), each.seed, each.name)):
         members.setdefault(labels[run.name], []).append(run)
@@ -158,7 +173,8 @@ def _labels(series: Sequence[Series]) -> dict[str, str]:
     for run in series:
         algorithm = run.algorithm or run.group
         words = [f"{key}={_value(run, key)}" for key in keys[algorithm]]
-        labels[run.name] = " ".join([algorithm, *words])
+        is_alone = len(keys) == 1 and words  # then the algorithm's name tells nothing
+        labels[run.name] = " ".join(words if is_alone else [algorithm, *words])
     return _told_apart(series, labels)
 
 

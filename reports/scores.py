@@ -116,7 +116,7 @@ class Aggregates:
         improvement: by (one, other), the probability that a run of one is better than a run of the other.
         levels: (L,) of the profiles.
         profiles: by group, (value, low, high), each (L,): the share of runs above each level.
-        excluded: tasks and groups that are not in it, and why, in words.
+        unknown: tasks that are not in it, for they have no reference, in words.
     """
 
     tasks: tuple[str, ...]
@@ -125,7 +125,7 @@ class Aggregates:
     improvement: Mapping[tuple[str, str], Interval]
     levels: np.ndarray
     profiles: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
-    excluded: tuple[str, ...]
+    unknown: tuple[str, ...]
 
 
 ESTIMATES = {
@@ -142,7 +142,7 @@ def aggregate(scores: Sequence[TaskScores], scales: Mapping[str, Scale]) -> Aggr
     by_task: dict[str, dict[str, np.ndarray]] = {}
     for each in scores:
         by_task.setdefault(each.task, {})[each.label] = each.values
-    excluded = [f"{task}: no reference is known" for task in by_task if task not in scales]
+    unknown = [f"{task}: no reference is known" for task in by_task if task not in scales]
     with_scale = [task for task in by_task if task in scales]
     if not with_scale:
         return None
@@ -150,10 +150,6 @@ def aggregate(scores: Sequence[TaskScores], scales: Mapping[str, Scale]) -> Aggr
     complete = [
         label for label in labels if all(len(by_task[task].get(label, ())) for task in with_scale)
     ]
-    for label in labels:
-        if label not in complete:
-            lacking = [t for t in with_scale if not len(by_task[t].get(label, ()))]
-            excluded.append(f"{label}: no score on {', '.join(lacking)}")
     if not complete:
         return None
     normalised = {
@@ -172,7 +168,7 @@ def aggregate(scores: Sequence[TaskScores], scales: Mapping[str, Scale]) -> Aggr
         improvement=_improvements(normalised, table),
         levels=levels,
         profiles={label: profile_band(values, levels) for label, values in normalised.items()},
-        excluded=tuple(excluded),
+        unknown=tuple(unknown),
     )
 
 

@@ -105,12 +105,19 @@ def draw_profiles(aggregates: Aggregates, looks: Mapping[str, Look]) -> Figure:
 
 def draw_improvements(improvement: Mapping[tuple[str, str], Interval]) -> Figure:
     """How probably a run of one group is better than a run of another."""
-    names = [f"{one} > {other}" for one, other in improvement]
+    return draw_probabilities(
+        {f"{one} > {other}": each for (one, other), each in improvement.items()},
+    )
+
+
+def draw_probabilities(found: Mapping[str, Interval]) -> Figure:
+    """A row a probability, with a line where neither is better."""
+    names = list(found)
     figure, [axes] = _rows_of_panels(1, len(names), names)
     axes.axvline(0.5, color=style.INK, linewidth=0.8, linestyle=(0, (1, 2)))
     look = Look(style.INK, "-", "o")
-    for row, found in enumerate(reversed(list(improvement.values()))):
-        _point(axes, found, row, look)
+    for row, each in enumerate(reversed(list(found.values()))):
+        _point(axes, each, row, look)
     _name_rows(axes, list(reversed(names)))
     axes.set_xlim(0, 1.02)
     axes.set_xlabel("probability of improvement")

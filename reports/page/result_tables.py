@@ -132,7 +132,10 @@ def ranking(sweep: Sweep, center: str) -> Table:
     head += ["best run"]
     rows = []
     for place, each in enumerate(sweep.settings, start=1):
-        row = [str(place), *each.values.values(), str(each.seeds)]
+        first = next(
+            i for i, s in enumerate(sweep.settings, 1) if s.overall.value == each.overall.value
+        )
+        row = [f"{first}=" if first < place else str(place), *each.values.values(), str(each.seeds)]
         row += [with_interval(each.overall)] if several else []
         row += [_centre(found, center) for found in each.scores]
         rows.append((*row, each.best_run.name))
@@ -153,6 +156,9 @@ def lead_sentence(sweep: Sweep) -> str:
     told = with_interval(sweep.lead)
     if not sweep.lead.is_known:
         return f"The best is ahead of the second by {told}; with one seed each nothing can be said about chance."
+    tied = sum(each.overall.value == sweep.best.overall.value for each in sweep.settings)
+    if tied > 1:
+        return f"The first {tied} have the same score: these runs do not tell which is best."
     if sweep.lead.excludes(0.0):
         return f"The best is ahead of the second by {told}. The best of many is flattered by chance: train it anew."
     return (

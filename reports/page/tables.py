@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -94,7 +95,8 @@ def to_csv(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def escape_tex(text: str) -> str:
     """A text that LaTeX prints as it is."""
-    return "".join(_TEX.get(sign, sign) for sign in _one_line(text))
+    escaped = "".join(_TEX.get(sign, sign) for sign in _one_line(text))
+    return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", escaped)
 
 
 def _one_line(text: str) -> str:

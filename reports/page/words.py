@@ -17,6 +17,7 @@ CENTER_NAMES = {"iqm": "interquartile mean (IQM)", "mean": "mean"}
 SHORT_CENTERS = {"iqm": "IQM", "mean": "mean"}
 _PACKAGES = ("python", "torch", "numpy", "gymnasium", "mujoco", "dm_control", "mpich")
 _MANY = 4
+ENOUGH_SEEDS = 5  # of which intervals are known to hold (docs/results/statistics.md)
 
 
 def number(value: float) -> str:
@@ -176,6 +177,11 @@ def not_in_it(
             told.append(f"{place}: no run has reached its end; these are the returns so far (†).")
         if len(each.values) == 1:
             told.append(f"{place}: one seed, so there is no interval.")
+    few = sorted({len(each.values) for each in scores if 1 < len(each.values) < ENOUGH_SEEDS})
+    if few:
+        told.append(
+            f"Intervals of {joined(map(str, few))} seeds hold less often than 95 % (docs/results/statistics.md).",
+        )
     told += _lengths(grouping)
     told += _missing_groups(grouping, scores)
     for run in (run for group in grouping.groups for run in group.runs):
@@ -208,5 +214,7 @@ def _missing_groups(grouping: Grouping, scores: Sequence[TaskScores]) -> list[st
     for group in grouping.groups:
         lacking = [task for task in grouping.tasks if (group.label, task) not in there]
         if lacking and len(lacking) < len(grouping.tasks):
-            told.append(f"{group.label} has no score on {joined(lacking)}.")
+            told.append(
+                f"{group.label} has no score on {joined(lacking)}: it is in no score over tasks.",
+            )
     return told

@@ -52,5 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"next: python main.py --config={shlex.quote(str(made['best settings']))} --seed=100")
     elif len(content.grouping.groups) > 1:
         named = " ".join(shlex.quote(name) for name in arguments.names)
-        print(f"next: python reporter.py compare {named}")
+        two = [group.label for group in content.grouping.groups][:2]
+        by = "".join(f" --by {shlex.quote(key)}" for key in options.by)
+        of = "".join(f" --of {shlex.quote(label)}" for label in two)
+        print(f"next: python reporter.py compare {named}{by}{of}")
     return DONE
