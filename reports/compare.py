@@ -250,8 +250,8 @@ def verdict(compared: Compared) -> str:
         if compared.overall is None
         else f"over {joined((c.place for c in compared.tasks), most=4)}"
     )
-    seeds = (
-        f"{found.counts[0]} and {found.counts[1]} seeds"
+    runs = (
+        f"{found.counts[0]} and {found.counts[1]} runs"
         if len(set(found.counts)) > 1
         else f"{found.counts[0]} runs each"
     )
@@ -260,7 +260,7 @@ def verdict(compared: Compared) -> str:
             f"Nothing can be said of {one} and {other} on {where}: the scores differ by {number(found.gap.value)}, "
             "but one seed does not show how much chance there is."
         )
-    told = f"{number(found.gap.value)}, 95 % interval {number(found.gap.low)} to {number(found.gap.high)}, {seeds}"
+    told = f"{number(found.gap.value)}, 95 % interval {number(found.gap.low)} to {number(found.gap.high)}, {runs}"
     if not found.gap.excludes(0.0):
         more = (
             f" About {found.seeds:,} seeds of each would show a difference of this size."

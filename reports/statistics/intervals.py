@@ -24,6 +24,7 @@ _TwoEstimate = Callable[[Scores, Scores], np.ndarray]
 LEVEL = 0.95
 RESAMPLES = 10_000
 _CURVE_RESAMPLES = 1_000
+_MOST_NUMBERS = 4_000_000  # at a time: 32 MB
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def interval(
     value = float(estimate(scores))
     if min(map(len, scores)) < 2:
         return Interval(value, math.nan, math.nan)
-    drawn = estimate(resample(scores, resamples))
+    drawn = _drawn([scores], estimate, resamples)
     ends = np.array([(1 - level) / 2, (1 + level) / 2])
     if method == "expanded":
         ends = expanded_levels([len(each) for each in scores], level)
@@ -117,9 +118,7 @@ def two_samples(
     sizes = [min(len(a), len(b)) for a, b in zip(ours, others, strict=True)]
     if min(sizes) < 2:
         return Interval(value, math.nan, math.nan)
-    ours_drawn = resample(ours, resamples)
-    others_drawn = resample(others, resamples, which=0 if pairs else 1)
-    drawn = estimate(ours_drawn, others_drawn)
+    drawn = _drawn([ours, others], estimate, resamples, pairs=pairs)
     low, high = np.quantile(drawn, expanded_levels(sizes, LEVEL))
     return Interval(value, float(low), float(high))
 
@@ -158,13 +157,42 @@ def profile_band(
     return value, low, high
 
 
-def resample(scores: Scores, resamples: int, *, which: int = 0) -> list[np.ndarray]:
-    """(resamples, n) of each task, drawn with replacement; `which` tells independent drawings apart."""
+def resample(
+    scores: Scores,
+    resamples: int,
+    *,
+    which: int = 0,
+    part: int = 0,
+) -> list[np.ndarray]:
+    """(resamples, n) of each task, drawn with replacement; `which` and `part` tell independent drawings apart."""
     drawn = []
     for task, each in enumerate(scores):
-        chosen = _generator(which, task).integers(0, len(each), (resamples, len(each)))
+        chosen = _generator(which, task, part).integers(0, len(each), (resamples, len(each)))
         drawn.append(each[chosen])
     return drawn
+
+
+def _drawn(
+    groups: Sequence[Scores],
+    estimate: Callable[..., np.ndarray],
+    resamples: int,
+    *,
+    pairs: bool = False,
+) -> np.ndarray:
+    """(resamples,) estimates, in parts so that memory does not grow with the number of runs."""
+    size = max(sum(map(len, scores)) for scores in groups)
+    if len(groups) == 2:  # an estimate may look at each pair of runs
+        size = max(size, *(len(a) * len(b) for a, b in zip(*groups, strict=True)))
+    rows = max(1, min(resamples, _MOST_NUMBERS // size))
+    parts = []
+    for part, start in enumerate(range(0, resamples, rows)):
+        count = min(rows, resamples - start)
+        drawn = [
+            resample(scores, count, which=0 if pairs else which, part=part)
+            for which, scores in enumerate(groups)
+        ]
+        parts.append(estimate(*drawn))
+    return np.concatenate(parts)
 
 
 def expanded_levels(sizes: Sequence[int], level: float) -> np.ndarray:
