@@ -50,13 +50,23 @@ def make_run(
     folder.mkdir(parents=True)
     rows = rows or len(returns)
     steps = 1024
-    given = {"algo": "ppo", "env_id": "CartPole-v1", "num_timesteps": steps * rows, **(settings or {})}
+    given = {
+        "algo": "ppo",
+        "env_id": "CartPole-v1",
+        "num_timesteps": steps * rows,
+        **(settings or {}),
+    }
     given |= {"seed": int(name[-2:]), "uuid": name, "runs_dir": str(runs)}
     dump_config(SCHEMA.resolve(SCHEMA.layer_of(given)).config, folder / "config.yaml")
     every = max(1, rows // max(len(returns), 1))
     lines = []
     for i in range(1, rows + 1):
-        row: dict[str, Any] = {"iteration": i, "step": i * steps, "policy/loss": 0.1, "time/elapsed": 0.5 * i}
+        row: dict[str, Any] = {
+            "iteration": i,
+            "step": i * steps,
+            "policy/loss": 0.1,
+            "time/elapsed": 0.5 * i,
+        }
         if i % every == 0 and i // every <= len(returns):
             row[key] = returns[i // every - 1]
         lines.append(json.dumps(row) + "\n")
@@ -66,7 +76,12 @@ def make_run(
     (checkpoints / "latest").symlink_to(f"iter_{rows if ends else 0:06d}")
     capsule = {
         "code": {"commit": COMMIT, "dirty": False, "diff": ""},
-        "versions": {"python": "3.11.7", "gymnasium": "1.4.0", "torch": "2.13.0", **(versions or {})},
+        "versions": {
+            "python": "3.11.7",
+            "gymnasium": "1.4.0",
+            "torch": "2.13.0",
+            **(versions or {}),
+        },
         "hardware": {"cpu": "a processor", "instruction_set": "AVX-512"},
         "world_size": 1,
         "starts": [],
@@ -86,6 +101,11 @@ def make_group(
 ) -> list[Path]:
     """So many seeds whose last returns are about a level."""
     return [
-        make_run(runs, f"{label}.seed{seed:02d}", returns_of(level, seed, points), settings=settings)
+        make_run(
+            runs,
+            f"{label}.seed{seed:02d}",
+            returns_of(level, seed, points),
+            settings=settings,
+        )
         for seed in range(seeds)
     ]
