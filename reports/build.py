@@ -38,12 +38,14 @@ class Options:
         center: of seeds, in curves and tables.
         score: of a run.
         allow_mixed: whether runs of a group may differ in how they were trained and evaluated.
+        columns: panels of curves beside one another, each 80 mm wide.
     """
 
     by: tuple[str, ...] = ()
     center: str = "iqm"
     score: Score = "final"
     allow_mixed: bool = False
+    columns: int = style.MOST_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -240,6 +242,7 @@ def _curves(content: Content) -> list[_Made]:
             axis=axis,
             ylabel=f"return ({words.SHORT_CENTERS[center]})",
             scales=content.scales,
+            columns=content.options.columns,
         )
         caption = (
             f"Returns against {told}: {words.CENTER_NAMES[center]} of the seeds, with 95 % bootstrap intervals; "
@@ -270,8 +273,11 @@ def _scores(content: Content) -> list[_Made]:
 
 
 def _over_tasks(content: Content) -> list[_Made]:
-    found, looks = content.aggregates, content.looks
-    if found is None or len(found.table) < 2 or not set(found.table) <= set(looks):
+    looks = content.looks
+    if content.aggregates is None:
+        return []
+    found = content.aggregates.only(looks)
+    if len(found.table) < 2:
         return []
     over = f"{len(found.tasks)} task{'s' if len(found.tasks) > 1 else ''}, {_counts(content)}"
     made = [

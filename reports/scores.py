@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Literal
 
@@ -126,6 +126,20 @@ class Aggregates:
     levels: np.ndarray
     profiles: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
     unknown: tuple[str, ...]
+
+    def only(self, labels: Container[str]) -> Aggregates:
+        """The same of some groups."""
+        return replace(
+            self,
+            normalised={label: each for label, each in self.normalised.items() if label in labels},
+            table={label: each for label, each in self.table.items() if label in labels},
+            improvement={
+                pair: each
+                for pair, each in self.improvement.items()
+                if pair[0] in labels and pair[1] in labels
+            },
+            profiles={label: each for label, each in self.profiles.items() if label in labels},
+        )
 
 
 ESTIMATES = {

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -205,29 +205,37 @@ def _row(line: bytes) -> dict[str, Any] | None:
     return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
 
 
-def _rows(content: bytes, key: str) -> Iterator[tuple[dict[str, Any] | None, bool]]:
-    """(row, whether its line ends) of the lines that hold the key or are not whole."""
-    wanted = f'"{key}"'.encode()
-    for line in content.splitlines(keepends=True):
-        if wanted in line or not line.rstrip().endswith(b"}"):
-            yield _row(line), line.endswith(b"\n")
-
-
 def _curve(content: bytes, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """(steps, returns, seconds, torn lines); a step that is there twice counts as it stood last."""
-    points: dict[int, tuple[float, float]] = {}
-    torn = 0
-    for row, ends in _rows(content, key):
-        if row is None or not ends:
-            torn += ends
+    """(steps, returns, seconds, torn lines); a step that is there twice counts as it stood last.
+
+    A row is one object of numbers in one line, as `MetricsLog` writes it, so that its three numbers are looked for and
+    nothing else is parsed: 500 runs of 1,000 rows are read in a second or two.
+    """
+    wanted, points, torn = f'"{key}": '.encode(), {}, 0
+    for line in content.splitlines(keepends=True):
+        if not (line.startswith(b"{") and line.endswith(b"}\n") and line.count(b"{") == 1):
+            torn += line.endswith(b"\n")
             continue
-        value = row.get(key)
-        if isinstance(value, int | float):
-            elapsed = row.get("time/elapsed")
-            points[row["step"]] = float(value), math.nan if elapsed is None else float(elapsed)
+        value, step = _number(line, wanted), _number(line, b'"step": ')
+        if value is not None and step is not None:
+            elapsed = _number(line, b'"time/elapsed": ')
+            points[int(step)] = value, math.nan if elapsed is None else elapsed
     steps = np.array(sorted(points), np.int64)
     values = np.array([points[int(step)] for step in steps], np.float64).reshape(-1, 2)
     return steps, values[:, 0], values[:, 1], torn
+
+
+def _number(line: bytes, mark: bytes) -> float | None:
+    """The number after a key; None where there is no such key, or `null`."""
+    start = line.find(mark)
+    if start < 0:
+        return None
+    start += len(mark)
+    end = line.find(b",", start)
+    try:
+        return float(line[start : end if end >= 0 else line.index(b"}", start)])
+    except ValueError:
+        return None
 
 
 def _state(folder: Path, last: Mapping[str, Any], wanted: int) -> tuple[State, str]:

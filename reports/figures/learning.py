@@ -25,6 +25,7 @@ def draw_curves(
     axis: Axis,
     ylabel: str,
     scales: Mapping[str, Scale],
+    columns: int = style.MOST_COLUMNS,
 ) -> Figure:
     """The curves of each task.
 
@@ -34,12 +35,13 @@ def draw_curves(
         axis: what they are against.
         ylabel: what the lines are.
         scales: references by task, lines across where the axis reaches them.
+        columns: panels beside one another, at most.
     """
     shown = {label: None for each in curves.values() for curve in each for label in [curve.label]}
     labels = [label for label in looks if label in shown]
-    columns = min(len(curves), style.MOST_COLUMNS)
+    columns = min(len(curves), columns)
     extra = style.legend_height(labels, columns * style.PANEL[0]) if len(labels) > 1 else 0.0
-    figure, every = style.panels(len(curves), extra=extra)
+    figure, every = style.panels(len(curves), columns=columns, extra=extra)
     for place, (axes, (task, of_task)) in enumerate(zip(every, curves.items(), strict=True)):
         unit, name = _unit(of_task, axis)
         for curve in sorted(of_task, key=lambda each: each.label in looks):

@@ -152,6 +152,8 @@ def save(figure: Figure, stem: Path) -> dict[str, Path]:
     Raises:
         OSError: the folder cannot be written.
     """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # it is laid out: once for all formats, and for the PDF of all
     without = {
         "png": {"Software": None},
         "svg": {"Date": None, "Creator": None},

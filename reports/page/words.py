@@ -139,11 +139,12 @@ def code(runs: Sequence[Series]) -> list[str]:
     for run in runs:
         start = run.facts.get("code", {})
         if start.get("commit"):
-            dirty = (
-                f" with uncommitted changes {str(start.get('diff_sha256'))[:7]}"
-                if start.get("dirty")
-                else ""
-            )
+            dirty = ""
+            if start.get("dirty"):
+                diff = str(start.get("diff_sha256"))[:7]
+                dirty = (
+                    f" with uncommitted changes {diff}" if start.get("diff") else " with new files"
+                )
             commits[f"{str(start['commit'])[:10]}{dirty}"] = None
     versions = []
     for package in _PACKAGES:

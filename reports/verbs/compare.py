@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from helpers.errors import DONE
-from reports.verbs.options import add_results, keys_of
+from reports.verbs.options import add_results, asked_of, keys_of
 from reports.verbs.swarms import Verbs
 
 
@@ -42,16 +42,15 @@ def run(arguments: argparse.Namespace) -> int:
     from reports.page.tables import to_markdown
     from reports.write import report_folder, write_report
 
-    by = keys_of(arguments.by)
     collected, grouping = two_groups(
         arguments.names,
-        by=by,
+        by=keys_of(arguments.by),
         of=keys_of(arguments.of),
         source=arguments.source,
         allow_mixed=arguments.allow_mixed,
     )
     one, other = (group.label for group in grouping.groups)
-    options = Options(by, arguments.center, arguments.score, arguments.allow_mixed)
+    options = Options(**asked_of(arguments))
     content = analyse(collected, options, grouping)
     compared = compare(content.scores, (one, other), content.scales, center=arguments.center)
     folder = report_folder(arguments.name or f"{collected.label}.compared")

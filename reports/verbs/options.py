@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 
 def add_results(verb: argparse.ArgumentParser) -> None:
@@ -36,7 +37,21 @@ def add_results(verb: argparse.ArgumentParser) -> None:
         action="store_true",
         help="runs of a group may differ in length, evaluation and versions of the environment",
     )
+    verb.add_argument(
+        "--columns",
+        type=int,
+        choices=range(1, 7),
+        default=3,
+        metavar="N",
+        help="panels of curves beside one another, 80 mm each: 1 for a column of a paper; default: 3",
+    )
     verb.add_argument("--name", metavar="NAME", help="of the folder in data/reports")
+
+
+def asked_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `reports.build.Options` are made of."""
+    names = ("center", "score", "allow_mixed", "columns")
+    return {"by": keys_of(arguments.by), **{name: getattr(arguments, name) for name in names}}
 
 
 def keys_of(given: list[str]) -> tuple[str, ...]:

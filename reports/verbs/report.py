@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from dataclasses import replace
 
 from helpers.errors import DONE
-from reports.verbs.options import add_results, keys_of
+from reports.verbs.options import add_results, asked_of
 from reports.verbs.swarms import Verbs
 
 
@@ -35,13 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     collected = collect(arguments.names, source=arguments.source)
     folder = report_folder(arguments.name or collected.label)
-    options = Options(
-        by=keys_of(arguments.by),
-        center=arguments.center,
-        score=arguments.score,
-        allow_mixed=arguments.allow_mixed,
-    )
-    content = analyse(collected, options)
+    options = Options(**asked_of(arguments))
+    content = replace(analyse(collected, options), label=folder.name)
     made = write_report(content, folder)
     print(to_markdown(content.tables[0]))
     for line in content.missing:

@@ -17,7 +17,10 @@ from tests.reports.stage import make_group, make_run
 
 
 def scores(
-    label: str, values: list[float], task: str = "T", seeds: range | None = None,
+    label: str,
+    values: list[float],
+    task: str = "T",
+    seeds: range | None = None,
 ) -> TaskScores:
     seeds = seeds or range(len(values))
     return TaskScores(label, task, tuple(seeds), np.array(values), planned=len(values))
@@ -60,7 +63,10 @@ def test_no_verdict_says_more_than_its_interval():
         ours = generator.normal(size=5)
         others = generator.normal(size=5) + generator.choice([0.0, 1.0, 3.0])
         found = compare(
-            [scores("a", list(ours)), scores("b", list(others))], ("a", "b"), {}, center="iqm",
+            [scores("a", list(ours)), scores("b", list(others))],
+            ("a", "b"),
+            {},
+            center="iqm",
         )
         sentence, gap = verdict(found), found.main.gap
         if gap.low <= 0 <= gap.high:

@@ -21,6 +21,9 @@ def gaps(a, b, axis):
 def test_estimates_in_closed_form():
     assert estimates.iqm([A]) == 3.0  # of 5 runs one of either end is cut
     assert estimates.iqm([A, B]) == pytest.approx((1 + 2 + 2 + 2 + 3 + 3) / 6, abs=1e-12)
+    for size in range(1, 40):
+        sample = np.random.default_rng(size).normal(size=size)
+        assert estimates.iqm([sample]) == pytest.approx(stats.trim_mean(sample, 0.25), abs=1e-12)
     assert estimates.mean([A, B]) == pytest.approx((22 + 1.6) / 2, abs=1e-12)
     assert estimates.median([A, B, B]) == pytest.approx(1.6, abs=1e-12)
     assert estimates.optimality_gap([np.array([0.5, 2.0])]) == pytest.approx(0.25, abs=1e-12)
