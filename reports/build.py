@@ -12,18 +12,18 @@ from agents.algorithms import SCHEMA
 from helpers.durable import write_atomically
 from helpers.run_folder.experiment import CONFIG_FILE
 from reports.collect import Collected
-from reports.curves import Axis, curves_of
 from reports.figures import learning, style
 from reports.figures import scores as score_figures
 from reports.figures import sweep as sweep_figures
 from reports.figures.style import Look
-from reports.groups import Grouping, group_runs
 from reports.page import result_tables, words
 from reports.page.tables import Table
-from reports.references import Scale, scale_of
-from reports.scores import Aggregates, Score, TaskScores, aggregate, all_scores
+from reports.results.curves import Axis, curves_of
+from reports.results.groups import Grouping, group_runs
+from reports.results.references import Scale, scale_of
+from reports.results.scores import Aggregates, Score, TaskScores, aggregate, all_scores
+from reports.results.sweep import Sweep, find_sweep
 from reports.series import Series
-from reports.sweep import Sweep, find_sweep
 from swarm.task_text import task_lines
 
 BEST = "best.yaml"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from helpers.display.progress import format_duration
 from swarm.plan import Plan
 from swarm.status import State
-from swarm.watch import Line
+from swarm.watch import Line, means_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +24,7 @@ _GAP = "  "
 _INDENT = "    "
 _HEADINGS = ("state", "steps", "return", "steps/s", "left", "restarts")
 _STATE, _STEPS, _RETURN, _RATE, _LEFT, _RESTARTS = range(len(_HEADINGS))
+_MOST_SETTINGS = 5  # of an environment, whose means stand above the runs
 _DROPPED = (_RESTARTS, _RATE, _LEFT, _RETURN, _STEPS)  # in this order, where it is narrow
 # what deserves a look comes first where not all fits the screen
 ORDER: tuple[State, ...] = (
@@ -156,11 +157,27 @@ def summary(plan: Plan, lines: Sequence[Line]) -> str:
     return f"{plan.name}: {len(lines)} runs, {told}"
 
 
+def means(plan: Plan, lines: Sequence[Line]) -> list[str]:
+    """A line a choice of a sweep with the mean of its seeds, the best of each environment first."""
+    found = means_of(plan, lines)
+    told = []
+    for env_id in dict.fromkeys(each.env_id for each in found):
+        of_env = [each for each in found if each.env_id == env_id]
+        for each in of_env[:_MOST_SETTINGS]:
+            choice = " ".join(f"{key}={value}" for key, value in each.settings.items())
+            mean = "no return yet" if each.return_mean is None else f"{each.return_mean:.4g}"
+            told.append(f"{env_id}, {choice}: {mean}, mean of seeds ({each.seeds} of {each.runs})")
+        if len(of_env) > _MOST_SETTINGS:
+            told.append(f"and {len(of_env) - _MOST_SETTINGS} more settings: --json")
+    return told
+
+
 def head(plan: Plan, lines: Sequence[Line], layout: Layout, width: int) -> list[Text]:
     """What stands above the rows: the summary first, whole."""
     from rich.text import Text
 
     texts = [Text(part) for part in wrap(summary(plan, lines), width)]
+    texts += [Text(part, style="dim") for line in means(plan, lines) for part in wrap(line, width)]
     if layout.prefix:
         told = wrap(f"each name begins with {layout.prefix}", width)
         texts += [Text(part, style="dim") for part in told]

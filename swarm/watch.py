@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from helpers.run_folder.changes import told_changes
 from helpers.trackers.jsonl import parse_row
 from swarm.plan import Plan, Run
 from swarm.status import RunStatus, State, ledger_of, run_statuses
+from swarm.swept import swept_settings
 
 _TAIL = 1 << 16  # bytes of metrics that are looked through for the last evaluation
 _LOG_TAIL = 1 << 14
@@ -41,6 +42,7 @@ class Line:
         restarts: of the program, over all submissions.
         error: the last that it said of an error; "" where all is well.
         changed: in which settings and files it has changed on its way, and when; "" where it has not.
+        settings: its values of what was swept, by key; empty where nothing was.
     """
 
     run: str
@@ -55,11 +57,48 @@ class Line:
     restarts: int
     error: str
     changed: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """For scripts."""
         values = dict(vars(self))
         return {key.rstrip("_"): value for key, value in values.items()}
+
+
+@dataclass(frozen=True)
+class SeedsMean:
+    """The runs of one choice of the swept settings, on one environment.
+
+    Attributes:
+        env_id: of the environment.
+        settings: the choice.
+        runs, seeds: planned, and those that have a return.
+        return_mean: of these; None where none has.
+    """
+
+    env_id: str
+    settings: Mapping[str, str]
+    runs: int
+    seeds: int
+    return_mean: float | None
+
+
+def means_of(plan: Plan, lines: Sequence[Line]) -> list[SeedsMean]:
+    """The mean over seeds of each choice, the best first; nothing where nothing was swept."""
+    members: dict[tuple[str, tuple[str, ...]], list[Line]] = {}
+    for line in lines:
+        if line.settings:
+            env_id = plan.by_name[line.run].config.env_id
+            members.setdefault((env_id, tuple(line.settings.values())), []).append(line)
+    means = []
+    for (env_id, _), each in members.items():
+        returns = [line.return_ for line in each if line.return_ is not None]
+        mean = sum(returns) / len(returns) if returns else None
+        means.append(SeedsMean(env_id, dict(each[0].settings), len(each), len(returns), mean))
+    return sorted(
+        means,
+        key=lambda each: (each.env_id, each.return_mean is None, -(each.return_mean or 0.0)),
+    )
 
 
 def lines_of(plan: Plan) -> list[Line]:
@@ -69,7 +108,8 @@ def lines_of(plan: Plan) -> list[Line]:
         DeploymentError: Slurm or tmux does not answer.
         StorageError: the ledger cannot be read.
     """
-    return [_line(plan, status) for status in run_statuses(plan).values()]
+    settings = swept_settings(plan)
+    return [_line(plan, status, settings[name]) for name, status in run_statuses(plan).items()]
 
 
 def seconds_between(plan: Plan) -> float:
@@ -83,12 +123,13 @@ def to_json(plan: Plan, lines: Sequence[Line]) -> str:
         "swarm": plan.name,
         "folder": str(plan.folder),
         "counts": dict(Counter(line.state for line in lines)),
+        "settings": [vars(each) for each in means_of(plan, lines)],
         "runs": [line.to_json() for line in lines],
     }
     return json.dumps(content, indent=1)
 
 
-def _line(plan: Plan, status: RunStatus) -> Line:
+def _line(plan: Plan, status: RunStatus, settings: Mapping[str, str]) -> Line:
     run, submission = status.run, status.submission
     row, return_ = _last_metrics(run)
     steps, total = int(row.get("step", 0)), run.config.num_timesteps
@@ -109,6 +150,7 @@ def _line(plan: Plan, status: RunStatus) -> Line:
         restarts=max(starts - 1, 0),
         error=_last_error(log_of(plan, run)) if went_wrong and status.state != "done" else "",
         changed="; ".join(told_changes(run.folder)),
+        settings=settings,
     )
 
 

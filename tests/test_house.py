@@ -58,7 +58,8 @@ ALLOWED = {
 LIGHT = (
     "swarm",
     "spawner",
-    "reports",
+    "reports.series",
+    "reports.verbs",
     "reporter",
     "agents.algorithms",
     "agents.zoo",
@@ -155,6 +156,8 @@ LATE = {
     "evaluator.py": "wandb",
     "spawner.py": "--help answers at once",
     "tuner.py": "--help answers at once; torch is the trial's process's alone",
+    "reports/verbs/compare.py": "--help answers at once",
+    "reports/verbs/report.py": "--help answers at once",
     "reports/verbs/resume.py": "--help answers at once",
     "reports/verbs/stop.py": "--help answers at once",
     "reports/verbs/watch.py": "--help answers at once",
@@ -222,6 +225,19 @@ def test_what_must_answer_at_once_brings_nothing_heavy() -> None:
         "    importlib.import_module(name)\n"
         f"    for heavy in {HEAVY!r}:\n"
         "        assert heavy not in sys.modules, f'{name} imports {heavy}'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_reports_need_nothing_that_trains() -> None:
+    names = [module_of(path) for path in product_sources() if lies_in(module_of(path), "reports")]
+    program = (
+        "import importlib, sys\n"
+        f"for name in {names!r}:\n"
+        "    importlib.import_module(name)\n"
+        "found = {'torch', 'mpi4py', 'mujoco', 'gymnasium', 'wandb'} & set(sys.modules)\n"
+        "assert not found, found\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

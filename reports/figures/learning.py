@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports.curves import Axis, Curve
 from reports.figures import style
 from reports.figures.style import Look
-from reports.references import Scale
+from reports.results.curves import Axis, Curve
+from reports.results.references import Scale
 
 _MINUTES, _HOURS = 60.0, 3600.0
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from reports.figures import style
 from reports.figures.learning import handle_of
 from reports.figures.style import Look
-from reports.scores import ESTIMATES, Aggregates, TaskScores
+from reports.results.scores import ESTIMATES, Aggregates, TaskScores
 from reports.statistics.intervals import Interval
 
 _ROW = 0.24  # inches a group

@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from reports.figures import style
-from reports.sweep import Sweep
+from reports.results.sweep import Sweep
 
 _MOST_TICKS = 8
 _WIDE_RANGE = 20  # a positive setting that spans more is drawn by its logarithm

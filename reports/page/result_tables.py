@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from helpers.display.progress import format_duration
-from reports.groups import NOT_USED, Grouping, task_of
 from reports.page.tables import Table, to_csv, to_latex, to_markdown
 from reports.page.words import SHORT_CENTERS, joined, number, with_interval
-from reports.scores import ESTIMATES, Aggregates, Score, TaskScores, score_of
+from reports.results.groups import NOT_USED, Grouping, task_of
+from reports.results.scores import ESTIMATES, Aggregates, Score, TaskScores, score_of
+from reports.results.sweep import Sweep
 from reports.series import Series
 from reports.statistics.intervals import Interval
-from reports.sweep import Sweep
 
 
 def tables_of(

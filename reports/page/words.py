@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from helpers.display.progress import format_duration
-from reports.groups import Grouping, plain_value
-from reports.references import Scale
-from reports.scores import TRAINING_SHARE, Score, TaskScores
+from reports.results.groups import Grouping, plain_value
+from reports.results.references import Scale
+from reports.results.scores import TRAINING_SHARE, Score, TaskScores
 from reports.series import Series
 from reports.statistics.intervals import RESAMPLES, Interval
 

@@ -3,7 +3,7 @@
 A bootstrap of few seeds is too narrow: it varies by (n - 1) / n of the variance, and its tails are the normal
 distribution's. The "expanded percentile" interval (Hesterberg 2014, arXiv:1411.5279, section 5.3) takes quantiles
 further out, so that the interval of a mean is as wide as Student's. How often intervals hold what they should:
-docs/results/statistics.md, by `python -m benchmarks.statistics`.
+docs/results/statistics.md, by `python -m benchmarks.reports.statistics`.
 """
 
 from __future__ import annotations

@@ -37,9 +37,15 @@ def add(verbs: Verbs) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare them; the exit code."""
     from reports.build import Options, Picture, analyse
-    from reports.compare import commits_table, compare, comparison_table, two_groups, verdict
     from reports.figures import scores, style
     from reports.page.tables import to_markdown
+    from reports.results.compare import (
+        commits_table,
+        compare,
+        comparison_table,
+        two_groups,
+        verdict,
+    )
     from reports.write import report_folder, write_report
 
     collected, grouping = two_groups(

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import reporter
-from reports.compare import compare, verdict
-from reports.references import Scale
-from reports.scores import TaskScores
+from reports.results.compare import compare, verdict
+from reports.results.references import Scale
+from reports.results.scores import TaskScores
 from tests.reports.stage import make_group, make_run
 
 

@@ -13,10 +13,10 @@ import pytest
 
 import reporter
 from reports.collect import collect
-from reports.curves import curve_of
-from reports.groups import group_runs
 from reports.page.tables import Table, to_csv, to_latex, to_markdown
-from reports.scores import task_scores
+from reports.results.curves import curve_of
+from reports.results.groups import group_runs
+from reports.results.scores import task_scores
 from reports.series import read_series
 from reports.statistics.estimates import iqm
 from tests.reports.stage import make_group, make_run, returns_of

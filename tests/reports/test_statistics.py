@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.statistics import bimodal, coverage, false_positives, normal, skewed
+from benchmarks.reports.statistics import bimodal, coverage, false_positives, normal, skewed
 from reports.statistics import estimates, intervals
 from reports.statistics.tests import permutation_test, seeds_needed
 

@@ -11,8 +11,8 @@ import pytest
 import reporter
 from agents.algorithms import SCHEMA
 from reports.collect import collect
-from reports.groups import group_runs
-from reports.sweep import find_sweep
+from reports.results.groups import group_runs
+from reports.results.sweep import find_sweep
 from swarm.control import find_swarm
 from swarm.plan import Caliber, Launch, Plan, Run, save
 from swarm.watch import lines_of, to_json

@@ -9,11 +9,11 @@ import numpy as np
 
 from helpers.errors import ConfigurationError
 from reports.collect import Collected, collect, common_label
-from reports.groups import Grouping, group_runs, labelled
 from reports.page.tables import Table
 from reports.page.words import SHORT_CENTERS, joined, number, with_interval
-from reports.references import Scale
-from reports.scores import TaskScores
+from reports.results.groups import Grouping, group_runs, labelled
+from reports.results.references import Scale
+from reports.results.scores import TaskScores
 from reports.series import Series, Source
 from reports.statistics import estimates
 from reports.statistics.estimates import CENTERS

@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from reports.groups import Grouping
-from reports.references import Scale
+from reports.results.groups import Grouping
+from reports.results.references import Scale
 from reports.series import Series
 from reports.statistics import estimates
 from reports.statistics.estimates import CENTERS

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from helpers.display.learning_curve import average_groups
-from reports.groups import Group
+from reports.results.groups import Group
 from reports.series import Series
 from reports.statistics.estimates import CENTERS
 from reports.statistics.intervals import band

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.groups import Grouping, differing_keys, plain_value, task_of
-from reports.references import Scale
-from reports.scores import Score, TaskScores, score_of, task_scores
+from reports.results.groups import Grouping, differing_keys, plain_value, task_of
+from reports.results.references import Scale
+from reports.results.scores import Score, TaskScores, score_of, task_scores
 from reports.series import Series
 from reports.statistics.estimates import CENTERS
 from reports.statistics.intervals import Interval, difference, interval

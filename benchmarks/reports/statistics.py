@@ -1,7 +1,7 @@
 """How often intervals and tests hold what they say, on groups of runs whose truth is known; beside rliable.
 
-    python -m benchmarks.statistics --write docs/results/statistics.md
-    python -m benchmarks.statistics --rliable /tmp/peers/bin/python     # a Python that has rliable
+    python -m benchmarks.reports.statistics --write docs/results/statistics.md
+    python -m benchmarks.reports.statistics --rliable /tmp/peers/bin/python     # a Python that has rliable
 
 Simulated are final scores of seeds: normal; log-normal, with few runs far above the others; and of two kinds, 70 % that
 have learned and 30 % that have not.
@@ -234,7 +234,7 @@ def page(swarms: int, held: list[str], null: list[str], theirs: list[str]) -> st
     lines = [
         "# Statistics: what intervals and tests hold",
         "",
-        f"Made by `python -m benchmarks.statistics --rliable PYTHON --write FILE`: {swarms:,} simulated swarms a row, "
+        f"Made by `python -m benchmarks.reports.statistics --rliable PYTHON --write FILE`: {swarms:,} simulated swarms a row, "
         "each judged against its population's value. The same seeds give the same numbers on every machine.",
         "",
         "## Coverage of the 95 % interval",
