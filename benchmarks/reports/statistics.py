@@ -234,8 +234,9 @@ def page(swarms: int, held: list[str], null: list[str], theirs: list[str]) -> st
     lines = [
         "# Statistics: what intervals and tests hold",
         "",
-        f"Made by `python -m benchmarks.reports.statistics --rliable PYTHON --write FILE`: {swarms:,} simulated swarms a row, "
-        "each judged against its population's value. The same seeds give the same numbers on every machine.",
+        "Made by `python -m benchmarks.reports.statistics --rliable PYTHON --write FILE`: "
+        f"{swarms:,} simulated swarms a row, each judged against its population's value. The same "
+        "seeds give the same numbers on every machine.",
         "",
         "## Coverage of the 95 % interval",
         "",

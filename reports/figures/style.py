@@ -154,6 +154,8 @@ def save(figure: Figure, stem: Path) -> dict[str, Path]:
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # it is laid out: once for all formats, and for the PDF of all
+    for legend in figure.legends:  # which else moves to the end of a page with a caption
+        legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
     without = {
         "png": {"Software": None},
         "svg": {"Date": None, "Creator": None},

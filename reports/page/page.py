@@ -132,7 +132,7 @@ _Line = tuple[str, dict[str, Any]]
 
 def _sheets(page: Page) -> list[Figure]:
     """Pages of text."""
-    lines: list[_Line] = [*_wrapped(page.title, 60, fontsize=15, fontweight="bold")]
+    lines: list[_Line] = [*_wrapped(page.title, 62, fontsize=13, fontweight="bold"), ("", {})]
     lines += _wrapped(page.lead, 105)
     for text in filter(None, [page.verdict]):
         lines += [("", {}), *_wrapped(text, 92, fontsize=10, fontweight="bold")]

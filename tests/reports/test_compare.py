@@ -129,7 +129,7 @@ def test_two_folders_or_two_groups_of_one(runs, capsys, words, labels):
     named = [str(runs / each) if not each.startswith("-") else each for each in words]
     assert reporter.main(["--data_root", str(runs), "compare", *named, "--name=c"]) == 0
     out = capsys.readouterr().out
-    sentence = re.search("verdict: (.*)", out)[1]
+    [sentence] = re.findall("verdict: (.*)", out)
     assert sentence.startswith(f"{labels[1]} scores higher than {labels[0]} on CartPole-v1")
     assert "6 runs each" in sentence and "p = 0.031" in sentence
     folder = runs / "reports" / "c"

@@ -137,6 +137,7 @@ def test_a_curve_loses_seeds_at_their_ends_and_keeps_what_diverged(tmp_path):
     lost = make_run(tmp_path, "a.seed02", [0.0, *[float("nan")] * 9])
     runs = [read_series(each) for each in (long, short, lost)]
     curve = curve_of("a", runs, axis="steps", center="mean")
+    assert curve is not None
     assert curve.seeds.tolist() == [3] * 5 + [2] * 5
     assert curve.value.tolist() == pytest.approx([10.0] * 5 + [5.0] * 5)
     scores = task_scores("a", "CartPole-v1", runs, "final")

@@ -52,7 +52,8 @@ def test_the_report_of_a_sweep(root, capsys):
     assert [(float(row["p_lr"]), float(row["clip_ratio"])) for row in rows] == list(LEVELS)[::-1]
     assert [row["rank"] for row in rows] == ["1", "2", "3", "4"] and rows[2]["runs"] == "2"
     best = SCHEMA.resolve(SCHEMA.read_file(folder / "best.yaml")).config
-    assert (best.p_lr, best.clip_ratio, best.num_timesteps) == (1e-2, 0.3, 5120)
+    values = best.model_dump()
+    assert (values["p_lr"], values["clip_ratio"], best.num_timesteps) == (1e-2, 0.3, 5120)
     assert f"next: python main.py --config={folder / 'best.yaml'}" in out
     assert "seed 2 missing: it has not begun" in out
     assert {each.stem for each in (folder / "figures").glob("*.png")} >= {
@@ -76,6 +77,7 @@ def test_the_effects_are_means_over_the_other_settings(root):
         center="mean",
         score="final",
     )
+    assert sweep is not None and sweep.lead is not None
     assert sweep.keys == ("p_lr", "clip_ratio") and sweep.lead.value > 0
     overall = {
         tuple(map(float, each.values.values())): each.overall.value for each in sweep.settings
