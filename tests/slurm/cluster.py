@@ -121,6 +121,7 @@ class PrivateSlurm:
         self.root.chmod(0o755)
         if os.geteuid() == 0:
             self._start_munge()
+        self._write_login_environment()
         self._write_configuration()
         conf = str(self.root / "slurm.conf")
         self._start("slurmctld", "-D", "-c", "-f", conf)
@@ -199,6 +200,15 @@ class PrivateSlurm:
             "--num-threads=2",
         )
         self._wait(munge_socket.exists, "munged does not come up")
+
+    def _write_login_environment(self) -> None:
+        """What a job under --export=NONE finds, from Slurm's cache.
+
+        Slurm would ask `su -`, which takes as long as the profile of whoever tests: a minute where pyenv waits for a lock.
+        """
+        cache = self.root / "state" / "env_cache"
+        cache.mkdir(exist_ok=True)
+        (cache / getpass.getuser()).write_text(f"PATH={os.defpath}\nLOGIN_ENVIRONMENT=1\n")
 
     def _write_configuration(self) -> None:
         has_munge = os.geteuid() == 0  # munged insists on folders that a plain user may not have

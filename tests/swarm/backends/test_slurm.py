@@ -301,7 +301,7 @@ def test_what_a_run_needs_goes_along_under_export_none(
     deploy(plan, say=quiet)
     wait_for(lambda: states(plan) == ["done"])
     seen = (tmp_path / "seen").read_text().splitlines()
-    assert "WANDB_MODE=offline" in seen
+    assert {"LOGIN_ENVIRONMENT=1", "WANDB_MODE=offline"} <= {*seen}
     assert not [line for line in seen if "/of/the/login/node" in line]
 
 
