@@ -128,7 +128,10 @@ class PrivateSlurm:
         for node in self.nodes:
             self._start("slurmd", "-D", "-c", "-f", conf, "-N", node)
         self._wait(
-            lambda: self.run("sinfo", "-h", "-N", "-o", "%t").split() == ["idle"] * len(self.nodes),
+            lambda: (
+                sorted(set(self.run("sinfo", "-h", "-N", "-o", "%N %t").splitlines()))
+                == [f"{node} idle" for node in self.nodes]
+            ),
             "the nodes do not come up",
         )
 

@@ -31,11 +31,12 @@ ticks=$(sed 's/.*) //' /proc/$$/stat | cut -d ' ' -f 20) boot=$(cat /proc/sys/ke
 mine=$ledger/.lock.$$.$RANDOM
 printf '{{"job": "%s", "host": "%s", "pid": %d, "ticks": %d, "boot": "%s"}}\n' \
   "$job" "$HOSTNAME" $$ "$ticks" "$boot" >"$mine"
-if ! ln "$mine" "$ledger/$submission.start" 2>/dev/null; then
+if ln "$mine" "$ledger/$submission.start" 2>/dev/null; then
+  rm -f "$mine"
+elif [ -e "$ledger/$submission.start" ] || ! ln -s "${{mine##*/}}" "$ledger/$submission.start" 2>/dev/null; then
   rm -f "$mine"
   grep -q "\"job\": \"$job\"" "$ledger/$submission.start" && [ -n "$job" ] || exit 0
 fi
-rm -f "$mine"
 restart=${{SLURM_RESTART_COUNT:-0}}
 if [ -e "$ledger/stop" ]; then
   for word in "start $restart" "end $restart" "stopped $restart"; do

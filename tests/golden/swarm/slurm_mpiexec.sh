@@ -22,6 +22,8 @@ stop_seconds=20  # for a launch that is asked to stop
 host=$(uname -n)  # HOSTNAME may be another machine's, handed down
 asked=    # the signal that asked this script to end the run
 program=  # the process id of what is running
+state=    # of this job, as Slurm says
+next=     # the job that goes on with this one's work
 job=${SLURM_JOB_ID:-}
 [ -z "${SLURM_ARRAY_TASK_ID:-}" ] || job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
 
@@ -70,6 +72,7 @@ refuse() {
 
 # finish VERDICT REASON STATUS
 finish() {
+  [ -z "$next" ] || scancel "$next"
   note "$1" "$2"
   say "$run: $1 ($2)"
   exit "$3"
@@ -82,6 +85,8 @@ ask() {
   [ "$asked" != TERM ] || [ "$(date +%s)" -lt "${SLURM_JOB_END_TIME:-9999999999}" ] || asked=time
   touch -- "$run_folder/stop"
   [ -z "$program" ] || kill -USR1 "$program" 2>/dev/null
+  # cancelled, it is killed after KillWait, with this script, whether it has saved by then or not
+  if [ "$asked" = TERM ] && is_preempted && [ "$state" = COMPLETING ]; then submit_next; fi
 }
 
 run_program() {
@@ -220,20 +225,29 @@ end_of_job() {
   echo $(($(date +%s) + 21600))
 }
 
-# The same job again, where it may be, else another one that waits for this one to end.
-submit_again() {
+# The same job again, where it may be, else another one that waits for this one to end; once.
+submit_next() {
   local count=0
-  note requeue "$1"
-  if type -P scontrol >/dev/null && scontrol requeue "$job"; then exit 75; fi
+  [ -z "$next" ] || return 0
+  if type -P scontrol >/dev/null && scontrol requeue "$job"; then next=$job; return; fi
   case $submission in *+*) count=${submission##*+} ;; esac
-  if type -P sbatch >/dev/null && sbatch --parsable --export=ALL --dependency="afterany:$job" --job-name="$run" \
-    ${MILOZERO_TOKEN:+--comment="$MILOZERO_TOKEN"} "$run_folder/job.sh" "${submission%%+*}+$((count + 1))"; then exit 75; fi
-  finish gave_up no_requeue "$code"
+  type -P sbatch >/dev/null && next=$(sbatch --parsable --export=ALL --dependency="afterany:$job" --job-name="$run" \
+    ${MILOZERO_TOKEN:+--comment="$MILOZERO_TOKEN"} "$run_folder/job.sh" "${submission%%+*}+$((count + 1))")
 }
 
-# Preemption without a time of grace sends the signal that scancel sends: Slurm knows which it was.
+submit_again() {
+  note requeue "$1"
+  submit_next || finish gave_up no_requeue "$code"
+  exit 75
+}
+
+# Preemption sends the signal that scancel sends. Slurm notes when it preempts; its word for the job is "completing" as
+# long as this script runs. A job that was requeued may still have the time of its former start.
 is_preempted() {
-  [ "$(squeue --noheader --jobs="$job" --states=all --format=%T 2>/dev/null)" = PREEMPTED ]
+  local start when
+  read -r state start when < <(squeue --noheader --jobs="$job" --states=all \
+    --Format=State:20,StartTime:20,PreemptTime:20 2>/dev/null)
+  [ "$state" = PREEMPTED ] || [[ $when == [0-9]* && ! $when < $start ]]
 }
 
 # Whether, and how, to go on; does not return where not.
@@ -251,7 +265,7 @@ decide() {
     *) finish gave_up "code_$code" "$code" ;;
   esac
   [ -z "$is_asked_by_user" ] || finish stopped user 75
-  [ "$asked" != TERM ] || is_preempted || finish stopped cancelled 75
+  [ "$asked" != TERM ] || [ -n "$next" ] || is_preempted || finish stopped cancelled 75
   [ -z "$asked" ] || why=preempted
   [ "$restart" -lt "$max_restarts" ] || finish gave_up max_restarts "$code"
   # the checkpoint is still the one from before the last two restarts

@@ -62,13 +62,23 @@ def test_a_launch_that_never_starts_can_be_stopped(local):
 
 
 @pytest.mark.parametrize(
-    ("state", "end"),
-    [("PREEMPTED", "requeue 0 preempted"), ("CANCELLED", "stopped 0 cancelled")],
+    ("told", "end"),
+    [
+        ("COMPLETING 2026-01-01T10:00:00 2026-01-01T11:00:00", "requeue 0 preempted"),
+        ("PREEMPTED 2026-01-01T10:00:00 N/A", "requeue 0 preempted"),
+        ("COMPLETING 2026-01-01T12:00:00 2026-01-01T11:00:00", "stopped 0 cancelled"),
+        ("COMPLETING 2026-01-01T10:00:00 N/A", "stopped 0 cancelled"),
+    ],
+    ids=["now", "its state", "a former start", "never"],
 )
-def test_what_slurm_preempted_is_not_taken_for_cancelled(slurm, state, end):
-    slurm.program("squeue", f'case "$*" in *%T*) echo {state};; *) exit 1;; esac')
+def test_what_slurm_preempted_is_not_taken_for_cancelled(slurm, told, end):
+    slurm.program("squeue", f'case "$*" in *PreemptTime*) echo {told};; *) exit 1;; esac')
     process = slurm.start("wait iter_2", **ON_SLURM)
     await_file(slurm.folder / "waiting")
     process.send_signal(signal.SIGTERM)
     assert process.wait(patience(20)) == 75
     assert slurm.attempts()[-1] == end
+    asked_for = ["requeue", "17"] if end.startswith("requeue") else []
+    assert slurm.recorded("scontrol") == asked_for, (
+        "once, though it is asked for before it has saved"
+    )
