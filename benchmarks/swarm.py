@@ -1,8 +1,8 @@
 """What a swarm survives, shown on real tmux and a real Slurm with real training: `python -m benchmarks.swarm WHAT`.
 
 kills    50 spawners killed at random instants, and two spawners at once: every run starts exactly once
-disturb  6 runs of 2 workers over 2 nodes meet a time limit, an scancel --signal=USR1, a scontrol requeue and
-         a kill -9 of a worker: their final checkpoints equal those of runs that were left alone, bit for bit
+disturb  6 runs of 2 workers over 2 nodes meet a time limit, an scancel --signal=USR1, a scontrol requeue, a kill -9
+         of a worker and a preemption: their final checkpoints equal those of runs that were left alone, bit for bit
 secrets  a key in a flag, in the environment and in netrc is in no file, no tmux buffer, no process list
 
 Each ends with status 0 where all held, and works in a folder of its own below /tmp.
@@ -186,21 +186,20 @@ def disturb(folder: Path, *, seconds: float) -> bool:
         lab = Lab(folder, "disturbed", steps=steps, save=20)
         calibers = f"--calibers_file={lab.home / 'calibers.yaml'}"
         plan = lab.spawn(*flags, "--deployment=slurm", "--caliber=debug", "--cluster=any", calibers)
-        Disturber(plan, slurm).work()
+        (disturber := Disturber(plan, slurm)).work()
         ended = finish(plan, seconds=1800, tend=slurm.start_requeued)
     one, two, has_met_limit = proofs(alone.plan()), proofs(plan), False
     for each in ended:
         attempts = each.submission.attempts if each.submission else ()
         codes = [attempt.exit_code for attempt in attempts]
-        has_met_limit |= each.run.config.seed > 2 and 75 in codes
+        has_met_limit |= each.run.config.seed >= len(disturber.deeds) and 75 in codes
         log = plan.log_file(each.run).read_text()
         whys = re.findall(r"stopped after iteration \d+ by ([\w ]+);", log)
         seed = each.run.config.seed
         is_equal = one[seed] == two[seed] and one[seed] is not None
         print(f"seed {seed}: {each.state}, statuses {codes} {whys}, equal: {is_equal}", flush=True)
     print(f"over {sorted(nodes_of(slurm))}", flush=True)
-    if not has_met_limit:
-        print("no run met the time limit: choose more --seconds")
+    print("" if has_met_limit else "no run met the time limit: choose more --seconds")
     return has_met_limit and one == two and all(each.state == "done" for each in ended)
 
 
@@ -208,16 +207,17 @@ class Disturber:
     """Does something to four of the runs, each when it has a first checkpoint."""
 
     def __init__(self, plan: Plan, slurm: PrivateSlurm) -> None:
-        self._plan, self._slurm = plan, slurm
-        self._deeds: dict[str, Callable[[str], object]] = {
-            "scancel --batch --signal=USR1": self._signal_script,
-            "scontrol requeue": lambda job: slurm.run("scontrol", "requeue", job),
+        self._plan, self._slurm, ask = plan, slurm, slurm.run
+        self.deeds: dict[str, Callable[[str], object]] = {
+            "scancel --signal=USR1": lambda job: ask("scancel", "--batch", "--signal=USR1", job),
+            "scontrol requeue": lambda job: ask("scontrol", "requeue", job),
             "kill -9 of a worker": self._kill_worker,
+            "preemption": self._preempt,
         }
 
     def work(self) -> None:
         """Until all deeds are done; a run that nothing is done to meets the time limit."""
-        deeds, spared = list(self._deeds.items()), set()
+        deeds, spared = list(self.deeds.items()), set()
         while deeds:
             self._slurm.start_requeued()
             for name, each in run_statuses(self._plan).items():
@@ -229,8 +229,17 @@ class Disturber:
                     print(f"{what}: {name} (job {each.job})", flush=True)
             time.sleep(1)
 
-    def _signal_script(self, job: str) -> None:
-        self._slurm.run("scancel", "--batch", "--signal=USR1", job)
+    def _preempt(self, job: str) -> None:
+        """Let a job of higher priority take its node: PreemptMode=CANCEL, no time of grace."""
+        node = self._slurm.run("squeue", "-h", "-j", job, "-o", "%N").strip()
+        head = (
+            "sbatch",
+            "--partition=urgent",
+            "--output=/dev/null",
+            "--ntasks=2",
+            "--wrap=sleep 1",
+        )
+        self._slurm.run(*head, f"--nodelist={node}")
 
     def _kill_worker(self, job: str) -> None:
         [run] = [each.run for each in run_statuses(self._plan).values() if each.job == job]
@@ -321,11 +330,8 @@ def sample_processes(keys: list[str], seen: list[str], done: threading.Event) ->
                 continue
             age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
             is_starting = "spawner.py" in text and age < 1
-            if (
-                any(key in text for key in keys)
-                and not is_starting
-                and path.parent.name != str(own)
-            ):
+            is_other = path.parent.name != str(own) and not is_starting
+            if is_other and any(key in text for key in keys):
                 seen.append(f"cmdline: {text.split(chr(0))[:3]}")
         done.wait(0.02)
 

@@ -23,7 +23,7 @@ from helpers.durable import make_once, temporary_name
 from helpers.errors import ConfigurationError, StorageError, UserError
 from helpers.processes import Process
 from helpers.run_folder.experiment import CONFIG_FILE
-from swarm.backends.base import DeploymentError, Scheduler
+from swarm.backends.base import DeploymentError, Scheduler, SubmitLimitError
 from swarm.ledger import Ledger, Submission, make_shared_folder, new_token
 from swarm.plan import JOB_FILE, Plan, Run
 from swarm.status import OWNER_FILE, UNDER_WAY, RunStatus, owner_of, run_statuses, scheduler_of
@@ -79,7 +79,7 @@ def deploy(
         deployment.drive(mine)
     except UserError:
         for run in mine:
-            _release(plan, run)
+            _release(plan, run, scheduler.kind)
         raise
     scheduler.cancel_pending(_stale(plan, mine))
     scheduler.finish()
@@ -112,7 +112,8 @@ class _Deployment:
             self._tell_whom_it_waits_for(waiting)
             submitted = self._submit(due)
             self.outcome.submitted += submitted
-            lost = [run for run, _ in due if run.name not in submitted]  # others were faster
+            settled = {*submitted, *self.outcome.already}
+            lost = [run for run, _ in due if run.name not in settled]  # others were faster
             rest = waiting + lost
             if waiting:
                 time.sleep(_PAUSE)
@@ -170,38 +171,56 @@ class _Deployment:
             batches = self._scheduler.arrays(due)
         for place, batch in enumerate(batches, start=1):
             try:
-                done += self._submit_batch(batch)
+                self._submit_batch(batch, done)
             except DeploymentError as error:
                 if not done:
                     raise
+                is_limit = isinstance(error, SubmitLimitError)
                 raise DeploymentError(
                     f"{len(done)} of {len(due)} runs are submitted. {error.problem}",
-                    f"The same command later submits the rest. {error.remedy}",
+                    ("" if is_limit else "The same command later submits the rest. ")
+                    + error.remedy,
                 ) from error
             if place % _TELL_EVERY == 0 and place < len(batches):
                 self._say(f"submitted {len(done)} of {len(due)}")
         return done
 
-    def _submit_batch(self, batch: Sequence[tuple[Run, int]]) -> list[str]:
-        token, kind = new_token(), self._scheduler.kind
-        mine = []
-        for run, number in batch:
-            _prepare(self._plan, run)
-            if self._ledger.claim(run.name, number, token=token, deployment=kind):
-                mine.append((run, number))
+    def _submit_batch(self, batch: Sequence[tuple[Run, int]], done: list[str]) -> None:
+        """Claim and submit runs by one call, and add them to those that are done.
+
+        An array counts as its runs: where a limit has no room for all of it, its halves are tried.
+        """
+        token = new_token()
+        mine = [(run, number) for run, number in batch if self._claim(run, number, token)]
         if not mine:
-            return []
+            return
         try:
             for run, _ in mine:
                 self._withdraw_stop(run)
             jobs = self._scheduler.submit(mine, token)
-        except UserError:
+        except UserError as error:
             for run, number in mine:
                 self._ledger.void(run.name, number)
-            raise
+            if not isinstance(error, SubmitLimitError) or len(mine) == 1:
+                raise
+            half = len(mine) // 2
+            for part in (mine[:half], mine[half:]):
+                self._submit_batch([(run, number + 1) for run, number in part], done)
+            return
         for run, number in mine:
             self._ledger.note_job(run.name, number, jobs[run.name])
-        return [run.name for run, _ in mine]
+        done += [run.name for run, _ in mine]
+
+    def _claim(self, run: Run, number: int, token: str) -> bool:
+        """Whether this process is the one to submit a run, and the run still this swarm's."""
+        _prepare(self._plan, run)
+        if not self._ledger.claim(run.name, number, token=token, deployment=self._scheduler.kind):
+            return False
+        if _is_ours(self._plan, run, self._say):  # it may have been released before the claim
+            return True
+        self._ledger.void(run.name, number)
+        self.outcome.already.append(run.name)
+        return False
 
     def _withdraw_stop(self, run: Run) -> None:
         self._ledger.withdraw_stop(run.name)
@@ -211,14 +230,25 @@ class _Deployment:
             raise _storage_error(run.folder, error) from error
 
 
-def _release(plan: Plan, run: Run) -> None:
-    """Leave a run that was refused to whichever swarm has it next, if this one never had it queued."""
-    latest = Ledger(plan.ledger_folder).submission(run.name)
-    if latest is None or (latest.is_void and not latest.starts):
-        try:
-            (run.folder / OWNER_FILE).unlink(missing_ok=True)
-        except OSError as error:
-            raise _storage_error(run.folder, error) from error
+def _release(plan: Plan, run: Run, kind: str) -> None:
+    """Leave a run that was refused to whichever swarm has it next, if this one never had it queued.
+
+    Under a claim, so that no other spawner of this swarm submits it meanwhile: whoever claims the run after
+    that looks again whose it is.
+    """
+    ledger = Ledger(plan.ledger_folder)
+    latest = ledger.submission(run.name)
+    if latest is not None and (not latest.is_void or latest.starts):
+        return
+    number = 1 if latest is None else latest.number + 1
+    if not ledger.claim(run.name, number, token=new_token(), deployment=kind):
+        return
+    try:
+        (run.folder / OWNER_FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise _storage_error(run.folder, error) from error
+    finally:
+        ledger.void(run.name, number)
 
 
 def _is_ours(plan: Plan, run: Run, say: Say) -> bool:

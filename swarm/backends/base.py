@@ -20,6 +20,10 @@ class DeploymentError(UserError):
     exit_code = LAUNCH
 
 
+class SubmitLimitError(DeploymentError):
+    """This user has as many jobs as the cluster lets wait and run."""
+
+
 @dataclass(frozen=True)
 class JobState:
     """What a look at the scheduler told of one submission.

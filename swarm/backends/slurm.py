@@ -14,7 +14,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from swarm.backends.base import DeploymentError, Job, JobState, Life
+from swarm.backends.base import DeploymentError, Job, JobState, Life, SubmitLimitError
 from swarm.backends.children import die_with_parent
 from swarm.ledger import Submission, format_number
 from swarm.plan import Plan, Run
@@ -99,6 +99,7 @@ class SlurmScheduler:
         """One call of sbatch.
 
         Raises:
+            SubmitLimitError: sbatch refuses more jobs of this user.
             DeploymentError: sbatch refuses.
         """
         [number] = {number for _, number in batch}
@@ -205,9 +206,15 @@ class SlurmScheduler:
         found = {run.name: self._job_state(self._rows_of(run.name, rows)) for run, _ in batch}
         if all(job_state.job for job_state in found.values()):
             return {run: job_state.job for run, job_state in found.items() if job_state.job}
+        name = batch[0][0].name
+        if limit := re.search(r"\b\w+MaxSubmit\w+|\b\w+GrpSubmit\w+", done.stderr):
+            raise SubmitLimitError(
+                f"sbatch refuses {name}: you have as many jobs as the cluster takes ({limit[0]}).",
+                "When some of them have ended (squeue --me), the same command submits the rest.",
+            )
         said = _last_line(done.stderr or done.stdout) or f"status {done.returncode}"
         raise DeploymentError(
-            f"sbatch refuses {batch[0][0].name}: {said}",
+            f"sbatch refuses {name}: {said}",
             "Choose another --caliber, or fix its partition, time or options in the calibers file.",
         )
 

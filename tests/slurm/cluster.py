@@ -90,7 +90,7 @@ class PrivateSlurm:
         self.root, self.nodes = root, [f"n{number + 1}" for number in range(nodes)]
         self._cpus, self._memory = cpus, memory
         self._daemons: list[subprocess.Popen[bytes]] = []
-        self._ports = _free_ports(nodes + 1)
+        self._ports = free_ports(nodes + 1)
         self._munge = root / "munge"
         self._waiting: dict[str, float] = {}  # requeued jobs, and since when they wait
 
@@ -122,7 +122,7 @@ class PrivateSlurm:
         if os.geteuid() == 0:
             self._start_munge()
         self._write_login_environment()
-        self._write_configuration()
+        self._write_configuration(self._start_accounting())
         conf = str(self.root / "slurm.conf")
         self._start("slurmctld", "-D", "-c", "-f", conf)
         for node in self.nodes:
@@ -184,6 +184,10 @@ class PrivateSlurm:
                 self._waiting[job] = now
                 self.run("scontrol", "update", f"jobid={job}", "StartTime=now")
 
+    def _start_accounting(self) -> str:
+        """Lines of slurm.conf that say where accounting is, which is up; here there is none."""
+        return "AccountingStorageType=accounting_storage/none"
+
     def _start_munge(self) -> None:
         self._munge.mkdir(exist_ok=True)
         self._munge.chmod(0o711)
@@ -213,7 +217,7 @@ class PrivateSlurm:
         cache.mkdir(exist_ok=True)
         (cache / getpass.getuser()).write_text(f"PATH={os.defpath}\nLOGIN_ENVIRONMENT=1\n")
 
-    def _write_configuration(self) -> None:
+    def _write_configuration(self, accounting: str) -> None:
         has_munge = os.geteuid() == 0  # munged insists on folders that a plain user may not have
         host = socket.gethostname().split(".")[0]
         nodes = [
@@ -229,6 +233,7 @@ class PrivateSlurm:
             "CONTROL_PORT": str(self._ports[0]),
             "AUTH": "munge" if has_munge else "none",
             "AUTH_INFO": f"AuthInfo=socket={self._munge}/munge.socket" if has_munge else "",
+            "ACCOUNTING": accounting,
             "NODES": "\n".join(nodes),
         }.items():
             text = text.replace(f"@{key}@", value)
@@ -269,7 +274,7 @@ def _die_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on now, of those that the system gives to nobody unasked."""
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     found: list[int] = []

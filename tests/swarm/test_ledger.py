@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -15,10 +16,11 @@ from helpers.config.schema import dump_config
 from helpers.errors import ConfigurationError, StorageError
 from helpers.processes import Process
 from helpers.run_folder.experiment import CONFIG_FILE
+from swarm.backends.base import DeploymentError
 from swarm.backends.local import QUEUE, Queue, QueueScheduler, submissions_of
 from swarm.deploy import deploy
-from swarm.ledger import Ledger, new_token
-from swarm.status import OWNER_FILE, run_statuses
+from swarm.ledger import Ledger, Submission, new_token
+from swarm.status import OWNER_FILE, owner_of, run_statuses
 from tests.patience import promptly
 from tests.swarm.spawning import spawn_killed_at, start_spawner
 from tests.swarm.swarms import are_done, executions, latest, make_plan, wait_for
@@ -251,9 +253,57 @@ def test_a_folder_that_holds_another_run_is_refused_before_anything_is_submitted
     dump_config(other, plan.runs[1].folder / CONFIG_FILE)
     with pytest.raises(ConfigurationError, match="num_timesteps is 77 there, 1000 here"):
         deploy(plan, say=lambda _: None)
-    assert submissions_of(plan) == {}
+    assert all(each.is_void for each in submissions_of(plan).values())
     dump_config(plan.runs[1].config, plan.runs[1].folder / CONFIG_FILE)
     assert len(deploy(plan, say=lambda _: None).submitted) == 2
+
+
+def test_a_refused_run_that_another_spawner_submits_meanwhile_is_not_given_away(
+    tmp_path: Path,
+) -> None:
+    """The other one is at work between the look at the ledger and the release."""
+    plan = make_plan(tmp_path, count=1, seconds=0, max_parallel=1)
+    look, left = Ledger.submission, ["once"]
+
+    def refuse(*_: object) -> None:
+        raise DeploymentError("It refuses.", "Wait.")
+
+    def look_before_the_other(self: Ledger, run: str) -> Submission | None:
+        found = look(self, run)
+        if found is not None and found.is_void and left:
+            left.clear()
+            patch.undo()
+            start_spawner(plan).join()
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(QueueScheduler, "submit", refuse)
+        patch.setattr(Ledger, "submission", look_before_the_other)
+        with pytest.raises(DeploymentError, match="It refuses"):
+            deploy(plan, say=lambda _: None)
+    assert not left
+    assert (owner_of(plan.runs[0]) or {}).get("swarm") == plan.name
+    wait_for(lambda: are_done(plan))
+    assert [len(each) for each in executions(plan).values()] == [1]
+
+
+@pytest.mark.parametrize("ahead", [3600.0, -3600.0])
+def test_a_claim_of_a_machine_whose_clock_is_wrong_blocks_nothing(
+    tmp_path: Path,
+    ahead: float,
+) -> None:
+    plan = make_plan(tmp_path, count=1, seconds=0, max_parallel=1)
+    ledger, name = Ledger(plan.ledger_folder), plan.runs[0].name
+    ledger.claim(name, 1, token=new_token(), deployment=QUEUE)
+    path = plan.ledger_folder / name / "001.claim.json"
+    claimed = json.loads(path.read_text())
+    claimed["process"] |= {"host": "elsewhere"}  # where nobody sees whether it lives
+    path.write_text(json.dumps(claimed | {"time": time.time() + ahead}))
+    began = time.monotonic()
+    assert deploy(plan, say=lambda _: None).submitted == [name]
+    assert time.monotonic() - began < promptly(10)
+    assert latest(ledger, name).number == 2
+    wait_for(lambda: are_done(plan))
 
 
 def test_whom_it_waits_for_is_told(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_a_run_is_stopped_while_it_waits_and_while_it_runs(
     deploy(plan, say=quiet)
     wait_for(lambda: sorted(states(plan)) == ["queued"] * 2 + ["running"] * 8)
     wait_for(
-        lambda: sum(map(len, executions(plan).values())) == 8
+        lambda: sum(map(len, executions(plan).values())) == 8,
     )  # Slurm calls it running before its script begins
     asked, cancel_pending = [], SlurmScheduler.cancel_pending
 
@@ -253,7 +253,8 @@ def test_a_preempted_run_is_submitted_again_and_a_cancelled_one_is_not(
 
 
 @pytest.mark.parametrize(
-    ("saves", "asked", "then"), [("99", False, "queued"), ("1", True, "stopped")]
+    ("saves", "asked", "then"),
+    [("99", False, "queued"), ("1", True, "stopped")],
 )
 def test_a_preempted_run_that_saves_for_long_is_queued_before_it_is_killed(
     tmp_path: Path,
@@ -275,7 +276,7 @@ def test_a_preempted_run_that_saves_for_long_is_queued_before_it_is_killed(
         Ledger(plan.ledger_folder).ask_to_stop(run.name)
     job = run_statuses(plan)[run.name].job
     wait_for(
-        lambda: "COMPLETING" not in slurm.run("squeue", "-h", "-t", "all", "-j", job, "-o", "%T")
+        lambda: "COMPLETING" not in slurm.run("squeue", "-h", "-t", "all", "-j", job, "-o", "%T"),
     )
     assert states(plan) == [then]
     waits = slurm.run("squeue", "-h", "-t", "PENDING", "-j", job, "-o", "%T").split()
