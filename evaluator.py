@@ -167,12 +167,11 @@ class Evaluation:
         seeds: Sequence[int],
         options: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Environments that are drawn."""
-        shown: dict[str, Any] = {
-            "seeds": seeds,
-            "options": options or self.config.environment_options,
-        }
-        return make_vector_env(self.config.env_id, render_mode=render_mode, **shown)
+        """Environments that are drawn, in this process."""
+        shown: dict[str, Any] = self.config.environment | {"processes": 0}
+        if options is not None:
+            shown["options"] = options
+        return make_vector_env(self.config.env_id, seeds=seeds, render_mode=render_mode, **shown)
 
     def run(self, agent: Agent, environment: Any, *, policy: str) -> None:
         """Run, print the table, write evaluation_<iteration>.json, the demonstrations, the video."""
@@ -197,6 +196,7 @@ class Evaluation:
             "initial_states": self.purpose,
             "env_id": self.config.env_id,
             "env_options": self.config.environment_options,
+            "max_episode_steps": environment.max_episode_steps,
             "policy": policy,
             "returns": list(returns),
             "lengths": list(lengths),
@@ -234,14 +234,18 @@ class Evaluation:
             parts.append(f"seed{config.seed}")
         if not config.deterministic:
             parts.append("sampled")
-        if (config.env_id, config.env_options) != (trained.env_id, trained.env_options):
-            text = json.dumps([config.env_id, config.environment_options], sort_keys=True)
+        here, there = (
+            [each.env_id, each.environment_options, each.max_episode_steps]
+            for each in (config, trained)
+        )
+        if here != there:
+            text = json.dumps(here if here[2] else here[:2], sort_keys=True)
             parts.append(f"env{hashlib.sha256(text.encode()).hexdigest()[:6]}")
         path = self.folder / f"{'_'.join(parts)}.json"
         try:
-            there = json.loads(path.read_text(encoding="utf-8"))
-            kept = len(there["returns"]), there.get("initial_states", self.purpose)
-            iteration = int(there.get("iteration", self.iteration))
+            old = json.loads(path.read_text(encoding="utf-8"))
+            kept = len(old["returns"]), old.get("initial_states", self.purpose)
+            iteration = int(old.get("iteration", self.iteration))
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return path
         if iteration != self.iteration:

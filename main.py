@@ -122,7 +122,13 @@ def check_env(config: RunConfig, workers: Workers) -> int:
         return errors.DONE
     env_id, options = resolve_env_id(config.env_id), config.environment_options
     check_environment(env_id, options)
-    return check_by_use(env_id, options, folder=Path("data/checks"), learners=algorithms_for)
+    return check_by_use(
+        env_id,
+        options,
+        folder=Path("data/checks"),
+        learners=algorithms_for,
+        max_episode_steps=config.max_episode_steps,
+    )
 
 
 @dataclass

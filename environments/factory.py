@@ -25,6 +25,7 @@ def make_vector_env(
     render_mode: str | None = None,
     options: Mapping[str, Any] | None = None,
     backend: str | None = None,
+    max_episode_steps: int | None = None,
     processes: int = 0,
 ) -> SameStepEnv:
     """As many environments as there are seeds, stepped together.
@@ -40,6 +41,7 @@ def make_vector_env(
             for a window an environment that follows by itself.
         options: what the task's constructor takes (`frame_skip`, `ctrl_cost_weight`, `width` ...).
         backend: "Gymnasium" for Gymnasium's own MuJoCo v5 environments, bit for bit the same.
+        max_episode_steps: after how many steps an episode is truncated; None for the environment's own limit.
         processes: in how many processes beside this one they are stepped, with the same numbers; 0 for none, and of
             those that are drawn none.
 
@@ -64,18 +66,26 @@ def make_vector_env(
             seeds=seeds,
             options=options,
             backend=backend,
+            max_episode_steps=max_episode_steps,
             processes=processes,
         )
     if suite_of(env_id) == "mujoco" and render_mode == "rgb_array" and "camera_id" not in options:
         options.setdefault("camera_name", "track")  # else what runs away leaves the picture
     if backend == "batched MuJoCo":
-        return _make_batched(env_id, seeds, render_mode, options)
+        return _make_batched(env_id, seeds, render_mode, options, max_episode_steps)
     suite = _suite(backend)
+    limit = max_episode_steps or suite.max_episode_steps(env_id, options)
     return SerialVectorEnv(
         env_id,
-        partial(suite.make_env, env_id, render_mode=render_mode, options=options),
+        partial(
+            suite.make_env,
+            env_id,
+            render_mode=render_mode,
+            options=options,
+            limit=limit,
+        ),
         seeds=seeds,
-        max_episode_steps=suite.max_episode_steps(env_id, options),
+        max_episode_steps=limit,
         backend=backend,
         is_exact=True if backend != "Gymnasium" or suite.is_known_exact(env_id) else None,
     )
@@ -129,6 +139,7 @@ def _make_batched(
     seeds: Sequence[int],
     render_mode: str | None,
     options: dict[str, Any],
+    max_episode_steps: int | None,
 ) -> SameStepEnv:
     from environments.batched_mujoco.catalogue import make_task
     from environments.batched_mujoco.pictures import OPTIONS
@@ -139,6 +150,7 @@ def _make_batched(
         env_id,
         make_task(env_id, options),
         seeds=seeds,
+        max_episode_steps=max_episode_steps,
         render_mode=render_mode,
         picture_options=picture_options,
     )

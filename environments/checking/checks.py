@@ -119,12 +119,12 @@ def seed_checks(found: Walk) -> Iterator[Finding]:
         )
 
 
-def end_checks(envs: SameStepEnv, found: Walk, *, limit_is_own: bool) -> Iterator[Finding]:
+def end_checks(envs: SameStepEnv, found: Walk, *, has_limit: bool) -> Iterator[Finding]:
     """Truncation is told apart from termination."""
     limit = envs.max_episode_steps
     terminated = [length for length, was in found.lengths if was]
     both = int((found.terminated & found.truncated).sum())
-    if not limit_is_own:
+    if not has_limit:
         yield Finding(
             "note",
             "ends",

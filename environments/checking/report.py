@@ -38,6 +38,7 @@ def check_by_use(
     *,
     folder: Path,
     learners: Callable[[gymnasium.Space], Iterable[str]],
+    max_episode_steps: int | None = None,
     say: Callable[[str], None] = print,
     steps: int = STEPS,
 ) -> int:
@@ -48,6 +49,7 @@ def check_by_use(
         options: of the environment.
         folder: for the picture.
         learners: the algorithms that take a space of actions.
+        max_episode_steps: after how many steps an episode is truncated; None for the environment's own limit.
         say: prints a line.
         steps: of the walk of random actions, if it does not take longer than SECONDS.
 
@@ -55,14 +57,20 @@ def check_by_use(
         ConfigurationError: there is no such environment.
     """
     started = time.perf_counter()
-    make = partial(make_vector_env, env_id, options=options)
+    make = partial(
+        make_vector_env,
+        env_id,
+        options=options,
+        max_episode_steps=max_episode_steps,
+    )
+    has_limit = max_episode_steps is not None or _has_own_limit(env_id)
     envs = make(seeds=SEEDS[:1])
     seconds = time.perf_counter() - started
     say(f"{env_id} by {envs.backend}, made in {seconds:.2f} s")
     say(f"  observations: {envs.single_observation_space}")
     say(f"  actions:      {envs.single_action_space}")
     counts = dict.fromkeys(_MARKS, 0)
-    for finding in _findings(env_id, options, make, envs, folder, steps):
+    for finding in _findings(env_id, options, make, envs, folder, steps, has_limit):
         counts[finding.level] += 1
         say(f"  {_MARKS[finding.level]:8}{finding.check:18}{finding.text}")
         if finding.remedy:
@@ -79,6 +87,8 @@ def check_by_use(
     flags = [f"--env_id={env_id}"]
     if options:
         flags.append(f"--env_options={json.dumps(dict(options), default=str)}")
+    if max_episode_steps is not None:
+        flags.append(f"--max_episode_steps={max_episode_steps}")
     say(f"next: python main.py --task=train --algo={names[0]} {shlex.join(flags)}")
     return DONE
 
@@ -90,6 +100,7 @@ def _findings(
     envs: SameStepEnv,
     folder: Path,
     steps: int,
+    has_limit: bool,
 ) -> Iterator[Finding]:
     """Of each check in turn; what the environment raises is one more finding."""
     single = make_single_env(env_id, options)
@@ -104,13 +115,13 @@ def _findings(
         yield from checks.space_checks(envs, seen)
         yield from checks.finite_checks(seen)
         yield from checks.seed_checks(seen)
-        yield from checks.end_checks(envs, seen, limit_is_own=_has_own_limit(env_id))
+        yield from checks.end_checks(envs, seen, has_limit=has_limit)
         yield from checks.precision_checks(seen)
 
     yield from _guarded("step", seen_on_a_walk)
     if found and not found[0].differs:
         yield from _guarded("state", partial(checks.state_checks, envs))
-    yield from _guarded("picture", partial(_picture_checks, env_id, options, folder))
+    yield from _guarded("picture", partial(_picture_checks, env_id, make, folder))
     if found:
         yield from checks.speed_checks(found[0])
 
@@ -120,12 +131,16 @@ def _has_own_limit(env_id: str) -> bool:
     return suite_of(env_id) != "gymnasium" or bool(spec_of(env_id).max_episode_steps)
 
 
-def _picture_checks(env_id: str, options: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
+def _picture_checks(
+    env_id: str,
+    make: Callable[..., SameStepEnv],
+    folder: Path,
+) -> Iterator[Finding]:
     remedy = rendering.prepare_rendering(env_id)
     if remedy:
         yield Finding("warning", "picture", "it cannot be drawn on this machine", remedy)
         return
-    envs = make_vector_env(env_id, seeds=SEEDS[:1], options=options, render_mode="rgb_array")
+    envs = make(seeds=SEEDS[:1], render_mode="rgb_array")
     try:
         envs.reset()
         yield from checks.picture_checks(lambda: envs.picture(0), partial(_keep, env_id, folder))

@@ -54,6 +54,7 @@ def serve(connection: socket.socket) -> None:
             seeds=wanted["seeds"],
             options=wanted["options"],
             backend=wanted["backend"],
+            max_episode_steps=wanted["max_episode_steps"],
         )
         send(connection, {"done": _describe(environment)})
     except UserError as error:

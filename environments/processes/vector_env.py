@@ -164,7 +164,7 @@ class ProcessVectorEnv(VectorEnv):
     Args:
         env_id: canonical.
         seeds: one for each environment.
-        options, backend: as `make_vector_env` takes them.
+        options, backend, max_episode_steps: as `make_vector_env` takes them.
         processes: how many; no more than environments.
 
     Attributes:
@@ -178,6 +178,7 @@ class ProcessVectorEnv(VectorEnv):
         seeds: Sequence[int],
         options: Mapping[str, Any],
         backend: str,
+        max_episode_steps: int | None,
         processes: int,
     ) -> None:
         self.env_id, self.backend, self.seeds = env_id, backend, list(seeds)
@@ -187,6 +188,7 @@ class ProcessVectorEnv(VectorEnv):
             "env_id": env_id,
             "options": dict(options),
             "backend": backend,
+            "max_episode_steps": max_episode_steps,
             "cores": len(parts),
         }
         self._children = [Child(part, wanted | {"seeds": list(self.seeds[part])}) for part in parts]

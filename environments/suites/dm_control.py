@@ -34,6 +34,7 @@ def make_env(
     *,
     render_mode: str | None,
     options: Mapping[str, Any],
+    limit: int | None = None,
 ) -> gymnasium.Env:
     """One environment for a canonical `Domain-Task-Feat-v0`.
 
@@ -42,7 +43,8 @@ def make_env(
     """
     refuse_options(env_id, options)
     domain, task = dm_control_task(env_id)
-    return TimeLimit(DmControlEnv(domain, task, render_mode=render_mode), MAX_EPISODE_STEPS)
+    env = DmControlEnv(domain, task, render_mode=render_mode)
+    return TimeLimit(env, limit or MAX_EPISODE_STEPS)
 
 
 class DmControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -59,8 +61,8 @@ class DmControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def __init__(self, domain: str, task: str, *, render_mode: str | None = None) -> None:
         suite, self._physics_error = import_suite()
-        random_state = np.random.RandomState(0)
-        self.environment = suite.load(domain, task, task_kwargs={"random": random_state})
+        kwargs = {"random": np.random.RandomState(0), "time_limit": float("inf")}  # ours truncates
+        self.environment = suite.load(domain, task, task_kwargs=kwargs)
         # The terrain of quadruped-escape would be uploaded for drawing at each reset.
         self.environment.physics._contexts = _NoContexts()
         self.name = f"{domain}-{task}"

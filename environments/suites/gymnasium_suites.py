@@ -61,8 +61,15 @@ def make_env(
     *,
     render_mode: str | None,
     options: Mapping[str, Any],
+    limit: int | None = None,
 ) -> gymnasium.Env:
     """One environment with vector observations and Box or Discrete actions.
+
+    Args:
+        env_id: canonical.
+        render_mode: None for no pictures.
+        options: of its constructor.
+        limit: after how many steps an episode is truncated; None: its own.
 
     Raises:
         ConfigurationError: its observations or actions are of another kind.
@@ -78,7 +85,7 @@ def make_env(
     with UsersCode(f"env_id={env_id} cannot be made{words}", spec.entry_point, mend=mend):
         env = gymnasium.make(
             spec,  # the id itself would print that Hopper-v4 is outdated, once a copy
-            max_episode_steps=max_episode_steps(env_id),
+            max_episode_steps=limit or max_episode_steps(env_id),
             disable_env_checker=True,
             **({} if render_mode is None else {"render_mode": render_mode}),
             **given,

@@ -22,6 +22,7 @@ def make_env(
     *,
     render_mode: str | None,
     options: Mapping[str, Any],
+    limit: int | None = None,
 ) -> gymnasium.Env:
     """One environment for a canonical id.
 
@@ -31,4 +32,4 @@ def make_env(
     chosen = catalogue.complete_options(env_id, options)
     kinds = {catalogue.ARM: ArmReach, catalogue.GAIT: GaitWalk, catalogue.L2M: L2M2019}
     env = kinds[env_id](env_id, chosen, render_mode=render_mode)
-    return TimeLimit(env, max_episode_steps(env_id, options))
+    return TimeLimit(env, limit or max_episode_steps(env_id, options))

@@ -19,6 +19,7 @@ _FIXED = frozenset(
         "init_iter_num",
         "layer_norm",
         "learner",
+        "max_episode_steps",
         "mem_size",
         "memory_import",
         "num_critics",

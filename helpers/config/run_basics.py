@@ -156,6 +156,14 @@ class RunBasics(Settings):
         example='{"frame_skip": 4}',
         mapping=True,
     )
+    max_episode_steps: int | None = setting(
+        None,
+        "truncate episodes after so many steps; default: the environment's own limit, or 1,000",
+        group="environment",
+        unit="environment steps",
+        ge=1,
+        example="200",
+    )
     env_processes: int = setting(
         0,
         "processes in which each worker steps its environments; 0: in its own; for slow simulators",
@@ -282,8 +290,12 @@ class RunBasics(Settings):
 
     @property
     def environment(self) -> dict[str, Any]:
-        """What makes its environments besides id and seeds: options by name, and processes."""
-        return {"options": self.environment_options, "processes": self.env_processes}
+        """What makes its environments besides id and seeds: options by name, time limit, and processes."""
+        return {
+            "options": self.environment_options,
+            "max_episode_steps": self.max_episode_steps,
+            "processes": self.env_processes,
+        }
 
     @property
     def environment_options(self) -> dict[str, Any]:

@@ -40,7 +40,11 @@ def test_a_flag_and_a_file_give_the_same(tmp_path) -> None:
 def test_it_is_identity_and_processes_are_not() -> None:
     one = parse('--env_options={"a": 1}', "--env_processes=3")
     assert identity_of(one)["env_options"] == '{"a": 1}' and "env_processes" not in identity_of(one)
-    assert one.environment == {"options": {"a": 1}, "processes": 3}
+    assert one.environment == {
+        "options": {"a": 1},
+        "max_episode_steps": None,
+        "processes": 3,
+    }
 
 
 def test_what_is_saved_and_what_a_job_is_given_read_back(tmp_path) -> None:
