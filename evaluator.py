@@ -16,7 +16,7 @@ import numpy as np
 from agents.base import Agent
 from environments.expected import expected_of
 from environments.factory import make_vector_env
-from environments.ids import resolve_env_id, suite_of
+from environments.ids import resolve_env_id
 from environments.inputs.environment import changes_of
 from environments.rendering import (
     episode_frames,
@@ -25,6 +25,7 @@ from environments.rendering import (
     prepare_rendering,
     video_timing,
 )
+from environments.requirements import packages_of
 from helpers.checkpoints import manifests
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
 from helpers.config.run import RunConfig
@@ -151,7 +152,6 @@ class Evaluation:
         self.mine = workers.share(config.num_trajs)
         self.noise = Streams(streams.integer("trajectories"))
         self.replay: Replay | None = None
-        self._simulator = "OpenSim" if suite_of(config.env_id) == "opensim" else "MuJoCo"
         if config.record and hasattr(config, "beside_expert") and config.beside_expert:
             expected = expected_of(config.env_id, config.environment_options)
             self.replay = find_replay(config, expected)
@@ -259,6 +259,7 @@ class Evaluation:
     def _save(self, episodes: Sequence[Episode], origin: Mapping[str, Any]) -> list[Path]:
         """One demonstration file an episode."""
         env_id = resolve_env_id(self.config.env_id)
+        packages = {"gymnasium", *packages_of(env_id)}
         origin = {
             "env_id": env_id,
             **origin,
@@ -266,8 +267,7 @@ class Evaluation:
             "iteration": self.iteration,
             "deterministic": self.config.deterministic,
             **({"env_options": self.config.env_options} if self.config.env_options else {}),
-            f"{self._simulator.lower()}_version": version(self._simulator.lower()),
-            "gymnasium_version": version("gymnasium"),
+            **{f"{each.replace('-', '_')}_version": version(each) for each in packages},
         }
         name = file_name_of(env_id)
         folder = Path(self.config.save_traj_dir) / name / self.folder.name
@@ -318,12 +318,16 @@ class Evaluation:
         write_mp4(frames, path, fps=fps, say=partial(print, flush=True))
         environment.close()
         if replay:
-            print(replay.verdict(self._simulator, version(self._simulator.lower())))
+            simulator = packages_of(resolve_env_id(self.config.env_id))[-1]
+            print(replay.verdict(simulator, version(simulator)))
         print(f"video: {path}")
 
     def _caption(self, picture: np.ndarray, steps: int, return_: float) -> np.ndarray:
         return add_caption(
-            picture, self.config.env_id, f"return {as_figure(return_)}", note=f"step {steps}",
+            picture,
+            self.config.env_id,
+            f"return {as_figure(return_)}",
+            note=f"step {steps}",
         )
 
 

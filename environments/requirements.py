@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from importlib.metadata import packages_distributions, requires
 from typing import Any
 
 from gymnasium.envs.registration import load_env_creator
@@ -78,6 +80,24 @@ def default_options(env_id: str) -> dict[str, Any]:
         if each.default is not inspect.Parameter.empty
     }
     return given | spec_of(env_id).kwargs
+
+
+def packages_of(env_id: str) -> list[str]:
+    """The installed packages whose versions its numbers depend on, of a canonical id; what simulates it is the last."""
+    suite = suite_of(env_id)
+    if suite == "opensim":
+        return ["opensim"]
+    if suite == "dm_control":
+        return ["dm_control", "mujoco"]
+    if suite == "mujoco":
+        return ["gymnasium", "mujoco"]
+    entry_point: Any = spec_of(env_id).entry_point
+    home = entry_point if isinstance(entry_point, str) else entry_point.__module__
+    found = packages_distributions().get(re.split(r"[.:]", home)[0], [])[:1]
+    if found in ([], ["gymnasium"]):
+        return ["gymnasium"]
+    needed = [re.split(r"[^\w-]", each, maxsplit=1)[0] for each in requires(found[0]) or ()]
+    return ["gymnasium", *found, *(["mujoco"] if "mujoco" in needed else [])]
 
 
 def check_environment(env_id: str, options: Mapping[str, Any]) -> None:

@@ -46,6 +46,7 @@ SECONDS = {
     "tests/test_demos_task.py": 12,
     "tests/test_evaluation.py": 10,
     "tests/test_nursery.py": 20,
+    "tests/test_own_environment_flow.py": 20,
     "tests/test_policy_files.py": 11,
     "tests/test_readme.py": 25,
     "tests/test_resume.py": 80,

@@ -11,6 +11,7 @@ are views (HDF5 virtual datasets, which any HDF5 since 1.10 reads as if they wer
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,7 @@ _READ = (
     "ep_env_rets",
 )
 _NAME = re.compile(r"(?P<env_id>.+)_demo\d+")
+_LONGEST_NAME = 160  # bytes of an id in a file's name; file systems end at 255
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _AGAIN = "Record it again: python main.py --task=eval --model_path=RUN --save_traj; or omit it."
 
@@ -54,7 +56,11 @@ def demo_path(folder: Path, env_id: str, index: int) -> Path:
 
 def file_name_of(env_id: str) -> str:
     """An environment's id as a part of file names: that of a task file holds a path. It does not begin with a dot."""
-    return re.sub(r"[^\w.-]", "_", env_id).lstrip(".") or "_"
+    name = re.sub(r"[^\w.-]", "_", env_id).lstrip(".") or "_"
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    end = name.encode()[-_LONGEST_NAME:].decode(errors="ignore")
+    return f"{hashlib.sha256(env_id.encode()).hexdigest()[:8]}_{end}"
 
 
 def is_hidden_demo(path: Path) -> bool:

@@ -153,17 +153,18 @@ class Replay:
         """What is to be said of the expert's side once all is filmed.
 
         Args:
-            simulator: "MuJoCo" or "OpenSim".
+            simulator: its package: "mujoco", "opensim" ...
             version: of it, here.
         """
         demo = self.demo
         if self.deviates_at is None:
             part = "" if self.compared >= demo.length else f"the first {self.compared} steps of "
             return f"expert: {part}{demo.source}, replayed bit for bit"
-        theirs = demo.origin.get(f"{simulator.lower()}_version", "of an unknown version")
+        shown = {"mujoco": "MuJoCo", "opensim": "OpenSim"}.get(simulator, simulator)
+        theirs = demo.origin.get(f"{simulator.replace('-', '_')}_version", "of an unknown version")
         return (
             f"expert: {demo.source}; its replay leaves what was recorded at step {self.deviates_at} of "
-            f"{demo.length} (recorded with {simulator} {theirs}, replayed with {version})"
+            f"{demo.length} (recorded with {shown} {theirs}, replayed with {version})"
         )
 
 

@@ -28,6 +28,7 @@ from helpers.demos.load import (
     without_actions,
 )
 from helpers.demos.summary import figures_of, page
+from helpers.demos.wrappers import parse_json
 from helpers.display.histogram import draw_returns
 from helpers.errors import DONE, ConfigurationError, StorageError
 from helpers.parallel.workers import Workers
@@ -160,9 +161,10 @@ def _expected_by(
     indices: Sequence[int],
     expected_of: Expectation,
 ) -> Expected | None:
-    """What the first demonstration's own environment asks for, if it names one that is known here."""
+    """What the environment of the first demonstration, with its options, asks for, if it is known here."""
     try:
-        return expected_of(str(source.read(indices[0], expected=_ANY).origin["env_id"]))
+        origin = source.read(indices[0], expected=_ANY).origin
+        return expected_of(str(origin["env_id"]), parse_json(origin.get("env_options"), dict))
     except (ConfigurationError, KeyError):
         return None
 

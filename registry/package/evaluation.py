@@ -15,6 +15,7 @@ from agents.factory import make_agent
 from environments.expected import expected_of
 from environments.factory import make_vector_env
 from environments.ids import resolve_env_id, suite_of
+from environments.requirements import packages_of
 from environments.suites.gymnasium_suites import spec_of
 from helpers.config.run import RunConfig
 from helpers.episodes import run_episodes, summary
@@ -90,7 +91,7 @@ def about_environment(
     return {
         "id": env_id,
         "suite": environment.backend,
-        "versions": {name: version(name) for name in _packages(env_id)},
+        "versions": {name: version(name) for name in packages_of(env_id)},
         "time_step": environment.time_step,
         "max_episode_steps": environment.max_episode_steps,
         "options": dict(options),
@@ -108,17 +109,6 @@ def agent_in(config: RunConfig, environment: Any, streams: Streams) -> Agent:
         streams=streams,
         environments=slice(0, config.num_trajs),
         expected=expected_of(config.env_id, config.environment_options),
-    )
-
-
-def _packages(env_id: str) -> list[str]:
-    suite = suite_of(env_id)
-    if suite == "opensim":
-        return ["opensim"]
-    return (
-        ["dm_control", "mujoco"]
-        if suite == "dm_control"
-        else ["gymnasium", "mujoco"][: 1 + (suite == "mujoco")]
     )
 
 

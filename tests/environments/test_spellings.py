@@ -73,3 +73,13 @@ def test_a_run_of_an_earlier_version_keeps_its_spelling(spellings, tmp_path):
         assert with_canonical_env_id(config, resolve_env_id).env_id == kept
     with pytest.raises(ConfigurationError):
         with_canonical_env_id(config.model_copy(update={"env_id": "no.py:X"}), resolve_env_id)
+
+
+def test_demonstrations_of_a_file_far_below_have_a_name(tmp_path):
+    """A path of 300 characters is no name of a file; two of them are told apart."""
+    far = ["a" * 90, "b" * 90, "c" * 90, "mine.py:Mine"]
+    names = [file_name_of("/".join([first, *far])) for first in ("one", "other")]
+    assert names[0] != names[1]
+    for name in names:
+        assert name.endswith("mine.py_Mine")
+        write_demo(demo_path(tmp_path, name, 0), steps_of(0), MADE_BY | {"env_id": name})
