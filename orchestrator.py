@@ -14,7 +14,7 @@ import numpy as np
 from agents.base import FINGERPRINTS, Agent, State, Transitions
 from helpers.config.run import RunConfig
 from helpers.episodes import Episode, run_episodes, shared_summary
-from helpers.finite import check_finite
+from helpers.finite import Watch
 from helpers.parallel.profile import share_metrics
 from helpers.parallel.stopwatch import Stopwatch
 from helpers.parallel.workers import Workers
@@ -32,6 +32,7 @@ class VectorEnvironment(Protocol):
     """What the loop needs of a vector environment in SAME_STEP autoreset."""
 
     num_envs: int
+    single_observation_space: Any
     single_action_space: Any
     backend: str  # what steps it, for the user to read
 
@@ -205,6 +206,8 @@ class Orchestrator:
         self.tracking.writer.connect(tracker.scalars)
         self.tracking.sources.append(self._track_episodes)
         self._rewards = self.tracking.gather(REWARD)
+        space = environment.single_observation_space
+        self._watch = Watch(config.env_id, space, progress.message)
         self._episodes_tracked = self._failures_counted = 0
         self._is_new = True  # there is no checkpoint of it yet
         self.after_iteration: list[Callable[[Mapping[str, Any]], None]] = []
@@ -267,12 +270,7 @@ class Orchestrator:
             started = time.perf_counter()
             rollout = next(self.rollouts)
             collected = time.perf_counter()
-            check_finite(
-                self.config.env_id,
-                self.iteration + 1,
-                rollout.rewards,
-                rollout.next_observations,
-            )
+            self._watch.look(self.iteration + 1, rollout.rewards, rollout.next_observations)
             with self.workers.stopwatch.gradient:
                 metrics |= self.agent.update(rollout)
             collecting += collected - started

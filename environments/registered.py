@@ -207,7 +207,11 @@ def _not_of_module(env_id: str, module: str) -> ConfigurationError:
             own.append(registered)
     return ConfigurationError(
         f"env_id={env_id}: the module {module} registers no such environment.",
-        f"There are {', '.join(own)}." if own else "It calls gymnasium.register(id=...) for none.",
+        (
+            f"There are {', '.join(own)}."
+            if own
+            else "Let it call gymnasium.register(id=...), or give a file and a class: --env_id=path/to/file.py:Class."
+        ),
     )
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import gymnasium
@@ -16,7 +20,8 @@ from environments import same_step
 from environments.same_step import State
 from environments.state import exact_state
 from environments.state.continuation import why_inexact
-from helpers.user_code import UsersCode
+from helpers.errors import UsersCodeError
+from helpers.user_code import UsersCode, definition
 
 
 class SerialVectorEnv(SyncVectorEnv):
@@ -50,7 +55,9 @@ class SerialVectorEnv(SyncVectorEnv):
         self.env_id = env_id
         kind = type(self.envs[0].unwrapped)
         self._users = {  # whose code it is that these call
-            name: users if is_exact else UsersCode(f"env_id={env_id}, {name}", getattr(kind, name))
+            name: users
+            if is_exact
+            else _Called(self, f"env_id={env_id}, {name}", getattr(kind, name))
             for name in ("reset", "step")
         }
         self.backend = backend
@@ -96,7 +103,21 @@ class SerialVectorEnv(SyncVectorEnv):
             actions = same_step.clip_to_bounds(actions, *self._bounds)
         self._steps += 1
         with self._users["step"]:
-            return super().step(actions)
+            outcome = super().step(actions)
+            self._check_shapes(outcome[-1].get("final_obs", ()))  # the loop has not looked at them
+            return outcome
+
+    def _check_shapes(self, observations: Iterable[Any]) -> None:
+        """Refuse observations of another shape than their space has; None is none.
+
+        Raises:
+            _MisfitError: there is one.
+        """
+        wanted = self.single_observation_space.shape
+        for each in observations:
+            shape = getattr(each, "shape", wanted)
+            if shape != wanted:
+                raise _MisfitError(f"an observation of shape {shape}, and its space has {wanted}")
 
     def successors(self, observations: np.ndarray, infos: Mapping[str, Any]) -> np.ndarray:
         """The true next observations (N, obs_dim): the last one of an episode where one ended."""
@@ -150,7 +171,7 @@ class SerialVectorEnv(SyncVectorEnv):
         try:
             return why_inexact(make)
         except Exception as error:  # noqa: BLE001  # whatever an environment raises, its state cannot be relied on
-            return f"{type(error).__name__}: {error}"
+            return f"a trial of it raised {type(error).__name__}: {error}"
 
     @property
     def observations(self) -> np.ndarray:
@@ -197,6 +218,44 @@ class SerialVectorEnv(SyncVectorEnv):
                 self._saver.load_state_dict(*simulation, saved["simulation"])
         self._observations = observations
         self._env_obs = list(np.array(observations))
+
+
+class _MisfitError(ValueError):
+    """What an environment returned is not of its spaces."""
+
+
+class _Called(UsersCode):
+    """A call of an environment: what it returned of another form than its spaces is told as that."""
+
+    def __init__(self, envs: SerialVectorEnv, what: str, of: Any) -> None:
+        super().__init__(what, of)
+        self._envs = envs
+
+    def __exit__(
+        self,
+        kind: object,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Tell what was raised."""
+        if isinstance(error, TypeError | ValueError) and _is_of_the_loop(trace):
+            try:
+                self._envs._check_shapes(self._envs._env_obs)
+                words = str(error).rstrip(".")
+                error = _MisfitError(f"no observation, reward and ends of its spaces: {words}")
+            except _MisfitError as misfit:
+                error = misfit
+        if isinstance(error, _MisfitError):
+            remedy = f"{self.mend} {definition(self.of)}"
+            raise UsersCodeError(f"{self.what}: it returned {error}.", remedy) from error
+        super().__exit__(kind, error, trace)
+
+
+def _is_of_the_loop(trace: TracebackType | None) -> bool:
+    """Whether an error came out of Gymnasium's loop over environments itself, or of NumPy where that calls it."""
+    files = [Path(each.filename).parts for each in traceback.extract_tb(trace)]
+    loop = [i for i, parts in enumerate(files) if ("gymnasium", "vector") in pairwise(parts)]
+    return bool(loop) and all("numpy" in parts for parts in files[loop[-1] + 1 :])
 
 
 class _AtRest:

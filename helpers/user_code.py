@@ -95,7 +95,7 @@ def failure(
     if place is None:
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{last.filename}, line {last.lineno}: {last.line}"
-    words = " ".join(str(error).split())
+    words = " ".join(str(error).split()).rstrip(".")
     return UsersCodeError(f"{what}: {type(error).__name__}: {words}.", f"{mend} {place}")
 
 

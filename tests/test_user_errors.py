@@ -113,8 +113,20 @@ FAULTS = {  # what the file holds, status, words of the problem, words of the re
     "step of another shape": (
         ENV.format(size=1, line="return np.zeros(5), 0.0, False, False, {}"),
         2,
-        "step: ValueError",
+        "step: it returned an observation of shape (5,), and its space has (3,)",
         "mine.py, line 8: Mine.step",
+    ),
+    "nan of an environment": (
+        ENV.format(size=1, line="return np.full(3, np.nan), 0.0, False, False, {}"),
+        errors.NUMERICAL,
+        "gave nan as number 0 of an observation in iteration 1",
+        "bound it",
+    ),
+    "raised in a process": (
+        ENV.format(size=1, line="raise KeyError('late')"),
+        2,
+        "step: KeyError: 'late'",
+        "mine.py, line 9: raise KeyError('late')",
     ),
     "step as gym had it": (
         ENV.format(size=1, line="return np.zeros(3), 0.0, False, {}"),
@@ -160,7 +172,7 @@ def test_a_users_mistake_is_his_and_leaves_no_run(folder: Path, fault: str) -> N
     path.write_text(text.replace("{folder}", str(folder)))
     runs = [f"--runs_dir={folder}/runs", "--uuid=mine.seed00", "--progress=none"]
     workers = 2 if fault == "reward" else 1
-    algo = ["--algo=ppo", "--eval_frequency=0"]
+    algo = ["--algo=ppo", "--eval_frequency=0", f"--env_processes={int('process' in fault)}"]
     done = launch.run([f"--env_id={path}:Mine", *algo, *SMALL, *runs], workers=workers)
     assert done.returncode == status, done.stderr
     lines = [
@@ -174,7 +186,22 @@ def test_a_users_mistake_is_his_and_leaves_no_run(folder: Path, fault: str) -> N
         trace = launch.ROOT / kept[1]
         assert "mine.py" in trace.read_text()
         trace.unlink()
+    assert "crashed" not in done.stderr + done.stdout  # whose mistake it is, is not tried again
     assert not (folder / "runs" / "mine.seed00").exists()  # nothing was learnt
+
+
+def test_observations_outside_their_space_are_told_once(folder: Path) -> None:
+    """Nothing here needs the bounds: a run of hours does not end for 1.0001."""
+    path = folder / "mine.py"
+    path.write_text(
+        ENV.format(size=1, line="return np.full(3, 1.5, np.float32), 0.0, False, False, {}"),
+    )
+    runs = [f"--runs_dir={folder}/runs", "--uuid=mine.seed00", "--eval_frequency=0"]
+    done = launch.run([f"--env_id={path}:Mine", "--compile=false", *SMALL, *runs], workers=2)
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stdout.splitlines() if "left its space" in line]
+    assert len(told) == 1 and "number 0 was 1.5, its space is -1 to 1" in told[0], done.stdout
+    assert "  remedy: Widen the bounds of observation_space" in done.stdout
 
 
 @pytest.mark.parametrize("processes", [0, 1])

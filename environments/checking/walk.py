@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-import gymnasium
 import numpy as np
 
 from environments.same_step import SameStepEnv
 from environments.state.continuation import SEEDS, Actions, Make, difference, largest, same
+from helpers.finite import outside
 
 
 @dataclass
@@ -61,7 +61,7 @@ def _walk(first: SameStepEnv, second: SameStepEnv, *, steps: int, seconds: float
     actions = Actions(first.single_action_space, SEEDS[0])
     length, begun = np.zeros(len(SEEDS), np.int64), time.perf_counter()
     for step in range(1, steps + 1):
-        found.outside = found.outside or _outside(first.single_observation_space, observations)
+        found.outside = found.outside or outside(first.single_observation_space, observations)
         seen.append(np.array(observations))
         drawn = actions.draw(len(SEEDS))
         started = time.perf_counter()
@@ -82,18 +82,3 @@ def _walk(first: SameStepEnv, second: SameStepEnv, *, steps: int, seconds: float
     found.observations, found.rewards = np.stack(seen), np.stack(rewards)
     found.terminated, found.truncated = np.stack(terminated), np.stack(truncated)
     return found
-
-
-def _outside(space: gymnasium.Space, observations: np.ndarray) -> str:
-    """The first number that is outside the space, in words."""
-    if not isinstance(space, gymnasium.spaces.Box):
-        return ""
-    low, high = space.low[None], space.high[None]
-    wrong = np.argwhere((observations < low) | (observations > high))
-    if not len(wrong):
-        return ""
-    environment, *place = (int(each) for each in wrong[0])
-    where = tuple(place)
-    value = float(observations[(environment, *where)])
-    index = where[0] if len(where) == 1 else where
-    return f"number {index} was {value:.6g}, its space is {space.low[where]:.6g} to {space.high[where]:.6g}"

@@ -68,10 +68,9 @@ def serve(connection: socket.socket) -> None:
         try:
             answer = _do(environment, message)
         except UserError as error:
-            if error.is_users:  # a crash like any other: the episodes end, others begin
-                send(connection, _refusal(error) | {"crashed": traceback.format_exc()})
-                return
             send(connection, _refusal(error))
+            if error.is_users:  # whose mistake it is will not go away in another process
+                return
             continue
         except Exception:  # noqa: BLE001
             send(connection, {"crashed": traceback.format_exc()})
@@ -80,7 +79,9 @@ def serve(connection: socket.socket) -> None:
 
 
 def _refusal(error: UserError) -> dict[str, Any]:
-    return {"refused": [type(error).__name__, error.problem, error.remedy]}
+    """Two lines for its reader, and the traceback for the file that is kept."""
+    told = [type(error).__name__, error.problem, error.remedy]
+    return {"refused": told, "trace": traceback.format_exc()}
 
 
 def _do(environment: SameStepEnv, message: dict[str, Any]) -> Any:

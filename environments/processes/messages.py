@@ -21,13 +21,10 @@ _ARRAY, _OBJECTS = "__array__", "__objects__"
 
 
 class Crashed(Exception):
-    """A process of environments cannot go on: what it said last; its cause is what a user's code raised there."""
+    """A process of environments cannot go on: what it said last."""
 
     def refusal(self, problem: str, remedy: str) -> UserError:
-        """That it ends the run: with the file and the line of the user's code, where that is known."""
-        cause = self.__cause__
-        if isinstance(cause, UserError):
-            return type(cause)(f"{problem} {cause.problem}", cause.remedy)
+        """That it ends the run."""
         return UserError(problem, remedy, detail=str(self))
 
 

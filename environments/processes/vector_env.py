@@ -86,7 +86,7 @@ class Child:
         """The answer, waited for `STEP_LIMIT` unless another limit is given.
 
         Raises:
-            UserError: as the environment raised it there.
+            UserError: as it was raised there, by a user's code too; that traceback is its cause.
             Crashed: an environment raised something else, the process is gone, or it took too long.
         """
         limit = STEP_LIMIT if limit is None else limit
@@ -97,14 +97,12 @@ class Child:
             raise Crashed(f"no answer in {limit:g} s") from None
         except ConnectionLost:
             raise Crashed(self._last_words()) from None
-        refusal = None
+        if "crashed" in answer:
+            raise Crashed(answer["crashed"].strip())
         if "refused" in answer:
             kind, problem, remedy = answer["refused"]
             refusal = getattr(errors, kind, UserError)(problem, remedy)
-        if "crashed" in answer:
-            raise Crashed(answer["crashed"].strip()) from refusal
-        if refusal is not None:
-            raise refusal
+            raise refusal from Crashed(answer["trace"])
         self._stepped = True
         return answer["done"]
 
@@ -158,7 +156,8 @@ class Child:
 class ProcessVectorEnv(VectorEnv):
     """N environments in processes: a `SameStepEnv` with the numbers and the state of those without processes.
 
-    Where a process crashes or takes longer than `STEP_LIMIT`, it is started again, with other seeds. The episodes of
+    What a user's code raises is raised here, as without processes. Where a process dies, is lost in a simulator or
+    takes longer than `STEP_LIMIT`, it is started again, with other seeds. The episodes of
     its environments are truncated: reward 0, the last observation, and `infos["simulator_failed"]`.
 
     Args:

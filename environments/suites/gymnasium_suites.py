@@ -12,6 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 from environments.files import import_file
 from environments.ids import suite_of, task_file
 from environments.registered import spec_of as registered_spec
+from environments.suites.unlearnable import refuse_unlearnable
 from environments.suites.wrappers import VectorObservation
 from helpers.errors import ConfigurationError
 from helpers.user_code import UsersCode
@@ -91,6 +92,7 @@ def make_env(
             **given,
         )
         spaces = env.action_space, env.observation_space
+    refuse_unlearnable(env_id, env)
     empty = [each for each in spaces if 0 in (each.shape or ())]
     if empty:
         raise ConfigurationError(

@@ -13,7 +13,7 @@ import pytest
 
 from environments.factory import make_vector_env
 from environments.processes import vector_env
-from helpers.errors import ConfigurationError, UserError
+from helpers.errors import ConfigurationError, UserError, UsersCodeError
 from tests.patience import patience
 from tests.probes import slow
 
@@ -121,7 +121,6 @@ def test_they_wait_at_once(make) -> None:
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("raise", "ZeroDivisionError: a muscle of no length"),
         ("segfault", "signal 11"),
         ("exit", "status 3"),
         ("hang", "no answer in"),
@@ -151,6 +150,28 @@ def test_a_crash_costs_an_episode_and_is_told(
     after = envs.step(actions)[0]
     assert after[:, 0].tolist() == [3, 1, 3]
     envs.state_dict()
+
+
+def test_what_the_environment_raises_ends_the_run_at_once_as_without_processes(
+    make,
+    crashes,
+    caplog,
+) -> None:
+    """It is deterministic: another process would come to the same line."""
+    told = []
+    for processes in (0, 3):
+        envs = make(processes)
+        envs.reset()
+        (crashes / "12").write_text("raise")
+        with pytest.raises(UsersCodeError) as caught:
+            envs.step(np.zeros((3, 2), np.float32))
+        told.append((caught.value.problem, caught.value.remedy))
+        if processes:
+            assert [child.restarts for child in envs._children] == [0, 0, 0]
+            assert "slow.py" in str(caught.value.__cause__)  # the traceback there, which is kept
+    assert told[0] == told[1]
+    assert "ZeroDivisionError: a muscle of no length" in told[0][0]
+    assert "slow.py, line" in told[0][1] and not caplog.text
 
 
 def test_a_crash_again_and_again_ends_the_run(make, monkeypatch) -> None:

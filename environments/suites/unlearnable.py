@@ -1,0 +1,57 @@
+"""Refuses environments that nothing here can learn in, whatever the algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import gymnasium
+from gymnasium.spaces import Dict, Text, Tuple
+
+from helpers.errors import ConfigurationError
+
+_WRAPPERS = "docs/environments.md#wrappers-and-other-interfaces"
+
+
+def refuse_unlearnable(env_id: str, env: gymnasium.Env) -> None:
+    """Look at what a single environment says of itself.
+
+    Raises:
+        ConfigurationError: one of its spaces is none, or holds text; or it gives several rewards a step.
+    """
+    for name in ("action_space", "observation_space"):
+        space = getattr(env, name)
+        if not isinstance(space, gymnasium.Space):
+            raise ConfigurationError(
+                f"env_id={env_id}: its {name} is {space!r}, which is no gymnasium.spaces.Space.",
+                "Give it one, such as gymnasium.spaces.Box(-1.0, 1.0, (3,)). Of an environment for the former gym: "
+                f"{_WRAPPERS}.",
+            )
+    texts = list(_texts(env.observation_space, ""))
+    if texts:
+        named = f" ({', '.join(texts)})" if any(texts) else ""
+        raise ConfigurationError(
+            f"env_id={env_id}: its observation has text{named}, which no algorithm here reads.",
+            f"Leave it out or encode it as numbers, by a wrapper in a file of your own: {_WRAPPERS}.",
+        )
+    rewards = getattr(env.unwrapped, "reward_space", None)
+    count = (
+        int(rewards.shape[0]) if isinstance(rewards, gymnasium.spaces.Box) and rewards.shape else 1
+    )
+    if count > 1:
+        raise ConfigurationError(
+            f"env_id={env_id} gives {count} rewards a step, and the algorithms here learn from one.",
+            f"Weigh them into one, by a wrapper in a file of your own: {_WRAPPERS}.",
+        )
+
+
+def _texts(space: gymnasium.Space, path: str) -> Iterator[str]:
+    """Where in a space there is text: names and places, between slashes."""
+    parts: list[tuple[str, gymnasium.Space]] = []
+    if isinstance(space, Text):
+        yield path.strip("/")
+    elif isinstance(space, Dict):
+        parts = list(space.spaces.items())
+    elif isinstance(space, Tuple):
+        parts = [(str(place), part) for place, part in enumerate(space.spaces)]
+    for name, part in parts:
+        yield from _texts(part, f"{path}/{name}")
