@@ -46,12 +46,14 @@ class Package:
         module: what must be there, and is imported so that it registers them; "" where nothing here can use them.
         install: the arguments of pip.
         is_registered: whether Gymnasium registers the ids itself, and the module is only what they need.
+        max_episode_steps: the limit that they keep by themselves, where their registration names none.
     """
 
     ids: re.Pattern[str]
     module: str
     install: str
     is_registered: bool = False
+    max_episode_steps: int | None = None
 
 
 _ROBOTICS = "Fetch|PointMaze|AntMaze|AdroitHand|HandReach|HandManipulate|FrankaKitchen"
@@ -62,7 +64,12 @@ PACKAGES = (
         "'gymnasium[box2d]'",
         is_registered=True,
     ),
-    Package(re.compile(r"ALE/.+|\w+(NoFrameskip|Deterministic)(-ram)?-v\d+"), "ale_py", "ale-py"),
+    Package(
+        re.compile(r"ALE/.+|\w+(NoFrameskip|Deterministic)(-ram)?-v\d+"),
+        "ale_py",
+        "ale-py",
+        max_episode_steps=108_000,  # frames; where an action is more than one, it ends earlier
+    ),
     Package(re.compile(r"(MiniGrid|BabyAI)-.+"), "minigrid", "minigrid"),
     Package(re.compile(rf"({_ROBOTICS})\w*(-v\d+)?"), "gymnasium_robotics", "gymnasium-robotics"),
     Package(re.compile(r"Meta-World/.+"), "metaworld", "metaworld"),
@@ -70,6 +77,33 @@ PACKAGES = (
     Package(re.compile(r"(phys2d|tabular)/.+"), "jax", "jax", is_registered=True),
     Package(re.compile(r"GymV2[16]Environment-v0"), "shimmy", "shimmy", is_registered=True),
 )
+
+
+# Packages that are no environments of Gymnasium: what they are, and what makes one of them.
+_INTERFACES = {
+    "pettingzoo": (
+        "have several agents, and the algorithms here train one",
+        "with one agent in it",
+    ),
+    "gym": ("have the interface that Gymnasium followed", "made by shimmy's GymV21CompatibilityV0"),
+    "dm_env": ("have the interface of DeepMind", "made by shimmy's DmControlCompatibilityV0"),
+}
+
+
+def _other_interface(env_id: str, module: str) -> ConfigurationError:
+    what, remedy = _INTERFACES[module.partition(".")[0]]
+    return ConfigurationError(
+        f"env_id={env_id}: environments of {module} {what}.",
+        f"Write a gymnasium.Env {remedy}: docs/environments.md#wrappers-and-other-interfaces.",
+    )
+
+
+def interface_of(kind: object) -> tuple[str, str] | None:
+    """What a class is an environment of, if not of Gymnasium, and what to write instead; None where nobody knows it."""
+    for each in getattr(kind, "__mro__", ()):
+        if found := _INTERFACES.get(each.__module__.partition(".")[0]):
+            return found
+    return None
 
 
 def spec_of(env_id: str) -> EnvSpec:
@@ -84,6 +118,13 @@ def spec_of(env_id: str) -> EnvSpec:
             if package.ids.fullmatch(name):
                 _import_package(package, env_id)
     return registry[name]
+
+
+def package_limit(env_id: str) -> int | None:
+    """After how many steps the environments of a known package end by themselves; None where that is not known."""
+    name = split_module(env_id)[1]
+    limits = [each.max_episode_steps for each in PACKAGES if each.ids.fullmatch(name)]
+    return limits[0] if limits else None
 
 
 def split_module(env_id: str) -> tuple[str, str]:
@@ -104,6 +145,8 @@ def resolve_registered(env_id: str, *, others: Sequence[str] = ()) -> str:
     """
     module, name = split_module(env_id)
     if module:
+        if module.partition(".")[0] in _INTERFACES:
+            raise _other_interface(env_id, module)
         _import_module(module, env_id)
     for package in PACKAGES:
         if package.ids.fullmatch(name):
@@ -234,7 +277,7 @@ def _unknown_id(
         (
             f"The nearest is {nearest}."
             if nearest
-            else "Use Hopper-v5, CartPole-v1 or Cheetah-Run-Feat-v0, for example."
+            else "Use Hopper-v5, CartPole-v1 or Cheetah-Run-Feat-v0, for example; of a package: --env_id=package:ID."
         ),
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from environments.ids import suite_of
+from environments.requirements import uses_mujoco
 
 GL_COMMAND = "apt-get install -y --no-install-recommends libosmesa6"
 
@@ -57,7 +58,8 @@ def prepare_rendering(env_id: str, render_mode: str = "rgb_array") -> str | None
         return None  # drawn by matplotlib
     if suite_of(env_id) == "gymnasium":
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-        return None
+        if not uses_mujoco(env_id):
+            return None
     if choose_gl() is not None:
         return None
     chosen = os.environ.get("MUJOCO_GL")

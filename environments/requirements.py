@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
+import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib.metadata import packages_distributions, requires
@@ -100,6 +102,19 @@ def packages_of(env_id: str) -> list[str]:
     return ["gymnasium", *found, *(["mujoco"] if "mujoco" in needed else [])]
 
 
+def uses_mujoco(env_id: str) -> bool:
+    """Whether MuJoCo simulates an environment, of a canonical id, as far as its package or its own file tell."""
+    if suite_of(env_id) in ("mujoco", "dm_control") or "mujoco" in packages_of(env_id):
+        return True
+    if suite_of(env_id) == "opensim":
+        return False
+    entry_point: Any = spec_of(env_id).entry_point
+    kind = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    homes = {each.__module__ for each in getattr(kind, "__mro__", ())}
+    named = vars(sys.modules[kind.__module__]) if kind.__module__ in sys.modules else {}
+    return "mujoco" in named or any(home.startswith("gymnasium.envs.mujoco") for home in homes)
+
+
 def check_environment(env_id: str, options: Mapping[str, Any]) -> None:
     """Refuse an environment that cannot be made here.
 
@@ -107,6 +122,27 @@ def check_environment(env_id: str, options: Mapping[str, Any]) -> None:
         ConfigurationError: an option, a package or a file is missing or wrong.
     """
     check_options(env_id, options)
-    if suite_of(resolve_env_id(env_id)) == "opensim":
+    env_id = resolve_env_id(env_id)
+    if suite_of(env_id) == "opensim":
         require_opensim()
-        require_models_of(options, env_id=resolve_env_id(env_id))
+        require_models_of(options, env_id=env_id)
+    if suite_of(env_id) == "gymnasium":
+        _require_options(env_id, options)
+
+
+def _require_options(env_id: str, options: Mapping[str, Any]) -> None:
+    """Refuse an environment whose constructor asks for more than it is given."""
+    given = {*options, *spec_of(env_id).kwargs}
+    needed = [
+        name
+        for name, each in _parameters(env_id).items()
+        if each.default is inspect.Parameter.empty
+        and each.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        and name not in given
+    ]
+    if needed:
+        example = json.dumps(dict.fromkeys(needed, "..."))
+        raise ConfigurationError(
+            f"env_id={env_id} cannot be made without the option{'s'[: len(needed) - 1]} {', '.join(needed)}.",
+            f"Give what its documentation says: --env_options='{example}'.",
+        )

@@ -9,6 +9,8 @@ import numpy as np
 
 from helpers.errors import NumericalError, UsersNumbersError
 
+_ROUNDING = 1e-5  # relative: by so much a number may be beyond its bound
+
 
 class Watch:
     """Looks at rewards and observations before an agent learns from them.
@@ -68,10 +70,12 @@ def outside(space: Any, observations: np.ndarray) -> str:
     if low is None or high is None:
         return ""
     rows = observations.reshape(-1, *low.shape)
+    low, high = low - _ROUNDING * (1 + np.abs(low)), high + _ROUNDING * (1 + np.abs(high))
     if not len(rows) or not ((rows.min(axis=0) < low) | (rows.max(axis=0) > high)).any():
         return ""
     row, *place = (int(each) for each in np.argwhere((rows < low) | (rows > high))[0])
     where = tuple(place)
     index = where[0] if len(where) == 1 else where
     value = float(rows[(row, *where)])
-    return f"number {index} was {value:.6g}, its space is {low[where]:.6g} to {high[where]:.6g}"
+    bounds = f"{float(space.low[where]):.6g} to {float(space.high[where]):.6g}"
+    return f"number {index} was {value:.6g}, its space is {bounds}"

@@ -96,7 +96,8 @@ def failure(
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{last.filename}, line {last.lineno}: {last.line}"
     words = " ".join(str(error).split()).rstrip(".")
-    return UsersCodeError(f"{what}: {type(error).__name__}: {words}.", f"{mend} {place}")
+    told = f"{type(error).__name__}: {words}" if words else type(error).__name__
+    return UsersCodeError(f"{what}: {told}.", f"{mend} {place}")
 
 
 def definition(of: Any) -> str | None:
@@ -111,7 +112,10 @@ def definition(of: Any) -> str | None:
 
 def _package_line(error: BaseException, of: Any) -> str | None:
     """The last line of the installed package that something is of."""
-    package = sys.modules.get(str(getattr(of, "__module__", "")).partition(".")[0])
+    module = (
+        of if isinstance(of, str) else str(getattr(of, "__module__", ""))
+    )  # an entry point is text
+    package = sys.modules.get(module.partition(":")[0].partition(".")[0])
     place = getattr(package, "__file__", None)
     if place is None:
         return None

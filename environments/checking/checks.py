@@ -18,6 +18,8 @@ from environments.state.continuation import SEEDS, same
 _SLOW = 5e-3  # seconds a step, from which processes are worth their cost
 _WIDE = 1e3  # ratio of spreads from which observations should be normalized
 _LARGE_REWARD = 1e3
+_MOST_NUMBERS = 1_000  # of an observation whose precision is looked at; of pictures some pixels
+_ROUNDING = 16  # spacings of float64 within which a number has not moved
 # What the checker remarks of bounds: infinite ones are usual in MuJoCo, and "action bounds" tells of the others.
 _REMARKS_OF_BOUNDS = ("value is -infinity", "value is infinity", "symmetric and normalized space")
 
@@ -183,12 +185,17 @@ def state_checks(envs: SameStepEnv) -> Iterator[Finding]:
 
 def precision_checks(found: Walk) -> Iterator[Finding]:
     """float32, in which networks compute, resolves what an observation tells."""
-    values = found.observations.astype(np.float64).reshape(*found.observations.shape[:2], -1)
+    values = found.observations.reshape(*found.observations.shape[:2], -1)
+    values = values[..., :: -(-values.shape[-1] // _MOST_NUMBERS)].astype(np.float64)
     if len(values) < 2 or not np.isfinite(values).all():
         return
     moves = np.abs(np.diff(values, axis=0))
-    moved = np.ma.median(np.ma.masked_equal(moves, 0.0), axis=(0, 1)).filled(np.inf)
-    spacing = np.spacing(np.abs(values).max(axis=(0, 1)).astype(np.float32)).astype(np.float64)
+    size = np.abs(values).max(axis=(0, 1))
+    moves[moves <= _ROUNDING * np.spacing(size)] = np.nan  # it rests
+    flat = moves.reshape(-1, moves.shape[-1])
+    rests = np.isnan(flat).all(axis=0)
+    moved = np.where(rests, np.inf, np.nanquantile(np.where(rests, 0.0, flat), 0.9, axis=0))
+    spacing = np.spacing(size.astype(np.float32)).astype(np.float64)
     lost = np.flatnonzero(moved < 8 * spacing)
     for index in lost[:3]:
         yield Finding(

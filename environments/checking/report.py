@@ -21,6 +21,7 @@ from environments.checking.finding import Finding
 from environments.checking.walk import Walk, walk
 from environments.factory import make_single_env, make_vector_env
 from environments.ids import suite_of
+from environments.registered import package_limit
 from environments.same_step import SameStepEnv
 from environments.state.continuation import SEEDS
 from environments.suites.gymnasium_suites import spec_of
@@ -128,7 +129,9 @@ def _findings(
 
 def _has_own_limit(env_id: str) -> bool:
     """Whether episodes are truncated by the environment's own limit rather than by ours for those without."""
-    return suite_of(env_id) != "gymnasium" or bool(spec_of(env_id).max_episode_steps)
+    if suite_of(env_id) != "gymnasium":
+        return True
+    return bool(spec_of(env_id).max_episode_steps or package_limit(env_id))
 
 
 def _picture_checks(

@@ -11,12 +11,14 @@ from gymnasium.envs.registration import EnvSpec
 
 from environments.files import import_file
 from environments.ids import suite_of, task_file
+from environments.registered import interface_of, package_limit
 from environments.registered import spec_of as registered_spec
 from environments.suites.unlearnable import refuse_unlearnable
 from environments.suites.wrappers import VectorObservation
 from helpers.errors import ConfigurationError
 from helpers.user_code import UsersCode
 
+_EXACT = tuple(f"gymnasium.envs.{each}." for each in ("classic_control", "mujoco", "toy_text"))
 # For tasks without a time limit of their own (CliffWalking), so that every episode ends.
 DEFAULT_MAX_EPISODE_STEPS = 1000
 
@@ -32,6 +34,11 @@ def spec_of(env_id: str) -> EnvSpec:
         return registered_spec(env_id)
     path, name = own
     kind: Any = getattr(import_file(path), name, None)
+    if other := interface_of(kind):
+        raise ConfigurationError(
+            f"env_id={env_id}: environments of this class {other[0]}.",
+            f"Write a gymnasium.Env {other[1]}: docs/environments.md#wrappers-and-other-interfaces.",
+        )
     if not isinstance(kind, type) or not issubclass(kind, gymnasium.Env):
         raise ConfigurationError(
             f"{path} has no gymnasium.Env {name}, and no task of that name.",
@@ -49,12 +56,13 @@ def spec_of(env_id: str) -> EnvSpec:
 def max_episode_steps(env_id: str, options: Mapping[str, Any] | None = None) -> int:
     """After how many steps an episode is truncated, whatever the options."""
     del options
-    return spec_of(env_id).max_episode_steps or DEFAULT_MAX_EPISODE_STEPS
+    own = spec_of(env_id).max_episode_steps or package_limit(env_id)
+    return own or DEFAULT_MAX_EPISODE_STEPS
 
 
 def is_known_exact(env_id: str) -> bool:
-    """Whether a saved state goes on bit for bit: of Gymnasium's own environments this is tested."""
-    return str(spec_of(env_id).entry_point).startswith("gymnasium.envs.")
+    """Whether a saved state goes on bit for bit: of these this is tested; Gymnasium's Box2D keeps a world elsewhere."""
+    return str(spec_of(env_id).entry_point).startswith(_EXACT)
 
 
 def make_env(

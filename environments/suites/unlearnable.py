@@ -9,6 +9,11 @@ from gymnasium.spaces import Dict, Text, Tuple
 
 from helpers.errors import ConfigurationError
 
+_KINDS = tuple(
+    kind
+    for kind in vars(gymnasium.spaces).values()
+    if isinstance(kind, type) and issubclass(kind, gymnasium.Space) and kind is not gymnasium.Space
+)
 _WRAPPERS = "docs/environments.md#wrappers-and-other-interfaces"
 
 
@@ -16,7 +21,7 @@ def refuse_unlearnable(env_id: str, env: gymnasium.Env) -> None:
     """Look at what a single environment says of itself.
 
     Raises:
-        ConfigurationError: one of its spaces is none, or holds text; or it gives several rewards a step.
+        ConfigurationError: one of its spaces is none, or holds text or a kind of its own; or there are several rewards.
     """
     for name in ("action_space", "observation_space"):
         space = getattr(env, name)
@@ -26,11 +31,9 @@ def refuse_unlearnable(env_id: str, env: gymnasium.Env) -> None:
                 "Give it one, such as gymnasium.spaces.Box(-1.0, 1.0, (3,)). Of an environment for the former gym: "
                 f"{_WRAPPERS}.",
             )
-    texts = list(_texts(env.observation_space, ""))
-    if texts:
-        named = f" ({', '.join(texts)})" if any(texts) else ""
+    for path, kind in _without_numbers(env.observation_space, ""):
         raise ConfigurationError(
-            f"env_id={env_id}: its observation has text{named}, which no algorithm here reads.",
+            f"env_id={env_id}: its observation{path and f' {path!r}'} is {kind}, which no algorithm here reads.",
             f"Leave it out or encode it as numbers, by a wrapper in a file of your own: {_WRAPPERS}.",
         )
     rewards = getattr(env.unwrapped, "reward_space", None)
@@ -44,14 +47,16 @@ def refuse_unlearnable(env_id: str, env: gymnasium.Env) -> None:
         )
 
 
-def _texts(space: gymnasium.Space, path: str) -> Iterator[str]:
-    """Where in a space there is text: names and places, between slashes."""
+def _without_numbers(space: gymnasium.Space, path: str) -> Iterator[tuple[str, str]]:
+    """(where, what) of each part of a space that is text or of a package's own kind; names between slashes."""
     parts: list[tuple[str, gymnasium.Space]] = []
     if isinstance(space, Text):
-        yield path.strip("/")
+        yield path.strip("/"), "text"
+    elif not isinstance(space, _KINDS):
+        yield path.strip("/"), f"in {type(space).__name__}"
     elif isinstance(space, Dict):
         parts = list(space.spaces.items())
     elif isinstance(space, Tuple):
         parts = [(str(place), part) for place, part in enumerate(space.spaces)]
     for name, part in parts:
-        yield from _texts(part, f"{path}/{name}")
+        yield from _without_numbers(part, f"{path}/{name}")

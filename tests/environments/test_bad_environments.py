@@ -44,8 +44,12 @@ GOOD = {
 MISSION = "Dict(mission=Text(9), place=Tuple((Box(-1, 1), Text(4))))"
 REFUSED = {  # what is other than good, and words of the two lines
     "no space": ({"actions": "3"}, "action_space is 3, which is no gymnasium.spaces.Space"),
-    "text": ({"observations": MISSION}, "its observation has text (mission, place/1)"),
-    "only text": ({"observations": "Text(9)"}, "its observation has text"),
+    "text": ({"observations": MISSION}, "its observation 'mission' is text, which"),
+    "only text": ({"observations": "Text(9)"}, "its observation is text, which"),
+    "a kind of its own": (
+        {"observations": "type('Words', (Space,), {})(None, None)"},
+        "its observation is in Words, which",
+    ),
     "sequences": ({"observations": "Sequence(Box(-1, 1))"}, "observations in Sequence"),
     "named actions": ({"actions": "Dict(a=Discrete(2))"}, "actions in Dict"),
     "several rewards": (
@@ -110,6 +114,16 @@ def test_what_a_step_returns_is_told_with_its_step(tmp_path, fault: str, process
     assert "mine.py, line" in caught.value.remedy
     assert taken == steps
     envs.close()
+
+
+def test_an_environment_that_needs_options_says_which(tmp_path) -> None:
+    env_id = written(tmp_path).replace("mine.py", "needs.py")
+    text = (tmp_path / "mine.py").read_text().replace("speed=1.0", "task, speed=1.0, *, size")
+    (tmp_path / "needs.py").write_text(text)
+    check_environment(env_id, {"task": "a", "size": 1})
+    with pytest.raises(ConfigurationError, match="without the options task, size") as caught:
+        check_environment(env_id, {})
+    assert """--env_options='{"task": "...", "size": "..."}'""" in caught.value.remedy
 
 
 def test_an_option_that_the_constructor_does_not_have(tmp_path) -> None:

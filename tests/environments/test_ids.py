@@ -82,6 +82,8 @@ def test_spellings(spelling: str, canonical: str, suite: str) -> None:
             "registers no such",
             "There are Faulty-v0",
         ),
+        ("pettingzoo.classic:chess_v6", "have several agents", "with one agent in it"),
+        ("gym:CartPole-v1", "have the interface that Gymnasium followed", "by shimmy's GymV21"),
         ("Chetah-Run-Feat-v0", "no domain Chetah", "The nearest is Cheetah, with Run."),
         ("Walker-Runn-Feat-v0", "no task Runn", "The nearest is Walker-Run-Feat-v0. Its tasks: St"),
         ("Fish-Zz-Feat-v0", "no task Zz", "Its tasks: Upright, Swim."),

@@ -11,6 +11,7 @@ import pytest
 
 from environments import rendering
 from environments.factory import make_vector_env
+from environments.requirements import uses_mujoco
 from helpers.errors import ConfigurationError
 
 
@@ -137,3 +138,12 @@ def test_the_camera_follows_what_moves():
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_an_environment_of_ones_own_that_uses_mujoco_is_drawn_as_mujoco_is(tmp_path) -> None:
+    """Else GLFW looked for a display, and the picture failed."""
+    text = "from gymnasium.envs.{} import {} as Kind\n\n\nclass Mine(Kind):\n    pass\n"
+    (tmp_path / "mine.py").write_text(text.format("mujoco.mujoco_env", "MujocoEnv"))
+    (tmp_path / "plain.py").write_text(text.format("classic_control", "CartPoleEnv"))
+    assert uses_mujoco(f"{tmp_path}/mine.py:Mine") and uses_mujoco("Hopper-v4")
+    assert not uses_mujoco(f"{tmp_path}/plain.py:Mine") and not uses_mujoco("CartPole-v1")

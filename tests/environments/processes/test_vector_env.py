@@ -191,7 +191,8 @@ def test_a_crash_again_and_again_ends_the_run(make, monkeypatch) -> None:
 
 def test_what_cannot_be_made_is_refused_as_without(make) -> None:
     with pytest.raises(
-        UserError, match=r"cannot be made[\s\S]*slow.py, line 32: raise RuntimeError"
+        UserError,
+        match=r"cannot be made[\s\S]*slow.py, line 32: raise RuntimeError",
     ):
         make(2, refuses=True)
     with pytest.raises(ConfigurationError, match="no option"):
