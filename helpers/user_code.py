@@ -8,6 +8,7 @@ import sysconfig
 import traceback
 from functools import cache
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from helpers.errors import UserError, UsersCodeError
@@ -68,7 +69,12 @@ class UsersCode:
         """Nothing is done yet."""
         return None
 
-    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+    def __exit__(
+        self,
+        kind: object,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Tell what was raised; what has its two lines already stays as it is."""
         if isinstance(error, Exception | SystemExit) and not isinstance(error, UserError):
             raise failure(error, self.what, of=self.of, mend=self.mend) from error

@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from tests.patience import patience
 
@@ -99,7 +100,7 @@ class PrivateSlurm:
         """What a client needs to find it."""
         return {"SLURM_CONF": str(self.root / "slurm.conf")}
 
-    def __enter__(self) -> PrivateSlurm:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:
@@ -211,7 +212,8 @@ class PrivateSlurm:
     def _write_login_environment(self) -> None:
         """What a job under --export=NONE finds, from Slurm's cache.
 
-        Slurm would ask `su -`, which takes as long as the profile of whoever tests: a minute where pyenv waits for a lock.
+        Slurm would ask `su -`, which takes as long as the profile of whoever tests: a minute where pyenv waits for
+        a lock.
         """
         cache = self.root / "state" / "env_cache"
         cache.mkdir(exist_ok=True)
