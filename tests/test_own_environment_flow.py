@@ -152,9 +152,8 @@ def test_all_that_is_done_with_an_environment_of_ones_own(folder, environment, t
         ],
     )
     policy = load_policy(package)
-    assert policy.contract is not None
-    assert policy.contract["environment"]["max_episode_steps"] == LIMIT
-    assert policy.contract["environment"]["options"] == OPTIONS
+    contract = (policy.contract or {})["environment"]
+    assert (contract["max_episode_steps"], contract["options"]) == (LIMIT, OPTIONS)
     observation = np.array([0.5, -0.5, 0.0, 0.0])  # the goal, then the place: Gymnasium's order
     action = policy(observation)
     assert action.shape == (2,)
