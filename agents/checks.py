@@ -11,6 +11,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 
+from agents.action_kinds import check_actions
 from agents.algorithms import ALGORITHMS, SCHEMA
 from agents.cloning.config import BCConfig, CloningConfig, DaggerConfig
 from agents.cloning.expert import find_expert
@@ -110,37 +111,6 @@ def unseen_numbers(config: ImitationConfig, expected: Expected | None) -> list[i
     return sorted(unseen)
 
 
-def check_actions(config: RunConfig, space: gymnasium.Space) -> None:
-    """Refuse a space of actions that the algorithm does not take.
-
-    Raises:
-        ConfigurationError: choices for one that takes vectors, or the other way round; vectors of no numbers.
-    """
-    if 0 in (space.shape or ()):  # C code would read before the first of them
-        raise ConfigurationError(
-            f"env_id={config.env_id} takes actions of no numbers: there is nothing to learn.",
-            "Give it an actuator, or an action space of at least one number.",
-        )
-    is_choice = isinstance(space, gymnasium.spaces.Discrete)
-    is_imitation = isinstance(config, ImitationConfig)
-    learner = config.learner_config if isinstance(config, ImitationConfig) else config
-    kind = getattr(learner, "ACTIONS", "both")
-    if isinstance(space, gymnasium.spaces.Discrete) and kind == "continuous":
-        others = "--learner=ppo" if is_imitation else "--algo=dqn or --algo=ppo"
-        learns = f"{'learner' if is_imitation else 'algo'}={learner.algo}"
-        raise ConfigurationError(
-            f"{learns} takes continuous actions, but env_id={config.env_id} has "
-            f"{space.n} discrete actions.",
-            f"Use {others}, or an environment such as --env_id=Pendulum-v1.",
-        )
-    if kind == "discrete" and not is_choice:
-        raise ConfigurationError(
-            f"algo={config.algo} takes discrete actions, but env_id={config.env_id} has "
-            f"action vectors of length {space.shape[0] if space.shape else 0}.",
-            "Use --algo=sac or --algo=ppo, or an environment such as --env_id=CartPole-v1.",
-        )
-
-
 def algorithms_for(space: gymnasium.Space) -> list[str]:
     """The algorithms that take a space of actions, as they are without further settings."""
     names = []
@@ -157,8 +127,8 @@ def record_of(config: ReplayConfig, spaces: Spaces) -> np.dtype:
     """A transition as this run's memory keeps it."""
     observations, actions = spaces
     number = np.dtype(config.precision)
-    is_choice = isinstance(actions, gymnasium.spaces.Discrete)
-    action = (np.dtype(np.int64), ()) if is_choice else (np.dtype(np.float32), actions.shape or ())
+    is_box = isinstance(actions, gymnasium.spaces.Box)
+    action = (np.dtype(np.float32 if is_box else np.int64), actions.shape or ())
     size = int(np.prod(observations.shape or ()))
     return record_dtype(observation=(number, (size,)), action=action, reward=number)
 

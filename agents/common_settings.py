@@ -11,7 +11,15 @@ from helpers.config.schema import SHORTHANDS
 from helpers.config.settings import Settings, read_switch, setting
 
 LARGEST_BATCH = 10**9
-ActionKind = Literal["continuous", "discrete", "both"]
+# What an environment's actions are: vectors within bounds, vectors that lack one, one choice, several choices, and
+# vectors of whole numbers, which nothing takes.
+ActionKind = Literal["bounded", "unbounded", "choice", "choices", "whole"]
+BOUNDED: ActionKind = "bounded"
+UNBOUNDED: ActionKind = "unbounded"
+CHOICE: ActionKind = "choice"
+CHOICES: ActionKind = "choices"
+WHOLE: ActionKind = "whole"
+ALL_ACTIONS: frozenset[ActionKind] = frozenset({BOUNDED, UNBOUNDED, CHOICE, CHOICES})
 Activation = Literal["tanh", "relu", "elu", "silu", "gelu"]
 Init = Literal["orthogonal", "default"]
 STACK_PATTERN = r"mlp(_[1-9]\d{0,4}){1,8}|mlp_[1-9]\d{0,4}x[1-8]"
@@ -106,7 +114,7 @@ def layer_norm_setting() -> Any:
 class ObservationSettings(Settings):
     """The shorthands over every `*_batch_norm` and `*_activation` of an algorithm, and what actions it takes."""
 
-    ACTIONS: ClassVar[ActionKind] = "both"
+    ACTIONS: ClassVar[frozenset[ActionKind]] = ALL_ACTIONS
 
     batch_norm_all: bool | None = setting(
         None,

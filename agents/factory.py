@@ -7,9 +7,10 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
+from agents.action_kinds import check_actions
 from agents.algorithms import REGISTRY, SCHEMA
 from agents.base import Agent
-from agents.checks import check_actions, check_demos, unseen_numbers
+from agents.checks import check_demos, unseen_numbers
 from agents.cloning.config import CloningConfig, DaggerConfig
 from agents.demonstrations.dataset import flatten_demos
 from agents.imitation.config import ImitationConfig

@@ -14,6 +14,7 @@ from environments.requirements import default_options
 from environments.sizes import spaces_of
 from environments.suites.gymnasium_suites import spec_of
 from helpers.demos.episode import Expected
+from helpers.episodes import choice_sizes, first_choices
 from helpers.errors import ConfigurationError
 
 
@@ -34,7 +35,8 @@ def expected_of(env_id: str, options: Mapping[str, Any] | None = None) -> Expect
         time_limit=_time_limit(env_id, options),
         observation_size=spaces[0].shape[0] if spaces and spaces[0].shape else None,
         action_size=sum(spaces[1].shape or ()) if spaces else None,
-        choices=int(getattr(spaces[1], "n", 0)) or None if spaces else None,
+        choices=(choice_sizes(spaces[1]) or None) if spaces else None,
+        first_choices=first_choices(spaces[1]) if spaces else (),
         options=json.dumps(options, sort_keys=True) if options else "",
         entry_point=_entry_point(env_id),
         default_options=partial(default_options, env_id),

@@ -139,3 +139,18 @@ def spaces_of(
     spaces = environment.observation_space, environment.action_space
     environment.close()
     return spaces
+
+
+def own_action_shape(
+    env_id: str,
+    options: Mapping[str, Any] | None = None,
+) -> tuple[int, ...] | None:
+    """Of an action as the environment of a canonical id itself takes it; None where that is the shape here, too."""
+    if suite_of(env_id) != "gymnasium":
+        return None
+    from environments.suites.gymnasium_suites import action_shape, make_env
+
+    environment = make_env(env_id, render_mode=None, options=options or {})
+    environment.close()
+    shape = action_shape(environment)
+    return None if shape == environment.action_space.shape else shape

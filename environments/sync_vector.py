@@ -20,6 +20,7 @@ from environments import same_step
 from environments.same_step import State
 from environments.state import exact_state
 from environments.state.continuation import why_inexact
+from environments.suites.parts import component_names
 from helpers.errors import UsersCodeError
 from helpers.user_code import UsersCode, definition
 
@@ -146,7 +147,8 @@ class SerialVectorEnv(SyncVectorEnv):
         actions = getattr(first, "action_names", None)
         if simulation is not None:
             actions = same_step.actuator_names(simulation[0])
-        return getattr(first, "observation_names", None), actions
+        told = getattr(first, "observation_names", None)
+        return told or component_names(self.single_observation_space), actions
 
     @property
     def failures(self) -> int:

@@ -152,6 +152,18 @@ def clip_actions(actions: np.ndarray, space: Any) -> np.ndarray:
     return np.clip(actions, space.low, space.high).astype(space.dtype, copy=False)
 
 
+def choice_sizes(space: Any) -> tuple[int, ...]:
+    """Of how many each choice of an action is: of Discrete one, of MultiDiscrete several; empty of vectors."""
+    if hasattr(space, "nvec"):
+        return tuple(int(each) for each in space.nvec)
+    return (int(space.n),) if hasattr(space, "n") else ()
+
+
+def first_choices(space: Any) -> tuple[int, ...]:
+    """The smallest of each choice."""
+    return tuple(int(each) for each in np.ravel(space.start)) if choice_sizes(space) else ()
+
+
 def summary(returns: Sequence[float], lengths: Sequence[int]) -> dict[str, float]:
     """Mean, standard deviation and range of returns, mean length, number of episodes."""
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from helpers.checkpoints.resolve import resolve_checkpoint
 from helpers.durable import UnprovenError
 from helpers.errors import CheckpointError, ConfigurationError
 from registry.package import contract
+from registry.package.observation_parts import flatten_parts
 
 Run = Callable[[Sequence[np.ndarray]], np.ndarray]
 _URI = re.compile(r"[a-z][a-z0-9+.-]*:/.*")
@@ -26,6 +27,7 @@ class Policy:
 
     Attributes:
         observation_size: numbers of an observation.
+        parts: of an observation, where the environment gives it in parts or in another form than a vector.
         dtype: that it computes in.
         deterministic: whether it takes the most probable action, or samples.
         contract: of its package; None where it comes from a run folder.
@@ -39,11 +41,14 @@ class Policy:
         observation_size: int,
         dtype: str,
         noise: tuple[str, int] | None,
+        parts: Sequence[Mapping[str, Any]] | None = None,
+        action_shape: Sequence[int] | None = None,
         contract: dict[str, Any] | None,
         source: str,
         seed: int,
     ) -> None:
-        self._run, self._noise = run, noise
+        self._run, self._noise, self.parts = run, noise, parts
+        self._action_shape = None if action_shape is None else tuple(action_shape)
         self.observation_size, self.dtype = observation_size, np.dtype(dtype)
         self.deterministic = noise is None
         self.contract, self.source = contract, source
@@ -52,10 +57,13 @@ class Policy:
     def __call__(self, observation: Any) -> Any:
         """The action (A,), or an int, for one observation (obs_dim,); actions (B, A) or (B,) for (B, obs_dim).
 
+        An observation in parts is taken as the environment gives it: a dictionary, a tuple, an array of its shape, or
+        a batch of each part. Actions have the environment's shape.
+
         Raises:
-            ValueError: the observation is of another length.
+            ValueError: the observation is of another length, or a part is missing or of another shape.
         """
-        given = np.asarray(observation, dtype=self.dtype)
+        given = self._vectors(observation)
         if given.ndim not in (1, 2) or given.shape[-1] != self.observation_size:
             size = self.observation_size
             raise ValueError(f"observation {given.shape}, expected ({size},) or (batch, {size})")
@@ -66,9 +74,21 @@ class Policy:
             noise = contract.draw_noise(kind, (len(batch), size), self._generator)
             inputs.append(noise.astype(self.dtype))
         actions = self._run(inputs)
+        if self._action_shape is not None:
+            actions = actions.reshape(len(actions), *self._action_shape)
         if given.ndim == 2:
             return actions
         return int(actions[0]) if actions.ndim == 1 else actions[0]
+
+    def _vectors(self, observation: Any) -> np.ndarray:
+        """(obs_dim,) or (B, obs_dim) as the networks take them."""
+        if self.parts is None:
+            return np.asarray(observation, dtype=self.dtype)
+        shape = np.shape(observation) if isinstance(observation, np.ndarray) else ()
+        is_own = len(self.parts) == 1 and shape == tuple(self.parts[0]["shape"])
+        if shape[-1:] == (self.observation_size,) and not is_own:
+            return np.asarray(observation, dtype=self.dtype)  # vectors already
+        return flatten_parts(self.parts, observation, self.dtype)
 
     def __repr__(self) -> str:
         kind = "deterministic" if self.deterministic else "sampled"
@@ -136,6 +156,8 @@ def _from_package(path: Path, *, source: str, seed: int, backend: str) -> Policy
         observation_size=told["observation"]["shape"][0],
         dtype=told["observation"]["dtype"],
         noise=noise and (noise["distribution"], noise["shape"][0]),
+        parts=told["observation"].get("parts"),
+        action_shape=told["action"].get("shape_of_environment"),
         contract=told,
         source=source,
         seed=seed,
@@ -178,11 +200,17 @@ def _from_run(checkpoint: Path, source: str, *, deterministic: bool, seed: int) 
     from agents.weights.architecture import NOISE, Network
     from agents.weights.describe import describe
     from agents.weights.load import load_policy_model
-    from environments.sizes import spaces_of
+    from environments.sizes import own_action_shape, spaces_of
 
-    def space_of(env_id: str) -> Any:
-        spaces = spaces_of(env_id)
-        return None if spaces is None else spaces[1]
+    of_environment: dict[str, Any] = {}
+
+    def space_of(env_id: str, options: Mapping[str, Any]) -> Any:
+        spaces = spaces_of(env_id, options)
+        if spaces is None:
+            return None
+        of_environment["parts"] = getattr(spaces[0], "parts", None)
+        of_environment["action_shape"] = own_action_shape(env_id, options)
+        return spaces[1]
 
     model, size, bounds = load_policy_model(checkpoint, space_of=space_of)
     layers = describe(model, observations=size, bounds=bounds, sampled=not deterministic)
@@ -191,6 +219,7 @@ def _from_run(checkpoint: Path, source: str, *, deterministic: bool, seed: int) 
         observation_size=size,
         dtype=layers.dtype,
         noise=(layers.noise, layers.sizes[NOISE]) if layers.noise else None,
+        **of_environment,
         contract=None,
         source=source,
         seed=seed,

@@ -24,7 +24,7 @@ class Rounds:
     Args:
         environments: the global indices of this worker's environments.
         total_envs: of all workers.
-        action_space: Box (A,) or Discrete.
+        action_space: Box (A,), Discrete or MultiDiscrete (D,).
         workers: who gather them.
     """
 
@@ -37,8 +37,9 @@ class Rounds:
         workers: Workers,
     ) -> None:
         self.environments, self.total_envs, self.workers = environments, total_envs, workers
-        is_discrete = isinstance(action_space, gymnasium.spaces.Discrete)
-        self._columns = None if is_discrete else int(action_space.shape[0])  # type: ignore[index]
+        self._shape = tuple(action_space.shape or ())
+        self._columns = int(np.prod(self._shape))
+        self._is_choice = not isinstance(action_space, gymnasium.spaces.Box)
         self._own: list[np.ndarray] = []  # (T, N, obs_dim + A), a round each
         self._whole: list[np.ndarray] = []  # (T * total_envs, obs_dim + A), likewise
 
@@ -46,8 +47,8 @@ class Rounds:
         return len(self._own)
 
     def add(self, observations: np.ndarray, actions: np.ndarray) -> None:
-        """Take in a round of this worker, observations (T, N, obs_dim), actions (T, N, A) or (T, N); collective."""
-        columns = actions[..., None] if self._columns is None else actions
+        """Take in a round of this worker, observations (T, N, obs_dim), actions (T, N, ...); collective."""
+        columns = actions.reshape(*actions.shape[:2], self._columns)
         self._add(np.concatenate([observations, columns.astype(observations.dtype)], -1))
 
     def _add(self, own: np.ndarray) -> None:
@@ -66,9 +67,10 @@ class Rounds:
         return self._split(np.concatenate(self._whole))
 
     def _split(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if self._columns is None:
-            return rows[:, :-1], np.rint(rows[:, -1]).astype(np.int64)
-        return rows[:, : -self._columns], rows[:, -self._columns :]
+        observations, actions = rows[:, : -self._columns], rows[:, -self._columns :]
+        if not self._is_choice:
+            return observations, actions
+        return observations, np.rint(actions).astype(np.int64).reshape(-1, *self._shape)
 
     def shards(self) -> dict[str, Shard]:
         """This worker's part, so many rounds a shard; a version says how many of them are there."""

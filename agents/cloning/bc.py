@@ -29,7 +29,7 @@ class BC:
 
     Args:
         observation_space: Box (obs_dim,).
-        action_space: Box (act_dim,) or Discrete.
+        action_space: Box (act_dim,), Discrete or MultiDiscrete (D,).
         config: the run's configuration.
         workers: who shares the gradients.
         streams: the run's random streams.

@@ -26,7 +26,7 @@ from agents.nn.action_scale import ActionScale
 from agents.nn.models import Model, PolicyModel
 from agents.nn.noise import NoiseStream
 from agents.nn.normalizer import ObservationNormalizer
-from helpers.episodes import clip_actions
+from helpers.episodes import choice_sizes, clip_actions
 from helpers.errors import NumericalError
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
@@ -40,7 +40,7 @@ class Cloner:
 
     Args:
         observation_space: Box (obs_dim,).
-        action_space: Box (A,), with bounds where it is squashed, or Discrete.
+        action_space: Box (A,), with bounds where it is squashed, Discrete or MultiDiscrete (D,).
         config: the run's configuration.
         workers: who shares the gradients.
         streams: the run's random streams.
@@ -68,15 +68,16 @@ class Cloner:
         self.dtype = np.dtype(config.precision)
         dtype = getattr(torch, config.precision)
         (self.observation_dim,) = observation_space.shape
-        self.is_discrete = isinstance(action_space, gymnasium.spaces.Discrete)
+        self.is_discrete = bool(choice_sizes(action_space))
         is_squashed = config.squash_actions and not self.is_discrete
         squashes = is_squashed or self.is_discrete
         self.actions = ActionScale(action_space, self.dtype, squashes=squashes)
         self.policy = make_policy(
             observations=self.observation_dim,
             hidden=hidden_sizes(config.p_perception_stack),
-            actions=_size_of(action_space),
-            is_discrete=self.is_discrete,
+            actions=self.actions.dim,
+            sizes=self.actions.sizes,
+            is_several=self.is_discrete and self.actions.shape != (),
             activation=config.p_activation,
             init=config.init,
             loss=config.cloning_loss,
@@ -123,7 +124,7 @@ class Cloner:
     # Acting
 
     def predict(self, observations: np.ndarray, *, sample: bool = False) -> np.ndarray:
-        """Actions (N, A) as environments take them, or choices (N,), for raw observations (N, obs_dim).
+        """Actions (N, A) as environments take them, or choices (N,) or (N, D), for raw observations (N, obs_dim).
 
         They are the policy's mode, or samples of it where it has a distribution; (N, A) inside their bounds.
         """
@@ -143,7 +144,8 @@ class Cloner:
         """
         seen = torch.from_numpy(np.ascontiguousarray(observations, dtype=self.dtype))
         if self.is_discrete:
-            return seen, torch.from_numpy(np.ascontiguousarray(actions, dtype=np.int64))
+            chosen = torch.from_numpy(np.ascontiguousarray(actions, dtype=np.int64))
+            return seen, self.actions.to_networks(chosen)
         executed = clip_actions(actions, self.action_space).astype(self.dtype)
         return seen, self.actions.to_networks(torch.from_numpy(executed))
 
@@ -252,8 +254,10 @@ class Cloner:
     def state_dict(self) -> dict[str, Any]:
         """Both sets of parameters, the optimizer's moments, those of observations, the count."""
         moments = self.observation_normalizer.state_dict()
+        # bounds are those of the environment where actions are squashed into them
+        units = self.actions.state_dict() if self.is_discrete or not self.actions.squashes else {}
         return {
-            **({} if self.actions.squashes else {"actions": self.actions.state_dict()}),
+            **({"actions": units} if units or not self.actions.squashes else {}),
             "parameters": self.parameters.state_dict(),
             "learning": self.learning.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -269,7 +273,7 @@ class Cloner:
             CheckpointError: the state is of another architecture.
         """
         remedy = "give the --p_perception_stack, --cloning_loss and --env_id of its run"
-        if not self.actions.squashes:
+        if self.is_discrete or not self.actions.squashes:
             self.actions.load_state_dict(state.get("actions"))
         self.parameters.load_checkpoint(state["parameters"], remedy=remedy)
         self.learning.load_checkpoint(state["learning"], remedy=remedy)
@@ -302,8 +306,3 @@ def check_finite(name: str, value: float, *, updates: int) -> None:
 def track_loss(tracking: Any, metrics: Metrics) -> None:
     """skrl's metric of an iteration's gradient steps."""
     tracking.add("Loss / Policy loss", metrics["policy/loss"], weight=metrics["update/count"])
-
-
-def _size_of(space: gymnasium.Space) -> int:
-    """A of vectors, K of choices."""
-    return int(space.n) if isinstance(space, gymnasium.spaces.Discrete) else int(space.shape[0])  # type: ignore[index]

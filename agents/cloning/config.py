@@ -27,8 +27,6 @@ from helpers.config.settings import cross_field_error, setting
 class CloningConfig(DemonstrationSettings, ObservationSettings, RunConfig):
     """What both have: a policy, and how it is drawn towards the expert's actions."""
 
-    ACTIONS = "both"
-
     # observations
     p_batch_norm: bool = setting(
         True,

@@ -1,12 +1,13 @@
 """Policies that are drawn towards an expert's actions: what they give, and their losses, each with its equation.
 
-Shapes: B batch, A action dimensions, K choices. Actions are as the networks take them: in [-1, 1] where they are
-squashed (`agents.nn.action_scale`), else as the environment takes them.
+Shapes: B batch, A action dimensions, K choices, D choices of one action. Actions are as the networks take them: in
+[-1, 1] where they are squashed (`agents.nn.action_scale`), else as the environment takes them.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import torch
@@ -54,7 +55,7 @@ class ClonedPolicy(Protocol):
         """Means (B, A) before any squashing, or logits (B, K)."""
 
     def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
-        """Actions (B, A) or choices (B,): sampled by the noise, or the mode without."""
+        """Actions (B, A), or choices (B,) or (B, D): sampled by the noise, or the mode without."""
 
 
 class Regression(nn.Module):
@@ -145,12 +146,38 @@ class Choice(nn.Module):
         return functional.cross_entropy(self.net(observations), actions)
 
 
+class Choices(nn.Module):
+    """Independent softmaxes of D choices. `net` maps observations (B, obs_dim) to logits (B, sum of sizes)."""
+
+    noise = "gumbel"
+
+    def __init__(self, net: nn.Module, *, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.net, self.sizes, self.noise_dim = net, tuple(sizes), sum(sizes)
+
+    def outputs(self, observations: Tensor) -> Tensor:
+        """Logits (B, sum of sizes), of one choice behind another."""
+        logits: Tensor = self.net(observations)
+        return logits
+
+    def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
+        """A sample (B, D) by the Gumbel-max trick, or the most probable choices."""
+        logits = self.outputs(observations)
+        given = logits if noise is None else logits + noise
+        return distributions.by_choice(given, self.sizes).argmax(-1)
+
+    def loss(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Minus the mean log-probability of the choices (B, D), the sum of theirs, in nats."""
+        return -distributions.product_log_prob(actions, self.net(observations), self.sizes).mean()
+
+
 def make_policy(
     *,
     observations: int,
     hidden: tuple[int, ...],
     actions: int,
-    is_discrete: bool,
+    sizes: Sequence[int],
+    is_several: bool,
     activation: Activation,
     init: Init | None,
     loss: Literal["mse", "log_likelihood"],
@@ -158,14 +185,15 @@ def make_policy(
     squash: bool,
     generator: torch.Generator,
     dtype: torch.dtype,
-) -> Regression | Likelihood | Choice:
+) -> Regression | Likelihood | Choice | Choices:
     """The policy that settings ask for.
 
     Args:
         observations: numbers of an observation.
         hidden: widths of the hidden layers.
         actions: A, or the number of choices.
-        is_discrete: whether actions are choices.
+        sizes: of how many each choice is; none of vectors.
+        is_several: whether an action is several choices (D,), not one ().
         activation: between the layers.
         init: of the weights; None: orthogonal with tanh, else default.
         loss: what is minimised; choices have one alone.
@@ -174,7 +202,7 @@ def make_policy(
         generator: of the weights.
         dtype: of the numbers.
     """
-    is_likelihood = loss == "log_likelihood" and not is_discrete
+    is_likelihood = loss == "log_likelihood" and not sizes
     outputs = 2 * actions if is_likelihood else actions
     net = perceptron(
         observations,
@@ -187,7 +215,9 @@ def make_policy(
         generator=generator,
         dtype=dtype,
     )
-    if is_discrete:
+    if is_several:
+        return Choices(net, sizes=sizes)
+    if sizes:
         return Choice(net, choices=actions)
     if is_likelihood:
         return Likelihood(net, squash=squash, actions=actions, log_std=log_std)

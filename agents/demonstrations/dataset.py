@@ -22,6 +22,7 @@ from helpers.demos.conform import conform
 from helpers.demos.episode import Demo, Expected
 from helpers.demos.load import Demos, subsample_steps
 from helpers.demos.origins import check_bounds
+from helpers.episodes import choice_sizes, first_choices
 from helpers.errors import CheckpointError, ConfigurationError
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
@@ -180,16 +181,17 @@ def flatten_demos(
         config: `expert_demo_subsample`, its rate, `wrap_absorb`, `expert_state_only`, `expert_mismatch`, `seed` and
             `precision`.
         observation_space: of the environment, before any absorbing state.
-        action_space: of the environment, Box or Discrete.
+        action_space: of the environment, Box, Discrete or MultiDiscrete.
 
     Raises:
         ConfigurationError: they do not fit the spaces.
     """
     action_shape = tuple(action_space.shape or ())
-    choices = int(getattr(action_space, "n", 0)) or None
+    choices = choice_sizes(action_space) or None
     itself = Expected(
         "",
-        action_size=0 if choices else action_shape[0],
+        action_size=action_shape[0] if action_shape else 0,
+        choices=choices,
         action_low=getattr(action_space, "low", None),
         action_high=getattr(action_space, "high", None),
     )
@@ -199,6 +201,7 @@ def flatten_demos(
         observation_shape=tuple(observation_space.shape),
         action_shape=action_shape,
         choices=choices,
+        first_choices=first_choices(action_space),
     )
     if config.expert_mismatch == "refuse":
         check_bounds(episodes, itself)
@@ -220,7 +223,8 @@ def flatten_demos(
             },
         )
     if not pieces:
-        pieces = [_no_transitions(config, observation_space.shape[0], action_shape)]
+        size, is_chosen = observation_space.shape[0], choices is not None
+        pieces = [_no_transitions(config, size, action_shape, is_chosen=is_chosen)]
     return Demonstrations(
         transitions=_concatenate(pieces),
         seed=config.seed,
@@ -277,12 +281,14 @@ def _no_transitions(
     config: Any,
     observation_size: int,
     action_shape: tuple[int, ...],
+    *,
+    is_chosen: bool,
 ) -> Transitions:
     dtype, size = np.dtype(config.precision), observation_size + config.wrap_absorb
     columns = () if not action_shape else (0,) if config.expert_state_only else action_shape
     return Transitions(
         observations=np.empty((0, size), dtype),
-        actions=np.empty((0, *columns), dtype if action_shape else np.int64),
+        actions=np.empty((0, *columns), np.int64 if is_chosen else dtype),
         rewards=np.empty(0, dtype),
         next_observations=np.empty((0, size), dtype),
         terminated=np.empty(0, np.bool_),

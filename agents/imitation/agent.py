@@ -36,7 +36,7 @@ class ImitationAgent:
         learner: a `Learner` under this configuration; one that replays has a `memory`.
         demos: the expert's; none in an evaluation.
         observation_space: Box (obs_dim,).
-        action_space: Box (act_dim,) or Discrete.
+        action_space: Box (act_dim,), Discrete or MultiDiscrete (D,).
         config: the run's configuration.
         workers: who shares the gradients.
         streams: the run's random streams.

@@ -1,7 +1,8 @@
 """Transitions of expert and policy as rows of numbers that a reward model judges, alike for both.
 
-An action is what reaches the environment: cut to its bounds, in [-1, 1]; a choice is one-hot. Observations are
-standardised, by moments of the reward model's own. An absorbing state is zeros, with a 1 in a column of its own.
+An action is what reaches the environment: cut to its bounds, in [-1, 1]; a choice is one-hot, several lie one
+behind another. Observations are standardised, by moments of the reward model's own. An absorbing state is zeros, with a
+1 in a column of its own.
 Shapes: B transitions, S numbers of an observation, A of an action.
 """
 
@@ -20,8 +21,10 @@ from agents.base import Transitions
 from agents.demonstrations.dataset import LOOP, Demonstrations
 from agents.imitation import losses
 from agents.imitation.config import ImitationConfig
+from agents.nn import distributions
 from agents.nn.action_scale import center_and_half
 from agents.nn.normalizer import RunningMoments
+from helpers.episodes import choice_sizes
 from helpers.parallel.workers import Workers
 
 CLIP = 10.0
@@ -36,7 +39,7 @@ class InputBuilder:
 
     Args:
         observation_dim: S.
-        action_space: Box (A,) or Discrete.
+        action_space: Box (A,), Discrete or MultiDiscrete (D,).
         config: the run's.
         unseen: numbers of an observation that are not judged.
 
@@ -46,6 +49,7 @@ class InputBuilder:
         observation_dim: how many these are.
         states: columns of a state: these, and one more with absorbing states.
         size: d.
+        sizes: of how many each choice of an action is; empty of vectors.
         wraps: whether there are absorbing states.
     """
 
@@ -65,11 +69,14 @@ class InputBuilder:
         self.is_airl = config.algo == "airl"
         self.has_action = not (config.state_only or config.state_state)
         self.has_successor = config.state_state or self.is_airl
-        self.is_discrete = isinstance(action_space, gymnasium.spaces.Discrete)
+        self.sizes = choice_sizes(action_space)
+        self.is_discrete = bool(self.sizes)
         self.actions: int
         self.action_shape: tuple[int, ...] = tuple(action_space.shape or ())
-        if isinstance(action_space, gymnasium.spaces.Discrete):
-            self.actions = int(action_space.n)
+        if self.is_discrete:
+            self.actions = sum(self.sizes)
+            self._starts = torch.as_tensor(getattr(action_space, "start"))  # noqa: B009
+            self._begins_at_zero = not self._starts.any()
         else:
             assert isinstance(action_space, gymnasium.spaces.Box)
             self.actions = action_space.shape[0]
@@ -153,9 +160,38 @@ class InputBuilder:
         return torch.cat([standard * (1.0 - column), column], -1)
 
     def _action(self, raw: Tensor) -> Tensor:
-        if self.is_discrete:
-            return functional.one_hot(raw, self.actions).to(getattr(torch, str(self.dtype)))
-        return self.scaled_action(raw)
+        return self.one_hot(raw) if self.is_discrete else self.scaled_action(raw)
+
+    def one_hot(self, raw: Tensor) -> Tensor:
+        """Choices (B,) or (B, D) of the environment as ones among zeros (B, A), one choice behind another."""
+        dtype, chosen = getattr(torch, str(self.dtype)), self.counted(raw)
+        if not self.action_shape:
+            return functional.one_hot(chosen, self.actions).to(dtype)
+        columns = zip(chosen.unbind(-1), self.sizes, strict=True)
+        return torch.cat([functional.one_hot(each, n).to(dtype) for each, n in columns], -1)
+
+    def counted(self, raw: Tensor) -> Tensor:
+        """Choices of the environment, counted from 0."""
+        return raw if self._begins_at_zero else raw - self._starts
+
+    def choice_errors(self, logits: Tensor, raw: Tensor) -> Tensor:
+        """Minus the log-probability (B,) of choices of the environment under logits (B, A)."""
+        if not self.action_shape:
+            return functional.cross_entropy(logits, self.counted(raw), reduction="none")
+        return -distributions.product_log_prob(self.counted(raw), logits, self.sizes)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Those of choices (B, A), of one choice behind another, of logits (B, A)."""
+        if not self.action_shape:
+            return logits.softmax(-1)
+        return distributions.product_log_softmax(logits, self.sizes).exp()
+
+    def distance(self, logits: Tensor, probabilities: Tensor) -> Tensor:
+        """The mean cross entropy, a scalar, of choices' logits (B, A) and a guide's probabilities (B, A)."""
+        if not self.action_shape:
+            return functional.cross_entropy(logits, probabilities)
+        log_probs = distributions.product_log_softmax(logits, self.sizes)
+        return -(probabilities * log_probs).sum(-1).mean()
 
     def scaled_action(self, raw: Tensor) -> Tensor:
         """Actions (B, A) as they reach the environment, in [-1, 1] where they are bounded."""

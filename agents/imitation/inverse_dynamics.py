@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from agents.common_settings import hidden_sizes
 from agents.compute.compiled_step import CompiledStep
@@ -148,7 +147,7 @@ class InverseDynamics:
         """This worker's part of the mean error of actions, a scalar; once more, without gradient."""
         outputs = self.outputs(t, t["observation"], t["next_observation"])
         if self.rows.is_discrete:
-            errors = functional.cross_entropy(outputs, t["action"], reduction="none")
+            errors = self.rows.choice_errors(outputs, t["action"])
         else:
             errors = (outputs - self.rows.scaled_action(t["action"])).square().mean(-1)
         loss = errors.sum() / self.config.d_batch_size
@@ -173,7 +172,9 @@ class InverseDynamics:
         before, after = (torch.from_numpy(each).to(self.dtype) for each in self._seen)
         with torch.no_grad():
             found = self.outputs(self.tensors, before, after)
-            return found.softmax(-1) if self.rows.is_discrete else self.rows.clip(found)
+            if self.rows.is_discrete:
+                return self.rows.probabilities(found)
+            return self.rows.clip(found)
 
     def metrics(self) -> dict[str, float]:
         """The mean loss since the last call; collective.

@@ -14,7 +14,6 @@ import gymnasium
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from agents.base import Metrics, Transitions
 from agents.demonstrations.dataset import Demonstrations, sequence_rows
@@ -83,7 +82,7 @@ class GuidedPPO(PPO):
         loss, metrics = super().loss(batch)
         outputs = self.actor.outputs(batch["guide_input"])
         if self.rows.is_discrete:
-            distance = functional.cross_entropy(outputs, batch["guide_action"])
+            distance = self.rows.distance(outputs, batch["guide_action"])
         else:
             if self.actions.is_identity:  # an old run's policy, whose unit is the environment's
                 outputs = self.rows.unbounded_action(outputs)

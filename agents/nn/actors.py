@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -130,6 +131,54 @@ class CategoricalActor(nn.Module):
         logits = self.outputs(observations)
         log_prob = distributions.categorical_log_prob(actions, logits)
         return log_prob, distributions.categorical_entropy(logits).mean()
+
+
+class MultiCategoricalActor(nn.Module):
+    """Independent softmaxes, one for each of D choices that make an action; sampled as `CategoricalActor` is.
+
+    Args:
+        features, width: of the last hidden layer.
+        sizes: of how many each choice is.
+        init, generator, dtype: of the weights.
+    """
+
+    noise = "gumbel"
+
+    def __init__(
+        self,
+        features: nn.Module,
+        width: int,
+        *,
+        sizes: Sequence[int],
+        init: str = "orthogonal",
+        generator: torch.Generator,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        self.features, self.sizes = features, tuple(sizes)
+        head = Linear(width, sum(sizes), dtype=dtype)
+        self.head = initialise(head, generator, init=init, gain=HEAD_GAIN)
+        self.noise_dim = sum(sizes)
+
+    def outputs(self, observations: Tensor) -> Tensor:
+        """Logits (B, sum of sizes), of one choice behind another, for observations (B, obs_dim)."""
+        logits: Tensor = self.head(self.features(observations))
+        return logits
+
+    def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
+        """Choices (B, D) for observations (B, obs_dim)."""
+        return self.choose(self.outputs(observations), noise)
+
+    def choose(self, logits: Tensor, noise: Tensor | None) -> Tensor:
+        """Choices (B, D) int64: the most probable, or with Gumbel noise (B, sum of sizes) a sample."""
+        given = logits if noise is None else logits + noise
+        return distributions.by_choice(given, self.sizes).argmax(-1)
+
+    def log_prob_and_entropy(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probability (B,) of choices (B, D), and the mean entropy, a scalar, in nats: sums over the choices."""
+        logits = self.outputs(observations)
+        log_prob = distributions.product_log_prob(actions, logits, self.sizes)
+        return log_prob, distributions.product_entropy(logits, self.sizes).mean()
 
 
 class Critic(nn.Module):

@@ -123,9 +123,12 @@ class PolicyModel(Model):
     Args:
         net: the actor, with `outputs` and `act`.
         normalizer: as in `Model`.
-        scale: stretches actions from [-1, 1] to the environment's bounds; None for discrete ones. Of a policy that
-            does not squash they are the agent's own, and a file without them, from before such policies had units,
-            sets them to those of the environment.
+        scale: stretches actions from [-1, 1] to the environment's bounds, counts choices from its first ones; None for
+            choices from 0. Of a policy that does not squash they are the agent's own, and a file without them, from
+            before such policies had units, sets them to those of the environment.
+
+    Attributes:
+        starts: what is added to choices: a number, or (D,) for D of them; 0 of most.
     """
 
     action_center: Tensor
@@ -140,6 +143,8 @@ class PolicyModel(Model):
     ) -> None:
         super().__init__(net, normalizer=normalizer)
         self.is_squashed = scale is not None and not scale.is_discrete and scale.squashes
+        is_choice = scale is not None and scale.is_discrete
+        self.starts = scale.starts if is_choice and scale is not None else np.zeros((), np.int64)
         _register_scale(self, scale)
 
     @property
@@ -162,7 +167,7 @@ class PolicyModel(Model):
         return outputs
 
     def forward(self, observations: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Actions (B, A) as the environment takes them, or discrete (B,), for raw observations (B, obs_dim).
+        """Actions (B, A) as the environment takes them, or choices (B,) or (B, D), for raw observations (B, obs_dim).
 
         With noise (B, A or K), of the actor's distribution, they are samples. PPO's are not clipped to the
         environment's bounds: environments do that.
@@ -170,6 +175,8 @@ class PolicyModel(Model):
         actions: Tensor = self.net.act(self.standardise(observations), noise=noise)
         if self.is_stretched:
             actions = self.action_center + self.action_half * actions
+        if self.starts.any():
+            actions = actions + torch.from_numpy(self.starts)
         return actions.float() if self.is_squashed else actions
 
 

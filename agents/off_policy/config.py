@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from agents.common_settings import (
+    CHOICE,
     STACK_FORM,
     STACK_PATTERN,
     ActionKind,
@@ -194,7 +195,7 @@ class DDPGConfig(ReplayConfig):
 class DQNConfig(ReplayConfig):
     """Deep Q-learning (docs/dqn.md)."""
 
-    ACTIONS: ClassVar[ActionKind] = "discrete"
+    ACTIONS: ClassVar[frozenset[ActionKind]] = frozenset({CHOICE})
 
     algo: Literal["dqn"] = setting("dqn", "algorithm", group="run")
     epsilon_end: float = setting(

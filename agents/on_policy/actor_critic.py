@@ -9,10 +9,13 @@ import torch
 from torch import nn
 
 from agents.common_settings import hidden_sizes
-from agents.nn.actors import CategoricalActor, Critic, GaussianActor
+from agents.nn.actors import CategoricalActor, Critic, GaussianActor, MultiCategoricalActor
 from agents.nn.perceptrons import hidden_stack
 from agents.on_policy.config import PPOConfig
+from helpers.episodes import choice_sizes
 from helpers.errors import ConfigurationError
+
+Actor = GaussianActor | CategoricalActor | MultiCategoricalActor
 
 
 def make_actor_critic(
@@ -21,11 +24,11 @@ def make_actor_critic(
     config: PPOConfig,
     *,
     seed: int,
-) -> tuple[GaussianActor | CategoricalActor, Critic]:
+) -> tuple[Actor, Critic]:
     """Actor and critic with their perception stacks; with `shared_value`, on one of them.
 
     Raises:
-        ConfigurationError: the actions are neither Box (A,) nor Discrete.
+        ConfigurationError: the actions are neither Box (A,) nor Discrete nor MultiDiscrete (D,).
     """
     make: dict[str, Any] = {
         "init": config.init,
@@ -39,9 +42,11 @@ def make_actor_critic(
         return hidden_stack(observation_dim, sizes, **kind, **make), sizes[-1]
 
     features, width = stack(config.p_perception_stack, config.p_activation)
-    actor: GaussianActor | CategoricalActor
+    actor: Actor
     if isinstance(action_space, gymnasium.spaces.Discrete):
         actor = CategoricalActor(features, width, actions=int(action_space.n), **make)
+    elif isinstance(action_space, gymnasium.spaces.MultiDiscrete):
+        actor = MultiCategoricalActor(features, width, sizes=choice_sizes(action_space), **make)
     elif isinstance(action_space, gymnasium.spaces.Box) and len(action_space.shape) == 1:
         actor = GaussianActor(
             features,
@@ -55,7 +60,7 @@ def make_actor_critic(
     else:
         raise ConfigurationError(
             f"actions {action_space} are not supported",
-            "choose an environment with vector (Box) or discrete (Discrete) actions",
+            "choose an environment with actions in Box, Discrete, MultiDiscrete or MultiBinary",
         )
     if not config.shared_value:
         features, width = stack(config.v_perception_stack, config.v_activation)

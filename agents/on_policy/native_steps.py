@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
-from agents.nn.actors import Critic, GaussianActor
+from agents.nn.actors import Critic, GaussianActor, MultiCategoricalActor
 from agents.nn.normalizer import ObservationNormalizer
 from agents.on_policy.config import PPOConfig
 from agents.on_policy.torch_steps import KL, NORM, TorchSteps
@@ -90,6 +90,7 @@ def native_steps(
         and not config.shared_value
         and not config.layer_norm
         and {config.p_activation, config.v_activation} <= set(KINDS)
+        and not isinstance(actor, MultiCategoricalActor)
         and not (isinstance(actor, GaussianActor) and actor.log_std is None)
         and config.log_std_min is config.log_std_max is None
         and max(len(_linears(actor)), len(_linears(critic))) <= MAX_LAYERS

@@ -12,9 +12,10 @@ from torch import Tensor
 from agents.compute.compiled_policy import CompiledPolicy
 from agents.compute.compiled_step import CompiledStep
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
-from agents.nn.actors import CategoricalActor, Critic, GaussianActor
+from agents.nn.actors import Critic
 from agents.nn.normalizer import ObservationNormalizer
 from agents.on_policy import losses
+from agents.on_policy.actor_critic import Actor
 from agents.on_policy.config import PPOConfig
 from helpers.parallel.workers import Workers
 
@@ -46,7 +47,7 @@ class TorchSteps:
 
     def __init__(
         self,
-        actor: GaussianActor | CategoricalActor,
+        actor: Actor,
         critic: Critic,
         *,
         loss: Callable[[Mapping[str, Tensor]], tuple[Tensor, Mapping[str, Tensor]]],
@@ -87,12 +88,8 @@ class TorchSteps:
         data |= {name: torch.zeros(count, observation_dim, dtype=dtype) for name in COLUMNS[:2]}
         noise = np.zeros((rollout[1], self.actor.noise_dim), self.config.precision)
         seen = np.zeros((rollout[1], observation_dim), self.config.precision)
-        is_choice = isinstance(self.actor, CategoricalActor)
-        action = (
-            data["old_value"].long()
-            if is_choice
-            else torch.zeros(count, noise.shape[1], dtype=dtype)
-        )
+        with torch.no_grad():
+            action = self.actor.act(data["policy_input"], None)
         batch = round(self.config.batch_size * self.share)
         columns = {name: (data | {"action": action} | dict(further))[name] for name in self.columns}
         self._step = self._make_step(columns, torch.zeros(batch, dtype=torch.int64))

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from agents.nn.distributions import by_choice
 from helpers.errors import CheckpointError
 
 FORMAT = 1
@@ -32,7 +33,7 @@ Layer = dict[str, Any]
 
 
 class Kind(NamedTuple):
-    """What a layer does with x (B, inputs), and the tensors, numbers and noise that it takes by name.
+    """What a layer does with x (B, inputs), and the tensors, numbers, noise and lists of whole numbers that it takes.
 
     One with branches, lists of layers, is given what these make of x.
     """
@@ -42,6 +43,7 @@ class Kind(NamedTuple):
     numbers: tuple[str, ...] = ()
     takes_noise: bool = False
     branches: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
 
 
 def _layer_norm(x: Tensor, *, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
@@ -66,6 +68,11 @@ def _sample(x: Tensor, noise: Tensor, *, low: float, high: float) -> Tensor:
 def _gaussian(mean: Tensor, log_std: Tensor, noise: Tensor, *, low: float, high: float) -> Tensor:
     """A Gaussian's sample (B, A) from its mean and its clipped log-deviation (B, A)."""
     return mean + noise * log_std.clamp(low, high).exp()
+
+
+def _count_from(choices: Tensor, *, starts: list[int]) -> Tensor:
+    """Choices (B,) with one start, or (B, D) with D."""
+    return choices + (starts[0] if choices.dim() == 1 else torch.tensor(starts))
 
 
 KINDS: Mapping[str, Kind] = {
@@ -98,6 +105,9 @@ KINDS: Mapping[str, Kind] = {
     "clip": Kind(lambda x, low, high: torch.minimum(torch.maximum(x, low), high), ("low", "high")),
     "to_float32": Kind(lambda x: x.float()),
     "argmax": Kind(lambda x: x.argmax(-1)),
+    # of several choices, one behind another: each has its own
+    "argmax_each": Kind(lambda x, sizes: by_choice(x, sizes).argmax(-1), lists=("sizes",)),
+    "count_from": Kind(_count_from, lists=("starts",)),  # choices that do not begin at 0
     "mean": Kind(lambda x: x.mean(-1)),  # of one value, or of quantiles
 }
 
@@ -170,6 +180,8 @@ class Architecture:
                         raise KeyError(layer[role])
                 for role in kind.numbers:
                     float(layer[role])
+                for role in kind.lists:
+                    layer[role] = [int(each) for each in layer[role]]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"{source} is damaged: {error!r}.", damaged) from error
         return made
@@ -195,7 +207,7 @@ class Network(nn.Module):
             self.register_buffer(name.replace(".", "_"), tensor)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Actions (B, A) float32, choices (B,) int64, or values (B,).
+        """Actions (B, A) float32, choices int64 (B,) or (B, D), or values (B,).
 
         Args:
             inputs: (B, size) each, in the order of the architecture's `sizes`; the noise is the last.
@@ -216,7 +228,7 @@ class Network(nn.Module):
             arguments = {
                 role: getattr(self, layer[role].replace(".", "_")) for role in kind.tensors
             }
-            arguments |= {role: layer[role] for role in kind.numbers}
+            arguments |= {role: layer[role] for role in (*kind.numbers, *kind.lists)}
             given: list[Any] = [self._pass(x, layer[name], noise) for name in kind.branches] or [x]
             if kind.takes_noise:
                 given.append(noise)

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.cloning.policies import Choice, Likelihood, Regression
+from agents.cloning.policies import Choice, Choices, Likelihood, Regression
 from agents.compute.linear import RectifiedLinear
-from agents.nn.actors import CategoricalActor, Critic, GaussianActor
+from agents.nn.actors import CategoricalActor, Critic, GaussianActor, MultiCategoricalActor
 from agents.nn.batch_renorm import EPSILON, BatchRenorm, NormalisedNet
 from agents.nn.critics import DeterministicActor, QNetwork, SquashedGaussianActor
 from agents.nn.models import CriticModel, Model, PolicyModel
@@ -23,11 +23,14 @@ from helpers.errors import ConfigurationError
 Bounds = tuple[np.ndarray, np.ndarray]
 NAMES = {kind: name for name, kind in ACTIVATIONS.items()}
 NO_LOG_STD = (-100.0, 100.0)  # beyond what a deviation in float32 can be
+SEVERAL = (MultiCategoricalActor, Choices)  # choices in an action
+CHOOSING = (CategoricalActor, Choice, QNetwork, *SEVERAL)
 # The parts of a network, in their order.
 PARTS: Mapping[type[nn.Module], tuple[str, ...]] = {
     **dict.fromkeys((QNetwork, GaussianActor, CategoricalActor, Critic), ("features", "head")),
+    MultiCategoricalActor: ("features", "head"),
     **dict.fromkeys((SquashedGaussianActor, DeterministicActor), ("net",)),
-    **dict.fromkeys((Regression, Likelihood, Choice), ("net",)),
+    **dict.fromkeys((Regression, Likelihood, Choice, Choices), ("net",)),
 }
 
 
@@ -163,9 +166,9 @@ class _Writer:
             False,
         ):
             self.add("tanh")
-        is_discrete = isinstance(net, CategoricalActor | Choice | QNetwork)
+        is_discrete = isinstance(net, CHOOSING)
         if is_discrete:
-            self.add("argmax")
+            self.choice(net, model.starts)
         elif model.is_stretched:
             self.add("scale", center=model.action_center, half=model.action_half)
         if bounds is not None and any(np.isfinite(each).any() for each in bounds):
@@ -173,6 +176,15 @@ class _Writer:
             self.add("clip", low=low, high=high)
         if self.made.dtype != "float32" and not is_discrete:
             self.add("to_float32")  # as environments take actions
+
+    def choice(self, net: Any, starts: np.ndarray) -> None:
+        """From logits or values to choices as the environment counts them."""
+        if isinstance(net, SEVERAL):
+            self.add("argmax_each", sizes=list(net.sizes))
+        else:
+            self.add("argmax")
+        if starts.any():
+            self.add("count_from", starts=starts.ravel().tolist())
 
     def sample(self, net: Any) -> bool:
         """The layer that samples, and its noise; whether there is one."""
@@ -194,7 +206,7 @@ class _Writer:
                 low, high = net.log_std_range
                 self.add("sample", low=low, high=high)
                 noise, size = "normal", self._outputs() // 2
-            case CategoricalActor() | Choice():
+            case CategoricalActor() | Choice() | MultiCategoricalActor() | Choices():
                 self.add("add_gumbel_noise")
                 noise, size = "gumbel", net.noise_dim
             case _:

@@ -53,21 +53,21 @@ def load_agent(
         CheckpointError: there is no such checkpoint, or it cannot be trusted.
         ConfigurationError: the run is damaged, or its bounds of actions are not known.
     """
-    return _load(Path(run), iter_num, bounds=bounds, space_of=lambda _: action_space)[0]
+    return _load(Path(run), iter_num, bounds=bounds, space_of=lambda *_: action_space)[0]
 
 
 def load_policy_model(
     path: Path,
     *,
     iter_num: str = "best",
-    space_of: Callable[[str], gymnasium.Space | None],
+    space_of: SpaceOf,
 ) -> tuple[PolicyModel, int, Bounds | None]:
     """(the model that acts, numbers of an observation, bounds of its actions where they are known) of a checkpoint.
 
     Args:
         path: a run folder, its checkpoints folder or a checkpoint.
         iter_num: as of `load_agent`.
-        space_of: the actions of an environment's id, where they are known.
+        space_of: the actions of an environment's id with its options, where they are known.
 
     Raises:
         CheckpointError, ConfigurationError: as `load_agent`.
@@ -84,7 +84,7 @@ def _load(
     iter_num: str,
     *,
     bounds: Bounds | None = None,
-    space_of: Callable[[str], gymnasium.Space | None],
+    space_of: SpaceOf,
 ) -> tuple[Agent, int, Any]:
     checkpoint = resolve_checkpoint(path, iter_num)
     folder = checkpoint.resolve().parent.parent
@@ -93,7 +93,8 @@ def _load(
     state = shared["agent"]
     learner = state.get("learner", state)
     size = len(learner["observations"]["mean"])
-    space = space_of(config.env_id) or _action_space(learner, folder, bounds)
+    known = space_of(config.env_id, config.environment_options)
+    space = known or _action_space(learner, folder, bounds)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a second one takes longer to start than small networks to make
     try:
@@ -170,8 +171,10 @@ def _action_space(
     parameters = state["parameters"]
     if bounds is not None:
         return _box(*bounds)
-    if state.get("actions"):
-        return _box_of(**state["actions"])
+    if "sizes" in (told := state.get("actions") or {}):
+        return _choices_of(told["sizes"], told["starts"])
+    if told:
+        return _box_of(**told)
     if "policy.log_std" in parameters:
         return gymnasium.spaces.Box(-np.inf, np.inf, parameters["policy.log_std"].shape)
     if "actions" in state or "returns" in state:  # discrete actions
@@ -190,6 +193,13 @@ def _action_space(
         f"{folder} does not contain the action bounds.",
         "Give them: bounds=(env.action_space.low, env.action_space.high), or action_space=env.action_space.",
     )
+
+
+def _choices_of(sizes: np.ndarray, starts: np.ndarray) -> gymnasium.Space:
+    """One choice, of arrays (), or D of them, of arrays (D,)."""
+    if not np.shape(sizes):
+        return gymnasium.spaces.Discrete(int(sizes), start=int(starts))
+    return gymnasium.spaces.MultiDiscrete(np.array(sizes), start=np.array(starts))
 
 
 def _box_of(

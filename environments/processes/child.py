@@ -14,11 +14,9 @@ import sys
 import traceback
 from typing import Any
 
-import gymnasium
-import numpy as np
-
 from environments.factory import make_vector_env
 from environments.processes.messages import ConnectionLost, receive, send
+from environments.processes.spaces import describe_space
 from environments.same_step import SameStepEnv
 from helpers.errors import UserError
 
@@ -120,13 +118,6 @@ def _describe(environment: SameStepEnv) -> dict[str, Any]:
         "names": environment.names,
         "render_fps": environment.metadata.get("render_fps"),
     }
-
-
-def describe_space(space: Any) -> dict[str, Any]:
-    """A Box or a Discrete, as a message."""
-    if isinstance(space, gymnasium.spaces.Discrete):
-        return {"n": int(space.n), "start": int(space.start)}
-    return {"low": np.asarray(space.low), "high": np.asarray(space.high)}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from pathlib import Path
 from socket import socketpair
 from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -20,6 +19,7 @@ from gymnasium.vector.utils import batch_space
 from environments import same_step
 from environments.processes.merging import cut_state, join_infos, join_states
 from environments.processes.messages import ConnectionLost, Crashed, receive, send
+from environments.processes.spaces import space_of
 from environments.same_step import State
 from helpers import errors
 from helpers.errors import UserError
@@ -205,8 +205,8 @@ class ProcessVectorEnv(VectorEnv):
             raise
         about = self._children[0].about
         self.max_episode_steps: int = about["max_episode_steps"]
-        self.single_observation_space = _space(about["observations"])
-        self.single_action_space = _space(about["actions"])
+        self.single_observation_space = space_of(about["observations"])
+        self.single_action_space = space_of(about["actions"])
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.metadata = {
@@ -386,9 +386,3 @@ def _shares(count: int, processes: int) -> list[slice]:
     bounds = np.linspace(0, count, min(processes, count) + 1).round().astype(int).tolist()
     return [slice(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
 
-
-def _space(about: Mapping[str, Any]) -> gymnasium.Space:
-    """Of a message."""
-    if "n" in about:
-        return gymnasium.spaces.Discrete(about["n"], start=about["start"])
-    return gymnasium.spaces.Box(about["low"], about["high"], dtype=about["low"].dtype.type)

@@ -8,19 +8,26 @@ from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.spaces.utils import flatdim
 
 from environments.files import import_file
 from environments.ids import suite_of, task_file
 from environments.registered import interface_of, package_limit
 from environments.registered import spec_of as registered_spec
 from environments.suites.unlearnable import refuse_unlearnable
-from environments.suites.wrappers import VectorObservation
+from environments.suites.wrappers import VectorAction, VectorObservation, is_plain
 from helpers.errors import ConfigurationError
 from helpers.user_code import UsersCode
 
 _EXACT = tuple(f"gymnasium.envs.{each}." for each in ("classic_control", "mujoco", "toy_text"))
 # For tasks without a time limit of their own (CliffWalking), so that every episode ends.
 DEFAULT_MAX_EPISODE_STEPS = 1000
+ACTIONS = (
+    gymnasium.spaces.Box,
+    gymnasium.spaces.Discrete,
+    gymnasium.spaces.MultiDiscrete,
+    gymnasium.spaces.MultiBinary,
+)
 
 
 def spec_of(env_id: str) -> EnvSpec:
@@ -72,7 +79,7 @@ def make_env(
     options: Mapping[str, Any],
     limit: int | None = None,
 ) -> gymnasium.Env:
-    """One environment with vector observations and Box or Discrete actions.
+    """One environment with vector observations, and actions that are vectors, a choice or several choices.
 
     Args:
         env_id: canonical.
@@ -103,12 +110,11 @@ def make_env(
     refuse_unlearnable(env_id, env)
     empty = [each for each in spaces if 0 in (each.shape or ())]
     if empty:
-        raise ConfigurationError(
-            f"env_id={env_id} has the space {empty[0]}, of no numbers: there is nothing to learn.",
-            "Give it at least one number.",
-        )
-    if not isinstance(env.action_space, gymnasium.spaces.Box | gymnasium.spaces.Discrete):
+        raise _empty_error(env_id, empty[0])
+    if not isinstance(env.action_space, ACTIONS):
         raise _unsupported_error(env_id, "actions", env.action_space)
+    if not is_plain(env.action_space):
+        env = VectorAction(env)
     if (
         isinstance(env.observation_space, gymnasium.spaces.Box)
         and len(env.observation_space.shape) == 1
@@ -116,11 +122,47 @@ def make_env(
         return env
     if not env.observation_space.is_np_flattenable:
         raise _unsupported_error(env_id, "observations", env.observation_space)
-    return VectorObservation(env)
+    return _with_vector_observations(env_id, env)
+
+
+def _with_vector_observations(env_id: str, env: gymnasium.Env) -> gymnasium.Env:
+    try:
+        if not flatdim(env.observation_space):
+            raise _empty_error(env_id, env.observation_space)
+        return VectorObservation(env)
+    except NotImplementedError as error:  # a space of a class that Gymnasium does not know
+        raise _unsupported_error(env_id, "observations", env.observation_space) from error
+
+
+def action_shape(env: gymnasium.Env) -> tuple[int, ...]:
+    """Of an action as the environment itself takes it, behind whatever `make_env` put around it."""
+    inner: Any = env
+    while isinstance(inner, gymnasium.Wrapper):
+        if isinstance(inner, VectorAction):
+            return inner.environment_shape
+        inner = inner.env
+    return tuple(env.action_space.shape or ())
+
+
+def _empty_error(env_id: str, space: gymnasium.Space) -> ConfigurationError:
+    return ConfigurationError(
+        f"env_id={env_id} has the space {space}, of no numbers: there is nothing to learn.",
+        "Give it at least one number.",
+    )
 
 
 def _unsupported_error(env_id: str, what: str, space: gymnasium.Space) -> ConfigurationError:
+    kinds = {
+        "actions": "Give it actions in Box, Discrete, MultiDiscrete or MultiBinary, by a wrapper if need be.",
+        "observations": "Give it observations in Box, Discrete, MultiDiscrete, MultiBinary, Text, or Dict and Tuple of "
+        "these, by a wrapper if need be (gymnasium.ObservationWrapper).",
+    }
     return ConfigurationError(
-        f"env_id={env_id} has {what} in {type(space).__name__}, which no algorithm here takes.",
-        "Use an environment with vector or discrete observations and Box or Discrete actions.",
+        f"env_id={env_id} has {what} in {type(space).__name__}, which no algorithm here takes: {_short(space)}.",
+        kinds[what],
     )
+
+
+def _short(space: gymnasium.Space) -> str:
+    text = " ".join(str(space).split())
+    return text if len(text) < 160 else f"{text[:157]}..."

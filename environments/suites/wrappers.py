@@ -7,8 +7,10 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces.utils import flatten, flatten_space
+from gymnasium import spaces
+from gymnasium.spaces.utils import flatten
 
+from environments.suites.parts import flat_space
 from helpers.errors import ConfigurationError
 
 
@@ -26,18 +28,52 @@ def refuse_options(env_id: str, options: Mapping[str, Any]) -> None:
 
 
 class VectorObservation(gymnasium.ObservationWrapper):
-    """Any flattenable observation as a float32 vector; discrete ones become one-hot."""
+    """Any flattenable observation as a vector; discrete ones become one-hot."""
 
     def __init__(self, env: gymnasium.Env) -> None:
         super().__init__(env)
-        flat = flatten_space(env.observation_space)
-        assert isinstance(flat, gymnasium.spaces.Box)
-        self.observation_space = gymnasium.spaces.Box(
-            flat.low.astype(np.float32),
-            flat.high.astype(np.float32),
-            dtype=np.float32,
-        )
+        self.observation_space = flat_space(env.observation_space)
 
     def observation(self, observation: Any) -> np.ndarray:
         """The vector of an observation, (obs_dim,)."""
-        return np.asarray(flatten(self.env.observation_space, observation), dtype=np.float32)
+        flat = flatten(self.env.observation_space, observation)
+        return np.asarray(flat, dtype=self.observation_space.dtype)
+
+
+class VectorAction(gymnasium.ActionWrapper):
+    """Arrays of any shape as vectors (A,), in C order; switches (MultiBinary) as choices of two."""
+
+    def __init__(self, env: gymnasium.Env) -> None:
+        super().__init__(env)
+        space = env.action_space
+        self.action_space: gymnasium.Space
+        match space:
+            case spaces.Box():
+                dtype: Any = space.dtype
+                self.action_space = spaces.Box(space.low.ravel(), space.high.ravel(), dtype=dtype)
+            case spaces.MultiDiscrete():
+                self.action_space = spaces.MultiDiscrete(
+                    space.nvec.ravel(),
+                    start=space.start.ravel(),
+                )
+            case spaces.MultiBinary():
+                self.action_space = spaces.MultiDiscrete(np.full(int(np.prod(space.shape)), 2))
+            case _:
+                raise TypeError(f"actions in {space}")
+        self._shape, self._dtype = space.shape, space.dtype
+
+    @property
+    def environment_shape(self) -> tuple[int, ...]:
+        """Of an action as the environment itself takes it."""
+        return tuple(self._shape or ())
+
+    def action(self, action: Any) -> np.ndarray:
+        """An action as the environment itself takes it."""
+        return np.asarray(action, dtype=self._dtype).reshape(self._shape)
+
+
+def is_plain(space: gymnasium.Space) -> bool:
+    """Whether actions are vectors, a choice or several choices already."""
+    if isinstance(space, spaces.Discrete):
+        return True
+    return isinstance(space, spaces.Box | spaces.MultiDiscrete) and len(space.shape) == 1

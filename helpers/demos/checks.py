@@ -47,7 +47,7 @@ def _check_shapes(demo: Demo) -> None:
     wrong = [name for name, array in demo.arrays() if array.shape[:1] != rows]
     if observations.ndim != 2 or successors.shape != observations.shape:
         wrong += ["observations"]
-    if actions is not None and actions.ndim != (1 if actions.dtype.kind in "iu" else 2):
+    if actions is not None and not (actions.ndim == 2 or is_choice(actions)):
         wrong += ["actions"]
     if demo.rewards.ndim != 1 or demo.terminated.shape != rows or demo.truncated.shape != rows:
         wrong += ["rewards"]
@@ -57,6 +57,11 @@ def _check_shapes(demo: Demo) -> None:
             f"{demo.source} has arrays of wrong shapes: {listed}.",
             "Observations are (steps, numbers), actions (steps, numbers) or whole numbers (steps,), all else (steps,).",
         )
+
+
+def is_choice(actions: np.ndarray) -> bool:
+    """Whether actions (T,) are one whole number each."""
+    return actions.ndim == 1 and actions.dtype.kind in "iu"
 
 
 def check_together(
@@ -94,7 +99,8 @@ def _check_sizes(demos: Sequence[Demo], expected: Expected | None) -> None:
     for demo in demos:
         _check_size(demo, "observations", demos[0], expected.observation_size if expected else None)
         _check_size(demo, "actions", demos[0], expected.action_size if expected else None)
-        _check_choices(demo, expected.choices if expected else None)
+        if expected:
+            _check_choices(demo, expected.choices, expected.first_choices)
 
 
 def _check_size(demo: Demo, name: str, first: Demo, size: int | None) -> None:
@@ -112,14 +118,20 @@ def _check_size(demo: Demo, name: str, first: Demo, size: int | None) -> None:
         )
 
 
-def _check_choices(demo: Demo, choices: int | None) -> None:
-    if choices is None or demo.actions is None or demo.actions.ndim != 1:
+def _check_choices(demo: Demo, choices: Sequence[int] | None, first: Sequence[int]) -> None:
+    if choices is None or demo.actions is None or demo.actions.dtype.kind not in "iu":
         return
-    wrong = np.flatnonzero((demo.actions < 0) | (demo.actions >= choices))
+    rows = demo.actions.reshape(demo.length, -1)
+    if rows.shape[1] != len(choices):
+        return  # the check of sizes says it
+    lowest = np.array(first or [0] * len(choices))
+    wrong = np.argwhere((rows < lowest) | (rows >= lowest + np.array(choices)))
     if len(wrong):
+        step, place = wrong[0]
+        which = f"choice {place} of " if len(choices) > 1 else ""
         raise ConfigurationError(
-            f"{demo.source} has action {demo.actions[wrong[0]]} in step {wrong[0]}, the environment actions from 0 to "
-            f"{choices - 1}.",
+            f"{demo.source} has action {demo.actions[step].tolist()} in step {step}, the environment {which}actions "
+            f"from {lowest[place]} to {lowest[place] + choices[place] - 1}.",
             _OTHERS,
         )
 
@@ -147,15 +159,17 @@ def check_spaces(
     *,
     observation_shape: tuple[int, ...],
     action_shape: tuple[int, ...],
-    choices: int | None = None,
+    choices: Sequence[int] | None = None,
+    first_choices: Sequence[int] = (),
 ) -> None:
     """That episodes fit an environment's spaces, for environments whose sizes only they themselves know.
 
     Args:
         demos: checked alone.
         observation_shape: (obs_dim,).
-        action_shape: (act_dim,), or () for whole numbers.
-        choices: how many whole numbers there are, from 0 on.
+        action_shape: (act_dim,), (D,) for D choices, or () for one.
+        choices: of how many each choice is; None: actions are vectors.
+        first_choices: the smallest of each; empty: 0.
 
     Raises:
         ConfigurationError: they do not.
@@ -167,12 +181,12 @@ def check_spaces(
     for demo in demos:
         for name, shape in wanted.items():
             array = getattr(demo, name)
-            is_choice = name == "actions" and shape == ()
+            is_chosen = name == "actions" and choices is not None
             if array is not None and (
-                array.shape[1:] != shape or (is_choice and array.dtype != np.int64)
+                array.shape[1:] != shape or (is_chosen and array.dtype != np.int64)
             ):
                 raise ConfigurationError(
                     f"{demo.source} has {name} {array.shape[1:]}, the environment {shape}.",
                     _OTHERS,
                 )
-        _check_choices(demo, choices)
+        _check_choices(demo, choices, first_choices)

@@ -18,9 +18,10 @@ def conform(demo: Demo, expected: Expected | None = None) -> Demo:
     """The same episode in the types of `Demo`; what cannot be brought there is left to the checks.
 
     Columns (T, 1) of rewards and ends become (T,). Floats keep their precision, whole numbers and half precision
-    become float64. Where the environment chooses, actions are int64 (T,), also from floats that are whole; where it
-    takes vectors, floats (T, act_dim), also from (T,) of one number and from whole numbers. Where that is not known
-    yet, one whole number is a choice; this function is asked again when it is (`agents/demonstrations/dataset.py`).
+    become float64. Where the environment chooses, actions are int64 (T,) or (T, D), also from floats that are
+    whole; where it takes vectors, floats (T, act_dim), also from (T,) of one number and from whole numbers. Where that
+    is not known yet, one whole number is a choice; this function is asked again when it is
+    (`agents/demonstrations/dataset.py`). Actions of other shapes are laid out as a vector, in C order.
 
     Args:
         demo: as it was read.
@@ -55,6 +56,12 @@ def _column(array: np.ndarray) -> np.ndarray:
 def _actions(actions: np.ndarray, expected: Expected | None) -> np.ndarray:
     size = expected.action_size if expected else None
     is_whole = actions.dtype.kind in "iub"
+    if actions.ndim > 2:
+        actions = actions.reshape(len(actions), -1)
+    if expected and expected.choices and size:  # several in an action
+        is_whole = is_whole or np.array_equal(actions, np.trunc(actions))
+        rows = actions.reshape(len(actions), -1)
+        return rows.astype(np.int64) if is_whole else _floats(rows)
     if size is None:
         size = 0 if is_whole and _column(actions).ndim == 1 else actions[:1].size
     if size == 0:

@@ -17,7 +17,8 @@ class Demo:
 
     Attributes:
         observations: (T, obs_dim) float64, or float32 where the source has it.
-        actions: (T, act_dim) as executed, or (T,) int64; None where the source has states alone.
+        actions: (T, act_dim) as executed, or choices, int64 (T,), or (T, D) of D choices each; None where the source
+            has states alone.
         rewards: (T,) float64, the environment's.
         next_observations: like the observations, the true successors.
         terminated: bool (T,), the task ended the episode: at the last step or never.
@@ -74,8 +75,9 @@ class Expected:
         mujoco_version: of what would simulate it; None where MuJoCo does not.
         time_limit: steps after which it truncates.
         observation_size: numbers of an observation; None where only the environment itself knows.
-        action_size: numbers of a continuous action, 0 of one that is a whole number; None likewise.
-        choices: how many whole numbers, from 0 on, an action can be; None where it is none, and likewise.
+        action_size: numbers of an action, 0 of one that is a single choice; None likewise.
+        choices: of how many each choice of an action is; None where actions are vectors, and likewise.
+        first_choices: the smallest of each; empty: 0.
         observation_groups: the numbers of an observation by the names of their groups, where the environment has some.
         opensim_version: of what would simulate it; None where OpenSim does not.
         options: of the environment, as JSON; empty where there are none.
@@ -90,7 +92,8 @@ class Expected:
     time_limit: int | None = None
     observation_size: int | None = None
     action_size: int | None = None
-    choices: int | None = None
+    choices: tuple[int, ...] | None = None
+    first_choices: tuple[int, ...] = ()
     observation_groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
     opensim_version: str | None = None
     options: str = ""

@@ -1,7 +1,7 @@
 """Demonstrations as HDF5 files, one an episode, in the format that the field's code bases read.
 
-Datasets: `obs0` (T, obs_dim), `acs` (T, act_dim) float32 or (T,) int64, `obs1` the true successors, `dones1`
-bool, true at the last step alone, `env_rews` (T,), scalars `ep_lens` and `ep_env_rets`. Beside them, for those
+Datasets: `obs0` (T, obs_dim), `acs` (T, act_dim) float32, or int64 (T,) or (T, choices), `obs1` the true successors,
+`dones1` bool, true at the last step alone, `env_rews` (T,), scalars `ep_lens` and `ep_env_rets`. Beside them, for those
 who tell a death from a time limit: `terminated`, `truncated`. A file without `acs` holds states alone. The
 file's attributes say where it comes from.
 
@@ -23,6 +23,7 @@ import numpy as np
 from helpers import durable
 from helpers.demos.episode import Demo, Expected
 from helpers.demos.wrappers import origin_of_spec
+from helpers.episodes import choice_sizes, first_choices
 from helpers.errors import ConfigurationError, StorageError
 from helpers.free_space import require_memory
 
@@ -75,10 +76,13 @@ def is_hidden_demo(path: Path) -> bool:
 
 
 def space_attributes(space: Any) -> dict[str, Any]:
-    """What a demonstration says of its actions: their bounds, or how many there are to choose from."""
+    """What a demonstration says of its actions: their bounds, or how many there are to choose from, and the first."""
     if hasattr(space, "low"):
         return {"action_low": np.asarray(space.low), "action_high": np.asarray(space.high)}
-    return {"action_count": int(space.n)}
+    sizes, first = choice_sizes(space), first_choices(space)
+    if hasattr(space, "nvec"):
+        return {"action_counts": np.array(sizes), "action_starts": np.array(first)}
+    return {"action_count": sizes[0], **({"action_start": first[0]} if first[0] else {})}
 
 
 def write_demo(

@@ -94,6 +94,12 @@ def _actions(demos: Sequence[Demo]) -> Figures | None:
         values, counts = np.unique(actions, return_counts=True)
         found["counts"] = {str(v): int(n) for v, n in zip(values, counts, strict=True)}
         return found
+    if actions.dtype.kind in "iu":
+        found["choices"] = [
+            {str(v): int(n) for v, n in zip(*np.unique(column, return_counts=True), strict=True)}
+            for column in actions.T
+        ]
+        return found
     low, high = demos[0].origin.get("action_low"), demos[0].origin.get("action_high")
     is_known = low is not None and high is not None and np.shape(low) == actions.shape[1:]
     lower = np.asarray(low if is_known else actions.min(axis=0), dtype=actions.dtype)
@@ -172,6 +178,9 @@ def _action_line(actions: Mapping[str, Any] | None) -> str:
     if "counts" in actions:
         shares = ", ".join(f"{value} x {count:,}" for value, count in actions["counts"].items())
         return f"whole numbers: {shares}"
+    if "choices" in actions:
+        seen = [f"{len(each)} values" for each in actions["choices"]]
+        return f"{len(seen)} choices each, of {', '.join(seen[:8])}{' ...' if len(seen) > 8 else ''} seen"
     low, high = min(actions["low"]), max(actions["high"])
     where = (
         "their bounds"

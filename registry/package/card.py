@@ -70,7 +70,7 @@ def program_of(contract: Mapping[str, Any], *, is_flat: bool) -> str:
         "dtype": contract["observation"]["dtype"],
         "noise": "",
         "random": "",
-        "action": "int(actions[0])" if "choices" in contract["action"] else "actions[0]",
+        "action": _taken(contract["action"]),
     }
     if contract["noise"]:
         draw, size = _NOISES[contract["noise"]["distribution"]], contract["noise"]["shape"][0]
@@ -92,6 +92,15 @@ def program_of(contract: Mapping[str, Any], *, is_flat: bool) -> str:
     if not is_flat:
         observation = "gymnasium.spaces.flatten(env.observation_space, observation)"
     return _GYMNASIUM.format(**parts, observation=observation)
+
+
+def _taken(acts: Mapping[str, Any]) -> str:
+    """The first action of `actions` as the environment takes it, in Python."""
+    if "choices" in acts and not acts["shape"]:
+        return "int(actions[0])"
+    if "choices" in acts or "shape_of_environment" in acts:
+        return "actions[0].reshape(env.action_space.shape).astype(env.action_space.dtype)"
+    return "actions[0]"
 
 
 def card_of(contract: Mapping[str, Any], *, is_flat: bool, has_curve: bool) -> str:
@@ -146,8 +155,11 @@ In MiloZero: `from policy import load_policy; policy = load_policy("this folder"
 
 
 def _actions_of(acts: Mapping[str, Any]) -> str:
+    if "choices" in acts and acts["shape"]:
+        return f"{len(acts['choices'])} choices, of {', '.join(map(str, acts['choices']))}, int64"
     if "choices" in acts:
-        return f"one of {acts['choices']}, int64"
+        first = f", from {acts['start']} on" if acts.get("start") else ""
+        return f"one of {acts['choices']}{first}, int64"
     low, high = acts["low"], acts["high"]
     same = len(set(low)) == len(set(high)) == 1 and None not in (low[0], high[0])
     bounds = f", each in [{low[0]:g}, {high[0]:g}]" if same else ""

@@ -16,7 +16,8 @@ from environments.expected import expected_of
 from environments.factory import make_vector_env
 from environments.ids import resolve_env_id, suite_of
 from environments.requirements import packages_of
-from environments.suites.gymnasium_suites import spec_of
+from environments.suites.gymnasium_suites import action_shape, make_env
+from environments.suites.parts import FlatSpace
 from helpers.config.run import RunConfig
 from helpers.episodes import run_episodes, summary
 from helpers.parallel.workers import Workers
@@ -95,7 +96,7 @@ def about_environment(
         "time_step": environment.time_step,
         "max_episode_steps": environment.max_episode_steps,
         "options": dict(options),
-        "is_flat": _is_flat(env_id, options),
+        **_own_spaces(env_id, options),
     }
 
 
@@ -112,11 +113,11 @@ def agent_in(config: RunConfig, environment: Any, streams: Streams) -> Agent:
     )
 
 
-def _is_flat(env_id: str, options: Mapping[str, Any]) -> bool:
-    """Whether the environment's own observations are vectors, so that nobody need flatten them."""
+def _own_spaces(env_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether the environment's own observations are vectors, so that nobody need flatten them; its actions' shape."""
     if suite_of(env_id) != "gymnasium":
-        return True
-    env = gymnasium.make(spec_of(env_id), disable_env_checker=True, **options)
-    space = env.observation_space
+        return {"is_flat": True, "action_shape": None}
+    env = make_env(env_id, render_mode=None, options=options)
     env.close()
-    return isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1
+    is_flat = not isinstance(env.observation_space, FlatSpace)
+    return {"is_flat": is_flat, "action_shape": action_shape(env)}

@@ -31,7 +31,7 @@ from helpers.config.run import RunConfig
 from helpers.config.schema import Parsed, Schema
 from helpers.display.learning_curve import draw_curve
 from helpers.durable import remove_folder, rename, temporary_name
-from helpers.episodes import clip_actions
+from helpers.episodes import choice_sizes, clip_actions, first_choices
 from helpers.errors import DONE, CheckpointError, ConfigurationError, StorageError
 from helpers.parallel.workers import Workers
 from helpers.run_folder.experiment import CAPSULE_FILE, CONFIG_FILE
@@ -133,6 +133,7 @@ def export_checkpoint(
             seen=evaluated.seen,
             space=evaluated.space,
             names=evaluated.names,
+            action_shape=evaluated.environment.pop("action_shape"),
         ),
         "policy": {
             "algorithm": config.algo,
@@ -313,19 +314,27 @@ def compare(
         outputs = model.outputs(inputs["observation"]).numpy()
     if kind == "gumbel":
         outputs = outputs + inputs[NOISE].numpy()
-    largest = max(_difference(each, actions, outputs) for each in found)
+    largest = max(_difference(each, actions, outputs, evaluated.space) for each in found)
     if not largest <= LARGEST_DIFFERENCE:
         raise _difference_error("policy", largest)
     return largest, inputs, actions
 
 
-def _difference(found: np.ndarray, actions: np.ndarray, outputs: np.ndarray) -> float:
+def _difference(
+    found: np.ndarray,
+    actions: np.ndarray,
+    outputs: np.ndarray,
+    space: gymnasium.Space,
+) -> float:
     if found.shape != actions.shape or found.dtype != actions.dtype:
         return float("inf")
     if actions.dtype.kind != "i":
         return float(np.abs(found - actions).max())
-    rows = np.arange(len(actions))
-    return float(np.abs(outputs[rows, actions] - outputs[rows, found]).max())
+    sizes = choice_sizes(space)
+    before = np.cumsum([0, *sizes[:-1]]) - np.array(first_choices(space))
+    columns = [each.reshape(-1, len(sizes)) + before for each in (actions, found)]
+    ours, theirs = (np.take_along_axis(outputs, each, axis=1) for each in columns)
+    return float(np.abs(ours - theirs).max())
 
 
 def interface_of(
@@ -334,6 +343,7 @@ def interface_of(
     seen: gymnasium.spaces.Box,
     space: gymnasium.Space,
     names: Names,
+    action_shape: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Observations, actions and noise, as the contract has them.
 
@@ -341,6 +351,7 @@ def interface_of(
         seen: the space of an observation.
         space: of an action.
         names: of the components of both.
+        action_shape: of an action as the environment itself takes it, where that is another.
     """
     observed, acted = names
     action: dict[str, Any]
@@ -348,7 +359,14 @@ def interface_of(
         action = {"shape": list(space.shape), "dtype": "float32"}
         action |= contract.bounds_to_json(space.low, space.high)
     else:
-        action = {"shape": [], "dtype": "int64", "choices": int(space.n)}  # type: ignore[attr-defined]
+        sizes, first = list(choice_sizes(space)), list(first_choices(space))
+        one = {"choices": sizes[0], "start": first[0]}
+        several = {"choices": sizes, "starts": first}
+        shape = list(space.shape or ())
+        action = {"shape": shape, "dtype": "int64", **(several if shape else one)}
+    if action_shape is not None and list(action_shape) != action["shape"]:
+        action["shape_of_environment"] = list(action_shape)
+    parts = getattr(seen, "parts", None)
     noise = architecture.noise
     return {
         "observation": {
@@ -358,6 +376,7 @@ def interface_of(
             "dtype_of_environment": str(seen.dtype),
             **contract.bounds_to_json(seen.low, seen.high),
             "components": observed,
+            **({} if parts is None else {"parts": parts}),
         },
         "action": {"name": "action", **action, "components": acted},
         "noise": noise and {"distribution": noise, "shape": [architecture.sizes[NOISE]]},

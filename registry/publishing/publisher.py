@@ -99,17 +99,17 @@ class Publisher:
         described = describe(policy_model(agent), observations=self._size, bounds=self._bounds)
         if self._base is None:
             environment = self._environment
+            options = self._config.environment_options
+            about = about_environment(environment, self._config.env_id, options)
+            action_shape = about.pop("action_shape")
             self._base = {
-                "environment": about_environment(
-                    environment,
-                    self._config.env_id,
-                    self._config.environment_options,
-                ),
+                "environment": about,
                 **interface_of(
                     described,
                     seen=environment.single_observation_space,
                     space=environment.single_action_space,
                     names=environment.names,
+                    action_shape=action_shape,
                 ),
                 "run": origin_of(self._run, self._config),
             }

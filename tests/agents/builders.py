@@ -21,6 +21,11 @@ SPACES = {
     "continuous": gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32),
     "discrete": gymnasium.spaces.Discrete(4),
 }
+# Of choices that do not begin at 0, and of several in an action.
+CHOICES: dict[str, gymnasium.Space] = {
+    "from -1": gymnasium.spaces.Discrete(4, start=-1),
+    "several": gymnasium.spaces.MultiDiscrete([3, 2, 4], start=[0, -1, 2]),
+}
 OBSERVATION_DIM = 5
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from agents.algorithms import ALGORITHMS
 from agents.checks import check_run, record_of
+from agents.common_settings import ALL_ACTIONS, BOUNDED, CHOICE
 from helpers.errors import ConfigurationError
 from helpers.parallel.workers import Workers
 from tests.agents.builders import OBSERVATION_DIM, SPACES, small_agent, small_config
@@ -30,9 +31,10 @@ def test_the_arithmetic_is_of_the_records_that_the_memory_takes(algo: str, preci
 
 
 def test_every_algorithm_says_what_actions_it_takes() -> None:
-    taken = {algo: getattr(config, "ACTIONS", "") for algo, config in ALGORITHMS.items()}
-    assert taken["ppo"] == "both"
-    assert {algo: taken[algo] for algo in REPLAYING} == {algo: kind_of(algo) for algo in REPLAYING}
+    taken = {algo: getattr(config, "ACTIONS", None) for algo, config in ALGORITHMS.items()}
+    assert taken["ppo"] == ALL_ACTIONS
+    kinds = {algo: {CHOICE} if algo == "dqn" else {BOUNDED} for algo in REPLAYING}
+    assert {algo: taken[algo] for algo in REPLAYING} == kinds
 
 
 @pytest.mark.parametrize("algo", REPLAYING)

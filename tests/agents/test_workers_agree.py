@@ -20,6 +20,7 @@ CASES = [  # (kind, settings, workers beside one)
     ("discrete", ["p_ent_reg_scale=0.01", "target_kl=0.002", "optim_epochs_per_iter=20"], THREE),
     ("CartPole-v1", ["lr_schedule=adaptive"], THREE),
     ("Hopper-v5", [], THREE),
+    ("several", ["p_ent_reg_scale=0.01", "clip_norm=0.1"], THREE),
     ("continuous", UNEVEN, (3,)),
     # Learners that replay: 73 updates.
     ("continuous", ["algo=sac", "batch_norm_all=true"], FOUR),
@@ -32,6 +33,7 @@ CASES = [  # (kind, settings, workers beside one)
     ("discrete", ["algo=bc", "clip_norm=0.1"], FOUR),
     ("continuous", ["algo=dagger", "num_demos=2"], FOUR),
     ("discrete", ["algo=dagger", "p_activation=tanh"], FOUR),
+    ("several", ["algo=dagger", "num_demos=2"], FOUR),
     # Those that learn a reward.
     ("continuous", ["algo=gail", "wrap_absorb=true", "use_purl=true", "d_moments=both"], FOUR),
     ("discrete", ["algo=gail", "real_ls_type=disturb-label_0.1", "grad_pen_type=dragan"], FOUR),
@@ -45,6 +47,8 @@ CASES = [  # (kind, settings, workers beside one)
     ("continuous", ["algo=red", "learner=sac", "wrap_absorb=true"], FOUR),
     ("continuous", ["algo=maad", "wrap_absorb=true", "idm_steps=5"], FOUR),
     ("discrete", ["algo=maad"], FOUR),
+    ("several", ["algo=maad"], FOUR),
+    ("several", ["algo=airl", "wrap_absorb=true"], FOUR),
     # 3 workers: 12, 12 and 8 of a minibatch of demonstrations.
     ("continuous", ["algo=gail", "wrap_absorb=true", "d_batch_size=32", *UNEVEN], (3,)),
 ]

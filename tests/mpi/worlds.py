@@ -2,8 +2,8 @@
 
 usage: worlds.py FOLDER CASES.json
 
-CASES.json lists [kind, [key=value, ...]], a kind being continuous, discrete or an environment's id; the arrays of the
-first come as FOLDER/0.npy, and so on.
+CASES.json lists [kind, [key=value, ...]], a kind being one of SPACES or CHOICES, or an environment's id; the arrays of
+the first come as FOLDER/0.npy, and so on.
 """
 
 import json
@@ -15,7 +15,14 @@ import numpy as np
 from agents.algorithms import ALGORITHMS
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
-from tests.agents.builders import SPACES, random_rollout, small_agent, small_config, train_on
+from tests.agents.builders import (
+    CHOICES,
+    SPACES,
+    random_rollout,
+    small_agent,
+    small_config,
+    train_on,
+)
 from tests.agents.cloning.cases import CLONING, sources
 from tests.agents.imitation.cases import IMITATING, demonstrations
 
@@ -47,10 +54,10 @@ def learnt(kind: str, settings: list[str], workers: Workers) -> dict[str, np.nda
     if algo in IMITATING:
         sizes |= {"d_batch_size": 24, "expert_path": str(demonstrations(kind))}
     config = small_config(**sizes | options)
-    if kind in SPACES:
-        agent = small_agent(config, SPACES[kind], workers=workers)
+    if space := (SPACES | CHOICES).get(kind):
+        agent = small_agent(config, space, workers=workers)
         for i in range(ITERATIONS * agent.rollouts_per_iteration):
-            agent.update(random_rollout(agent, SPACES[kind], iteration=i))
+            agent.update(random_rollout(agent, space, iteration=i))
     else:
         from environments.factory import make_vector_env
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from agents.common_settings import (
+    BOUNDED,
     LARGEST_BATCH,
     STACK_FORM,
     STACK_PATTERN,
@@ -27,7 +28,7 @@ from helpers.config.settings import cross_field_error, setting
 class ReplayConfig(ObservationSettings, RunConfig):
     """What every off-policy algorithm has."""
 
-    ACTIONS: ClassVar[ActionKind] = "continuous"
+    ACTIONS: ClassVar[frozenset[ActionKind]] = frozenset({BOUNDED})
 
     num_envs: int = setting(
         2,

@@ -104,7 +104,11 @@ def _stub_environment(demos: Sequence[Demo]) -> gymnasium.Env:
     stub.observation_space = spaces.Box(-np.inf, np.inf, observations.shape[1:], np.float64)
     if actions.ndim == 1:
         count = 1 + max(int(_actions(demo).max()) for demo in demos)
-        stub.action_space = spaces.Discrete(int(first.origin.get("action_count", count)))
+        start = int(first.origin.get("action_start", 0))
+        count = int(first.origin.get("action_count", count - start))
+        stub.action_space = spaces.Discrete(count, start=start)
+    elif actions.dtype.kind in "iu":
+        stub.action_space = _choices_of(demos)
     else:
         shape, dtype = actions.shape[1:], actions.dtype
         low, high = first.origin.get("action_low"), first.origin.get("action_high")
@@ -116,3 +120,14 @@ def _stub_environment(demos: Sequence[Demo]) -> gymnasium.Env:
             dtype=dtype.type,
         )
     return stub
+
+
+def _choices_of(demos: Sequence[Demo]) -> gymnasium.Space:
+    """Several choices in an action: of as many as the first demonstration says, else as there were seen."""
+    from gymnasium import spaces
+
+    origin = demos[0].origin
+    rows = np.concatenate([_actions(demo) for demo in demos])
+    starts = np.asarray(origin.get("action_starts", np.minimum(rows.min(0), 0)))
+    sizes = np.asarray(origin.get("action_counts", rows.max(0) + 1 - starts))
+    return spaces.MultiDiscrete(sizes, start=starts)

@@ -37,6 +37,11 @@ def expert_action(observations: np.ndarray, kind: str) -> np.ndarray:
     scores = observations @ weights
     if kind == "discrete":
         return scores.argmax(-1)
+    if kind == "from -1":
+        return scores.argmax(-1) - 1
+    if kind == "several":
+        columns = [scores[:, :3], scores[:, :2], scores]
+        return np.stack([each.argmax(-1) for each in columns], -1) + [0, -1, 2]
     return np.tanh(scores[:, :3]).astype(np.float32)
 
 
@@ -71,12 +76,12 @@ def demonstrations(kind: str) -> Path:
 @cache
 def expert_run(kind: str, **settings: Any) -> Path:
     """A run folder of PPO that has not learnt, for the spaces of `tests.agents.builders`."""
-    from tests.agents.builders import SPACES, small_config
+    from tests.agents.builders import CHOICES, SPACES, small_config
 
     config = small_config("ppo", seed=3, policy_std_init=0.5, **settings)
     spaces = {
         "observation_space": gymnasium.spaces.Box(-np.inf, np.inf, (OBSERVATION_DIM,)),
-        "action_space": SPACES[kind],
+        "action_space": (SPACES | CHOICES)[kind],
     }
     workers = Workers.solo()
     parts: dict[str, Any] = {"workers": workers, "streams": Streams(config.seed)}
