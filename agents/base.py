@@ -50,7 +50,7 @@ class Transitions:
         action: Any,
         dtype: np.dtype,
     ) -> Transitions:
-        """Of `steps` steps, to be filled, observations and rewards in the learner's numbers.
+        """Of `steps` steps, to be filled, observations and rewards in the learner's numbers; bytes stay bytes.
 
         Args:
             steps: T.
@@ -59,11 +59,12 @@ class Transitions:
             dtype: of the learner.
         """
         lead = (steps, len(observations))
+        seen = observations.dtype if observations.dtype == np.uint8 else dtype
         return cls(
-            observations=np.empty((steps, *observations.shape), dtype),
+            observations=np.empty((steps, *observations.shape), seen),
             actions=np.empty((*lead, *(action.shape or ())), action.dtype),
             rewards=np.empty(lead, dtype),
-            next_observations=np.empty((steps, *observations.shape), dtype),
+            next_observations=np.empty((steps, *observations.shape), seen),
             terminated=np.empty(lead, np.bool_),
             truncated=np.empty(lead, np.bool_),
         )

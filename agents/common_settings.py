@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from pydantic import model_validator
 
 from helpers.config.schema import SHORTHANDS
-from helpers.config.settings import Settings, read_switch, setting
+from helpers.config.settings import Settings, cross_field_error, read_switch, setting
 
 LARGEST_BATCH = 10**9
 # What an environment's actions are: vectors within bounds, vectors that lack one, one choice, several choices, and
@@ -22,8 +23,35 @@ WHOLE: ActionKind = "whole"
 ALL_ACTIONS: frozenset[ActionKind] = frozenset({BOUNDED, UNBOUNDED, CHOICE, CHOICES})
 Activation = Literal["tanh", "relu", "elu", "silu", "gelu"]
 Init = Literal["orthogonal", "default"]
-STACK_PATTERN = r"mlp(_[1-9]\d{0,4}){1,8}|mlp_[1-9]\d{0,4}x[1-8]"
-STACK_FORM = "mlp_100 (two hidden layers of 100), mlp_240_160 (layers of 240 and 160) or mlp_64x1 (one layer of 64)"
+STACK_PATTERN = r"mlp(_[1-9]\d{0,4}){1,8}|mlp_[1-9]\d{0,4}x[1-8]|cnn_[1-9]\d{0,4}|nature_cnn"
+STACK_FORM = (
+    "mlp_100 (two hidden layers of 100), mlp_240_160 (layers of 240 and 160) or mlp_64x1 (one layer of 64); "
+    "of pictures, by ppo and dqn: nature_cnn or cnn_256"
+)
+
+
+class Convolution(NamedTuple):
+    """A layer of a picture: filters of `kernel` x `kernel` pixels, `stride` apart, without padding."""
+
+    filters: int
+    kernel: int
+    stride: int
+
+
+def convolutions(stack: str) -> tuple[tuple[Convolution, ...], int] | None:
+    """(layers, the width of the fully connected one behind them) of a stack of pictures; None of a perceptron's.
+
+    "nature_cnn" is that of doi:10.1038/nature14236: 32 filters of 8 x 8 with stride 4, 64 of 4 x 4 with stride 2, 64 of
+    3 x 3 with stride 1, then 512. "cnn_256" has 32 in place of the last 64, then 256.
+    """
+    first = Convolution(32, 8, 4), Convolution(64, 4, 2)
+    if stack == "nature_cnn":
+        return (*first, Convolution(64, 3, 1)), 512
+    name, _, width = stack.partition("_")
+    return ((*first, Convolution(32, 3, 1)), int(width)) if name == "cnn" else None
+
+
+SMALLEST_PICTURE = 36  # pixels of a side that the three layers leave something of
 
 
 def hidden_sizes(stack: str) -> tuple[int, ...]:
@@ -115,7 +143,18 @@ class ObservationSettings(Settings):
     """The shorthands over every `*_batch_norm` and `*_activation` of an algorithm, and what actions it takes."""
 
     ACTIONS: ClassVar[frozenset[ActionKind]] = ALL_ACTIONS
+    # where an algorithm takes pictures: what its settings are then, unless they are given
+    OF_PICTURES: ClassVar[Mapping[str, Any] | None] = None
 
+    perception_stack: str | None = setting(
+        None,
+        "sets every *_perception_stack of policy, value function and critics that is not given explicitly",
+        group="optimisation",
+        identity=False,
+        form=STACK_FORM,
+        pattern=STACK_PATTERN,
+        example="nature_cnn",
+    )
     batch_norm_all: bool | None = setting(
         None,
         "sets every *_batch_norm that is not given explicitly",
@@ -149,4 +188,53 @@ class ObservationSettings(Settings):
                 continue
             spread = dict.fromkeys(filter(settings.fullmatch, cls.model_fields), value)
             values = {**spread, **values, shorthand: None}
+        stacks = [values.get(key) for key in _STACKS if key in cls.model_fields]
+        if cls.OF_PICTURES is not None and any(map(_is_of_pictures, stacks)):
+            values = {**cls.OF_PICTURES, **values}
         return values
+
+    @property
+    def sees_pictures(self) -> bool:
+        """Whether a network takes pictures as they are."""
+        return any(_is_of_pictures(getattr(self, key, None)) for key in self.read_stacks())
+
+    @model_validator(mode="after")
+    def _check_pictures(self) -> ObservationSettings:
+        """Convolutions where there is code for them, for all networks alike, of bytes as they are."""
+        stacks = {key: getattr(self, key) for key in self.read_stacks() if hasattr(self, key)}
+        seeing = {key: each for key, each in stacks.items() if _is_of_pictures(each)}
+        every = {key: each for key in _STACKS if _is_of_pictures(each := getattr(self, key, None))}
+        if every and self.OF_PICTURES is None:
+            key, stack = next(iter(every.items()))
+            raise cross_field_error(
+                f"{key}={stack}: algo={getattr(self, 'algo', '')} has no networks of pictures.",
+                "Use --algo=ppo (any actions) or --algo=dqn (discrete actions), or a perceptron: "
+                "--perception_stack=mlp_256.",
+            )
+        if seeing and len(seeing) < len(stacks):
+            (one, other), *_ = [each for each in stacks.items() if each[0] not in seeing]
+            key, stack = next(iter(seeing.items()))
+            raise cross_field_error(
+                f"{one}={other} takes vectors, and {key}={stack} pictures.",
+                f"Give all networks the same: --perception_stack={stack}.",
+            )
+        for key in ("p_batch_norm", "v_batch_norm", "q_batch_norm") if seeing else ():
+            if getattr(self, key, False):
+                raise cross_field_error(
+                    f"{key}=True normalizes observations by running statistics, and pictures are divided by 255 "
+                    "instead.",
+                    f"Omit it, or give --no-{key}.",
+                )
+        return self
+
+    def read_stacks(self) -> tuple[str, ...]:
+        """The settings of the stacks that this algorithm makes networks of."""
+        return _STACKS
+
+
+_STACKS = ("p_perception_stack", "v_perception_stack", "q_perception_stack")
+
+
+def _is_of_pictures(stack: Any) -> bool:
+    """Whether the text of a stack says convolutions; of what is no stack the field itself says so."""
+    return isinstance(stack, str) and re.fullmatch(r"cnn_[1-9]\d{0,4}|nature_cnn", stack) is not None

@@ -49,7 +49,10 @@ def make_vector_env(
         ConfigurationError: no such environment, backend or option, or nothing to draw it with.
     """
     env_id = resolve_env_id(env_id)
-    if render_mode is not None and (remedy := rendering.prepare_rendering(env_id, render_mode)):
+    remedy = rendering.drawing_remedy(env_id)
+    if render_mode is not None:
+        remedy = rendering.prepare_rendering(env_id, render_mode)
+    if remedy:
         raise ConfigurationError(f"env_id={env_id} cannot be rendered on this machine.", remedy)
     choices = _backends(env_id)
     if backend not in (None, *choices):

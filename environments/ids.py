@@ -6,7 +6,8 @@ Accepted spellings:
 * bare Gymnasium names, which become the newest version: `Hopper` is `Hopper-v5`;
 * dm_control tasks as `Domain-Task-Feat-v0`: `Cheetah-Run-Feat-v0`, `BallInCup-Catch-Feat-v0`,
   `Humanoid_CMU-Run-Feat-v0`, `Stacker-Stack_2-Feat-v0`. Case and underscores do not matter, and
-  `-Feat-v0` may be left out: `cheetah-run` and `ball_in_cup-catch` are understood;
+  `-Feat-v0` may be left out: `cheetah-run` and `ball_in_cup-catch` are understood, and so is `dm_control/` before it;
+* the same tasks seen as pictures, `Cheetah-Run-Pixels-v0`;
 * OpenSim tasks as `Opensim-Arm-Reach-v0`; case does not matter, and `-v0` may be left out;
 * an id that a module of one's own registers: `my_package.envs:Reach-v0`, in Gymnasium's own form;
 * ids of installed packages (`ALE/Pong-v5`, `MiniGrid-Empty-5x5-v0`), which are imported for it;
@@ -56,6 +57,7 @@ DM_CONTROL_TASKS: dict[str, tuple[str, ...]] = {
     "walker": ("stand", "walk", "run"),
 }
 
+PIXELS = "-Pixels-v0"  # ends the id of a dm_control task whose observations are pictures
 OPENSIM_IDS = ("Opensim-Arm-Reach-v0", "Opensim-Gait-Walk-v0", "Opensim-L2M2019-v0")
 _DM_CONTROL_ID = re.compile(r"(\w+)-(\w+)-(feat|pix|pixels)-v(\d+)", re.IGNORECASE)
 _DM_CONTROL_SHORT_ID = re.compile(r"(\w+)-(\w+)")
@@ -91,7 +93,7 @@ def suite_of(env_id: str) -> str:
     """The suite of a canonical id: "mujoco", "dm_control", "opensim" or "gymnasium"."""
     if env_id in OPENSIM_IDS:
         return "opensim"
-    if env_id.endswith("-Feat-v0"):
+    if env_id.endswith(("-Feat-v0", PIXELS)):
         return "dm_control"
     is_mujoco = env_id.rpartition("-v")[0] in MUJOCO_NAMES or is_batched_task(env_id)
     return "mujoco" if is_mujoco else "gymnasium"
@@ -143,10 +145,11 @@ def _task_file_id(path: Path, name: str) -> str:
 
 
 def dm_control_task(env_id: str) -> tuple[str, str]:
-    """The dm_control domain and task behind a canonical `Domain-Task-Feat-v0`."""
+    """The dm_control domain and task behind a canonical `Domain-Task-Feat-v0` or `Domain-Task-Pixels-v0`."""
+    vectors = env_id.removesuffix(PIXELS) + "-Feat-v0" if env_id.endswith(PIXELS) else env_id
     for domain, tasks in DM_CONTROL_TASKS.items():
         for task in tasks:
-            if _dm_control_id(domain, task) == env_id:
+            if _dm_control_id(domain, task) == vectors:
                 return domain, task
     raise ConfigurationError(
         f"env_id={env_id} is not a canonical dm_control id.",
@@ -168,6 +171,7 @@ def _resolve_opensim(env_id: str) -> str:
 def _resolve_dm_control(env_id: str) -> str | None:
     """The canonical dm_control id, or None if the id is not written as one."""
     domains = {plain(domain): domain for domain in DM_CONTROL_TASKS}
+    env_id = env_id.removeprefix("dm_control/")
     if short := _DM_CONTROL_SHORT_ID.fullmatch(env_id):
         domain = domains.get(plain(short[1]), "")
         tasks = {plain(task): task for task in DM_CONTROL_TASKS.get(domain, ())}
@@ -183,9 +187,11 @@ def _resolve_dm_control(env_id: str) -> str | None:
     if plain(parts[2]) not in tasks:
         raise _no_task(env_id, domain, parts[2])
     canonical = _dm_control_id(domain, tasks[plain(parts[2])])
-    if parts[3].lower() != "feat" or parts[4] != "0":
+    if parts[3].lower() != "feat":
+        canonical = canonical.replace("-Feat-v0", PIXELS)
+    if parts[4] != "0":
         raise ConfigurationError(
-            f"env_id={env_id}: dm_control tasks exist only with vector observations (Feat), in version 0.",
+            f"env_id={env_id}: dm_control tasks exist only in version 0.",
             f"Use {canonical}.",
         )
     return canonical

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from environments.ids import suite_of
+from environments.ids import PIXELS, suite_of
 from environments.requirements import uses_mujoco
 
 GL_COMMAND = "apt-get install -y --no-install-recommends libosmesa6"
@@ -66,6 +66,11 @@ def prepare_rendering(env_id: str, render_mode: str = "rgb_array") -> str | None
     if chosen:
         return f"Unset MUJOCO_GL={chosen}, which does not work here, or: {GL_COMMAND}"
     return f"Run: {GL_COMMAND}"
+
+
+def drawing_remedy(env_id: str) -> str | None:
+    """What to do so that an environment can be drawn whose observations are drawn; None where that is nothing."""
+    return prepare_rendering(env_id) if env_id.endswith(PIXELS) else None
 
 
 def video_timing(envs: Any, *, max_fps: float = 30.0) -> tuple[int, float]:

@@ -17,8 +17,10 @@ from environments.ids import is_batched_task, resolve_env_id, suite_of, task_fil
 from environments.opensim.catalogue import complete_options
 from environments.opensim.models import require_models_of
 from environments.opensim.simulator import require_opensim
+from environments.rendering import drawing_remedy
 from environments.suites.gymnasium_suites import spec_of
-from environments.suites.wrappers import refuse_options
+from environments.suites.pictures import refuse_preprocessing, split_options
+from environments.suites.wrappers import check_options as check_dm_control
 from helpers.errors import ConfigurationError
 
 
@@ -31,11 +33,14 @@ def check_options(env_id: str, options: Mapping[str, Any]) -> None:
     env_id = resolve_env_id(env_id)
     suite = suite_of(env_id)
     if suite == "opensim":
+        refuse_preprocessing(env_id, options)
         complete_options(env_id, options)
     elif suite == "dm_control" and options:
-        refuse_options(env_id, options)
+        check_dm_control(env_id, options)
     elif suite in ("gymnasium", "mujoco") and options:
-        _check_constructor(env_id, options)
+        if suite == "mujoco":
+            refuse_preprocessing(env_id, options)
+        _check_constructor(env_id, split_options(options)[1])
 
 
 def _check_constructor(env_id: str, options: Mapping[str, Any]) -> None:
@@ -122,6 +127,9 @@ def check_environment(env_id: str, options: Mapping[str, Any]) -> None:
         ConfigurationError: an option, a package or a file is missing or wrong.
     """
     check_options(env_id, options)
+    remedy = drawing_remedy(env_id)
+    if remedy:
+        raise ConfigurationError(f"env_id={env_id} cannot be drawn on this machine.", remedy)
     env_id = resolve_env_id(env_id)
     if suite_of(env_id) == "opensim":
         require_opensim()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from environments.ids import suite_of
+from environments.ids import PIXELS, suite_of
 from environments.opensim.catalogue import sizes_of
+from environments.suites.pictures import space_of_pictures, split_options
+from environments.suites.wrappers import PIXEL_OPTIONS
 
 if TYPE_CHECKING:
     import gymnasium
@@ -122,6 +124,12 @@ def spaces_of(
             gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64),
             gymnasium.spaces.Box(0.0, 1.0, (muscles,), np.float32),
         )
+    pictures, given = split_options(options or {})
+    if env_id.endswith(PIXELS):
+        size = {**PIXEL_OPTIONS, **given}
+        frame = size["height"], size["width"], 3
+        _, actions = spaces_of(env_id.replace(PIXELS, "-Feat-v0")) or ()
+        return space_of_pictures(env_id, frame, pictures), actions
     if options and suite_of(env_id) != "gymnasium":
         return None
     if env_id in SIZES:

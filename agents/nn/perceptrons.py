@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -19,16 +19,17 @@ ACTIVATIONS: Mapping[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "gelu": nn.GELU,
 }
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 HIDDEN_GAIN = math.sqrt(2.0)  # of orthogonal weights
 
 
 def initialise(
-    layer: nn.Linear,
+    layer: Layer,
     generator: torch.Generator,
     *,
     init: str = "default",
     gain: float = 1.0,
-) -> nn.Linear:
+) -> Layer:
     """The layer with its first weights.
 
     Args:
@@ -42,7 +43,7 @@ def initialise(
         nn.init.orthogonal_(layer.weight, gain, generator=generator)
         nn.init.zeros_(layer.bias)
         return layer
-    bound = 1.0 / math.sqrt(layer.in_features)
+    bound = 1.0 / math.sqrt(layer.weight[0].numel())  # the inputs of one output
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -bound, bound, generator=generator)
     return layer

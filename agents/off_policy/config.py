@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -196,6 +197,7 @@ class DQNConfig(ReplayConfig):
     """Deep Q-learning (docs/dqn.md)."""
 
     ACTIONS: ClassVar[frozenset[ActionKind]] = frozenset({CHOICE})
+    OF_PICTURES: ClassVar[Mapping[str, Any] | None] = {}
 
     algo: Literal["dqn"] = setting("dqn", "algorithm", group="run")
     epsilon_end: float = setting(
@@ -212,6 +214,10 @@ class DQNConfig(ReplayConfig):
         gt=0,
         le=1,
     )
+
+    def read_stacks(self) -> tuple[str, ...]:
+        """That of the one network."""
+        return ("q_perception_stack",)
 
     @property
     def schedules(self) -> tuple[str, ...]:

@@ -37,10 +37,15 @@ class DQN:
         }
 
     def _q_network(self, spec: Spec) -> QNetwork:
-        *hidden, width = hidden_sizes(self.config.q_perception_stack)
         kind = self.config.q_activation
-        stack = spec.perceptron(spec.observation_dim, hidden, width, kind)
-        features = nn.Sequential(stack, ACTIVATIONS[kind]())
+        features: nn.Module
+        if spec.picture is not None:
+            features = spec.picture_layers(self.config.q_perception_stack, kind)
+            width = features.width
+        else:
+            *hidden, width = hidden_sizes(self.config.q_perception_stack)
+            stack = spec.perceptron(spec.observation_dim, hidden, width, kind)
+            features = nn.Sequential(stack, ACTIVATIONS[kind]())
         head = spec.perceptron(width, (), spec.action_dim)
         baseline = spec.perceptron(width, (), 1) if self.config.dueling else None
         return QNetwork(features, head, baseline)

@@ -10,22 +10,30 @@ from torch import nn
 
 from agents.common_settings import hidden_sizes
 from agents.nn.actors import CategoricalActor, Critic, GaussianActor, MultiCategoricalActor
+from agents.nn.convolutions import PictureLayers
 from agents.nn.perceptrons import hidden_stack
 from agents.on_policy.config import PPOConfig
 from helpers.episodes import choice_sizes
 from helpers.errors import ConfigurationError
+from helpers.pictures import Picture
 
 Actor = GaussianActor | CategoricalActor | MultiCategoricalActor
 
 
 def make_actor_critic(
-    observation_dim: int,
+    observations: int | Picture,
     action_space: gymnasium.Space,
     config: PPOConfig,
     *,
     seed: int,
 ) -> tuple[Actor, Critic]:
     """Actor and critic with their perception stacks; with `shared_value`, on one of them.
+
+    Args:
+        observations: numbers of one, or its form where the stacks take pictures.
+        action_space: Box (A,) or Discrete.
+        config: the run's configuration.
+        seed: of the first weights.
 
     Raises:
         ConfigurationError: the actions are neither Box (A,) nor Discrete nor MultiDiscrete (D,).
@@ -36,10 +44,13 @@ def make_actor_critic(
         "dtype": getattr(torch, config.precision),
     }
 
-    def stack(name: str, activation: str) -> tuple[nn.Sequential, int]:
+    def stack(name: str, activation: str) -> tuple[nn.Module, int]:
+        if isinstance(observations, Picture):
+            layers = PictureLayers(observations, name, activation=activation, **make)
+            return layers, layers.width
         sizes, norm = hidden_sizes(name), config.layer_norm
         kind: dict[str, Any] = {"activation": activation, "layer_norm": norm}
-        return hidden_stack(observation_dim, sizes, **kind, **make), sizes[-1]
+        return hidden_stack(observations, sizes, **kind, **make), sizes[-1]
 
     features, width = stack(config.p_perception_stack, config.p_activation)
     actor: Actor

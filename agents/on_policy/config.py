@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import exp, gcd, inf, isqrt, lcm, sqrt
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -28,6 +29,15 @@ from helpers.config.settings import cross_field_error, setting
 
 class PPOConfig(ObservationSettings, RunConfig):
     """Proximal policy optimisation (docs/ppo.md)."""
+
+    # features are shared, as in CleanRL and Stable-Baselines3
+    OF_PICTURES: ClassVar[Mapping[str, Any] | None] = {
+        "p_batch_norm": False,
+        "v_batch_norm": False,
+        "p_activation": "relu",
+        "v_activation": "relu",
+        "shared_value": True,
+    }
 
     algo: Literal["ppo"] = setting("ppo", "algorithm", group="run")
 
@@ -202,6 +212,11 @@ class PPOConfig(ObservationSettings, RunConfig):
             f"policy_std_init={self.policy_std_init} is outside the bounds of log_std_min and log_std_max.",
             f"This works: --policy_std_init={works:.3g}.",
         )
+
+    def read_stacks(self) -> tuple[str, ...]:
+        """The policy's, and the value function's where it has its own."""
+        own = () if self.shared_value else ("v_perception_stack",)
+        return ("p_perception_stack", *own)
 
     @property
     def schedules(self) -> tuple[str, ...]:

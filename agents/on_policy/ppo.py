@@ -36,6 +36,7 @@ from agents.on_policy.torch_steps import KL, TorchSteps
 from helpers.checkpoints.shards import Shard
 from helpers.errors import NumericalError
 from helpers.parallel.workers import Workers
+from helpers.pictures import picture_of
 from helpers.seeding import Streams
 from helpers.trackers.skrl_metrics import Tracking
 
@@ -72,11 +73,12 @@ class PPO:
         self.local_share = len(self.environments) / config.num_envs  # b / B
         self.dtype = np.dtype(config.precision)
         (observation_dim,) = observation_space.shape
+        self.picture = picture_of(observation_space) if config.sees_pictures else None
         self.actions = ActionScale(action_space, self.dtype, squashes=False)
         if config.task == "train" and workers.is_root:
             warn_of_unbounded(self.actions)
         self.actor, self.critic = make_actor_critic(
-            observation_dim,
+            self.picture or observation_dim,
             action_space,
             config,
             seed=streams.integer("initialisation"),
@@ -100,7 +102,8 @@ class PPO:
             dim=self.actor.noise_dim,
             dtype=self.dtype,
         )
-        self.observation_normalizer = ObservationNormalizer(observation_dim, dtype=self.dtype)
+        standardised = 0 if self.picture else observation_dim  # pictures are divided by 255
+        self.observation_normalizer = ObservationNormalizer(standardised, dtype=self.dtype)
         self.return_normalizer = ReturnNormalizer(active=config.normalize_values)
         self.learning_rates = LearningRates(config)
         self.iteration = self.steps = 0
@@ -152,6 +155,8 @@ class PPO:
         return self._input(observations, self.config.v_batch_norm)
 
     def _input(self, observations: np.ndarray, is_standardised: bool) -> np.ndarray:
+        if self.picture:
+            return observations  # bytes, which the networks scale
         observations = np.asarray(observations, dtype=self.dtype)
         return self.observation_normalizer(observations) if is_standardised else observations
 
@@ -224,7 +229,8 @@ class PPO:
         track(self.tracking, metrics, steps=steps, entropy_scale=config.p_ent_reg_scale)
         returns = self.return_normalizer.denormalize(estimate["target"].numpy())
         self.return_normalizer.update(returns, workers=self.workers)
-        self.observation_normalizer.update(rollout.observations, workers=self.workers)
+        if not self.picture:
+            self.observation_normalizer.update(rollout.observations, workers=self.workers)
         self.iteration += 1
         self.steps += self.config.rollout_len
         return metrics

@@ -13,6 +13,7 @@ from agents.compute.compiled_policy import CompiledPolicy
 from agents.compute.compiled_step import CompiledStep
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.nn.actors import Critic
+from agents.nn.convolutions import PictureLayers, in_parts
 from agents.nn.normalizer import ObservationNormalizer
 from agents.on_policy import losses
 from agents.on_policy.actor_critic import Actor
@@ -83,11 +84,12 @@ class TorchSteps:
         if self._step is not None:
             return
         count, dtype = math.prod(rollout), self.parameters.values.dtype
-        observation_dim = next(self.actor.features.parameters()).shape[1]
+        observation_dim, kind = self._observations()
         data = {name: torch.zeros(count, dtype=dtype) for name in COLUMNS}
-        data |= {name: torch.zeros(count, observation_dim, dtype=dtype) for name in COLUMNS[:2]}
+        inputs = torch.zeros(count, observation_dim, dtype=getattr(torch, kind))
+        data |= {name: inputs.clone() for name in COLUMNS[:2]}
         noise = np.zeros((rollout[1], self.actor.noise_dim), self.config.precision)
-        seen = np.zeros((rollout[1], observation_dim), self.config.precision)
+        seen = np.zeros((rollout[1], observation_dim), kind)
         with torch.no_grad():
             action = self.actor.act(data["policy_input"], None)
         batch = round(self.config.batch_size * self.share)
@@ -96,6 +98,13 @@ class TorchSteps:
         self._step.begin()
         self._compiled_policy.begin(seen, noise)
 
+    def _observations(self) -> tuple[int, str]:
+        """(numbers of an observation, their dtype) as the networks are given them."""
+        features = self.actor.features
+        if isinstance(features, PictureLayers):
+            return features.inputs, "uint8"
+        return next(features.parameters()).shape[1], self.config.precision
+
     def act(
         self,
         observations: np.ndarray,
@@ -103,7 +112,7 @@ class TorchSteps:
         noise: np.ndarray | None,
     ) -> np.ndarray:
         """Actions (N, A) or (N,) for raw observations (N, obs_dim); noise (N, A or K), none: the mode."""
-        standard = np.asarray(observations, dtype=self.config.precision)
+        standard = np.asarray(observations, dtype=self._observations()[1])
         if normalizer is not None:
             standard = normalizer(standard)
         return self._compiled_policy(standard, noise)
@@ -122,6 +131,8 @@ class TorchSteps:
     def values(self, inputs: Tensor) -> Tensor:
         """The critic's values (B,) of its inputs (B, in)."""
         with torch.no_grad():
+            if isinstance(self.critic.features, PictureLayers):
+                return in_parts(self.critic, inputs)
             values: Tensor = self.critic(inputs)
         return values
 

@@ -77,6 +77,7 @@ class ReplayMemory:
             StorageError: the folder cannot be written.
         """
         self.rows, self.environments = rows, environments
+        self.observation_dtype = np.dtype(observation_dtype)
         self.added, self._generation = 0, 0
         self.ends = 0  # transitions in it that the task ended
         self._dtype = np.dtype(dtype)

@@ -32,6 +32,7 @@ from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
 
 Bounds = tuple[np.ndarray, np.ndarray]
+SpaceOf = Callable[[str], gymnasium.Space | None]
 
 
 def load_agent(

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 
 from environments.suites.parts import FlatSpace
+from helpers.pictures import Picture, PictureSpace, picture_to_json
 
 
 def describe_space(space: Any) -> dict[str, Any]:
@@ -18,6 +19,7 @@ def describe_space(space: Any) -> dict[str, Any]:
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
         return {"sizes": np.asarray(space.nvec), "starts": np.asarray(space.start)}
     about = {"low": np.asarray(space.low), "high": np.asarray(space.high)}
+    about |= {"picture": picture_to_json(space)}
     return about | ({"parts": space.parts} if isinstance(space, FlatSpace) else {})
 
 
@@ -28,6 +30,8 @@ def space_of(about: Mapping[str, Any]) -> gymnasium.Space:
     if "sizes" in about:
         return gymnasium.spaces.MultiDiscrete(about["sizes"], start=about["starts"])
     bounds, dtype = (about["low"], about["high"]), about["low"].dtype.type
+    if about["picture"]:
+        return PictureSpace(Picture(**about["picture"]), dtype)
     if "parts" in about:
         return FlatSpace(*bounds, dtype=dtype, parts=about["parts"])
     return gymnasium.spaces.Box(*bounds, dtype=dtype)

@@ -385,4 +385,3 @@ def _shares(count: int, processes: int) -> list[slice]:
     """Of `count` environments, as equal as they can be."""
     bounds = np.linspace(0, count, min(processes, count) + 1).round().astype(int).tolist()
     return [slice(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +14,11 @@ import mujoco
 import numpy as np
 from gymnasium.wrappers import TimeLimit
 
-from environments.ids import dm_control_task
+from environments.ids import PIXELS, dm_control_task
 from environments.mujoco_warnings import route_mujoco_warnings
-from environments.suites.wrappers import refuse_options
+from environments.suites.pictures import PictureObservation, split_options
+from environments.suites.wrappers import PIXEL_OPTIONS, check_options
+from helpers.errors import ConfigurationError
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,15 +39,20 @@ def make_env(
     options: Mapping[str, Any],
     limit: int | None = None,
 ) -> gymnasium.Env:
-    """One environment for a canonical `Domain-Task-Feat-v0`.
+    """One environment for a canonical `Domain-Task-Feat-v0`, or `Domain-Task-Pixels-v0`.
 
     Raises:
-        ConfigurationError: there are options.
+        ConfigurationError: there are options that it does not have, or no picture can be drawn.
     """
-    refuse_options(env_id, options)
+    check_options(env_id, options)
+    pictures, given = split_options(options)
     domain, task = dm_control_task(env_id)
-    env = DmControlEnv(domain, task, render_mode=render_mode)
-    return TimeLimit(env, limit or MAX_EPISODE_STEPS)
+    simulated = DmControlEnv(domain, task, render_mode=render_mode)
+    env: gymnasium.Env = TimeLimit(simulated, limit or MAX_EPISODE_STEPS)
+    if not env_id.endswith(PIXELS):
+        return env
+    env = Pixels(env, simulated, **{**PIXEL_OPTIONS, **given})
+    return PictureObservation(env, pictures, env_id=env_id)
 
 
 class DmControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -164,6 +172,77 @@ class DmControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
+
+
+class Pixels(gymnasium.ObservationWrapper):
+    """What a camera of the task sees, (height, width, 3) uint8, in place of its vector.
+
+    Each environment draws with a context of its own, which is made when the first picture is.
+
+    Raises:
+        ConfigurationError: there is no such camera.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env,
+        simulated: DmControlEnv,
+        *,
+        camera: int | str,
+        height: int,
+        width: int,
+    ) -> None:
+        super().__init__(env)
+        self._simulated, self._camera = simulated, _camera_of(simulated, camera)
+        self.observation_space = gymnasium.spaces.Box(0, 255, (height, width, 3), np.uint8)
+        self._renderer: Any = None
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, Any]:
+        """Begin an episode; where a terrain is drawn anew, so is what draws it."""
+        if self._simulated.model.nhfield:
+            self._free()
+        return super().reset(seed=seed, options=options)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        """The picture (height, width, 3) of where the simulation stands."""
+        del observation
+        if self._renderer is None:
+            height, width, _ = self.observation_space.shape or ()
+            self._renderer = mujoco.Renderer(self._simulated.model, height, width)
+            # at the latest before the interpreter takes the GL library apart
+            self._closed = weakref.finalize(self, self._renderer.close)
+        self._renderer.update_scene(self._simulated.data, self._camera)
+        return np.array(self._renderer.render())
+
+    def close(self) -> None:
+        """Free the context."""
+        self._free()
+        super().close()
+
+    def _free(self) -> None:
+        if self._renderer is not None:
+            self._closed()
+            self._renderer = None
+
+
+def _camera_of(simulated: DmControlEnv, camera: int | str) -> int:
+    """The number of a camera of a model; -1, a free one, of a model without any.
+
+    Raises:
+        ConfigurationError: there is none of that number or name.
+    """
+    model = simulated.model
+    names = [model.camera(index).name or str(index) for index in range(model.ncam)]
+    if isinstance(camera, str) and camera in names:
+        return names.index(camera)
+    if camera == 0 and not names:
+        return -1
+    if isinstance(camera, int) and 0 <= camera < len(names):
+        return camera
+    raise ConfigurationError(
+        f"env_options: {simulated.name} has no camera {camera}.",
+        f"There are {', '.join(f'{i} ({name})' for i, name in enumerate(names)) or 'none'}.",
+    )
 
 
 class _NoContexts:

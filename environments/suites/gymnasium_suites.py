@@ -14,6 +14,13 @@ from environments.files import import_file
 from environments.ids import suite_of, task_file
 from environments.registered import interface_of, package_limit
 from environments.registered import spec_of as registered_spec
+from environments.suites.pictures import (
+    PictureObservation,
+    Preprocessing,
+    is_picture,
+    refuse_preprocessing,
+    split_options,
+)
 from environments.suites.unlearnable import refuse_unlearnable
 from environments.suites.wrappers import VectorAction, VectorObservation, is_plain
 from helpers.errors import ConfigurationError
@@ -94,7 +101,7 @@ def make_env(
         from environments.mujoco_warnings import route_mujoco_warnings
 
         route_mujoco_warnings()
-    spec, given = spec_of(env_id), dict(options)
+    spec, (pictures, given) = spec_of(env_id), split_options(options)
     words = f" with env_options={json.dumps(given, default=str)}" if given else ""
     is_known = given and str(spec.entry_point).startswith("gymnasium.envs.")
     mend = "Give other --env_options: they came to" if is_known else "Mend"
@@ -115,6 +122,9 @@ def make_env(
         raise _unsupported_error(env_id, "actions", env.action_space)
     if not is_plain(env.action_space):
         env = VectorAction(env)
+    if pictures != Preprocessing() and is_picture(env.observation_space):
+        return PictureObservation(env, pictures, env_id=env_id)
+    refuse_preprocessing(env_id, options)
     if (
         isinstance(env.observation_space, gymnasium.spaces.Box)
         and len(env.observation_space.shape) == 1

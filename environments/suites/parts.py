@@ -63,9 +63,7 @@ def parts_of(space: gymnasium.Space) -> list[Part]:
 
 def _collect(space: gymnasium.Space, path: list[str | int], found: list[Part]) -> None:
     if isinstance(space, spaces.Dict | spaces.Tuple):
-        inner = (
-            space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
-        )
+        inner = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
         for name, each in inner:
             _collect(each, [*path, name], found)
         return
@@ -120,4 +118,3 @@ def _names_of(part: Part) -> list[str]:
     shape = part["shape"] or [size]
     places = np.ndindex(*shape)
     return [f"{name}[{', '.join(map(str, place))}]" for place in places]
-

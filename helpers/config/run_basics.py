@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import model_validator
@@ -13,6 +14,13 @@ from helpers.config.settings import Settings, cross_field_error, setting
 _NAME = r"[A-Za-z0-9_=+@-]"
 UUID_PATTERN = rf"(?!-){_NAME}+(\.{_NAME}+)*\.seed{_NAME}*(\.{_NAME}+)*"
 DURATION_PATTERN = r"(\d{1,5}-\d{1,2}:|\d{1,6}:)[0-5]?\d:[0-5]\d|\d{1,6}:[0-5]\d|\d{1,9}"
+PICTURES = "pictures."  # begins what is made of pictures, among options; no constructor can have such a name
+_PICTURE_SETTINGS: Mapping[str, Any] = {  # and where each asks for nothing
+    "frame_stack": 1,
+    "greyscale": False,
+    "resize": None,
+    "picture_layout": "auto",
+}
 _LONGEST_NAME = 200  # bytes; file systems end at 255, temporary files add to it
 
 
@@ -164,6 +172,34 @@ class RunBasics(Settings):
         ge=1,
         example="200",
     )
+    frame_stack: int = setting(
+        1,
+        "pictures: frames that an observation shows, the newest and those before it",
+        group="environment",
+        unit="steps",
+        ge=1,
+        le=64,
+    )
+    greyscale: bool = setting(
+        False,
+        "pictures: one channel of grey in the place of colours",
+        group="environment",
+        aliases=("grayscale",),
+    )
+    resize: int | None = setting(
+        None,
+        "pictures: their height and width, by averaging over areas; unset leaves them",
+        group="environment",
+        unit="pixels",
+        ge=8,
+        le=1024,
+        example="84",
+    )
+    picture_layout: Literal["auto", "hwc", "chw"] = setting(
+        "auto",
+        "pictures: channels last (hwc) or first (chw), if the shape does not tell",
+        group="environment",
+    )
     env_processes: int = setting(
         0,
         "processes in which each worker steps its environments; 0: in its own; for slow simulators",
@@ -299,5 +335,15 @@ class RunBasics(Settings):
 
     @property
     def environment_options(self) -> dict[str, Any]:
-        """`env_options` by name."""
-        return json.loads(self.env_options) if self.env_options else {}
+        """`env_options` by name, and what is made of pictures, by names that begin with `PICTURES`."""
+        given: dict[str, Any] = json.loads(self.env_options) if self.env_options else {}
+        made = {name: getattr(self, name) for name in _PICTURE_SETTINGS}
+        made = {name: each for name, each in made.items() if each != _PICTURE_SETTINGS[name]}
+        if self.sees_pictures:
+            made["kept"] = True
+        return given | {f"{PICTURES}{name}": each for name, each in made.items()}
+
+    @property
+    def sees_pictures(self) -> bool:
+        """Whether a network takes pictures as they are, rather than as vectors."""
+        return False

@@ -30,6 +30,7 @@ ArgsMethod = Literal["full", "minimal"]
 SHORTHANDS: Mapping[str, re.Pattern[str]] = {
     "batch_norm_all": re.compile(r"\w+_batch_norm"),
     "activation": re.compile(r"[pvq]_activation"),
+    "perception_stack": re.compile(r"[pvq]_perception_stack"),
 }
 
 

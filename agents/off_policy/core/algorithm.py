@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from agents.common_settings import hidden_sizes
 from agents.compute.trainer import Objective, Trainer
 from agents.metric_sums import Numbers
+from agents.nn.convolutions import PictureLayers
 from agents.nn.perceptrons import perceptron
+from helpers.pictures import Picture
 
 TD_ERROR = "td_error"  # among a loss's numbers: (b,) absolute errors, which become priorities
 
@@ -50,6 +52,7 @@ class Spec:
 
     Attributes:
         observation_dim: length of an observation.
+        picture: its form, where the networks take pictures.
         action_dim: A or K.
         layer_norm: whether hidden layers are normalised.
         init: how weights begin, "default" or "orthogonal".
@@ -60,6 +63,7 @@ class Spec:
     """
 
     observation_dim: int
+    picture: Picture | None
     action_dim: int
     layer_norm: bool
     init: str
@@ -68,6 +72,18 @@ class Spec:
     environments: int
     samples: int
     share: float
+
+    def picture_layers(self, stack: str, activation: str) -> PictureLayers:
+        """Layers of pictures as a stack says, "nature_cnn", without a head."""
+        assert self.picture is not None
+        return PictureLayers(
+            self.picture,
+            stack,
+            activation=activation,
+            init=self.init,
+            generator=self.generator,
+            dtype=self.dtype,
+        )
 
     def perceptron(
         self,

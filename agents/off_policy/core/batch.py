@@ -51,6 +51,8 @@ class ReplayBatch:
         }
         shapes |= {name: (count, observation_dim) for name in FLOATS[:2]}
         arrays = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+        for name in FLOATS[:2] if memory.observation_dtype != dtype else ():  # bytes
+            arrays[name] = np.zeros(shapes[name], memory.observation_dtype)
         arrays["weight"][:] = 1.0
         arrays["action"] = np.zeros((count, *actions.shape), actions.dtype)
         self._sampled = {name: arrays[name] for name in (*FLOATS, "action")}

@@ -34,6 +34,7 @@ from agents.replay.files import export_as_set, load_memories
 from agents.replay.memory import ReplayMemory
 from helpers.checkpoints.shards import Shard
 from helpers.parallel.workers import Workers
+from helpers.pictures import picture_of
 from helpers.seeding import Streams
 from helpers.trackers.skrl_metrics import EPSILON, NOISE, Tracking
 
@@ -78,6 +79,7 @@ class OffPolicyLearner:
         self.rollouts_per_iteration = config.steps_per_iteration // config.rollout_len
         self.dtype = np.dtype(config.precision)
         (self.observation_dim,) = observation_space.shape
+        self.picture = picture_of(observation_space) if config.sees_pictures else None
         self.actions = ActionScale(action_space, self.dtype)
         spec = self._make_spec()
         self.algorithm = algorithm(config, spec)
@@ -113,6 +115,11 @@ class OffPolicyLearner:
         return self.trainer.parameters
 
     @property
+    def _seen(self) -> np.dtype:
+        """Of an observation as it is kept, and as the networks are given it: bytes of pictures."""
+        return np.dtype(np.uint8) if self.picture else self.dtype
+
+    @property
     def updates(self) -> int:
         """Gradient steps so far."""
         return self.trainer.updates
@@ -123,6 +130,7 @@ class OffPolicyLearner:
         config = self.config
         return Spec(
             observation_dim=self.observation_dim,
+            picture=self.picture,
             action_dim=self.actions.dim,
             layer_norm=config.layer_norm,
             init=config.init,
@@ -142,7 +150,7 @@ class OffPolicyLearner:
             rows=1 if config.task == "eval" else config.mem_size // config.num_envs,
             environments=len(self.environments),
             observation_shape=(self.observation_dim,),
-            observation_dtype=self.dtype,
+            observation_dtype=self._seen,
             action_shape=self.actions.shape,
             action_dtype=self.actions.dtype,
             dtype=self.dtype,
@@ -194,10 +202,9 @@ class OffPolicyLearner:
     def begin(self) -> None:
         """Start compiling what training needs, while the replay buffer warms up."""
         self.trainer.begin()
-        seen, noise = (
-            np.zeros((len(self.environments), size), dtype=self.dtype)
-            for size in (self.observation_dim, self.algorithm.exploration.dim)
-        )
+        count, noises = len(self.environments), self.algorithm.exploration.dim
+        seen = np.zeros((count, self.observation_dim), dtype=self._seen)
+        noise = np.zeros((count, noises), dtype=self.dtype)
         self._compiled_policy.begin(seen, noise)
 
     # Acting
@@ -216,7 +223,7 @@ class OffPolicyLearner:
         return self.actions.to_environment(actions), {}
 
     def _policy_input(self, observations: np.ndarray) -> np.ndarray:
-        given = np.asarray(observations, dtype=self.dtype)
+        given = np.asarray(observations, dtype=self._seen)
         return self.observation_normalizer(given) if self.config.p_batch_norm else given
 
     def _exploration_noise(self) -> np.ndarray:
@@ -310,6 +317,9 @@ class OffPolicyLearner:
         inputs = {}
         for prefix in ("", "next_"):
             raw = t[f"{prefix}observation"]
+            if self.picture:  # which the networks scale
+                inputs |= {f"{prefix}policy_input": raw, f"{prefix}critic_input": raw}
+                continue
             standard = ((raw - t["offset"]) * t["scale"]).clamp(-limit, limit)
             inputs[f"{prefix}policy_input"] = standard if config.p_batch_norm else raw
             inputs[f"{prefix}critic_input"] = standard if config.q_batch_norm else raw
