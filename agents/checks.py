@@ -15,12 +15,18 @@ from agents.action_kinds import check_actions
 from agents.algorithms import ALGORITHMS, SCHEMA
 from agents.cloning.config import BCConfig, CloningConfig, DaggerConfig
 from agents.cloning.expert import find_expert
+from agents.common_settings import SMALLEST_PICTURE
 from agents.demonstrations.dataset import check_batch
 from agents.imitation.config import ImitationConfig
 from agents.imitation.variants import MAADConfig
 from agents.off_policy.core.config import ReplayConfig
 from agents.replay.files import load_memories
-from agents.replay.record_layout import convert_columns, record_dtype, require_space
+from agents.replay.record_layout import (
+    convert_columns,
+    frame_shape,
+    record_dtype,
+    require_space,
+)
 from agents.replay.sum_tree import SumTree
 from helpers import errors
 from helpers.config.run import RunConfig
@@ -28,6 +34,7 @@ from helpers.demos.episode import Expected
 from helpers.demos.load import Demos, read_demos, subsample_steps
 from helpers.errors import ConfigurationError, UserError
 from helpers.parallel.workers import Workers
+from helpers.pictures import picture_of
 
 MORE_DEMOS = "Record some: python main.py --task=eval --model_path=RUN --save_traj --num_trajs=16."
 Spaces = tuple[gymnasium.Space, gymnasium.Space]
@@ -111,6 +118,46 @@ def unseen_numbers(config: ImitationConfig, expected: Expected | None) -> list[i
     return sorted(unseen)
 
 
+def check_pictures(config: RunConfig, space: gymnasium.Space) -> str:
+    """Refuse observations that the algorithm's networks do not take; what a person is told of pictures, or nothing.
+
+    Raises:
+        ConfigurationError: they are no pictures, where convolutions take them; or too small for these.
+    """
+    learner = config.learner_config if isinstance(config, ImitationConfig) else config
+    picture = picture_of(space)
+    if not learner.sees_pictures:
+        if picture is None:
+            return ""
+        who = (
+            "--perception_stack=nature_cnn sees it as it is"
+            if getattr(config, "OF_PICTURES", None) is not None
+            else f"algo={config.algo} has no networks of pictures; ppo and dqn do: --perception_stack=nature_cnn"
+        )
+        return f"warning: the picture {picture.found} is flattened into {picture.size:,} numbers; {who}"
+    if isinstance(config, ImitationConfig):
+        raise ConfigurationError(
+            f"algo={config.algo} judges vectors, and its learner's stack takes pictures.",
+            "Use --algo=ppo or --algo=dqn, or a perceptron: --p_perception_stack=mlp_256.",
+        )
+    if picture is None:
+        raise ConfigurationError(
+            f"env_id={config.env_id} has observations that are no pictures, and a network for pictures is for these "
+            "alone.",
+            "Use a perceptron: --perception_stack=mlp_64.",
+        )
+    if min(picture.height, picture.width) < SMALLEST_PICTURE:
+        raise ConfigurationError(
+            f"env_id={config.env_id} has pictures of {picture.height} x {picture.width}, and these convolutions take "
+            f"{SMALLEST_PICTURE} x {SMALLEST_PICTURE} at least.",
+            "Enlarge them: --resize=84, or use a perceptron: --perception_stack=mlp_64.",
+        )
+    return (
+        f"pictures: {picture} (the environment's: {picture.found}), divided by 255 in the network; observations are "
+        "not normalized"
+    )
+
+
 def algorithms_for(space: gymnasium.Space) -> list[str]:
     """The algorithms that take a space of actions, as they are without further settings."""
     names = []
@@ -130,7 +177,11 @@ def record_of(config: ReplayConfig, spaces: Spaces) -> np.dtype:
     is_box = isinstance(actions, gymnasium.spaces.Box)
     action = (np.dtype(np.float32 if is_box else np.int64), actions.shape or ())
     size = int(np.prod(observations.shape or ()))
-    return record_dtype(observation=(number, (size,)), action=action, reward=number)
+    seen, shape = number, (size,)
+    if config.sees_pictures:
+        frames = config.frames_apart(picture_of(observations))
+        seen, shape = np.dtype(np.uint8), frame_shape((size,), frames)
+    return record_dtype(observation=(seen, shape), action=action, reward=number)
 
 
 def check_demos(config: RunConfig, demos: Demos) -> None:
@@ -190,6 +241,7 @@ def _check_imitated(config: ImitationConfig, demos: Demos) -> None:
 def _check(config: RunConfig, spaces: Spaces | None, *, workers: Workers, is_new: bool) -> None:
     if spaces is not None:
         check_actions(config, spaces[1])
+        check_pictures(config, spaces[0])
     if isinstance(config, CloningConfig):
         check_batch(config.batch_size, workers)
     if isinstance(config, DaggerConfig):

@@ -237,4 +237,6 @@ _STACKS = ("p_perception_stack", "v_perception_stack", "q_perception_stack")
 
 def _is_of_pictures(stack: Any) -> bool:
     """Whether the text of a stack says convolutions; of what is no stack the field itself says so."""
-    return isinstance(stack, str) and re.fullmatch(r"cnn_[1-9]\d{0,4}|nature_cnn", stack) is not None
+    return (
+        isinstance(stack, str) and re.fullmatch(r"cnn_[1-9]\d{0,4}|nature_cnn", stack) is not None
+    )

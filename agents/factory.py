@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from agents.action_kinds import check_actions
 from agents.algorithms import REGISTRY, SCHEMA
 from agents.base import Agent
-from agents.checks import check_demos, unseen_numbers
+from agents.checks import check_demos, check_pictures, unseen_numbers
 from agents.cloning.config import CloningConfig, DaggerConfig
 from agents.demonstrations.dataset import flatten_demos
 from agents.imitation.config import ImitationConfig
@@ -55,6 +55,9 @@ def make_agent(
         ConfigurationError: the algorithm does not take such actions, or such demonstrations.
     """
     check_actions(config, action_space)
+    told = check_pictures(config, observation_space)
+    if told and workers.is_root and config.task == "train":
+        print(told, flush=True)
     spaces: dict[str, Any] = {"observation_space": observation_space, "action_space": action_space}
     parts: dict[str, Any] = {
         **spaces,

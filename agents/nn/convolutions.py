@@ -12,7 +12,9 @@ from agents.nn.perceptrons import ACTIVATIONS, HIDDEN_GAIN, hidden_stack, initia
 from helpers.pictures import Picture
 
 BRIGHTEST = 255.0
-VALUES_AT_ONCE = 256  # observations that a network is asked about, of many: what layers give takes memory
+VALUES_AT_ONCE = (
+    256  # observations that a network is asked about, of many: what layers give takes memory
+)
 
 
 class PictureLayers(nn.Module):

@@ -6,7 +6,7 @@
 
 The parameters are the agent's own, and a `state_dict` names them by their order, however the networks are composed:
 
-    layers.K.weight, layers.K.bias     linear layers, from the input on; the last is the head
+    layers.K.weight, layers.K.bias     convolutions and linear layers, from the input on; the last is the head
     norms.K.weight, norms.K.bias       where layers are normalised; CrossQ's running numbers are `statistics`
     baseline.weight, baseline.bias     a dueling Q-network's second head
     log_std                            a Gaussian policy's
@@ -265,7 +265,7 @@ def _tensors_by_name(net: nn.Module) -> dict[str, Tensor]:
         if kind == "weight" and "baseline" in path.split("."):
             place = "baseline"
         elif kind == "weight":
-            series = "layers" if tensor.dim() == 2 else "norms"
+            series = "norms" if tensor.dim() == 1 else "layers"
             place = f"{series}.{counts[series]}"
             counts[series] += 1
         found[f"{place}.{kind}" if path else kind] = tensor.detach()

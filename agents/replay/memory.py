@@ -19,7 +19,8 @@ import numpy as np
 from agents.base import RewardFunction, Transitions
 from agents.replay import record_layout
 from agents.replay.files import MemoryColumns
-from agents.replay.record_layout import RecordLayout
+from agents.replay.frames import FrameStacks
+from agents.replay.record_layout import RecordLayout, frame_shape, load_rows
 from agents.replay.sum_tree import SumTree
 from helpers.checkpoints.shards import Shard
 from helpers.errors import CheckpointError, NumericalError
@@ -55,6 +56,7 @@ class ReplayMemory:
         folder: Path | None = None,
         on_full: Callable[[ReplayMemory], None] | None = None,
         workers_here: int = 1,
+        frames: int = 1,
     ) -> None:
         """Take the memory, or the room on a disk, that a full ring needs.
 
@@ -71,6 +73,7 @@ class ReplayMemory:
             on_full: called with this memory each time that its last row was written, before the first is
                 overwritten.
             workers_here: how many workers of this machine take as much.
+            frames: stacked in an observation, of each of which one copy is kept (frames.py); 1 keeps them whole.
 
         Raises:
             ConfigurationError: there is less memory, or disk, than that.
@@ -82,7 +85,7 @@ class ReplayMemory:
         self.ends = 0  # transitions in it that the task ended
         self._dtype = np.dtype(dtype)
         record = record_layout.record_dtype(
-            observation=(np.dtype(observation_dtype), observation_shape),
+            observation=(self.observation_dtype, frame_shape(observation_shape, frames)),
             action=(np.dtype(action_dtype), action_shape),
             reward=self._dtype,
         )
@@ -98,6 +101,7 @@ class ReplayMemory:
             ),
         )
         self._columns = {name: self._ring.fields[name] for name in record.names or ()}
+        self._stacks = FrameStacks(self._ring, frames) if frames > 1 else None
         self._tree = SumTree(rows, environments) if is_prioritised else None
         self._exponent = priority_exponent
         self._largest = np.ones(environments)  # priority of what is new, raised to the exponent
@@ -140,7 +144,10 @@ class ReplayMemory:
                 self.ends -= int(self._columns["terminated"][rows].sum())
             self.ends += int(transitions.terminated[given].sum())
             for name, column in self._columns.items():
-                column[rows] = getattr(transitions, name)[given]
+                added = getattr(transitions, name)[given]
+                if self._stacks is not None and name.endswith("observations"):
+                    added = added[..., -column.shape[-1] :]  # the newest frame
+                column[rows] = added
             if self._tree is not None:
                 self._tree.fill(position, np.broadcast_to(self._largest, (count, environments)))
             self.added += count
@@ -183,7 +190,7 @@ class ReplayMemory:
         if self._n_step > 1:
             reward, factor, end = self._look_ahead(index)
             last = self._take(end, 1)
-        batch = {
+        batch: Batch = {
             "observation": first.fields["observations"],
             "action": first.fields["actions"],
             "reward": reward,
@@ -195,6 +202,10 @@ class ReplayMemory:
         }
         if probability is not None:
             batch["probability"] = probability
+        if self._stacks is not None:
+            is_full, at = self.added >= self.rows, index if self._n_step == 1 else end
+            batch["observation"] = self._stacks.observations(index, is_full=is_full).copy()
+            batch["next_observation"] = self._stacks.next_observations(at, is_full=is_full)
         if into is None:
             return {name: array.copy() for name, array in batch.items()}
         for name, target in into.items():
@@ -208,7 +219,10 @@ class ReplayMemory:
             rows, probability = self._tree.draw(uniforms)
             return (rows * self.environments + self._places).reshape(-1), probability.reshape(-1)
         index = np.empty(uniforms.shape, dtype=np.int64)
-        np.copyto(index, uniforms * self.filled, casting="unsafe")  # rounds down
+        if self._stacks is not None and self.added >= self.rows:
+            index[:] = self._stacks.sampled_rows(uniforms, position=self.position)
+        else:
+            np.copyto(index, uniforms * self.filled, casting="unsafe")  # rounds down
         index *= self.environments
         index += self._places
         return index.reshape(-1), None
@@ -269,6 +283,10 @@ class ReplayMemory:
         """What lies at flat places (B,), row * N + environment: single steps, copies."""
         steps = self._take(index, 2).fields
         fields: dict[str, Any] = {name: np.array(steps[name]) for name in self._columns}
+        if self._stacks is not None:
+            is_full = self.added >= self.rows
+            for name in ("observations", "next_observations"):
+                fields[name] = getattr(self._stacks, name)(index, is_full=is_full).copy()
         return Transitions(**fields)
 
     def update_priorities(self, index: np.ndarray, td_errors: np.ndarray) -> None:
@@ -348,30 +366,14 @@ class ReplayMemory:
                 "Continue with the --mem_size and --num_envs of that run.",
             )
         self.added, self._generation = state["added"], state["generation"]
-        self._load_column(self._ring.records, shards, f"{name}.transitions")
+        load_rows(self._ring.records[: self.filled], shards, f"{name}.transitions")
         self.ends = int(self._columns["terminated"][: self.filled].sum())
         if self._tree is not None:
             masses = np.zeros((self.filled, self.environments))
-            self._load_column(masses, shards, f"{name}.priorities")
+            load_rows(masses, shards, f"{name}.priorities")
             self._tree.fill(0, masses)
         self._largest[:] = state["largest"]
         self._priority_changes = state["priority_changes"]
-
-    def _load_column(self, rows: np.ndarray, shards: Mapping[str, np.ndarray], name: str) -> None:
-        start = block = 0
-        while start < self.filled:
-            array = shards.get(f"{name}.{block:04d}")
-            if array is None or array.shape[1:] != rows.shape[1:] or array.dtype != rows.dtype:
-                there = (
-                    "is missing" if array is None else f"holds {record_layout.row_in_words(array)}"
-                )
-                raise CheckpointError(
-                    f"{name}.{block:04d} {there}; this replay buffer needs {record_layout.row_in_words(rows)}.",
-                    "Continue with the environments, precision and priorities of that run.",
-                )
-            stop = start + len(array)
-            rows[start:stop] = array
-            start, block = stop, block + 1
 
     # Export and import
 

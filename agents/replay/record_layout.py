@@ -6,12 +6,13 @@ import errno
 import math
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from agents.replay.files import MemoryColumns
-from helpers.errors import ConfigurationError, StorageError
+from helpers.errors import CheckpointError, ConfigurationError, StorageError
 from helpers.free_space import require_disk, require_memory
 
 # skrl's names of the columns, in which memories are exported, and those of `agents.base.Transitions`
@@ -259,6 +260,31 @@ def _as_dtype(
         f"{columns.source} has {what}.",
         "Import a replay buffer of the same --precision and of this environment.",
     )
+
+
+def frame_shape(observation: tuple[int, ...], frames: int) -> tuple[int, ...]:
+    """The shape of what is kept of a flat observation, where each of its stacked frames is kept once."""
+    return observation if frames == 1 else (observation[0] // frames,)
+
+
+def load_rows(rows: np.ndarray, shards: Mapping[str, np.ndarray], name: str) -> None:
+    """Fill rows with the blocks that a checkpoint holds under a name.
+
+    Raises:
+        CheckpointError: there are fewer, or of another form.
+    """
+    start = block = 0
+    while start < len(rows):
+        array = shards.get(f"{name}.{block:04d}")
+        if array is None or array.shape[1:] != rows.shape[1:] or array.dtype != rows.dtype:
+            there = "is missing" if array is None else f"holds {row_in_words(array)}"
+            raise CheckpointError(
+                f"{name}.{block:04d} {there}; this replay buffer needs {row_in_words(rows)}.",
+                "Continue with the environments, precision and priorities of that run.",
+            )
+        stop = start + len(array)
+        rows[start:stop] = array
+        start, block = stop, block + 1
 
 
 def row_in_words(array: np.ndarray) -> str:

@@ -75,7 +75,19 @@ def _count_from(choices: Tensor, *, starts: list[int]) -> Tensor:
     return choices + (starts[0] if choices.dim() == 1 else torch.tensor(starts))
 
 
+def _picture(x: Tensor, *, channels: float, height: float, width: float, largest: float) -> Tensor:
+    """(B, C, H, W) from 0 to 1 of flat bytes (B, C H W) as numbers."""
+    return x.reshape(-1, int(channels), int(height), int(width)) / largest
+
+
+def _convolution(x: Tensor, *, weight: Tensor, bias: Tensor, stride: float) -> Tensor:
+    return functional.conv2d(x, weight, bias, stride=int(stride))
+
+
 KINDS: Mapping[str, Kind] = {
+    "picture": Kind(_picture, numbers=("channels", "height", "width", "largest")),
+    "convolution": Kind(_convolution, ("weight", "bias"), ("stride",)),
+    "flatten": Kind(lambda x: x.flatten(1)),
     "standardise": Kind(
         lambda x, offset, scale, limit: ((x - offset) * scale).clamp(-limit, limit),
         ("offset", "scale"),

@@ -13,6 +13,7 @@ from agents.cloning.policies import Choice, Choices, Likelihood, Regression
 from agents.compute.linear import RectifiedLinear
 from agents.nn.actors import CategoricalActor, Critic, GaussianActor, MultiCategoricalActor
 from agents.nn.batch_renorm import EPSILON, BatchRenorm, NormalisedNet
+from agents.nn.convolutions import BRIGHTEST, PictureLayers
 from agents.nn.critics import DeterministicActor, QNetwork, SquashedGaussianActor
 from agents.nn.models import CriticModel, Model, PolicyModel
 from agents.nn.normalizer import ObservationNormalizer
@@ -110,6 +111,8 @@ class _Writer:
             case nn.Sequential():
                 for each in module:
                     self.network(each)
+            case PictureLayers():
+                self.picture(module)
             case NormalisedNet():
                 self.normalised(module)
             case _:
@@ -117,6 +120,18 @@ class _Writer:
                     f"A model has a layer {type(module).__name__}, which cannot be exported.",
                     "Add it to KINDS in agents/weights/architecture.py, and to `layer` in describe.py there.",
                 )
+
+    def picture(self, net: PictureLayers) -> None:
+        channels, height, width = net.picture.shape
+        form = {"channels": channels, "height": height, "width": width}
+        self.add("picture", **form, largest=BRIGHTEST)
+        for each in net.convolutions:
+            assert isinstance(each, nn.Conv2d)
+            stride = each.stride[0]
+            self.add("convolution", weight=each.weight, bias=each.bias, stride=stride)
+            self.network(net.activation)
+        self.add("flatten")
+        self.network(net.connected)
 
     def dueling(self, net: QNetwork) -> None:
         self.network(net.features)

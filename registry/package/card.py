@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from environments.ids import dm_control_task, suite_of, task_file
+from helpers.config.run_basics import PICTURES
 
 _HEAD = """import numpy as np
 import onnxruntime
@@ -40,7 +41,7 @@ while not step.last() and length < {limit}:
 print(f"return: {{total:.2f}}")
 """
 
-_TASK_FILE = """from environments.factory import make_vector_env  # of MiloZero, whose task it is
+_TASK_FILE = """from environments.factory import make_vector_env  # of MiloZero, which makes its observations
 {head}
 env = make_vector_env("{env_id}", seeds=[{seed}]{options})
 {random}observation, _ = env.reset()
@@ -80,6 +81,9 @@ def program_of(contract: Mapping[str, Any], *, is_flat: bool) -> str:
         )
     options = contract["environment"].get("options")
     is_ours = task_file(env_id) is not None or suite_of(env_id) == "opensim"
+    if "picture" in contract["observation"]:
+        made = {"kept": True, **contract["environment"]["preprocessing"]}
+        options, is_ours = {**options, **{f"{PICTURES}{k}": v for k, v in made.items()}}, True
     parts["options"] = ""
     if options:
         parts["options"] = f", options={options!r}" if is_ours else f", **{options!r}"
@@ -117,6 +121,7 @@ def card_of(contract: Mapping[str, Any], *, is_flat: bool, has_curve: bool) -> s
         "episode length": f"{evaluation['length_mean']:,.1f} of {environment['max_episode_steps']} steps",
         "time step": f"{environment['time_step']:g} s" if environment["time_step"] else "none",
         "observation": f"{seen['shape'][0]} numbers, {seen['dtype']}, as the environment gives them",
+        **_picture_of(seen),
         "action": _actions_of(acts),
         "run": run["name"],
         "commit": str(run["commit"]),
@@ -152,6 +157,16 @@ standardisation, scaling and clipping are inside. In this folder, with `pip inst
 
 In MiloZero: `from policy import load_policy; policy = load_policy("this folder"); action = policy(observation)`.
 """
+
+
+def _picture_of(seen: Mapping[str, Any]) -> dict[str, str]:
+    """A row on the pictures that it takes."""
+    if "picture" not in seen:
+        return {}
+    form = seen["picture"]
+    size = f"{form['channels']} x {form['height']} x {form['width']}"
+    frames = f", {form['frames']} frames" if form["frames"] > 1 else ""
+    return {"picture": f"{size}{frames} made of {form['found']}: {form['order']}"}
 
 
 def _actions_of(acts: Mapping[str, Any]) -> str:

@@ -19,8 +19,10 @@ from environments.requirements import packages_of
 from environments.suites.gymnasium_suites import action_shape, make_env
 from environments.suites.parts import FlatSpace
 from helpers.config.run import RunConfig
+from helpers.config.run_basics import PICTURES
 from helpers.episodes import run_episodes, summary
 from helpers.parallel.workers import Workers
+from helpers.pictures import PictureSpace
 from helpers.seeding import Streams
 
 OBSERVATIONS = 1000
@@ -95,7 +97,12 @@ def about_environment(
         "versions": {name: version(name) for name in packages_of(env_id)},
         "time_step": environment.time_step,
         "max_episode_steps": environment.max_episode_steps,
-        "options": dict(options),
+        "options": {k: v for k, v in options.items() if not k.startswith(PICTURES)},
+        "preprocessing": {
+            k.removeprefix(PICTURES): v
+            for k, v in options.items()
+            if k.startswith(PICTURES) and k != f"{PICTURES}kept"
+        },
         **_own_spaces(env_id, options),
     }
 
@@ -119,5 +126,5 @@ def _own_spaces(env_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
         return {"is_flat": True, "action_shape": None}
     env = make_env(env_id, render_mode=None, options=options)
     env.close()
-    is_flat = not isinstance(env.observation_space, FlatSpace)
+    is_flat = not isinstance(env.observation_space, FlatSpace | PictureSpace)
     return {"is_flat": is_flat, "action_shape": action_shape(env)}

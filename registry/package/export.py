@@ -34,6 +34,7 @@ from helpers.durable import remove_folder, rename, temporary_name
 from helpers.episodes import choice_sizes, clip_actions, first_choices
 from helpers.errors import DONE, CheckpointError, ConfigurationError, StorageError
 from helpers.parallel.workers import Workers
+from helpers.pictures import PictureSpace, picture_to_json
 from helpers.run_folder.experiment import CAPSULE_FILE, CONFIG_FILE
 from helpers.seeding import Streams
 from helpers.trackers.jsonl import read_metrics
@@ -368,19 +369,30 @@ def interface_of(
         action["shape_of_environment"] = list(action_shape)
     parts = getattr(seen, "parts", None)
     noise = architecture.noise
+    shown = slice(1) if isinstance(seen, PictureSpace) else slice(None)  # pixels all have the same
     return {
         "observation": {
             "name": "observation",
             "shape": list(seen.shape),
             "dtype": architecture.dtype,
             "dtype_of_environment": str(seen.dtype),
-            **contract.bounds_to_json(seen.low, seen.high),
+            **contract.bounds_to_json(seen.low[shown], seen.high[shown]),
             "components": observed,
             **({} if parts is None else {"parts": parts}),
+            **picture_in_words(seen),
         },
         "action": {"name": "action", **action, "components": acted},
         "noise": noise and {"distribution": noise, "shape": [architecture.sizes[NOISE]]},
     }
+
+
+def picture_in_words(seen: gymnasium.Space) -> dict[str, Any]:
+    """What a contract says of an observation that is a picture: its form, and how the environment's becomes one."""
+    form = picture_to_json(seen)
+    if form is None or seen.dtype != np.uint8:
+        return {}
+    order = "channels, rows, columns, made flat; values from 0 to 255; of stacked frames the oldest first"
+    return {"picture": {**form, "order": order}}
 
 
 def origin_of(run: Path, config: RunConfig) -> dict[str, Any]:

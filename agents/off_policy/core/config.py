@@ -23,6 +23,7 @@ from agents.common_settings import (
 )
 from helpers.config.run import RunConfig
 from helpers.config.settings import cross_field_error, setting
+from helpers.pictures import Picture
 
 
 class ReplayConfig(ObservationSettings, RunConfig):
@@ -193,6 +194,14 @@ class ReplayConfig(ObservationSettings, RunConfig):
     layer_norm: bool = layer_norm_setting()
     init: Init = init_setting("default")
 
+    def frames_apart(self, picture: Picture | None) -> int:
+        """Stacked frames of which the memory keeps each once; 1 where it keeps observations whole.
+
+        Priorities, and files of memories, are of whole transitions.
+        """
+        whole = self.priority_exponent > 0 or self.memory_export or self.memory_import
+        return 1 if picture is None or whole else picture.frames
+
     @property
     def schedules(self) -> tuple[str, ...]:
         """Those of the learning rates and of the importance weights."""
@@ -241,6 +250,12 @@ class ReplayConfig(ObservationSettings, RunConfig):
             raise cross_field_error(
                 f"mem_size={self.mem_size} is less than batch_size={self.batch_size}.",
                 f"This works: --mem_size={self.batch_size}.",
+            )
+        if self.sees_pictures and self.frame_stack > rows:
+            raise cross_field_error(
+                f"frame_stack={self.frame_stack} is more than the {rows} steps of each environment that "
+                f"mem_size={self.mem_size} holds for num_envs={self.num_envs}.",
+                f"This works: --mem_size={self.frame_stack * self.num_envs}.",
             )
         if self.n_step > rows:
             raise cross_field_error(

@@ -160,6 +160,7 @@ class OffPolicyLearner:
             folder=Path(config.memory_folder) if config.memory_folder else None,
             on_full=partial(export_as_set, config, rank) if config.memory_export else None,
             workers_here=self.workers.size,
+            frames=config.frames_apart(self.picture),
         )
 
     def _make_trainer(self, spec: Spec) -> Trainer:
