@@ -142,8 +142,7 @@ def check_pictures(config: RunConfig, space: gymnasium.Space) -> str:
         )
     if picture is None:
         raise ConfigurationError(
-            f"env_id={config.env_id} has observations that are no pictures, and a network for pictures is for these "
-            "alone.",
+            f"env_id={config.env_id} has observations that are no pictures, and the network takes pictures alone.",
             "Use a perceptron: --perception_stack=mlp_64.",
         )
     if min(picture.height, picture.width) < SMALLEST_PICTURE:
@@ -153,8 +152,8 @@ def check_pictures(config: RunConfig, space: gymnasium.Space) -> str:
             "Enlarge them: --resize=84, or use a perceptron: --perception_stack=mlp_64.",
         )
     return (
-        f"pictures: {picture} (the environment's: {picture.found}), divided by 255 in the network; observations are "
-        "not normalized"
+        f"pictures: {picture} (the environment's: {picture.found}), divided by 255 in the network; they are not "
+        "normalized by statistics"
     )
 
 

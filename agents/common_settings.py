@@ -208,8 +208,7 @@ class ObservationSettings(Settings):
             key, stack = next(iter(every.items()))
             raise cross_field_error(
                 f"{key}={stack}: algo={getattr(self, 'algo', '')} has no networks of pictures.",
-                "Use --algo=ppo (any actions) or --algo=dqn (discrete actions), or a perceptron: "
-                "--perception_stack=mlp_256.",
+                "Use --algo=ppo, or --algo=dqn for discrete actions, or a perceptron: --perception_stack=mlp_256.",
             )
         if seeing and len(seeing) < len(stacks):
             (one, other), *_ = [each for each in stacks.items() if each[0] not in seeing]
@@ -221,8 +220,7 @@ class ObservationSettings(Settings):
         for key in ("p_batch_norm", "v_batch_norm", "q_batch_norm") if seeing else ():
             if getattr(self, key, False):
                 raise cross_field_error(
-                    f"{key}=True normalizes observations by running statistics, and pictures are divided by 255 "
-                    "instead.",
+                    f"{key}=True normalizes observations by statistics, and pictures are divided by 255 instead.",
                     f"Omit it, or give --no-{key}.",
                 )
         return self

@@ -35,7 +35,9 @@ class RunningMoments:
         return self.m2 / self.count if self.count else np.ones_like(self.m2)
 
     def update(self, batch: np.ndarray, *, workers: Workers) -> None:
-        """Take in a batch (..., *shape) from each worker; collective."""
+        """Take in a batch (..., *shape) from each worker; collective. Pictures have no moments."""
+        if not self.mean.size:
+            return
         axes = tuple(range(batch.ndim - self.mean.ndim))
         # From the running mean, then from the batch's own: digits survive data far from zero.
         deviations = batch.astype(np.float64) - self.mean

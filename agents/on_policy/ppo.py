@@ -20,18 +20,16 @@ from torch import Tensor
 from agents.base import Metrics, RewardFunction, Transitions, environment_reward
 from agents.compute.flat_parameters import FlatAdam, FlatParameters
 from agents.nn.action_scale import ActionScale
-from agents.nn.actors import GaussianActor
 from agents.nn.models import CriticModel, Model, PolicyModel
 from agents.nn.noise import NoiseStream
 from agents.nn.normalizer import ObservationNormalizer, ReturnNormalizer
-from agents.on_policy import losses
+from agents.on_policy import losses, reporting
 from agents.on_policy.actor_critic import make_actor_critic
 from agents.on_policy.config import PPOConfig
 from agents.on_policy.guard import Trial, check_kernel
 from agents.on_policy.learning_rates import LearningRates
 from agents.on_policy.minibatches import Batch, sample_orders, standardise
 from agents.on_policy.native_steps import NativeSteps, native_steps
-from agents.on_policy.reporting import explained_variance, track, variance_sums, warn_of_unbounded
 from agents.on_policy.torch_steps import KL, TorchSteps
 from helpers.checkpoints.shards import Shard
 from helpers.errors import NumericalError
@@ -76,7 +74,7 @@ class PPO:
         self.picture = picture_of(observation_space) if config.sees_pictures else None
         self.actions = ActionScale(action_space, self.dtype, squashes=False)
         if config.task == "train" and workers.is_root:
-            warn_of_unbounded(self.actions)
+            reporting.warn_of_unbounded(self.actions)
         self.actor, self.critic = make_actor_critic(
             self.picture or observation_dim,
             action_space,
@@ -155,9 +153,8 @@ class PPO:
         return self._input(observations, self.config.v_batch_norm)
 
     def _input(self, observations: np.ndarray, is_standardised: bool) -> np.ndarray:
-        if self.picture:
-            return observations  # bytes, which the networks scale
-        observations = np.asarray(observations, dtype=self.dtype)
+        if self.picture is None:  # bytes stay, which the networks scale
+            observations = np.asarray(observations, dtype=self.dtype)
         return self.observation_normalizer(observations) if is_standardised else observations
 
     # Learning
@@ -204,7 +201,7 @@ class PPO:
             trial = Trial.of(data | estimate, orders, rollout, normalizer=self._policy_normalizer)
             self.gradient_steps = check_kernel(self.gradient_steps, trial)
             estimate = evaluate()
-        fit = variance_sums(estimate["target"], estimate["value"])
+        fit = reporting.variance_sums(estimate["target"], estimate["value"])
         step_metrics: list[Tensor] = []
         for epoch, order in enumerate(orders):
             if epoch > 0 and config.recompute_advantages:
@@ -226,11 +223,10 @@ class PPO:
             "value/return_sd": self.return_normalizer.sd,
         }
         steps = sum(map(len, step_metrics))
-        track(self.tracking, metrics, steps=steps, entropy_scale=config.p_ent_reg_scale)
+        reporting.track(self.tracking, metrics, steps=steps, entropy_scale=config.p_ent_reg_scale)
         returns = self.return_normalizer.denormalize(estimate["target"].numpy())
         self.return_normalizer.update(returns, workers=self.workers)
-        if not self.picture:
-            self.observation_normalizer.update(rollout.observations, workers=self.workers)
+        self.observation_normalizer.update(rollout.observations, workers=self.workers)
         self.iteration += 1
         self.steps += self.config.rollout_len
         return metrics
@@ -330,11 +326,8 @@ class PPO:
                 )
         self.workers.sum_(fit)
         metrics = dict(zip(self.gradient_steps.names, map(float, means), strict=True))
-        metrics["value/explained_variance"] = explained_variance(fit / self.config.rollout_len)
-        if isinstance(self.actor, GaussianActor) and self.actor.log_std is not None:
-            log_std = self.actor.clipped(self.actor.log_std.detach())
-            metrics["policy/std"] = float(log_std.exp().mean())
-        return metrics
+        metrics["value/explained_variance"] = reporting.explained_variance(fit / self.config.rollout_len)
+        return metrics | reporting.policy_std(self.actor)
 
     # Saving
 

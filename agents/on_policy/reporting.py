@@ -6,10 +6,11 @@ import logging
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from agents.base import Metrics
 from agents.nn.action_scale import ActionScale
+from agents.nn.actors import GaussianActor
 from helpers.trackers.skrl_metrics import Tracking
 
 _log = logging.getLogger(__name__)
@@ -28,6 +29,13 @@ def explained_variance(means: np.ndarray) -> float:
     variance = target_square - target * target
     unexplained = error_square - error * error
     return float(1.0 - unexplained / max(variance, 1e-12))
+
+
+def policy_std(actor: nn.Module) -> dict[str, float]:
+    """The mean deviation of a Gaussian policy that is the same in all states; nothing of others."""
+    if not isinstance(actor, GaussianActor) or actor.log_std is None:
+        return {}
+    return {"policy/std": float(actor.clipped(actor.log_std.detach()).exp().mean())}
 
 
 def track(tracking: Tracking, metrics: Metrics, *, steps: int, entropy_scale: float) -> None:

@@ -21,13 +21,26 @@ class FrameStacks:
     def __init__(self, ring: RecordLayout, frames: int) -> None:
         self.frames, self._ring = frames, ring
         self._rows, self._environments = ring.records.shape
-        self._out: dict[tuple[int, int], np.ndarray] = {}
 
-    def observations(self, index: np.ndarray, *, is_full: bool) -> np.ndarray:
-        """Observations (B, K F) at flat places (B,), F numbers of a frame; overwritten by the next call."""
+    def pair(self, index: np.ndarray, last: np.ndarray, *, is_full: bool) -> dict[str, np.ndarray]:
+        """Observations (B, K F) at flat places (B,), and the next ones at others: "observation", "next_observation".
+
+        F are the numbers of a frame; `is_full` says whether the ring is.
+        """
+        after = self._stack(last, is_full=is_full)
+        after[:, :-1] = after[:, 1:].copy()
+        after[:, -1] = self._ring.flat["next_observations"][last]
+        found = {
+            "observation": self._stack(index, is_full=is_full),
+            "next_observation": after,
+        }
+        return {name: each.reshape(len(index), -1) for name, each in found.items()}
+
+    def _stack(self, index: np.ndarray, *, is_full: bool) -> np.ndarray:
+        """(B, K, F) frames of the observations at flat places (B,)."""
         fields = self._ring.flat
         newest = fields["observations"]
-        stack = self._room(len(index), newest.shape[-1])
+        stack = np.empty((len(index), self.frames, newest.shape[-1]), newest.dtype)
         place = np.array(index)
         stack[:, -1] = newest[place]
         for older in range(self.frames - 2, -1, -1):
@@ -38,14 +51,6 @@ class FrameStacks:
                 begins |= row == 0
             place = np.where(begins, place, before)
             stack[:, older] = newest[place]
-        return stack.reshape(len(index), -1)
-
-    def next_observations(self, index: np.ndarray, *, is_full: bool) -> np.ndarray:
-        """The next observations (B, K F) at flat places (B,); overwritten by the next call of either."""
-        stack = self.observations(index, is_full=is_full)
-        size = stack.shape[1] // self.frames
-        stack[:, :-size] = stack[:, size:].copy()
-        stack[:, -size:] = self._ring.flat["next_observations"][index]
         return stack
 
     def sampled_rows(self, uniforms: np.ndarray, *, position: int) -> np.ndarray:
@@ -53,9 +58,3 @@ class FrameStacks:
         lost = self.frames - 1
         newer = (uniforms * (self._rows - lost)).astype(np.int64)
         return (position + lost + newer) % self._rows
-
-    def _room(self, count: int, size: int) -> np.ndarray:
-        key = count, size
-        if key not in self._out:
-            self._out[key] = np.zeros((count, self.frames, size), np.uint8)
-        return self._out[key]

@@ -70,8 +70,7 @@ class ReplayMemory:
             gamma: discount a step.
             priority_exponent: 0 samples uniformly; alpha of arXiv:1511.05952, Eq. 1.
             folder: keeps the ring in a nameless file there, mapped into memory; gone with this process.
-            on_full: called with this memory each time that its last row was written, before the first is
-                overwritten.
+            on_full: called with this memory when its last row was written, before the first is overwritten.
             workers_here: how many workers of this machine take as much.
             frames: stacked in an observation, of each of which one copy is kept (frames.py); 1 keeps them whole.
 
@@ -80,12 +79,11 @@ class ReplayMemory:
             StorageError: the folder cannot be written.
         """
         self.rows, self.environments = rows, environments
-        self.observation_dtype = np.dtype(observation_dtype)
         self.added, self._generation = 0, 0
         self.ends = 0  # transitions in it that the task ended
         self._dtype = np.dtype(dtype)
         record = record_layout.record_dtype(
-            observation=(self.observation_dtype, frame_shape(observation_shape, frames)),
+            observation=(np.dtype(observation_dtype), frame_shape(observation_shape, frames)),
             action=(np.dtype(action_dtype), action_shape),
             reward=self._dtype,
         )
@@ -100,6 +98,7 @@ class ReplayMemory:
                 workers_here=workers_here,
             ),
         )
+        self.observation_dtype = record["observations"].base
         self._columns = {name: self._ring.fields[name] for name in record.names or ()}
         self._stacks = FrameStacks(self._ring, frames) if frames > 1 else None
         self._tree = SumTree(rows, environments) if is_prioritised else None
@@ -203,9 +202,8 @@ class ReplayMemory:
         if probability is not None:
             batch["probability"] = probability
         if self._stacks is not None:
-            is_full, at = self.added >= self.rows, index if self._n_step == 1 else end
-            batch["observation"] = self._stacks.observations(index, is_full=is_full).copy()
-            batch["next_observation"] = self._stacks.next_observations(at, is_full=is_full)
+            at = index if self._n_step == 1 else end
+            batch |= self._stacks.pair(index, at, is_full=self.added >= self.rows)
         if into is None:
             return {name: array.copy() for name, array in batch.items()}
         for name, target in into.items():
@@ -284,9 +282,8 @@ class ReplayMemory:
         steps = self._take(index, 2).fields
         fields: dict[str, Any] = {name: np.array(steps[name]) for name in self._columns}
         if self._stacks is not None:
-            is_full = self.added >= self.rows
-            for name in ("observations", "next_observations"):
-                fields[name] = getattr(self._stacks, name)(index, is_full=is_full).copy()
+            seen = self._stacks.pair(index, index, is_full=self.added >= self.rows).items()
+            fields |= {f"{name}s": each for name, each in seen}
         return Transitions(**fields)
 
     def update_priorities(self, index: np.ndarray, td_errors: np.ndarray) -> None:

@@ -21,7 +21,7 @@ class Game(gymnasium.Env[np.ndarray, int]):
         render_mode: as Gymnasium has it.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  # as Gymnasium declares it
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # as Gymnasium declares it
 
     def __init__(self, scale: int = 7, render_mode: str | None = None) -> None:
         self.scale, self.render_mode = scale, render_mode

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,50 @@ from agents.base import RewardFunction, environment_reward
 from agents.nn.action_scale import ActionScale
 from agents.nn.noise import NoiseStream
 from agents.off_policy.core.config import ReplayConfig
+from agents.replay.files import export_as_set
 from agents.replay.memory import ReplayMemory
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
 
 BLOCK = 100  # steps or updates that random numbers are drawn for at a time
 FLOATS = ("observation", "next_observation", "reward", "discount")
+
+
+def make_memory(
+    config: ReplayConfig,
+    *,
+    observation: tuple[np.dtype, int, int],
+    actions: ActionScale,
+    environments: int,
+    workers: Workers,
+) -> ReplayMemory:
+    """This worker's memory, of one row where nothing is learnt.
+
+    Args:
+        config: the run's configuration.
+        observation: its dtype, its numbers, and how many stacked frames the memory keeps apart.
+        actions: of the environment.
+        environments: of this worker.
+        workers: all of the run.
+    """
+    seen, size, frames = observation
+    rank = workers.rank
+    return ReplayMemory(
+        rows=frames if config.task == "eval" else config.mem_size // config.num_envs,
+        environments=environments,
+        observation_shape=(size,),
+        observation_dtype=seen,
+        action_shape=actions.shape,
+        action_dtype=actions.dtype,
+        dtype=config.precision,
+        n_step=config.n_step,
+        gamma=config.gamma,
+        priority_exponent=config.priority_exponent,
+        folder=Path(config.memory_folder) if config.memory_folder else None,
+        on_full=partial(export_as_set, config, rank) if config.memory_export else None,
+        workers_here=workers.size,
+        frames=frames,
+    )
 
 
 class ReplayBatch:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -28,10 +27,9 @@ from agents.nn.models import Model, models_of
 from agents.nn.noise import NoiseStream
 from agents.nn.normalizer import ObservationNormalizer
 from agents.off_policy.core.algorithm import TD_ERROR, Batch, MakesAlgorithm, Spec
-from agents.off_policy.core.batch import BLOCK, ReplayBatch
+from agents.off_policy.core.batch import BLOCK, ReplayBatch, make_memory
 from agents.off_policy.core.config import ReplayConfig
-from agents.replay.files import export_as_set, load_memories
-from agents.replay.memory import ReplayMemory
+from agents.replay.files import load_memories
 from helpers.checkpoints.shards import Shard
 from helpers.parallel.workers import Workers
 from helpers.pictures import picture_of
@@ -80,11 +78,18 @@ class OffPolicyLearner:
         self.dtype = np.dtype(config.precision)
         (self.observation_dim,) = observation_space.shape
         self.picture = picture_of(observation_space) if config.sees_pictures else None
+        self._seen = np.dtype(np.uint8) if self.picture else self.dtype  # bytes stay bytes
         self.actions = ActionScale(action_space, self.dtype)
         spec = self._make_spec()
         self.algorithm = algorithm(config, spec)
         self.observation_normalizer = ObservationNormalizer(self.observation_dim, dtype=self.dtype)
-        self.memory = self._make_memory()
+        self.memory = make_memory(
+            config,
+            observation=(self._seen, self.observation_dim, config.frames_apart(self.picture)),
+            actions=self.actions,
+            environments=len(self.environments),
+            workers=workers,
+        )
         self.batch = ReplayBatch(
             self.memory,
             actions=self.actions,
@@ -115,11 +120,6 @@ class OffPolicyLearner:
         return self.trainer.parameters
 
     @property
-    def _seen(self) -> np.dtype:
-        """Of an observation as it is kept, and as the networks are given it: bytes of pictures."""
-        return np.dtype(np.uint8) if self.picture else self.dtype
-
-    @property
     def updates(self) -> int:
         """Gradient steps so far."""
         return self.trainer.updates
@@ -143,25 +143,6 @@ class OffPolicyLearner:
 
     def _is_compiled(self, spec: Spec) -> bool:
         return self.config.compile and spec.dtype == torch.float32 and self.config.task != "eval"
-
-    def _make_memory(self) -> ReplayMemory:
-        config, rank = self.config, self.workers.rank
-        return ReplayMemory(
-            rows=1 if config.task == "eval" else config.mem_size // config.num_envs,
-            environments=len(self.environments),
-            observation_shape=(self.observation_dim,),
-            observation_dtype=self._seen,
-            action_shape=self.actions.shape,
-            action_dtype=self.actions.dtype,
-            dtype=self.dtype,
-            n_step=config.n_step,
-            gamma=config.gamma,
-            priority_exponent=config.priority_exponent,
-            folder=Path(config.memory_folder) if config.memory_folder else None,
-            on_full=partial(export_as_set, config, rank) if config.memory_export else None,
-            workers_here=self.workers.size,
-            frames=config.frames_apart(self.picture),
-        )
 
     def _make_trainer(self, spec: Spec) -> Trainer:
         algorithm, config = self.algorithm, self.config
@@ -318,10 +299,9 @@ class OffPolicyLearner:
         inputs = {}
         for prefix in ("", "next_"):
             raw = t[f"{prefix}observation"]
-            if self.picture:  # which the networks scale
-                inputs |= {f"{prefix}policy_input": raw, f"{prefix}critic_input": raw}
-                continue
-            standard = ((raw - t["offset"]) * t["scale"]).clamp(-limit, limit)
+            standard = raw  # pictures are scaled by the networks
+            if self.picture is None:
+                standard = ((raw - t["offset"]) * t["scale"]).clamp(-limit, limit)
             inputs[f"{prefix}policy_input"] = standard if config.p_batch_norm else raw
             inputs[f"{prefix}critic_input"] = standard if config.q_batch_norm else raw
         return Batch(
