@@ -76,12 +76,13 @@ def small_agent(
     *,
     workers: Workers | None = None,
     dim: int = 0,
+    space: gymnasium.Space | None = None,
 ) -> Any:
     """An agent on this worker's share of the environments."""
     workers = workers or Workers.solo()
     return make_agent(
         config,
-        observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (dim or OBSERVATION_DIM,)),
+        observation_space=space or gymnasium.spaces.Box(-np.inf, np.inf, (dim or OBSERVATION_DIM,)),
         action_space=action_space,
         workers=workers,
         streams=Streams(config.seed),
