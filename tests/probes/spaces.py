@@ -27,7 +27,7 @@ OBSERVATIONS: dict[str, spaces.Space] = {
         },
     ),
     "tuple": spaces.Tuple(
-        (spaces.Discrete(2, start=-1), spaces.Box(-1.0, 1.0, (2, 1), np.float32))
+        (spaces.Discrete(2, start=-1), spaces.Box(-1.0, 1.0, (2, 1), np.float32)),
     ),
     "goal": spaces.Dict(
         {
