@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help train imitate tune opensim registry test lint venv base gl clean
+.PHONY: help train imitate tune opensim registry test test-extras lint venv base gl clean
 
 # What you may set: make train ENV_ID=Walker2d-v5 SEED=1 NUM_WORKERS=4 ARGS='--p_lr=1e-4'
 ENV_ID ?= Hopper-v5
@@ -51,7 +51,7 @@ export OMPI_MCA_hwloc_base_binding_policy ?= none
 export PRTE_MCA_hwloc_default_binding_policy ?= none
 
 help:  ## List these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  Variables of train: ENV_ID=$(ENV_ID) SEED=$(SEED) NUM_WORKERS=$(NUM_WORKERS) CONFIG=$(CONFIG) ARGS='$(ARGS)'"
 	@echo "  And of imitate: NUM_DEMOS=$(NUM_DEMOS) NUM_TIMESTEPS=$(NUM_TIMESTEPS) DEMOS=$(DEMOS)"
@@ -118,6 +118,20 @@ registry: venv  ## Start an MLflow server on this machine: tracked runs and regi
 test: venv gl $(OPENSIM)  ## Run the test suite, two tests at a time; ARGS='-k gae' picks tests
 	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
+# Environments of other packages, whose pins differ from ours and from one another: each set lies over .venv, in .extras/.
+EXTRAS := packages metaworld myosuite
+extra_stamp = .extras/$(1)/.ready-$(shell cat requirements.txt requirements-dev.txt tests/extras/$(1).txt | cksum | cut -d ' ' -f 1)
+
+test-extras: venv gl $(foreach each,$(EXTRAS),$(call extra_stamp,$(each)))  ## Train in environments of other packages (tests/extras), each set in an environment of its own; ARGS='-k Pong'
+	@code=0; for each in $(EXTRAS); do .extras/$$each/bin/python -m pytest tests/extras/trains.py $(ARGS) || code=$$?; done; exit $$code
+
+.extras/%: | $(TOOLS)
+	@name=$(firstword $(subst /, ,$*)); echo "Setting up .extras/$$name: a minute, and the time of the downloads."; \
+	rm -rf .extras/$$name && $(PY) -m venv .extras/$$name && \
+	$(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' >"$$(.extras/$$name/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/lent.pth" && \
+	.extras/$$name/bin/python -m pip install --disable-pip-version-check $$([ -t 1 ] || echo --quiet) -r tests/extras/$$name.txt
+	@touch $@
+
 lint: venv  ## Run every linter and list the files to rework; ARGS=--fix mends what can be mended
 	./super_linter.sh $(ARGS)
 
@@ -182,5 +196,5 @@ $(VENV)/.rendering: | $(STAMP)
 	@touch $@
 
 clean:  ## Remove .venv and the tools' caches; runs in data/ stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build
+	rm -rf $(VENV) .extras .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build
 	find . -name __pycache__ -type d -not -path './data/*' -prune -exec rm -rf {} +

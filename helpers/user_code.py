@@ -34,8 +34,9 @@ def is_installed(path: Path) -> bool:
 
 @cache
 def _installed() -> frozenset[Path]:
-    """The folders of Python and its packages."""
-    places = [*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix]
+    """The folders of Python and its packages; those of another environment, too, whose packages a .pth file lends."""
+    lent = [each for each in sys.path if Path(each).name in ("site-packages", "dist-packages")]
+    places = [*sysconfig.get_paths().values(), *lent, sys.prefix, sys.base_prefix]
     return frozenset(Path(place).resolve() for place in places)
 
 

@@ -30,6 +30,7 @@ from helpers.errors import BAD_CONFIGURATION, DONE, UserError
 from helpers.user_code import failure
 
 STEPS, SECONDS = 1_000, 20.0  # of the walk: whichever comes first
+_LONGEST_SPACE = 120  # characters
 _MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}
 
 
@@ -68,8 +69,8 @@ def check_by_use(
     envs = make(seeds=SEEDS[:1])
     seconds = time.perf_counter() - started
     say(f"{env_id} by {envs.backend}, made in {seconds:.2f} s")
-    say(f"  observations: {envs.single_observation_space}")
-    say(f"  actions:      {envs.single_action_space}")
+    say(f"  observations: {_shown(envs.single_observation_space)}")
+    say(f"  actions:      {_shown(envs.single_action_space)}")
     counts = dict.fromkeys(_MARKS, 0)
     for finding in _findings(env_id, options, make, envs, folder, steps, has_limit):
         counts[finding.level] += 1
@@ -125,6 +126,14 @@ def _findings(
     yield from _guarded("picture", partial(_picture_checks, env_id, make, folder))
     if found:
         yield from checks.speed_checks(found[0])
+
+
+def _shown(space: gymnasium.Space) -> str:
+    """A space on a line: of bounds that differ the widest."""
+    text = " ".join(str(space).split())
+    if len(text) <= _LONGEST_SPACE or not isinstance(space, gymnasium.spaces.Box):
+        return text
+    return f"Box({space.low.min():g} or more, {space.high.max():g} or less, {space.shape}, {space.dtype})"
 
 
 def _has_own_limit(env_id: str) -> bool:

@@ -147,8 +147,12 @@ def _paths(text: str, module: Path) -> Iterator[Path]:
     """The file that a text names, beside its module; with a slash also from the working directory on."""
     if not 0 < len(text) <= _LONGEST_NAME or "\n" in text or "\0" in text:
         return
+    try:
+        named = Path(text).expanduser()
+    except RuntimeError:  # "~x": no such user, and no path
+        return
     for folder in (module.parent, *([Path.cwd()] if "/" in text else [])):
-        path = (folder / Path(text).expanduser()).resolve()
+        path = (folder / named).resolve()
         if path.is_file() and is_users(path):
             yield path
             return

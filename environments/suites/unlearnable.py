@@ -36,7 +36,7 @@ def refuse_unlearnable(env_id: str, env: gymnasium.Env) -> None:
             f"env_id={env_id}: its observation{path and f' {path!r}'} is {kind}, which no algorithm here reads.",
             f"Leave it out or encode it as numbers, by a wrapper in a file of your own: {_WRAPPERS}.",
         )
-    rewards = getattr(env.unwrapped, "reward_space", None)
+    rewards = None if _is_wrapped(env) else getattr(env.unwrapped, "reward_space", None)
     count = (
         int(rewards.shape[0]) if isinstance(rewards, gymnasium.spaces.Box) and rewards.shape else 1
     )
@@ -45,6 +45,15 @@ def refuse_unlearnable(env_id: str, env: gymnasium.Env) -> None:
             f"env_id={env_id} gives {count} rewards a step, and the algorithms here learn from one.",
             f"Weigh them into one, by a wrapper in a file of your own: {_WRAPPERS}.",
         )
+
+
+def _is_wrapped(env: gymnasium.Env) -> bool:
+    """Whether somebody else than Gymnasium has wrapped it, and may have weighed its rewards."""
+    while isinstance(env, gymnasium.Wrapper):
+        if not type(env).__module__.startswith("gymnasium."):
+            return True
+        env = env.env
+    return False
 
 
 def _without_numbers(space: gymnasium.Space, path: str) -> Iterator[tuple[str, str]]:

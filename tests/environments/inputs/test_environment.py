@@ -23,6 +23,7 @@ from docs.examples.cart import Cart as Base
 HERE = Path(__file__).parent
 GOAL = json.loads((HERE / "data" / "goal.json").read_text())
 LIMITS = json.loads(open(HERE / ("limits" + ".json")).read())
+NAME = "~nobody"  # names no file
 
 @dataclass(frozen=True, kw_only=True)
 class Cart(Base):
