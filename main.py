@@ -115,20 +115,9 @@ def report_demos(parsed: Parsed, workers: Workers) -> int:
 def check_env(config: RunConfig, workers: Workers) -> int:
     """--task=check_env: what an environment promises to training, resuming and looking, and whether it is kept."""
     from agents.checks import algorithms_for
-    from environments.checking.report import check_by_use
-    from environments.requirements import check_environment
+    from environments.checking.report import check_env as check
 
-    if not workers.is_root:
-        return errors.DONE
-    env_id, options = resolve_env_id(config.env_id), config.environment_options
-    check_environment(env_id, options)
-    return check_by_use(
-        env_id,
-        options,
-        folder=Path("data/checks"),
-        learners=algorithms_for,
-        max_episode_steps=config.max_episode_steps,
-    )
+    return check(config, learners=algorithms_for) if workers.is_root else errors.DONE
 
 
 @dataclass

@@ -307,7 +307,8 @@ def test_sources_contain_nothing_unsafe() -> None:
 
 
 def test_requirements_are_pinned_and_name_what_is_imported() -> None:
-    text = "".join(path.read_text() for path in sorted(ROOT.glob("requirements*.txt")))
+    files = [*ROOT.glob("requirements*.txt"), *(ROOT / "tests" / "extras").glob("*.txt")]
+    text = "".join(path.read_text() for path in sorted(files))
     lines = [line.split("#")[0].strip() for line in text.splitlines()]
     wanted = [line for line in lines if line and not line.startswith("-r ")]
     assert all(re.fullmatch(r"[\w-]+(\[[\w,-]+\])?==[\w.+]+", line) for line in wanted), wanted
@@ -318,6 +319,6 @@ def test_requirements_are_pinned_and_name_what_is_imported() -> None:
             top = module.split(".")[0]
             if top in OURS or top in sys.stdlib_module_names:
                 continue
-            brought = [BROUGHT[top]] if top in BROUGHT else providers.get(top, ())
+            brought = [BROUGHT[top]] if top in BROUGHT else providers.get(top, [top])  # of an extra
             brings = {name.lower().replace("_", "-") for name in brought}
             assert brings & named, f"{shown(path)}:{line}: {top} is in no requirements file"

@@ -20,11 +20,13 @@ from environments.checking import checks
 from environments.checking.finding import Finding
 from environments.checking.walk import Walk, walk
 from environments.factory import make_single_env, make_vector_env
-from environments.ids import suite_of
+from environments.ids import resolve_env_id, suite_of
 from environments.registered import package_limit
+from environments.requirements import check_environment
 from environments.same_step import SameStepEnv
 from environments.state.continuation import SEEDS
 from environments.suites.gymnasium_suites import spec_of
+from helpers.config.run import RunConfig
 from helpers.durable import write_atomically
 from helpers.errors import BAD_CONFIGURATION, DONE, UserError
 from helpers.user_code import failure
@@ -32,6 +34,23 @@ from helpers.user_code import failure
 STEPS, SECONDS = 1_000, 20.0  # of the walk: whichever comes first
 _LONGEST_SPACE = 120  # characters
 _MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}
+
+
+def check_env(config: RunConfig, *, learners: Callable[[gymnasium.Space], Iterable[str]]) -> int:
+    """Check the environment of a run's settings; the exit status.
+
+    Raises:
+        ConfigurationError: there is no such environment, or none with such options.
+    """
+    env_id, options = resolve_env_id(config.env_id), config.environment_options
+    check_environment(env_id, options)
+    return check_by_use(
+        env_id,
+        options,
+        folder=Path("data/checks"),
+        learners=learners,
+        max_episode_steps=config.max_episode_steps,
+    )
 
 
 def check_by_use(

@@ -166,7 +166,7 @@ class RunBasics(Settings):
     )
     max_episode_steps: int | None = setting(
         None,
-        "truncate episodes after so many steps; default: the environment's own limit, or 1,000",
+        "truncate episodes after this number of steps; default: the environment's own limit, or 1,000",
         group="environment",
         unit="environment steps",
         ge=1,

@@ -84,7 +84,7 @@ REFUSED = {
 def test_it_is_trained_resumed_and_looked_at(tmp_path: Path, case: Case) -> None:
     run = tmp_path / "extra.seed00"
     flags = [f"--env_id={case.env_id}", *case.flags, "--save_frequency=1", "--eval_episodes=1"]
-    done = launch.run([*flags, f"--runs_dir={tmp_path}", f"--uuid={run.name}"], fresh=True)
+    done = launch.run([*flags, f"--runs_dir={tmp_path}", f"--uuid={run.name}"])
     assert done.returncode == 0, done.stderr
     rows = launch.rows(run)
     steps = next(int(flag.partition("=")[2]) for flag in flags if "num_timesteps" in flag)
@@ -95,10 +95,10 @@ def test_it_is_trained_resumed_and_looked_at(tmp_path: Path, case: Case) -> None
     assert yaml.safe_load((run / "config.yaml").read_text())["env_id"] == case.env_id
     speed = [line for line in done.stdout.splitlines() if "steps/s" in line][-1]
     print(f"{case.env_id}: {speed}")
-    done = launch.run(["--task=verify_resume", f"--model_path={run}"], fresh=True)
+    done = launch.run(["--task=verify_resume", f"--model_path={run}"])
     assert done.returncode == 0 and "identical" in done.stdout, done.stdout + done.stderr
     look = ["--task=eval", f"--model_path={run}", "--iter_num=latest", "--num_trajs=1"]
-    done = launch.run([*look, "--max_episode_steps=30", "--record"], fresh=True)
+    done = launch.run([*look, "--max_episode_steps=30", "--record"])
     assert done.returncode == 0, done.stderr
     assert len(list((run / "videos").glob("*.mp4"))) == int(case.draws), done.stdout
 
@@ -106,7 +106,7 @@ def test_it_is_trained_resumed_and_looked_at(tmp_path: Path, case: Case) -> None
 @pytest.mark.parametrize("env_id", REFUSED[INSTALLED])
 def test_it_is_refused_in_two_lines(tmp_path: Path, env_id: str) -> None:
     flags = [f"--env_id={env_id}", *PPO, f"--runs_dir={tmp_path}", "--uuid=extra.seed00"]
-    done = launch.run(flags, fresh=True)
+    done = launch.run(flags)
     assert done.returncode == 2, done.stderr
     assert REFUSED[INSTALLED][env_id] in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "extra.seed00").exists()
