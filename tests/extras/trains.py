@@ -18,7 +18,7 @@ from tests import launch
 INSTALLED = Path(sys.prefix).name  # the environment in .extras/ that this runs in
 PPO = ["--algo=ppo", "--num_envs=4", "--rollout_len=512", "--batch_size=64", "--num_timesteps=2048"]
 OFF_POLICY = ["--num_envs=2", "--num_timesteps=2000", "--eval_frequency=0", "--compile=false"]
-OFF_POLICY += ["--learning_starts=500"]
+OFF_POLICY += ["--learning_starts=500", "--updates_per_step=0.2"]
 SHORT = [*PPO[:1], "--num_envs=2", "--rollout_len=64", "--batch_size=64", "--num_timesteps=256"]
 SAC, DQN = ["--algo=sac", *OFF_POLICY], ["--algo=dqn", *OFF_POLICY]
 
