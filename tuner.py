@@ -41,11 +41,13 @@ def main(argv: Sequence[str]) -> int:
 def search(argv: Sequence[str]) -> int:
     """Validate everything, then search, or write the script of a Slurm job that does."""
     from agents.algorithms import SCHEMA
+    from helpers.data_root import set_data_root
     from helpers.errors import DONE
     from swarm.tune import session, slurm
     from swarm.tune.task_file import read_search
 
     found = read_search(argv, SCHEMA)
+    set_data_root(found.settings.data_root or found.config.data_root)
     if found.settings.deployment == "local":
         return session.run(found, SCHEMA, repository=REPOSITORY)
     path = slurm.write_script(found, argv, repository=REPOSITORY)

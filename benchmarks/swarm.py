@@ -232,13 +232,7 @@ class Disturber:
     def _preempt(self, job: str) -> None:
         """Let a job of higher priority take its node: PreemptMode=CANCEL, no time of grace."""
         node = self._slurm.run("squeue", "-h", "-j", job, "-o", "%N").strip()
-        head = (
-            "sbatch",
-            "--partition=urgent",
-            "--output=/dev/null",
-            "--ntasks=2",
-            "--wrap=sleep 1",
-        )
+        head = "sbatch --partition=urgent --output=/dev/null --ntasks=2 --wrap=true".split()
         self._slurm.run(*head, f"--nodelist={node}")
 
     def _kill_worker(self, job: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from helpers.errors import ConfigurationError, StorageError
 from swarm.backends.base import DeploymentError
+from swarm.backends.local import NOT_SERVED
 from swarm.deploy import Deployed, deploy
 from swarm.ledger import Ledger, make_shared_folder
 from swarm.places import swarm_places
@@ -99,7 +100,7 @@ def states_at_the_end(
     pause: float | None = None,
     say: Say = print_aside,
 ) -> dict[str, int]:
-    """How many runs are in each state, once none waits or runs any more.
+    """How many runs are in each state, once none runs any more, nor waits for somebody who lives.
 
     A scheduler that does not answer is asked again: whoever waits, waits for days.
 
@@ -109,18 +110,28 @@ def states_at_the_end(
         say: for lines that a person should see.
     """
     told = ""
+    idle = 0  # looks in a row in which nothing moved any more: one process may be taking over from another
     pause = seconds_between(plan) if pause is None else pause
     while True:
         try:
-            states = Counter(each.state for each in run_statuses(plan).values())
+            found = run_statuses(plan).values()
         except DeploymentError as error:
             if error.problem != told:
                 told = error.problem
                 say(f"{told} It is asked again.")
         else:
-            if not states.keys() & {*UNDER_WAY, "claimed"}:
+            idle = 0 if any(map(_will_move, found)) else idle + 1
+            states = Counter(each.state for each in found)
+            if idle and (idle > 1 or not states.keys() & {*UNDER_WAY, "claimed"}):
                 return dict(sorted(states.items()))
         time.sleep(pause)
+
+
+def _will_move(status: RunStatus) -> bool:
+    """Whether a run is under way, or whoever is to start it lives."""
+    if status.state == "claimed" and status.submission is not None:
+        return status.submission.claimed_by.is_alive() is not False
+    return status.state in UNDER_WAY and status.reason != NOT_SERVED
 
 
 def stop(plan: Plan, runs: Sequence[Run], *, say: Say = print) -> list[str]:

@@ -23,6 +23,7 @@ from helpers.durable import make_once, temporary_name
 from helpers.errors import ConfigurationError, StorageError, UserError
 from helpers.processes import Process
 from helpers.run_folder.experiment import CONFIG_FILE
+from swarm.backends import leftovers
 from swarm.backends.base import DeploymentError, Scheduler, SubmitLimitError
 from swarm.ledger import Ledger, Submission, make_shared_folder, new_token
 from swarm.plan import JOB_FILE, Plan, Run
@@ -69,6 +70,7 @@ def deploy(
     """
     scheduler = scheduler_of(plan)
     scheduler.check()
+    leftovers.sweep()
     chosen = [run for run in plan.runs if only is None or run.name in only]
     mine = [run for run in chosen if _is_ours(plan, run, say)]
     deployment = _Deployment(plan, scheduler, say)

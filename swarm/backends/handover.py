@@ -20,6 +20,9 @@ OF_THE_PLACE = frozenset(
 )
 
 
+PREFIX = "milozero_env_"
+
+
 def command_with(environment: Mapping[str, str], command: Sequence[str]) -> list[str]:
     """A command that runs another one in this environment, whoever starts it on this machine.
 
@@ -34,16 +37,21 @@ def discard(command: Sequence[str]) -> None:
     Path(command[4]).unlink(missing_ok=True)
 
 
-def write(environment: Mapping[str, str]) -> str:
+def write(environment: Mapping[str, str], *, note: Path | None = None) -> str:
     """The file that holds an environment until somebody reads it.
+
+    Args:
+        environment: all of it.
+        note: the file of a ledger that will say who is to read this one; None: it is read at once.
 
     Raises:
         OSError: it cannot be written.
     """
-    descriptor, name = tempfile.mkstemp(prefix="milozero_", dir=_private_folder())  # mode 0600
+    descriptor, name = tempfile.mkstemp(prefix=PREFIX, dir=private_folder())  # mode 0600
     kept = {key: value for key, value in environment.items() if key not in OF_THE_PLACE}
+    content = {"writer": os.getpid(), "note": note and str(note), "environment": kept}
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(kept, file)
+        json.dump(content, file)
     return name
 
 
@@ -54,12 +62,12 @@ def read(name: str) -> dict[str, str]:
         FileNotFoundError: the machine has restarted since, or somebody has read it.
     """
     path = Path(name)
-    environment: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    environment: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["environment"]
     path.unlink(missing_ok=True)
     return environment
 
 
-def _private_folder() -> str:
+def private_folder() -> str:
     """Of this machine and gone when it restarts, where there is such a folder."""
     folder = os.environ.get("XDG_RUNTIME_DIR", "")
     return folder if os.access(folder, os.W_OK) else tempfile.gettempdir()

@@ -24,6 +24,7 @@ from swarm.backends.tmux import TmuxScheduler
 from swarm.ledger import Ledger, Submission, format_number, new_token
 from swarm.plan import Plan, Run, load
 
+NOT_SERVED = "nobody starts it: spawn again"  # why a run waits whose queue process has died
 QUEUE = "queue"  # the queue process as an entry of the ledger in the swarm's folder
 _PAUSE = 0.2  # seconds between two looks
 _IDLENESS = 20  # how much longer than a look the pause after it is
@@ -94,7 +95,7 @@ class QueueScheduler:
         """What runs, and what is noted and has not begun."""
         job_states = dict(self._inner.query(submissions))
         is_served = is_running(Ledger(self._plan.folder).submission(QUEUE))
-        reason = "waits for its turn" if is_served else "nobody starts it: spawn again"
+        reason = "waits for its turn" if is_served else NOT_SERVED
         for run, submission in submissions.items():
             if submission.job is not None and submission.started_by is None:
                 job_states.setdefault(run, JobState("queued", submission.job, reason))
@@ -107,9 +108,12 @@ class QueueScheduler:
                 run.name: {
                     "deployment": QUEUE,
                     "job": None,
-                    "environment": handover.write(os.environ),
+                    "environment": handover.write(
+                        os.environ,
+                        note=self._plan.run_ledger(run) / f"{format_number(number)}.job.json",
+                    ),
                 }
-                for run, _ in batch
+                for run, number in batch
             }
         except OSError as error:
             raise DeploymentError(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from helpers.config import help as help_pages
 from helpers.config.settings import settings_of
-from helpers.data_root import place
+from helpers.config.vocabulary import Vocabulary
+from helpers.data_root import place, set_data_root
 from helpers.errors import DONE, ConfigurationError
 from swarm.tune import table
 from swarm.tune.results import FOLDER
@@ -17,7 +18,7 @@ from swarm.tune.settings import TuneSettings
 
 help_wanted = help_pages.help_wanted
 _INTRO = """usage: python tuner.py --config FILE.yaml [--flag value ...]
-       python tuner.py show NAME
+       python tuner.py show NAME [--data_root DIR]
 
 Searches settings: FILE.yaml has those of a run, and the sections `search`, `constraints` and `tune`, whose keys are
 the flags below. The same command again goes on where it was interrupted. docs/tuning.md explains.
@@ -44,11 +45,17 @@ def help_text(width: int | None = None) -> str:
 def show(words: Sequence[str]) -> int:
     """Print the table of a search, and where its report is.
 
+    Args:
+        words: its name or folder, and --data_root where there is one.
+
     Raises:
         ConfigurationError: there is no such search.
     """
-    default = settings_of(TuneSettings)["tune_dir"].default
-    where = place(str(default))
+    settings = settings_of(TuneSettings)
+    only = Vocabulary([settings["data_root"]], program="tuner.py")
+    layer, _ = command_line.read_flags(words[1:], only)
+    set_data_root(layer.values.get("data_root"))
+    where = place(str(settings["tune_dir"].default))
     name = words[0] if words else ""
     folder = Path(name) if (Path(name) / FOLDER).is_dir() else where / name
     if not name or not (folder / FOLDER).is_dir():

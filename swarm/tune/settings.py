@@ -126,6 +126,12 @@ class TuneSettings(Settings):
     )
 
     # where
+    data_root: str | None = setting(
+        None,
+        "folder that stands for data/ (searches, caches); default: $MILOZERO_DATA, else data/ here",
+        group="where",
+        example="/scratch/me/milozero",
+    )
     tune_dir: str = setting("data/tune", "folder of the searches", group="where")
     ray_address: str | None = setting(
         None,

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from helpers.data_root import VARIABLE, data_root
 from helpers.durable import write_atomically
 from swarm.backends.base import DeploymentError
 from swarm.tune.task_file import Search
@@ -51,12 +52,14 @@ def render(search: Search, argv: Sequence[str], *, repository: Path, python: Pat
         *partition,
     ]
     ray = shlex.quote(str(python.with_name("ray")))
+    root = data_root()
+    data = "" if root is None else f"\nexport {VARIABLE}={shlex.quote(str(root.absolute()))}"
     command = shlex.join([str(python), "tuner.py", *_without_slurm(argv)])
     body = f"""
 # Written by tuner.py. Ray's ports are open to the nodes of this job; a token keeps others out.
 set -euo pipefail
 cd {shlex.quote(str(repository))}
-export OMP_NUM_THREADS=1 RAY_USAGE_STATS_ENABLED=0 RAY_AUTH_MODE=token
+export OMP_NUM_THREADS=1 RAY_USAGE_STATS_ENABLED=0 RAY_AUTH_MODE=token{data}
 umask 077
 RAY_AUTH_TOKEN="$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n')"
 export RAY_AUTH_TOKEN

@@ -15,9 +15,11 @@ import reporter
 import spawner
 from swarm import places
 from swarm.control import find_swarm, select_runs, states_at_the_end
+from swarm.ledger import Ledger
+from swarm.status import run_statuses
 from tests.patience import patience
 from tests.swarm.plans import ROOT, refused
-from tests.swarm.swarms import make_plan
+from tests.swarm.swarms import latest, make_plan, wait_for
 
 CONFIG = str(ROOT / "tasks" / "train_classic_ppo.yaml")
 SPAWN = ["spawner.py", "--config", CONFIG, "--num_seeds", "3000", "--dry_run"]
@@ -102,6 +104,24 @@ def test_a_swarm_that_is_waited_for(tmp_path, monkeypatch, capsys, code, state):
     assert states_at_the_end(plan, pause=0.05) == {state: 2}
     assert spawner.wait(plan) == (0 if code == 0 else 1)
     assert capsys.readouterr().out.splitlines()[-1] == f"tiny: 2 {state}"
+
+
+def test_waiting_ends_where_the_queue_process_has_died(tmp_path, capsys):
+    from swarm.backends.local import QUEUE
+    from swarm.deploy import deploy
+
+    plan = make_plan(tmp_path, count=2, seconds=0.5, max_parallel=1)
+    deploy(plan)
+    ledger = Ledger(plan.folder)
+    wait_for(lambda: any(each.state == "running" for each in run_statuses(plan).values()))
+    queue = latest(ledger, QUEUE).process
+    assert queue is not None
+    os.kill(queue.pid, signal.SIGKILL)
+    wait_for(lambda: queue.is_alive() is False)
+    assert spawner.wait(plan) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1] == "tiny: 1 done, 1 queued"
+    assert "the same command goes on" in err
 
 
 def test_waiting_needs_something_to_wait_for(capsys):

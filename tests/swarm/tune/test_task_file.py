@@ -185,3 +185,18 @@ def test_one_tuner_a_search(tmp_path):
                 pass
     with session.only_tuner(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("where", ["flag", "tune", "file"])
+def test_a_data_root_is_named_as_for_the_other_programs(tmp_path, monkeypatch, capsys, where):
+    monkeypatch.setenv("MILOZERO_DATA", "/not/this/one")
+    root, path = tmp_path / "scratch", tmp_path / "task.yaml"
+    lines = {"tune": f"tune: {{data_root: {root}}}\n", "file": f"data_root: {root}\n"}
+    path.write_text(TASK + lines.get(where, ""))
+    flags = [f"--data_root={root}"] if where == "flag" else []
+    assert tuner.main([f"--config={path}", "--deployment=slurm", *flags]) == 0
+    script = (root / "tune" / "task_pbt" / "tune.sbatch").read_text()
+    assert f"export MILOZERO_DATA={root}\n" in script
+    monkeypatch.delenv("MILOZERO_DATA")
+    assert tuner.main(["show", "nothing", "--data_root", str(root)]) == BAD_CONFIGURATION
+    assert f"There is no search nothing in {root / 'tune'}." in capsys.readouterr().err
