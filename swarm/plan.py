@@ -100,6 +100,7 @@ class Launch:
         image: name of a container image, or the path of a .sif.
         gpu: whether a GPU is asked for.
         max_parallel: runs at a time; None is no limit.
+        pin: whether each run has processors of its own.
         array: Slurm: one array for the swarm in place of a job a run.
         max_restarts: of one submission of a run.
         march: MILOZERO_MARCH of the runs; None leaves each to its machine's processor.
@@ -122,6 +123,7 @@ class Launch:
     image: str | None = None
     gpu: bool = False
     max_parallel: int | None = None
+    pin: bool = False
     array: bool = False
     max_restarts: int = 50
     march: str | None = None

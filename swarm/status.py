@@ -70,8 +70,9 @@ def schedulers_of(plan: Plan) -> dict[str, Scheduler]:
 
 def scheduler_of(plan: Plan) -> Scheduler:
     """What the plan asks for."""
-    is_queued = plan.launch.deployment == "local" or plan.launch.max_parallel is not None
-    kind = "slurm" if plan.launch.deployment == "slurm" else QUEUE if is_queued else "tmux"
+    launch = plan.launch
+    is_queued = launch.deployment == "local" or launch.max_parallel is not None or launch.pin
+    kind = "slurm" if launch.deployment == "slurm" else QUEUE if is_queued else "tmux"
     return schedulers_of(plan)[kind]
 
 

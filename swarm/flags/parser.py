@@ -136,6 +136,11 @@ def _refuse_contradictions(read: SpawnSettings) -> None:
             "Leave --gpu out: runs see this machine's GPUs, those that CUDA_VISIBLE_DEVICES names.",
         ),
         (
+            read.pin and is_slurm,
+            "--pin is for this machine: on Slurm a run has the processors of its job.",
+            "Leave --pin out, or add --deployment local.",
+        ),
+        (
             is_slurm and read.max_parallel is not None and not read.array,
             "--max_parallel on Slurm limits an array, and there is none.",
             "Add --array, or leave --max_parallel out: Slurm has limits of its own.",

@@ -121,6 +121,11 @@ class SpawnSettings(Settings):
         ge=1,
         example="4",
     )
+    pin: bool = setting(
+        False,
+        "tmux, local: each run on processors of its own, one per worker, and as many runs at a time as fit",
+        group="where and how",
+    )
     array: bool = setting(
         False,
         "Slurm: one array instead of one job per run",

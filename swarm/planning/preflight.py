@@ -26,6 +26,8 @@ def check(plan: Plan) -> list[str]:
     """
     _check_folders(plan)
     _check_workers(plan)
+    if plan.launch.pin:
+        _check_pin(plan.launch)
     if plan.launch.caliber.setup:
         _check_setup(plan.launch)
     launch = plan.launch
@@ -59,6 +61,24 @@ def _check_folders(plan: Plan) -> None:
             raise ConfigurationError(
                 f"The folder {folder} has a colon or a comma in its name.",
                 "Containers cannot mount such a folder: rename it, or choose another.",
+            )
+
+
+def _check_pin(launch: Launch) -> None:
+    """Runs that would wait for processors which others of the swarm have, for as long as those run."""
+    cores = len(os.sched_getaffinity(0))
+    wanted = launch.num_workers * (launch.max_parallel or 1)
+    if wanted > cores:
+        runs = f"{launch.max_parallel or 1} runs of {launch.num_workers} workers"
+        raise ConfigurationError(
+            f"--pin: {runs} need {wanted} processors, and {cores} may be used here.",
+            "Choose a smaller --max_parallel or --num_workers, or leave --pin out.",
+        )
+    for program in ("flock", "taskset"):
+        if shutil.which(program) is None:
+            raise ConfigurationError(
+                f"--pin needs {program}, which is not here.",
+                "Install util-linux, or leave --pin out.",
             )
 
 

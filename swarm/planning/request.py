@@ -178,6 +178,7 @@ def _launch(settings: SpawnSettings, caliber: Caliber, program: Program, here: P
         image=image,
         gpu=settings.gpu,
         max_parallel=settings.max_parallel,
+        pin=settings.pin,
         array=settings.array,
         max_restarts=settings.max_restarts,
         march=None if asked == NATIVE else asked,

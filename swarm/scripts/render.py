@@ -78,6 +78,7 @@ def render_job(plan: Plan, run: Run) -> str:
         launcher=launch.launcher,
         in_container=launch.image is not None,
         is_slurm=is_slurm,
+        pinned=launch.num_workers if launch.pin else 0,
         is_apptainer=is_apptainer(launch),
         modules=launch.caliber.modules,
         setup=launch.caliber.setup,
@@ -280,6 +281,8 @@ def _docker(plan: Plan, run: Run) -> list[Words]:
     ]
     if launch.gpu:
         lines.append(["--gpus", "all"])
+    if launch.pin:
+        lines.append(['--cpuset-cpus="$cores"'])
     return [*lines, [shlex.quote(str(launch.image))]]
 
 

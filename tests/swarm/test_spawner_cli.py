@@ -284,6 +284,11 @@ def test_the_key_is_split_off(argv):
         ("--deployment slurm --cluster nothing", "no cluster nothing"),
         ("--calibers_file none.yaml --caliber short", "none.yaml cannot be read"),
         ("--bundles_file none.yaml --env_bundle debug", "none.yaml cannot be read"),
+        ("--pin --deployment slurm", "--pin is for this machine"),
+        (
+            "--pin --num_workers 1 --max_parallel 4000",
+            "4000 runs of 1 workers need 4000 processors",
+        ),
         ("--num_trials 3", "without --sweep"),
         ("--sweep --num_trials 1", "nothing to search"),
         ("--docker --docker_image none.sif", "no image"),

@@ -72,7 +72,11 @@ def test_a_command_gets_the_environment_and_no_file_stays(folder: Path) -> None:
     command = handover.command_with({"ODD": "a 'b'\n$(c)", "TERM": "not this"}, ["env", "-0"])
     assert command[0] == sys.executable
     done = subprocess.run(
-        command, capture_output=True, check=True, env={"TERM": "dumb"}, cwd=REPOSITORY
+        command,
+        capture_output=True,
+        check=True,
+        env={"TERM": "dumb"},
+        cwd=REPOSITORY,
     )
     assert set(done.stdout.split(b"\0")) - {b""} == {b"ODD=a 'b'\n$(c)", b"TERM=dumb"}
     assert list(folder.glob("milozero_env_[!fl]*")) == []

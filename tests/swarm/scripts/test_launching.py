@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from dataclasses import replace
 
 import pytest
 
 from tests.patience import patience
+from tests.swarm.plans import LAUNCH
 from tests.swarm.scripts.test_job_script import ON_SLURM, local, slurm
-from tests.swarm.stage import await_file
+from tests.swarm.stage import Stage, await_file
 
 __all__ = ["local", "slurm"]  # fixtures
 
@@ -82,3 +85,59 @@ def test_what_slurm_preempted_is_not_taken_for_cancelled(slurm, told, end):
     assert slurm.recorded("scontrol") == asked_for, (
         "once, though it is asked for before it has saved"
     )
+
+
+# --pin
+
+PINNED = replace(LAUNCH, pin=True, num_workers=1)
+
+
+def _pinned(folder, count):
+    """Stages whose runs wait, and tell where they may run."""
+    stages = []
+    for number in range(count):
+        (folder / f"run{number}").mkdir()
+        stage = Stage(folder / f"run{number}", PINNED)
+        stage.environment |= {"XDG_RUNTIME_DIR": str(folder)}
+        stage.program("sleep", "exec /bin/sleep 0.05")
+        stage.program("mpiexec", 'taskset -cp $$ >"$STAGE/affinity"; shift 2; exec "$@"')
+        stages.append(stage)
+    return stages
+
+
+def _affinity(stage):
+    await_file(stage.folder / "waiting")
+    return (stage.folder / "affinity").read_text().rpartition(": ")[2].strip()
+
+
+def test_pinned_runs_have_processors_of_their_own(tmp_path):
+    """And one more waits, until a processor is free, or until it is asked to stop."""
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    stages = _pinned(tmp_path, len(cores) + 2)
+    within = f"\ntaskset -cp {','.join(map(str, cores))} $$ >/dev/null\nsubmission="
+    for stage in stages:
+        stage.script.write_text(stage.script.read_text().replace("\nsubmission=", within, 1))
+    running = [stage.start("wait iter_1") for stage in stages[: len(cores)]]
+    assert {_affinity(stage) for stage in stages[: len(cores)]} == set(map(str, cores))
+    late, stopped = (stage.start("wait iter_1") for stage in stages[-2:])
+    await_file(stages[-2].ledger / "001.attempts")
+    await_file(stages[-1].ledger / "001.attempts")
+    (stages[-1].ledger / "stop").touch()
+    assert stopped.wait(patience(20)) == 75
+    assert stages[-1].attempts()[-1] == "stopped 0 user"
+    assert not (stages[-2].folder / "waiting").exists()
+    freed = (stages[0].folder / "affinity").read_text().rpartition(": ")[2].strip()
+    running[0].terminate()
+    assert running[0].wait(patience(20)) == 75
+    assert _affinity(stages[-2]) == freed
+    for process in (*running[1:], late):
+        process.terminate()
+        assert process.wait(patience(20)) == 75
+        process.communicate()
+
+
+def test_more_workers_than_processors_are_not_pinned(tmp_path):
+    stage = Stage(tmp_path, replace(PINNED, num_workers=4000))
+    assert stage.play("0") == 6
+    assert "a run of 4000 workers needs as many processors" in stage.output
+    assert stage.attempts()[-1] == "gave_up 0 code_6"
