@@ -19,6 +19,7 @@ from environments.processes.messages import ConnectionLost, receive, send
 from environments.processes.spaces import describe_space
 from environments.same_step import SameStepEnv
 from helpers.errors import UserError
+from helpers.parallel.launch import LAUNCHED
 
 _PR_SET_PDEATHSIG = 1
 # What is sent to all processes of a job: the worker saves and stops, and ends this one then.
@@ -103,8 +104,11 @@ def _do(environment: SameStepEnv, message: dict[str, Any]) -> Any:
 
 
 def _use_cores(count: int) -> None:
-    """All cores that this job may use, where the worker is bound to fewer than it has processes."""
-    if len(os.sched_getaffinity(0)) < count:
+    """All cores of the machine, where a launcher has bound the worker to fewer than it has processes.
+
+    The scripts of swarms let no launcher do so: there, what is fewer was asked for, or is all that Slurm gave.
+    """
+    if LAUNCHED not in os.environ and len(os.sched_getaffinity(0)) < count:
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 

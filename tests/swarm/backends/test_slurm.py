@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,21 +12,18 @@ from typing import Any
 
 import pytest
 
-from helpers.parallel.launch import mpiexec
 from swarm.backends.base import DeploymentError
 from swarm.backends.slurm import SlurmScheduler, ranges
 from swarm.control import STOP_FILE, resume, stop
 from swarm.deploy import deploy
 from swarm.ledger import Ledger, new_token
-from swarm.plan import Caliber, Launch, Plan
-from swarm.scripts.render import render_array, render_job
+from swarm.plan import Caliber, Plan
 from swarm.status import run_statuses
 from swarm.watch import lines_of
-from tests.patience import patience, promptly
+from tests.patience import promptly
 from tests.slurm.cluster import PrivateSlurm
-from tests.swarm.plans import planned
 from tests.swarm.spawning import spawn_with_kills, start_spawner
-from tests.swarm.swarms import REPOSITORY, executions, latest, make_plan, wait_for, write
+from tests.swarm.swarms import executions, latest, make_plan, wait_for, write
 
 
 def quiet(_line: str) -> None:
@@ -47,42 +43,6 @@ def jobs(slurm: PrivateSlurm, plan: Plan) -> list[str]:
     """All jobs that Slurm ever had of a swarm, arrays by their tasks."""
     table = slurm.run("squeue", "--array", "--noheader", "--states=all", "--format=%i %T %o")
     return [line for line in table.splitlines() if str(plan.folder.parents[1]) + "/" in line]
-
-
-# in the place of main.py: it saves when it is asked to stop, after so many seconds
-WAITING = """
-import os, signal, sys, time
-folder = os.path.dirname(os.environ["MILOZERO_LAUNCHED"])
-open(os.environ["MILOZERO_LAUNCHED"], "w").close()
-def stop(*_):
-    os.unlink(f"{folder}/waits")
-    time.sleep(float(os.environ.get("SAVES", "0")))
-    sys.exit(75)
-signal.signal(signal.SIGUSR1, stop)
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-open(f"{folder}/waits", "w").close()
-time.sleep(600)
-"""
-
-
-def make_waiting(folder: Path, *, array: bool = False, **launch: Any) -> Plan:
-    """A swarm of one run with the scripts of the spawner, whose program waits until it is asked to stop."""
-    program, starter = folder / "waiting.py", folder / "starter"
-    program.write_text(WAITING)
-    starter.write_text('#!/bin/bash\nshift 2\nexec "$@"\n')
-    starter.chmod(0o755)
-    how = {"program": str(program), "mpiexec": str(starter), "num_workers": 2} | launch
-    plan = make(folder, count=1, array=array, **how)
-    [run] = plan.runs
-    plan.launch_script(run).write_text(render_job(plan, run))
-    plan.array_script.write_text(render_array(plan))
-    return plan
-
-
-def preempt(folder: Path) -> None:
-    """Let a job of higher priority take both nodes for a second."""
-    command = ["sbatch", "--partition=urgent", "--ntasks=8", "--wrap=sleep 1"]
-    subprocess.run(command, check=True, capture_output=True, cwd=folder)
 
 
 @pytest.mark.parametrize("array", [False, True])
@@ -223,68 +183,6 @@ def test_a_cancelled_job_is_lost_and_spawned_again(tmp_path: Path, slurm: Privat
 
 
 @pytest.mark.parametrize("array", [False, True])
-def test_a_preempted_run_is_submitted_again_and_a_cancelled_one_is_not(
-    tmp_path: Path,
-    slurm: PrivateSlurm,
-    array: bool,
-) -> None:
-    """PreemptMode=CANCEL without a time of grace: Slurm sends what scancel sends, and starts nothing again."""
-    plan = make_waiting(tmp_path, array=array)
-    [run] = plan.runs
-    deploy(plan, say=quiet)
-    wait_for(lambda: (run.folder / "waits").exists())
-    preempt(tmp_path)
-    ledger = Ledger(plan.ledger_folder)
-    wait_for(lambda: latest(ledger, run.name).verdict)
-    assert latest(ledger, run.name).verdict == ("requeue", "preempted")
-    wait_for(lambda: states(plan) == ["queued"])
-    assert deploy(plan, say=quiet).submitted == []
-
-    def has_restarted() -> bool:
-        slurm.start_requeued()
-        return latest(ledger, run.name).starts == 2
-
-    wait_for(has_restarted)
-    wait_for(lambda: (run.folder / "waits").exists())
-    slurm.run("scancel", run_statuses(plan)[run.name].job)
-    wait_for(lambda: latest(ledger, run.name).verdict)
-    assert latest(ledger, run.name).verdict == ("stopped", "cancelled")
-    wait_for(lambda: states(plan) == ["stopped"])
-
-
-@pytest.mark.parametrize(
-    ("saves", "asked", "then"),
-    [("99", False, "queued"), ("1", True, "stopped")],
-)
-def test_a_preempted_run_that_saves_for_long_is_queued_before_it_is_killed(
-    tmp_path: Path,
-    slurm: PrivateSlurm,
-    monkeypatch: pytest.MonkeyPatch,
-    saves: str,
-    asked: bool,
-    then: str,
-) -> None:
-    """Slurm kills after KillWait, here 3 s. What a person stops meanwhile does not stay in the queue."""
-    monkeypatch.setenv("SAVES", saves)
-    plan = make_waiting(tmp_path)
-    [run] = plan.runs
-    deploy(plan, say=quiet)
-    wait_for(lambda: (run.folder / "waits").exists())
-    preempt(tmp_path)
-    wait_for(lambda: not (run.folder / "waits").exists())
-    if asked:
-        Ledger(plan.ledger_folder).ask_to_stop(run.name)
-    job = run_statuses(plan)[run.name].job
-    wait_for(
-        lambda: "COMPLETING" not in slurm.run("squeue", "-h", "-t", "all", "-j", job, "-o", "%T"),
-    )
-    assert states(plan) == [then]
-    waits = slurm.run("squeue", "-h", "-t", "PENDING", "-j", job, "-o", "%T").split()
-    assert waits == (["PENDING"] if then == "queued" else [])
-    slurm.run("scancel", job)
-
-
-@pytest.mark.parametrize("array", [False, True])
 def test_a_requeued_job_keeps_its_place(tmp_path: Path, slurm: PrivateSlurm, array: bool) -> None:
     plan = make(tmp_path, count=2, array=array, seconds=120)
     deploy(plan, say=quiet)
@@ -401,30 +299,6 @@ def test_what_a_run_needs_goes_along_under_export_none(
     seen = (tmp_path / "seen").read_text().splitlines()
     assert {"LOGIN_ENVIRONMENT=1", "WANDB_MODE=offline"} <= {*seen}
     assert not [line for line in seen if "/of/the/login/node" in line]
-
-
-def test_workers_start_inside_an_allocation(tmp_path: Path, slurm: PrivateSlurm) -> None:
-    """A swarm of this machine, spawned inside salloc, with the real mpiexec and the real script."""
-    launch = Launch("local", tmp_path, Path(sys.executable), mpiexec=mpiexec(), program="two.py")
-    (tmp_path / "two.py").write_text(
-        "from helpers.parallel.workers import Workers\n"
-        "workers = Workers.connect()\nprint(f'workers {workers.size}\\n', end='', flush=True)\n",
-    )
-    plan = planned(launch=launch)
-    [run] = plan.runs
-    for folder in (run.folder, plan.folder / "logs"):
-        folder.mkdir(parents=True)
-    run.job_script.write_text(render_job(plan, run))
-    done = subprocess.run(
-        ["salloc", "--quiet", "--ntasks=2", "bash", str(run.job_script), "001"],
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=patience(60),
-        check=False,
-    )
-    assert done.stdout.count("workers 2") == 2, done.stdout + done.stderr
-    assert done.returncode == 0
 
 
 def test_indices_are_written_as_ranges() -> None:

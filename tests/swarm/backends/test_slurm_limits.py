@@ -12,7 +12,8 @@ from swarm.deploy import deploy
 from swarm.ledger import Ledger
 from tests.slurm.accounting import AccountedSlurm
 from tests.slurm.cluster import SlurmUnavailableError, ensure_installed
-from tests.swarm.backends.test_slurm import jobs, make, make_waiting, preempt, quiet, states
+from tests.swarm.backends.test_slurm import jobs, make, quiet, states
+from tests.swarm.backends.test_slurm_preemption import make_waiting, preempt
 from tests.swarm.conftest import unavailable
 from tests.swarm.swarms import executions, latest, wait_for
 

@@ -2,7 +2,7 @@
 
 Each row is a swarm of `spawner.py --deployment local`: on which processors its workers were seen, how many processors'
 worth of time they got, and their steps per second. Rounds alternate between all rows, for other programs may share the
-machine; medians are told, and the load beside them. `python -m benchmarks.pinning`
+machine; medians are told, and the load beside them. `python -m benchmarks.scaling.pinning`
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ from swarm.control import find_swarm
 from swarm.plan import Plan
 from swarm.status import last_row, run_statuses
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RUNS = 16
 SETTINGS = """algo: ppo
 env_id: CartPole-v1
@@ -60,7 +60,7 @@ class Seen:
 
     looks: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
     seconds: dict[int, float] = field(default_factory=dict)
-    allowed: set[str] = field(default_factory=set)
+    allowed: Counter[str] = field(default_factory=Counter)
     loads: list[float] = field(default_factory=list)
 
     def look(self, word: str) -> None:
@@ -68,7 +68,7 @@ class Seen:
         for pid, stat in workers(word):
             self.looks[pid, int(stat[36])] += 1
             self.seconds[pid] = (int(stat[11]) + int(stat[12])) / _TICKS
-            self.allowed.add(allowed(pid))
+            self.allowed[allowed(pid)] += 1
         self.loads.append(os.getloadavg()[0])
 
 
@@ -143,6 +143,8 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=16_384)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--kinds", nargs="+", choices=["MPICH", "Open MPI"])
     arguments = parser.parse_args()
     open_mpi = {
         "MPI4PY_MPIABI": "openmpi",
@@ -155,9 +157,10 @@ def main() -> int:
     found: dict[tuple[str, str], list[tuple[Seen, float, list[float]]]] = defaultdict(list)
     print(f"{machine()}; {os.cpu_count()} processors", flush=True)
     for number in range(arguments.rounds):
-        for kind, (starter, environment) in kinds.items():
-            for row, flags in ROWS.items():
-                one = measure(starter, flags, environment, arguments.steps)
+        for kind in arguments.kinds or kinds:
+            starter, environment = kinds[kind]
+            for row in arguments.rows:
+                one = measure(starter, ROWS[row], environment, arguments.steps)
                 found[kind, row].append(one)
                 print(f"round {number}: {kind}, {row}: {told([one], arguments.steps)}", flush=True)
     for (kind, row), all_of_it in found.items():
@@ -169,7 +172,9 @@ def told(measured: list[tuple[Seen, float, list[float]]], steps: int) -> str:
     """Processors in use, their time, steps/s of a run and of all together, load: medians."""
     cores = statistics.median(sum(seen.seconds.values()) / seconds for seen, seconds, _ in measured)
     used = sorted({core for seen, _, _ in measured for _, core in seen.looks})
-    sets = sorted({each for seen, _, _ in measured for each in seen.allowed} - {"gone"})
+    allowed = sum((seen.allowed for seen, _, _ in measured), Counter[str]())
+    # hwloc binds a process to one processor after another while MPI begins
+    sets = sorted(each for each, looks in allowed.items() if looks > allowed.total() / 5)
     rate = statistics.median(rate for _, _, rates in measured for rate in rates)
     total = statistics.median(RUNS * steps / seconds for _, seconds, _ in measured)
     load = statistics.median(load for seen, _, _ in measured for load in seen.loads)
