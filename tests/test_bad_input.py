@@ -63,7 +63,7 @@ def contents(folder):
         ({"gamma": "1.5"}, ["gamma", "1.5"]),
         ({"batch_size": "33"}, ["batch_size=33", "This works"]),
         ({"p_lrr": "1"}, ["p_lrr", "--p_lr"]),
-        ({"p_perception_stack": "cnn_100"}, ["mlp_100"]),
+        ({"p_perception_stack": "conv_100"}, ["mlp_100"]),
         ({"uuid": "no_seed_here"}, ["uuid", "seed"]),
         ({"seed": "-1"}, ["seed"]),
     ],

@@ -15,6 +15,7 @@ MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))
 SCRIPT = ["-m", "tests.mpi.worlds"]
 FOUR, THREE = (2, 4), (2, 3)  # of 12 environments, 3 workers hold 4 each; 5 would not divide
 UNEVEN = ["num_envs=8", "rollout_len=64", "batch_size=16"]  # 3 workers: 3, 3 and 2
+DRIFT = "benchmarks/pixels/games.py:Drift"  # pictures
 CASES = [  # (kind, settings, workers beside one)
     ("continuous", ["value_clip=0.01", "clip_norm=0.1"], THREE),
     ("discrete", ["p_ent_reg_scale=0.01", "target_kl=0.002", "optim_epochs_per_iter=20"], THREE),
@@ -22,6 +23,8 @@ CASES = [  # (kind, settings, workers beside one)
     ("Hopper-v5", [], THREE),
     ("several", ["p_ent_reg_scale=0.01", "clip_norm=0.1"], THREE),
     ("continuous", UNEVEN, (3,)),
+    (DRIFT, ["p_perception_stack=cnn_8", "frame_stack=2", "optim_epochs_per_iter=1"], (2,)),
+    (DRIFT, ["algo=dqn", "q_perception_stack=cnn_8", "frame_stack=2"], (2,)),
     # Learners that replay: 73 updates.
     ("continuous", ["algo=sac", "batch_norm_all=true"], FOUR),
     ("continuous", ["algo=td3", "n_step=3", "clip_norm=1.0"], FOUR),

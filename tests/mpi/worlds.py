@@ -64,12 +64,12 @@ def learnt(kind: str, settings: list[str], workers: Workers) -> dict[str, np.nda
         mine = workers.share(config.num_envs)
         streams = Streams(config.seed)
         seeds = [streams.integer("training", index) for index in range(mine.start, mine.stop)]
-        environment = make_vector_env(kind, seeds=seeds)
+        environment = make_vector_env(kind, seeds=seeds, options=config.environment_options)
         agent = small_agent(
             config,
             environment.single_action_space,
             workers=workers,
-            dim=environment.reset()[0].shape[1],
+            space=environment.single_observation_space,
         )
         train_on(agent, environment, ITERATIONS)
         environment.close()

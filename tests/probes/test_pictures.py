@@ -1,4 +1,4 @@
-"""PPO and DQN on pictures: what two frames show is learnt, by gradients that are torch's on any number of workers."""
+"""PPO and DQN on pictures: what only two frames show is learnt."""
 
 from __future__ import annotations
 

@@ -84,7 +84,13 @@ def test_resizing_averages_over_areas() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "layout"),
-    [((84, 84), "hw"), ((84, 84, 3), "hwc"), ((4, 84, 84), "chw"), ((10, 10, 4), "hwc"), ((3, 24, 48), "chw")],
+    [
+        ((84, 84), "hw"),
+        ((84, 84, 3), "hwc"),
+        ((4, 84, 84), "chw"),
+        ((10, 10, 4), "hwc"),
+        ((3, 24, 48), "chw"),
+    ],
 )
 def test_the_shape_tells_the_layout(shape: tuple[int, ...], layout: str) -> None:
     assert layout_of("x", shape, "auto") == layout
@@ -122,7 +128,11 @@ def test_stacked_pictures_go_on_exactly_and_the_same_in_processes() -> None:
         assert other.single_observation_space == one.single_observation_space
         np.testing.assert_array_equal(one.reset()[0], other.reset()[0])
         for _ in range(14):
-            for mine, theirs in zip(one.step(np.array([0, 2])), other.step(np.array([0, 2])), strict=True):
+            for mine, theirs in zip(
+                one.step(np.array([0, 2])),
+                other.step(np.array([0, 2])),
+                strict=True,
+            ):
                 if isinstance(mine, np.ndarray):
                     np.testing.assert_array_equal(mine, theirs)
     finally:
@@ -136,7 +146,10 @@ def test_without_a_network_for_pictures_they_are_flattened_as_before() -> None:
     assert env.observation_space.picture.found == "12 x 12 x 1"  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("env_id", ["Hopper-v5", "CartPole-v1", "Reacher-Easy-Feat-v0", "Opensim-Arm-Reach-v0"])
+@pytest.mark.parametrize(
+    "env_id",
+    ["Hopper-v5", "CartPole-v1", "Reacher-Easy-Feat-v0", "Opensim-Arm-Reach-v0"],
+)
 def test_preprocessing_of_vectors_is_refused(env_id: str) -> None:
     with pytest.raises(ConfigurationError, match="no pictures, and --frame_stack is"):
         check_options(env_id, {"pictures.frame_stack": 2})
@@ -156,13 +169,21 @@ def test_ids_of_pixels() -> None:
     assert resolve_env_id("dm_control/reacher-easy-Pixels-v0") == "Reacher-Easy-Pixels-v0"
     assert resolve_env_id("ball_in_cup-catch-pix-v0") == "BallInCup-Catch-Pixels-v0"
     assert resolve_env_id("dm_control/reacher-easy") == "Reacher-Easy-Feat-v0"
-    observations, actions = spaces_of("Reacher-Easy-Pixels-v0", {"pictures.kept": True, "height": 40}) or ()
+    observations, actions = (
+        spaces_of("Reacher-Easy-Pixels-v0", {"pictures.kept": True, "height": 40}) or ()
+    )
     assert observations.picture.shape == (3, 40, 84) and actions.shape == (2,)
 
 
 @pytest.mark.skipif(choose_gl() is None, reason="nothing here draws")
 def test_pixels_of_the_control_suite_go_on_exactly() -> None:
-    options = {"pictures.kept": True, "pictures.frame_stack": 2, "height": 24, "width": 24, "camera": 0}
+    options = {
+        "pictures.kept": True,
+        "pictures.frame_stack": 2,
+        "height": 24,
+        "width": 24,
+        "camera": 0,
+    }
 
     def make(seeds: Any) -> Any:
         return make_vector_env("Reacher-Easy-Pixels-v0", seeds=seeds, options=options)

@@ -107,6 +107,9 @@ run_program() {
     --progress=auto
     --no-profile
     --num_envs=16
+    --frame_stack=1
+    --no-greyscale
+    --picture_layout=auto
     --env_processes=0
     --eval_frequency=10
     --eval_episodes=10

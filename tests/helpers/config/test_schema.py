@@ -158,7 +158,7 @@ def test_help_is_recognised():
         (["--gamma=1.01"], "--gamma=1.01 is not a number >= 0 and <= 1.", "0.99"),
         (["--task=tarin"], "is not one of train, eval, export, verify_resume, ", "train"),
         (["--algo=pp"], "--algo=pp is not an algorithm.", "ppo"),
-        (["--p_perception_stack=cnn_64"], "is not of the form mlp_100 (two", "mlp_64"),
+        (["--p_perception_stack=conv_64"], "is not of the form mlp_100 (two", "mlp_64"),
         (
             ["--uuid=a/b.seed1"],
             "--uuid=a/b.seed1 is not of the form name.seed02",
