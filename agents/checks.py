@@ -172,11 +172,12 @@ def algorithms_for(space: gymnasium.Space) -> list[str]:
 def record_of(config: ReplayConfig, spaces: Spaces) -> np.dtype:
     """A transition as this run's memory keeps it."""
     observations, actions = spaces
-    number = np.dtype(config.precision)
+    number: np.dtype = np.dtype(config.precision)
     is_box = isinstance(actions, gymnasium.spaces.Box)
     action = (np.dtype(np.float32 if is_box else np.int64), actions.shape or ())
     size = int(np.prod(observations.shape or ()))
-    seen, shape = number, (size,)
+    shape: tuple[int, ...] = (size,)
+    seen = number
     if config.sees_pictures:
         frames = config.frames_apart(picture_of(observations))
         seen, shape = np.dtype(np.uint8), frame_shape((size,), frames)

@@ -126,10 +126,12 @@ def spaces_of(
         )
     pictures, given = split_options(options or {})
     if env_id.endswith(PIXELS):
-        size = {**PIXEL_OPTIONS, **given}
-        frame = size["height"], size["width"], 3
-        _, actions = spaces_of(env_id.replace(PIXELS, "-Feat-v0")) or ()
-        return space_of_pictures(env_id, frame, pictures), actions
+        form = {**PIXEL_OPTIONS, **given}
+        frame = form["height"], form["width"], 3
+        of_features = spaces_of(env_id.replace(PIXELS, "-Feat-v0"))
+        if of_features is None:
+            return None
+        return space_of_pictures(env_id, frame, pictures), of_features[1]
     if options and suite_of(env_id) != "gymnasium":
         return None
     if env_id in SIZES:

@@ -99,10 +99,10 @@ class ActionScale:
             CheckpointError: the checkpoint is of other choices.
         """
         if self.is_discrete:
-            mine = self.state_dict()
-            if any(not np.array_equal(state[name], mine.get(name)) for name in state or {}):
+            mine, theirs = self.state_dict(), dict(state or {})
+            if any(not np.array_equal(theirs[name], mine.get(name, np.empty(0))) for name in theirs):
                 raise CheckpointError(
-                    f"the checkpoint chooses among {dict(state or {})}, the environment asks for {mine}",
+                    f"the checkpoint chooses among {theirs}, the environment asks for {mine}",
                     "give the --env_id and --env_options of its run",
                 )
             return

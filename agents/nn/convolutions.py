@@ -66,7 +66,7 @@ class PictureLayers(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         """(B, width) of pictures (B, C H W), uint8 or numbers from 0 to 255."""
-        dtype = self.connected[0].weight.dtype
+        dtype = next(self.connected.parameters()).dtype
         x = observations.to(dtype).reshape(-1, *self.picture.shape) / BRIGHTEST  # (B, C, H, W)
         for layer in self.convolutions:
             x = self.activation(layer(x))

@@ -123,8 +123,7 @@ class _Writer:
 
     def picture(self, net: PictureLayers) -> None:
         channels, height, width = net.picture.shape
-        form = {"channels": channels, "height": height, "width": width}
-        self.add("picture", **form, largest=BRIGHTEST)
+        self.add("picture", channels=channels, height=height, width=width, largest=BRIGHTEST)
         for each in net.convolutions:
             assert isinstance(each, nn.Conv2d)
             stride = each.stride[0]

@@ -32,7 +32,7 @@ from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
 
 Bounds = tuple[np.ndarray, np.ndarray]
-SpaceOf = Callable[[str], gymnasium.Space | None]
+SpaceOf = Callable[[str, Mapping[str, Any]], gymnasium.Space | None]  # of an id and its options
 
 
 def load_agent(

@@ -47,7 +47,7 @@ class Catch(Game):
 
     def __init__(self, scale: int = 7, render_mode: str | None = None) -> None:
         super().__init__(scale, render_mode)
-        self.action_space = gymnasium.spaces.Discrete(3)
+        self.action_space: Any = gymnasium.spaces.Discrete(3)
 
     def cells(self) -> np.ndarray:
         found = np.zeros((CELLS, CELLS), np.uint8)
@@ -83,7 +83,7 @@ class Drift(Game):
 
     def __init__(self, scale: int = 3, render_mode: str | None = None) -> None:
         super().__init__(scale, render_mode)
-        self.action_space = gymnasium.spaces.Discrete(2)
+        self.action_space: Any = gymnasium.spaces.Discrete(2)
 
     def cells(self) -> np.ndarray:
         found = np.zeros((CELLS, CELLS), np.uint8)

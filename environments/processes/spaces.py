@@ -18,7 +18,7 @@ def describe_space(space: Any) -> dict[str, Any]:
         return {"n": int(space.n), "start": int(space.start)}
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
         return {"sizes": np.asarray(space.nvec), "starts": np.asarray(space.start)}
-    about = {"low": np.asarray(space.low), "high": np.asarray(space.high)}
+    about: dict[str, Any] = {"low": np.asarray(space.low), "high": np.asarray(space.high)}
     about |= {"picture": picture_to_json(space)}
     return about | ({"parts": space.parts} if isinstance(space, FlatSpace) else {})
 

@@ -164,7 +164,7 @@ class PictureObservation(gymnasium.Wrapper):
     frame; here it is an array rather than a queue, so that a saved state goes on exactly.
     """
 
-    observation_space: PictureSpace
+    observation_space: Any  # a PictureSpace
 
     def __init__(self, env: gymnasium.Env, made: Preprocessing, *, env_id: str) -> None:
         super().__init__(env)

@@ -57,7 +57,7 @@ class VectorObservation(gymnasium.ObservationWrapper):
     def __init__(self, env: gymnasium.Env) -> None:
         super().__init__(env)
         flat = flat_space(env.observation_space)
-        self.observation_space: gymnasium.spaces.Box = flat
+        self.observation_space = flat
         if is_picture(env.observation_space):  # so that whoever flattens it can say so
             shape = env.observation_space.shape or ()
             found = Picture(1, 1, flat.shape[0], found=" x ".join(map(str, shape)))

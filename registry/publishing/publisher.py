@@ -23,7 +23,8 @@ from helpers.errors import BUG, DONE
 from helpers.trackers.feeder import Feeder
 from registry.package import contract
 from registry.package.evaluation import about_environment
-from registry.package.export import interface_of, origin_of, policy_model, write_tensors
+from registry.package.export import origin_of, policy_model, write_tensors
+from registry.package.interface import interface_of
 from registry.training import clean_environment
 
 FOLDER, BASE = "publishing", "base.json"

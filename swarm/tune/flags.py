@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from helpers.config import command_line
 from helpers.config import help as help_pages
 from helpers.config.settings import settings_of
 from helpers.config.vocabulary import Vocabulary

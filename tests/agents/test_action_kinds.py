@@ -47,7 +47,7 @@ def test_what_is_taken_acts_and_what_is_not_is_refused_before_anything_starts(
         seen = np.random.default_rng(0).normal(size=(config.num_envs, OBSERVATION_DIM))
         for explore in (False, True):
             actions, _ = agent.predict(seen, explore=explore)
-            assert actions.shape == (config.num_envs, *space.shape)
+            assert actions.shape == (config.num_envs, *(space.shape or ()))
             if kind in ("choice", "choices"):
                 assert all(space.contains(each) for each in actions)
         return

@@ -1,6 +1,7 @@
 """What every algorithm promises, whatever it learns by."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def case(request):
 
 
 def made(algo, kind):
-    further = {"expert_path": str(demonstrations(kind))} if algo in IMITATING else {}
+    further: dict[str, Any] = {"expert_path": str(demonstrations(kind))} if algo in IMITATING else {}
     if kind == "several":
         further["compile"] = False  # no kernel in C: torch would be compiled
     return small_config(algo, **sources(algo, kind), **further), (SPACES | CHOICES)[kind]

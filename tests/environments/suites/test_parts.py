@@ -94,7 +94,7 @@ def test_a_batch_of_parts_is_a_batch_of_vectors() -> None:
     )
     samples: list[Any] = [space.sample() for _ in range(3)]
     batch = {name: [each[name] for each in samples] for name in "abc"}
-    rows = np.stack([flatten(space, each) for each in samples])
+    rows = np.stack([np.asarray(flatten(space, each)) for each in samples])
     np.testing.assert_array_equal(flatten_parts(parts_of(space), batch, np.dtype(float)), rows)
 
 

@@ -33,7 +33,7 @@ class Colours(gymnasium.Env[np.ndarray, int]):
     """Random pictures of 12 x 10 in three colours."""
 
     observation_space = gymnasium.spaces.Box(0, 255, (12, 10, 3), np.uint8)
-    action_space = gymnasium.spaces.Discrete(2)
+    action_space: Any = gymnasium.spaces.Discrete(2)
 
     def __init__(self, channels_first: bool = False) -> None:
         self.channels_first = channels_first
@@ -169,9 +169,8 @@ def test_ids_of_pixels() -> None:
     assert resolve_env_id("dm_control/reacher-easy-Pixels-v0") == "Reacher-Easy-Pixels-v0"
     assert resolve_env_id("ball_in_cup-catch-pix-v0") == "BallInCup-Catch-Pixels-v0"
     assert resolve_env_id("dm_control/reacher-easy") == "Reacher-Easy-Feat-v0"
-    observations, actions = (
-        spaces_of("Reacher-Easy-Pixels-v0", {"pictures.kept": True, "height": 40}) or ()
-    )
+    found: Any = spaces_of("Reacher-Easy-Pixels-v0", {"pictures.kept": True, "height": 40})
+    observations, actions = found
     assert observations.picture.shape == (3, 40, 84) and actions.shape == (2,)
 
 
