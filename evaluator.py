@@ -25,7 +25,7 @@ from environments.rendering import (
     prepare_rendering,
     video_timing,
 )
-from environments.requirements import packages_of
+from environments.simulators import packages_of
 from helpers.checkpoints import manifests
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
 from helpers.config.run import RunConfig

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from environments.ids import PIXELS, suite_of
-from environments.requirements import uses_mujoco
+from environments.simulators import uses_mujoco
 
 GL_COMMAND = "apt-get install -y --no-install-recommends libosmesa6"
 

@@ -15,7 +15,7 @@ from agents.factory import make_agent
 from environments.expected import expected_of
 from environments.factory import make_vector_env
 from environments.ids import resolve_env_id, suite_of
-from environments.requirements import packages_of
+from environments.simulators import packages_of
 from environments.suites.gymnasium_suites import action_shape, make_env
 from environments.suites.parts import FlatSpace
 from helpers.config.run import RunConfig

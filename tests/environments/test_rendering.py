@@ -11,7 +11,7 @@ import pytest
 
 from environments import rendering
 from environments.factory import make_vector_env
-from environments.requirements import uses_mujoco
+from environments.simulators import uses_mujoco
 from helpers.errors import ConfigurationError
 
 
