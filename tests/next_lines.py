@@ -84,10 +84,17 @@ def _registry(words: Sequence[str]) -> None:
 
 
 def _reporter(words: Sequence[str]) -> None:
+    from reports.collect import collect
+    from reports.results.compare import two_groups
     from swarm.control import find_swarm
 
     arguments = reporter._parser().parse_args(words)
-    if hasattr(arguments, "swarm"):
+    if arguments.verb == "compare":
+        by, of, mixed = arguments.by, arguments.of, arguments.allow_mixed
+        two_groups(arguments.names, by=by, of=of, source=None, allow_mixed=mixed)
+    elif arguments.verb == "report":
+        collect(arguments.names)
+    elif hasattr(arguments, "swarm"):
         find_swarm(arguments.swarm)
 
 

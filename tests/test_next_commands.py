@@ -30,7 +30,9 @@ PRINTED = {
     "registry/service/services.py": "tests/registry/service/test_services.py",
     "swarm/tune/session.py": "tests/swarm/tune/test_search.py",
     "spawner.py": "tests/swarm/test_spawner_cli.py",
-    "reporter.py": "tests/swarm/test_watch.py",
+    "reports/verbs/stop.py": "tests/swarm/test_watch.py",
+    "reports/verbs/report.py": "tests/reports/test_report.py",
+    "reports/verbs/compare.py": "tests/reports/test_compare.py",
     "tuner.py": "tests/swarm/tune/test_search.py",
     "environments/opensim/models.py": "it has no variable",
 }

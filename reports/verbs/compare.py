@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 from helpers.errors import DONE
-from reports.verbs.options import add_results, asked_of, keys_of
+from reports.verbs.options import add_results, asked_of, keys_of, reporter
 from reports.verbs.swarms import Verbs
 
 
@@ -85,4 +86,5 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"verdict: {told}")
     for what, path in made.items():
         print(f"{what}: {path}")
+    print(f"next: {shlex.join([*reporter(arguments), 'report', *arguments.names])}")
     return DONE

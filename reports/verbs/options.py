@@ -54,6 +54,12 @@ def asked_of(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"by": keys_of(arguments.by), **{name: getattr(arguments, name) for name in names}}
 
 
+def reporter(arguments: argparse.Namespace) -> list[str]:
+    """The words that a further command begins with: data are where they were this time."""
+    root = [] if arguments.data_root is None else ["--data_root", arguments.data_root]
+    return ["python", "reporter.py", *root]
+
+
 def keys_of(given: list[str]) -> tuple[str, ...]:
     """The settings of --by."""
     return tuple(

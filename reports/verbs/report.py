@@ -7,7 +7,7 @@ import shlex
 from dataclasses import replace
 
 from helpers.errors import DONE
-from reports.verbs.options import add_results, asked_of
+from reports.verbs.options import add_results, asked_of, reporter
 from reports.verbs.swarms import Verbs
 
 
@@ -47,9 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
     if content.best:
         print(f"next: python main.py --config={shlex.quote(str(made['best settings']))} --seed=100")
     elif len(content.grouping.groups) > 1:
-        named = " ".join(shlex.quote(name) for name in arguments.names)
         two = [group.label for group in content.grouping.groups][:2]
-        by = "".join(f" --by {shlex.quote(key)}" for key in options.by)
-        of = "".join(f" --of {shlex.quote(label)}" for label in two)
-        print(f"next: python reporter.py compare {named}{by}{of}")
+        flags = [word for key in options.by for word in ("--by", key)]
+        flags += [word for label in two for word in ("--of", label)]
+        flags += ["--allow_mixed"] if options.allow_mixed else []
+        command = [*reporter(arguments), "compare", *arguments.names, *flags]
+        print(f"next: {shlex.join(command)}")
     return DONE
