@@ -32,7 +32,8 @@ from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
 
 Bounds = tuple[np.ndarray, np.ndarray]
-SpaceOf = Callable[[str, Mapping[str, Any]], gymnasium.Space | None]  # of an id and its options
+# The actions of an environment's id with its options, where they are known.
+SpaceOf = Callable[[str, Mapping[str, Any]], gymnasium.Space | None]
 
 
 def load_agent(

@@ -31,7 +31,13 @@ def conform(demo: Demo, expected: Expected | None = None) -> Demo:
         demo,
         observations=_floats(demo.observations),
         next_observations=_floats(demo.next_observations),
-        actions=None if demo.actions is None else _actions(demo.actions, expected),
+        actions=None
+        if demo.actions is None
+        else _actions(
+            demo.actions,
+            expected,
+            says_several="action_counts" in demo.origin,
+        ),
         rewards=_floats(_column(demo.rewards)),
         terminated=_flags(_column(demo.terminated)),
         truncated=_flags(_column(demo.truncated)),
@@ -53,12 +59,17 @@ def _column(array: np.ndarray) -> np.ndarray:
     return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
 
 
-def _actions(actions: np.ndarray, expected: Expected | None) -> np.ndarray:
+def _actions(
+    actions: np.ndarray,
+    expected: Expected | None,
+    *,
+    says_several: bool,
+) -> np.ndarray:
     size = expected.action_size if expected else None
     is_whole = actions.dtype.kind in "iub"
     if actions.ndim > 2:
         actions = actions.reshape(len(actions), -1)
-    if expected and expected.choices and size:  # several in an action
+    if says_several or (expected and expected.choices and size):
         is_whole = is_whole or np.array_equal(actions, np.trunc(actions))
         rows = actions.reshape(len(actions), -1)
         return rows.astype(np.int64) if is_whole else _floats(rows)

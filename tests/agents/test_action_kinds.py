@@ -21,7 +21,9 @@ from tests.agents.cloning.cases import CLONING
 OF_KIND: dict[str, gymnasium.Space] = {
     "bounded": spaces.Box(np.array([-1.0, 0.0, 2.0]), np.array([3.0, 1.0, 5.0]), dtype=np.float64),
     "unbounded": spaces.Box(
-        np.array([-np.inf, 0.0, 2.0]), np.array([3.0, np.inf, 5.0]), dtype=np.float32,
+        np.array([-np.inf, 0.0, 2.0]),
+        np.array([3.0, np.inf, 5.0]),
+        dtype=np.float32,
     ),
     "choice": spaces.Discrete(4, start=-1),
     "choices": spaces.MultiDiscrete([3, 2, 4], start=[0, -1, 2]),
@@ -37,7 +39,8 @@ def test_the_page_has_the_table() -> None:
 @pytest.mark.parametrize("kind", OF_KIND)
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_what_is_taken_acts_and_what_is_not_is_refused_before_anything_starts(
-    algo: str, kind: str,
+    algo: str,
+    kind: str,
 ) -> None:
     space, settings = OF_KIND[kind], {"task": "eval", "compile": False}
     assert kind_of(space) == kind and set(OF_KIND) == set(dict(COLUMNS))

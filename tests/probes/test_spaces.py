@@ -127,7 +127,11 @@ def test_it_is_cloned_from_demonstrations_as_they_are_written(actions: str, tmp_
 def test_several_choices_are_learnt_by_a_discriminator(tmp_path: Path) -> None:
     folder = demonstrated(tmp_path / "demos", "vector", "several")
     environment = made("vector", "several")
-    imitation: dict[str, Any] = {"expert_path": str(folder), "expert_demo_subsample": False, "d_lr": 0.01}
+    imitation: dict[str, Any] = {
+        "expert_path": str(folder),
+        "expert_demo_subsample": False,
+        "d_lr": 0.01,
+    }
     imitation["p_ent_reg_scale"] = 0.01
     agent = agent_in(environment, "gail", **ON_POLICY, **imitation)
     train_on(agent, environment, 40)

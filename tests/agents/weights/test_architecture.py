@@ -14,9 +14,10 @@ from agents.weights.architecture import KINDS, NOISE, Architecture, Network
 from agents.weights.describe import describe
 from helpers.episodes import clip_actions
 from helpers.errors import CheckpointError, ConfigurationError
-from tests.agents.builders import OBSERVATION_DIM, SPACES, small_agent, small_config
+from tests.agents.builders import CHOICES, OBSERVATION_DIM, SPACES, small_agent, small_config
 
 UNEVEN = gymnasium.spaces.Box(np.float32([-2, -0.4, 0]), np.float32([1, 0.4, 3]))
+FORMS = {"uneven": UNEVEN, **SPACES, **CHOICES}
 OBSERVATIONS = np.random.default_rng(0).normal(1.0, 3.0, (200, OBSERVATION_DIM))
 
 
@@ -65,6 +66,11 @@ CASES += [
     ("sac", "uneven", {"activation": "silu"}),
     ("crossq", "uneven", {"activation": "gelu"}),
     ("dqn", "discrete", {"activation": "elu", "init": "orthogonal"}),
+    ("ppo", "several", {}),
+    ("bc", "several", {}),
+    ("ppo", "from -1", {}),
+    ("dqn", "from -1", {}),
+    ("bc", "from -1", {}),
 ]
 
 
@@ -74,7 +80,7 @@ CASES += [
     ids=lambda each: "-".join(map(str, each.values())) if isinstance(each, dict) else each,
 )
 def test_every_model_gives_the_agents_numbers(algo, kind, settings):
-    space = UNEVEN if kind == "uneven" else SPACES["discrete"]
+    space = FORMS[kind]
     agent = made(algo, space, **settings)
     for name, model in agent.models().items():
         network = rebuilt(model, space)
@@ -103,10 +109,13 @@ def test_every_model_gives_the_agents_numbers(algo, kind, settings):
         ("sac", "uneven", {}),
         ("sac", "uneven", {"log_std_min": -20.0, "log_std_max": 1.0}),
         ("bc", "uneven", {"cloning_loss": "log_likelihood", "squash_actions": True}),
+        ("ppo", "several", {}),
+        ("bc", "several", {}),
+        ("ppo", "from -1", {}),
     ],
 )
 def test_samples_are_those_of_the_same_noise(algo, kind, settings):
-    space = UNEVEN if kind == "uneven" else SPACES["discrete"]
+    space = FORMS[kind]
     model = made(algo, space, **settings).models()["policy"]
     network = rebuilt(model, space, sampled=True)
     inputs = inputs_of(network)
@@ -170,7 +179,7 @@ def test_a_damaged_architecture_is_refused_in_two_lines(damage):
 def test_no_kind_of_layer_is_idle():
     used = set()
     for algo, kind, settings in CASES:
-        space = UNEVEN if kind == "uneven" else SPACES["discrete"]
+        space = FORMS[kind]
         for model in made(algo, space, **settings).models().values():
             used |= {layer["kind"] for layer in rebuilt(model, space).architecture.all_layers()}
     assert set(KINDS) - used == {"sample", "gaussian", "add_noise", "add_gumbel_noise"}

@@ -6,13 +6,15 @@ import json
 import sys
 
 import h5py
+import minari
 import numpy as np
 import pytest
+from gymnasium.spaces import Discrete, MultiDiscrete
 
 from helpers.demos.checks import check_demo
 from helpers.demos.episode import Demo, Expected
 from helpers.demos.formats.minari_writer import write_minari
-from helpers.demos.hdf5 import read_demo, same_bits
+from helpers.demos.hdf5 import demo_path, read_demo, same_bits, space_attributes, write_demo
 from helpers.demos.load import find_demos, read_demos
 from helpers.demos.report import export
 from helpers.errors import ConfigurationError, StorageError
@@ -41,10 +43,22 @@ def equal(left: Demo, right: Demo) -> bool:
     )
 
 
+@pytest.mark.parametrize("space", [Discrete(4, start=-1), MultiDiscrete([3, 4], start=[0, -1])])
+def test_choices_of_any_start_go_there_and_back_with_their_space(tmp_path, space):
+    for i in range(2):
+        steps = steps_of(i, 30, terminated=i == 1)
+        space.seed(i)
+        steps["actions"] = np.stack([space.sample() for _ in range(30)])
+        write_demo(demo_path(tmp_path / "first", "Hopper-v5", i), steps, space_attributes(space))
+    first = loaded(tmp_path / "first")
+    export(ID, first)
+    assert minari.load_dataset(ID.removeprefix("minari:")).action_space == space
+    for one, two in zip(first, loaded(ID), strict=True):
+        assert equal(one, two) and one.actions.dtype == np.int64
+
+
 @pytest.mark.parametrize("discrete", [False, True])
 def test_there_and_back_every_byte_is_the_same(tmp_path, discrete):
-    from helpers.demos.hdf5 import demo_path, write_demo
-
     origin = {name: value for name, value in MADE_BY.items() if not discrete or "low" not in name}
     for i in range(3):
         steps = steps_of(i, 30 + i, terminated=i == 1, discrete=discrete)
