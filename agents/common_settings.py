@@ -217,6 +217,11 @@ class ObservationSettings(Settings):
                 f"{one}={other} takes vectors, and {key}={stack} pictures.",
                 f"Give all networks the same: --perception_stack={stack}.",
             )
+        if seeing and getattr(self, "layer_norm", False):
+            raise cross_field_error(
+                "layer_norm=True is for the layers of perceptrons, and convolutions have none here.",
+                "Omit --layer_norm, or use a perceptron: --perception_stack=mlp_64.",
+            )
         for key in ("p_batch_norm", "v_batch_norm", "q_batch_norm") if seeing else ():
             if getattr(self, key, False):
                 raise cross_field_error(

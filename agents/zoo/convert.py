@@ -74,7 +74,7 @@ _WITHOUT: Mapping[str, str] = {
     "use_sde_at_warmup": _SDE,
     "env_wrapper": "env_wrapper has no counterpart: a run has no wrappers, and observations or rewards may be others",
     "vec_env_wrapper": "vec_env_wrapper has no counterpart: a run has no wrappers",
-    "frame_stack": "frame_stack has no counterpart: one observation is one frame",
+    "frame_stack": "frame_stack: give --frame_stack, with --perception_stack=nature_cnn",
     "callback": "callback has no counterpart",
     "noise_std_final": "noise_std_final has no counterpart: the exploration noise stays as it is",
     "replay_buffer_class": "replay_buffer_class has no counterpart (no hindsight replay)",

@@ -83,7 +83,6 @@ NAMES: Mapping[str, str] = {
     "env_kwargs": "{env_options}, a mapping in JSON",
     "env_config": "{env_options}, a mapping in JSON",
     "env_wrapper": _WRAPPER,
-    "frame_stack": _WRAPPER,
     "max_ep_len": "{max_episode_steps}",
     "time_limit": "{max_episode_steps}",
     "max_episode_length": "{max_episode_steps}",

@@ -110,6 +110,7 @@ def test_settings_follow_the_stack_and_what_is_given_stays() -> None:
             "p_batch_norm=True normalizes",
             "--no-p_batch_norm",
         ),
+        (["--perception_stack=cnn_64", "--layer_norm"], "layer_norm=True", "Omit --layer_norm"),
         (
             ["--p_perception_stack=nature_cnn", "--no-shared_value"],
             "v_perception_stack=mlp_64 takes vectors",

@@ -87,6 +87,7 @@ def test_spellings(spelling: str, canonical: str, suite: str) -> None:
         ("Chetah-Run-Feat-v0", "no domain Chetah", "The nearest is Cheetah, with Run."),
         ("Walker-Runn-Feat-v0", "no task Runn", "The nearest is Walker-Run-Feat-v0. Its tasks: St"),
         ("Fish-Zz-Feat-v0", "no task Zz", "Its tasks: Upright, Swim."),
+        ("Cheetah-Run-Pixels-v1", "version 0", "Use Cheetah-Run-Pixels-v0."),
         ("Cheetah-Run-Feat-v1", "version 0", "Use Cheetah-Run-Feat-v0."),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -23,7 +23,9 @@ from agents.common_settings import (
 )
 from helpers.config.run import RunConfig
 from helpers.config.settings import cross_field_error, setting
-from helpers.pictures import Picture
+
+if TYPE_CHECKING:
+    from helpers.pictures import Picture
 
 
 class ReplayConfig(ObservationSettings, RunConfig):
