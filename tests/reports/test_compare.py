@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import reporter
-from reports.results.compare import compare, verdict
+from reports.results.compare import compare, two_groups, verdict
 from reports.results.references import Scale
 from reports.results.scores import TaskScores
 from tests.reports.stage import make_group, make_run
@@ -118,15 +118,22 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize(
-    ("words", "labels"),
-    [
-        (["runs/one", "runs/two"], ("p_lr=0.001", "p_lr=0.0001")),
-        (["all", "--by=p_lr", "--of=0.001", "--of=0.0001"], ("p_lr=0.001", "p_lr=0.0001")),
-    ],
-)
-def test_two_folders_or_two_groups_of_one(runs, capsys, words, labels):
-    named = [str(runs / each) if not each.startswith("-") else each for each in words]
+def test_two_groups_of_one_folder_are_those_that_are_named(runs):
+    options = {"source": None, "allow_mixed": False}
+    collected, grouping = two_groups(
+        [str(runs / "all")], by=["p_lr"], of=["0.001", "0.0001"], **options,
+    )
+    assert [group.label for group in grouping.groups] == ["p_lr=0.001", "p_lr=0.0001"]
+    assert len(collected.series) == 12
+    _, named = two_groups(
+        [str(runs / "runs" / each) for each in ("one", "two")], by=[], of=[], **options,
+    )
+    assert [len(group.runs) for group in named.groups] == [6, 6]
+
+
+def test_the_report_of_two_folders(runs, capsys):
+    labels = ("p_lr=0.001", "p_lr=0.0001")
+    named = [str(runs / "runs" / each) for each in ("one", "two")]
     assert reporter.main(["--data_root", str(runs), "compare", *named, "--name=c"]) == 0
     out = capsys.readouterr().out
     [sentence] = re.findall("verdict: (.*)", out)
