@@ -54,7 +54,7 @@ def test_choices_of_any_start_go_there_and_back_with_their_space(tmp_path, space
     export(ID, first)
     assert minari.load_dataset(ID.removeprefix("minari:")).action_space == space
     for one, two in zip(first, loaded(ID), strict=True):
-        assert equal(one, two) and one.actions.dtype == np.int64
+        assert equal(one, two) and one.actions is not None and one.actions.dtype == np.int64
 
 
 @pytest.mark.parametrize("discrete", [False, True])
