@@ -326,7 +326,9 @@ class PPO:
                 )
         self.workers.sum_(fit)
         metrics = dict(zip(self.gradient_steps.names, map(float, means), strict=True))
-        metrics["value/explained_variance"] = reporting.explained_variance(fit / self.config.rollout_len)
+        metrics["value/explained_variance"] = reporting.explained_variance(
+            fit / self.config.rollout_len
+        )
         return metrics | reporting.policy_std(self.actor)
 
     # Saving

@@ -164,7 +164,7 @@ def convert(algo: str, env_id: str, values: Mapping[str, Any]) -> Converted:
     }
     if section.given.get("policy", "MlpPolicy") != "MlpPolicy":
         made.note(
-            f"policy {section.given['policy']} has no counterpart: policies are perceptrons of vectors",
+            f"policy {section.given['policy']} is left out; that of pictures is --perception_stack=nature_cnn",
         )
     _PARTS[algo](section, made)
     _normalizers(section, made, critic="v" if algo == "ppo" else "q")

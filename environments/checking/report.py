@@ -26,6 +26,7 @@ from environments.requirements import check_environment
 from environments.same_step import SameStepEnv
 from environments.state.continuation import SEEDS
 from environments.suites.gymnasium_suites import spec_of
+from environments.suites.pictures import flags_of, split_options
 from helpers.config.run import RunConfig
 from helpers.durable import write_atomically
 from helpers.errors import BAD_CONFIGURATION, DONE, UserError
@@ -106,8 +107,10 @@ def check_by_use(
     if counts["error"] or not names:
         return BAD_CONFIGURATION
     flags = [f"--env_id={env_id}"]
-    if options:
-        flags.append(f"--env_options={json.dumps(dict(options), default=str)}")
+    given = split_options(options)[1]
+    if given:
+        flags.append(f"--env_options={json.dumps(given, default=str)}")
+    flags += flags_of(options)
     if max_episode_steps is not None:
         flags.append(f"--max_episode_steps={max_episode_steps}")
     say(f"next: python main.py --task=train --algo={names[0]} {shlex.join(flags)}")

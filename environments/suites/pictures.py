@@ -45,6 +45,17 @@ def split_options(options: Options) -> tuple[Preprocessing, dict[str, Any]]:
     return Preprocessing(**chosen), {k: v for k, v in options.items() if k not in known}
 
 
+def flags_of(options: Options) -> list[str]:
+    """The flags that ask for what is made of pictures."""
+    asked, _ = split_options(options)
+    flags = ["--perception_stack=nature_cnn"] if asked.kept else []
+    for each in fields(asked):
+        value = getattr(asked, each.name)
+        if each.name != "kept" and value != each.default:
+            flags.append(f"--{each.name}" if value is True else f"--{each.name}={value}")
+    return flags
+
+
 def is_picture(space: gymnasium.Space) -> bool:
     """Whether observations are pictures: uint8 from 0 to 255, of two or three dimensions."""
     return (
