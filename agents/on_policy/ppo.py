@@ -327,7 +327,7 @@ class PPO:
         self.workers.sum_(fit)
         metrics = dict(zip(self.gradient_steps.names, map(float, means), strict=True))
         metrics["value/explained_variance"] = reporting.explained_variance(
-            fit / self.config.rollout_len
+            fit / self.config.rollout_len,
         )
         return metrics | reporting.policy_std(self.actor)
 
