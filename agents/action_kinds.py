@@ -9,14 +9,13 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 
-from agents.algorithms import ALGORITHMS
+from agents.algorithms import ALGORITHMS, SUGGESTED
 from agents.cloning.config import CloningConfig
 from agents.common_settings import BOUNDED, CHOICE, CHOICES, UNBOUNDED, WHOLE, ActionKind
 from agents.imitation.config import LEARNERS, ImitationConfig
 from helpers.config.run import RunConfig
 from helpers.errors import ConfigurationError
 
-_SUGGESTED = ("sac", "dqn", "ppo")
 _WORDS: dict[ActionKind, str] = {
     BOUNDED: "continuous actions within bounds",
     UNBOUNDED: "continuous actions without",
@@ -111,7 +110,7 @@ def _remedy(config: RunConfig, kind: ActionKind) -> str:
     if isinstance(config, ImitationConfig):
         able = [f"--learner={name}" for name, each in LEARNERS.items() if kind in _taken_by(each)]
     else:
-        able = [f"--algo={name}" for name in _SUGGESTED if kind in _taken_by(ALGORITHMS[name])]
+        able = [f"--algo={name}" for name in SUGGESTED if kind in _taken_by(ALGORITHMS[name])]
     fitting = {
         BOUNDED: "an environment such as --env_id=CartPole-v1",
         UNBOUNDED: "a wrapper that gives the actions bounds",

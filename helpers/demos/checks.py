@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def _check_shapes(demo: Demo) -> None:
     wrong = [name for name, array in demo.arrays() if array.shape[:1] != rows]
     if observations.ndim != 2 or successors.shape != observations.shape:
         wrong += ["observations"]
-    if actions is not None and not (actions.ndim == 2 or is_choice(actions)):
+    if actions is not None and not _has_form(actions, demo.origin):
         wrong += ["actions"]
     if demo.rewards.ndim != 1 or demo.terminated.shape != rows or demo.truncated.shape != rows:
         wrong += ["rewards"]
@@ -59,9 +60,13 @@ def _check_shapes(demo: Demo) -> None:
         )
 
 
-def is_choice(actions: np.ndarray) -> bool:
-    """Whether actions (T,) are one whole number each."""
-    return actions.ndim == 1 and actions.dtype.kind in "iu"
+def _has_form(actions: np.ndarray, origin: Mapping[str, Any]) -> bool:
+    """Whether actions are vectors (T, A), one choice (T,), or several (T, D); (T, 1) where the file says so."""
+    if actions.dtype.kind not in "iu":
+        return actions.ndim == 2
+    return actions.ndim == 1 or (
+        actions.ndim == 2 and (actions.shape[1] > 1 or "action_counts" in origin)
+    )
 
 
 def check_together(

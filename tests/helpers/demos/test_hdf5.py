@@ -366,7 +366,7 @@ def test_what_is_expected_is_what_the_environment_has(name):
 def test_what_is_expected_of_other_suites():
     assert expected_of("cheetah-run").time_limit == 1000
     assert expected_of("cheetah-run").mujoco_version
-    assert expected_of("CartPole-v1") == Expected("CartPole-v1", None, 500, 4, 0, 2)
+    assert expected_of("CartPole-v1") == Expected("CartPole-v1", None, 500, 4, 0, (2,), (0,))
     assert expected_of("Pendulum-v1") == Expected("Pendulum-v1", None, 200, 3, 1)
     assert expected_of("docs/examples/cart.py:Cart").observation_size is None
 
