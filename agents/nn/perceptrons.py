@@ -41,8 +41,8 @@ def initialise(
     """
     if init == "orthogonal":
         nn.init.orthogonal_(layer.weight, gain, generator=generator)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
+        assert layer.bias is not None
+        nn.init.zeros_(layer.bias)
         return layer
     bound = 1.0 / math.sqrt(layer.weight[0].numel())  # the inputs of one output
     for parameter in layer.parameters():

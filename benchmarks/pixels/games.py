@@ -13,7 +13,7 @@ import numpy as np
 CELLS = 12  # of a side
 
 
-class Game(gymnasium.Env[np.ndarray, int]):
+class Game(gymnasium.Env[np.ndarray, np.int64]):
     """A square of cells, drawn in grey on black.
 
     Args:
@@ -62,7 +62,7 @@ class Catch(Game):
         self.velocity = int(self.np_random.integers(-1, 2))
         return self.draw(), {}
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         self.paddle = min(max(self.paddle + int(action) - 1, 0), CELLS - 1)
         self.row += 1
         if not 0 <= self.column + self.velocity < CELLS:
@@ -96,7 +96,7 @@ class Drift(Game):
         self.velocity = int(self.np_random.choice([-1, 1]))
         return self.draw(), {}
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         self.row += 1
         self.column = (self.column + self.velocity) % CELLS
         reward = float((self.velocity > 0) == (int(action) == 1))

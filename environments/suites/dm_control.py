@@ -7,6 +7,7 @@ import logging
 import os
 import weakref
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import gymnasium
@@ -208,11 +209,11 @@ class Pixels(gymnasium.ObservationWrapper):
         del observation
         if self._renderer is None:
             height, width, _ = self.observation_space.shape or ()
-            self._renderer = mujoco.Renderer(self._simulated.model, height, width)
+            self._renderer = _Renderer(self._simulated.model, self._camera, height, width)
             # at the latest before the interpreter takes the GL library apart
             self._closed = weakref.finalize(self, self._renderer.close)
-        self._renderer.update_scene(self._simulated.data, self._camera)
-        return np.array(self._renderer.render())
+        picture: np.ndarray = self._renderer.draw(self._simulated.data)
+        return picture
 
     def close(self) -> None:
         """Free the context."""
@@ -223,6 +224,41 @@ class Pixels(gymnasium.ObservationWrapper):
         if self._renderer is not None:
             self._closed()
             self._renderer = None
+
+
+class _Renderer:
+    """Draws a model by the GL library in MUJOCO_GL; mujoco.Renderer takes the one that it found when it was imported."""
+
+    def __init__(self, model: mujoco.MjModel, camera: int, height: int, width: int) -> None:
+        library = import_module(f"mujoco.{os.environ['MUJOCO_GL']}")
+        self._model, self._gl = model, library.GLContext(width, height)
+        self._gl.make_current()
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+        self._scene, self._option = mujoco.MjvScene(model, maxgeom=10_000), mujoco.MjvOption()
+        self._rectangle = mujoco.MjrRect(0, 0, width, height)
+        self._out = np.empty((height, width, 3), np.uint8)
+        self._camera = mujoco.MjvCamera()
+        mujoco.mjv_defaultFreeCamera(model, self._camera)
+        if camera >= 0:
+            self._camera.fixedcamid = camera
+            self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED.value
+
+    def draw(self, data: mujoco.MjData) -> np.ndarray:
+        """(height, width, 3) uint8, a new array."""
+        self._gl.make_current()
+        everything = mujoco.mjtCatBit.mjCAT_ALL.value
+        given = self._model, data, self._option, None, self._camera, everything, self._scene
+        mujoco.mjv_updateScene(*given)
+        mujoco.mjr_render(self._rectangle, self._scene, self._context)
+        mujoco.mjr_readPixels(self._out, None, self._rectangle, self._context)
+        return self._out[::-1].copy()  # GL's first row is the lowest
+
+    def close(self) -> None:
+        """Free the context."""
+        self._gl.make_current()
+        self._context.free()
+        self._gl.free()
 
 
 def _camera_of(simulated: DmControlEnv, camera: int | str) -> int:

@@ -175,14 +175,12 @@ class PictureObservation(gymnasium.Wrapper):
     frame; here it is an array rather than a queue, so that a saved state goes on exactly.
     """
 
-    observation_space: Any  # a PictureSpace
-
     def __init__(self, env: gymnasium.Env, made: Preprocessing, *, env_id: str) -> None:
         super().__init__(env)
         shape = env.observation_space.shape or ()
         self._frame = Frames(env_id, shape, made)
-        self.observation_space = space_of_pictures(env_id, shape, made)
-        picture = self.observation_space.picture
+        space = space_of_pictures(env_id, shape, made)
+        self.observation_space, picture = space, space.picture
         one = picture.channels // picture.frames, picture.height, picture.width
         self._frames = np.zeros((picture.frames, *one), np.uint8)
 

@@ -18,7 +18,7 @@ from helpers.pictures import Picture, PictureSpace
 
 # What a dm_control task of pictures takes: the camera's number or name, and the picture's size in pixels.
 PIXEL_OPTIONS: Mapping[str, Any] = {"camera": 0, "height": 84, "width": 84}
-LARGEST_PICTURE = 1024  # pixels of a side
+LARGEST_PICTURE = 480  # pixels of a side that every model has a buffer for
 
 
 def check_options(env_id: str, options: Mapping[str, Any]) -> None:
