@@ -227,7 +227,7 @@ class Pixels(gymnasium.ObservationWrapper):
 
 
 class _Renderer:
-    """Draws a model by the GL library in MUJOCO_GL; mujoco.Renderer takes the one that it found when it was imported."""
+    """Draws a model by the GL library in MUJOCO_GL; mujoco.Renderer takes the one of the time of its import."""
 
     def __init__(self, model: mujoco.MjModel, camera: int, height: int, width: int) -> None:
         library = import_module(f"mujoco.{os.environ['MUJOCO_GL']}")
