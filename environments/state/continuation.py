@@ -72,6 +72,8 @@ def why_inexact(
                 return found
             if (outcome[2] | outcome[3]).all():
                 left = min(left, _RESTED)
+        if _bytes_of(first.state_dict()) != _bytes_of(fresh.state_dict()):
+            return f"what would be saved after {step} further steps"
         return ""
     finally:
         first.close()
@@ -79,7 +81,11 @@ def why_inexact(
 
 
 def _through_a_file(state: Any) -> Any:
-    return unpack(bytearray(b"".join(bytes(part) for part in pack({"state": state}))))["state"]
+    return unpack(bytearray(_bytes_of(state)))["state"]
+
+
+def _bytes_of(state: Any) -> bytes:
+    return b"".join(bytes(part) for part in pack({"state": state}))
 
 
 def same(one: Any, other: Any) -> bool:
