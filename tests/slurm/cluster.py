@@ -212,8 +212,7 @@ class PrivateSlurm:
     def _write_login_environment(self) -> None:
         """What a job under --export=NONE finds, from Slurm's cache.
 
-        Slurm would ask `su -`, which takes as long as the profile of whoever tests: a minute where pyenv waits for
-        a lock.
+        Slurm would ask `su -`, which runs the profile of whoever tests: a minute where pyenv waits for a lock.
         """
         cache = self.root / "state" / "env_cache"
         cache.mkdir(exist_ok=True)

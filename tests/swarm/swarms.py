@@ -48,11 +48,13 @@ fi
 echo "$submission $restart" >>"$folder/job_executions"
 echo "start $restart $(date +%s) ${{job:-$$}}" >>"$ledger/$submission.attempts"
 echo "the program of {run}"
+began=$(date +%s.%N)
 for _ in $(seq {tenths}); do
   sleep 0.1
   [ -e "$folder/stop" ] && rm "$folder/stop" && code=75 && break
 done
 code=${{code:-{code}}}
+echo "$began $(date +%s.%N)" >>"$folder/job_times"
 echo "end $restart $(date +%s) $code none" >>"$ledger/$submission.attempts"
 word=gave_up
 [ "$code" = 0 ] && word=done
@@ -131,6 +133,20 @@ def executions(plan: Plan) -> dict[str, list[str]]:
         path = run.folder / "job_executions"
         found[run.name] = path.read_text().splitlines() if path.exists() else []
     return found
+
+
+def most_at_once(plan: Plan) -> int:
+    """How many runs of an ended swarm were at work at the same time, by what they noted: looking on would miss some."""
+    changes = []
+    for run in plan.runs:
+        for line in (run.folder / "job_times").read_text().splitlines():
+            began, ended = map(float, line.split())
+            changes += [(began, 1), (ended, -1)]
+    now = most = 0
+    for _, change in sorted(changes):
+        now += change
+        most = max(most, now)
+    return most
 
 
 def wait_for(condition: Callable[[], object], *, seconds: float = 60) -> None:

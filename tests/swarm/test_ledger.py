@@ -23,7 +23,7 @@ from swarm.ledger import Ledger, Submission, new_token
 from swarm.status import OWNER_FILE, owner_of, run_statuses
 from tests.patience import promptly
 from tests.swarm.spawning import spawn_killed_at, start_spawner
-from tests.swarm.swarms import are_done, executions, latest, make_plan, wait_for
+from tests.swarm.swarms import are_done, executions, latest, make_plan, most_at_once, wait_for
 
 RUN = "some_name.seed00"
 
@@ -151,12 +151,8 @@ def test_two_spawners_at_once_share_the_runs(tmp_path: Path) -> None:
 def test_a_queue_keeps_to_its_places_and_outlives_the_spawner(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, count=5, seconds=promptly(0.4), max_parallel=2)
     start_spawner(plan).join()
-    most = 0
-    while not are_done(plan):
-        states = [each.state for each in run_statuses(plan).values()]
-        most = max(most, states.count("running"))
-        time.sleep(0.05)
-    assert most == 2
+    wait_for(lambda: are_done(plan))
+    assert most_at_once(plan) == 2
     assert all(len(each) == 1 for each in executions(plan).values())
 
 
@@ -203,12 +199,13 @@ def test_what_is_noted_while_the_queue_process_ends_is_started(
 def test_a_run_whose_script_was_killed_is_at_work_until_its_workers_end(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, count=1, seconds=0, max_parallel=1)
     script = plan.launch_script(plan.runs[0])
-    script.write_text(script.read_text().replace("for _ in", f"sleep {promptly(2):.1f}\nfor _ in"))
+    worker = f'sleep {promptly(2):.1f} & touch "$folder/at_work"; wait\nfor _ in'
+    script.write_text(script.read_text().replace("for _ in", worker))
     deploy(plan, say=lambda _: None)
     wait_for(lambda: latest(Ledger(plan.ledger_folder), plan.runs[0].name).attempts)
     process = latest(Ledger(plan.ledger_folder), plan.runs[0].name).process
     assert process is not None
-    time.sleep(0.2)
+    wait_for((plan.runs[0].folder / "at_work").exists)
     _kill(process.pid)
     wait_for(lambda: process.is_alive() is False)
     [status] = run_statuses(plan).values()

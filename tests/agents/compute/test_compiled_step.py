@@ -22,6 +22,7 @@ from helpers import errors
 from helpers.machine import choices, processor
 from helpers.machine.native import ROOT
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
+from tests.patience import patience, promptly
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +103,7 @@ def test_signals_to_the_process_group_do_not_reach_what_compiles(tmp_path):
         for number in (signal.SIGINT, signal.SIGTERM):
             os.killpg(process.pid, number)
         time.sleep(0.2)
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=patience(10))
     assert process.returncode == 0, out
     (library,) = libraries(tmp_path)
     first = json.loads(out.splitlines()[-1])
@@ -118,7 +119,7 @@ def test_signals_to_the_process_group_do_not_reach_what_compiles(tmp_path):
     assert not list(tmp_path.glob("milozero-compile-*"))
     # Another process finds it, and the same result.
     again = start("ignore", tmp_path)
-    out, _ = again.communicate(timeout=120)
+    out, _ = again.communicate(timeout=patience(120))
     assert out.splitlines()[0] == "begun" and "compil" not in out
     assert json.loads(out.splitlines()[-1]) == first
 
@@ -130,8 +131,8 @@ def test_a_signal_to_stop_ends_a_compilation_at_once_and_leaves_nothing(tmp_path
     assert folder.stat().st_mode & 0o777 == 0o700
     started = time.monotonic()
     os.kill(process.pid, signal.SIGTERM)
-    out, _ = process.communicate(timeout=60)
-    assert time.monotonic() - started < 5.0
+    out, _ = process.communicate(timeout=patience(60))
+    assert time.monotonic() - started < promptly(5.0)
     assert process.returncode == errors.STOPPED_EARLY
     assert "Stopped by signal TERM" in out
     assert not libraries(tmp_path) and not folder.exists()

@@ -17,6 +17,7 @@ from agents.on_policy.native_steps import NativeSteps
 from agents.on_policy.torch_steps import TorchSteps
 from helpers.machine import compilers, native, processor
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
+from tests.patience import patience
 from tests.slurm.cluster import install
 
 ARM = ("neoverse-n1", "neoverse-v1")  # NEON and SVE: Graviton 2 and 3
@@ -154,7 +155,7 @@ def test_every_processor_learns_what_torch_does(target, tmp_path):
 def check(program, kind, folder):
     steps = steps_of(kind)
     (folder / "given").write_bytes(steps.given)
-    subprocess.run([*program, "given", "made"], cwd=folder, check=True, timeout=60)
+    subprocess.run([*program, "given", "made"], cwd=folder, check=True, timeout=patience(60))
     made = np.fromfile(folder / "made", np.float32)
     for name, expected in steps.expected.items():
         found, made = np.split(made, [expected.size])

@@ -23,6 +23,7 @@ from benchmarks.scaling.cost_model import (
 from benchmarks.scaling.report import FIXED, GROWING, cluster, predicted
 from benchmarks.scaling.runs import Setting, launch, settings
 from tests.launch import ROOT
+from tests.patience import patience
 
 PARTS = {
     "physics": np.array([60e-6]),
@@ -233,7 +234,7 @@ def test_two_hosts_are_two_hosts_and_the_cable_is_as_slow_as_it_should_be():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patience(60),
     )
     if done.returncode == 2:  # the machine does not allow it, and this is said
         assert "--rates none" in done.stdout or "leave them out" in done.stdout

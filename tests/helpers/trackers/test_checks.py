@@ -18,6 +18,7 @@ import pytest
 from helpers.errors import ConfigurationError, StorageError
 from helpers.trackers.checks import check_trackers
 from tests.launch import ROOT
+from tests.patience import patience
 
 NOTHING = {
     "experiment_directory": None,
@@ -59,7 +60,7 @@ def test_a_full_disk_is_found(tmp_path: Path) -> None:
     )
     script = f'mount -t tmpfs -o size=16k tmpfs {tmp_path} && {sys.executable} -c "$0"'
     command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, program]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patience(60))
     assert "No space left on device" in done.stderr and "StorageError" in done.stderr, done.stderr
 
 

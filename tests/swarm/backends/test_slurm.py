@@ -20,10 +20,16 @@ from swarm.ledger import Ledger, new_token
 from swarm.plan import Caliber, Plan
 from swarm.status import run_statuses
 from swarm.watch import lines_of
-from tests.patience import promptly
 from tests.slurm.cluster import PrivateSlurm
 from tests.swarm.spawning import spawn_with_kills, start_spawner
-from tests.swarm.swarms import executions, latest, make_plan, wait_for, write
+from tests.swarm.swarms import (
+    executions,
+    latest,
+    make_plan,
+    most_at_once,
+    wait_for,
+    write,
+)
 
 
 def quiet(_line: str) -> None:
@@ -63,14 +69,10 @@ def test_a_swarm_runs_to_its_end_over_two_nodes(
 
 
 def test_an_array_keeps_to_its_places(tmp_path: Path, slurm: PrivateSlurm) -> None:
-    plan = make(tmp_path, count=7, array=True, max_parallel=1, seconds=promptly(0.3))
+    plan = make(tmp_path, count=7, array=True, max_parallel=1, seconds=0.1)
     deploy(plan, say=quiet)
-    most, now = 0, states(plan)
-    while now != ["done"] * 7:
-        most = max(most, now.count("running"))
-        time.sleep(0.05)
-        now = states(plan)
-    assert most == 1
+    wait_for(lambda: states(plan) == ["done"] * 7)
+    assert most_at_once(plan) == 1
 
 
 @pytest.mark.parametrize("array", [False, True])

@@ -16,8 +16,9 @@ from swarm.deploy import deploy
 from swarm.ledger import Ledger
 from swarm.plan import Plan
 from swarm.status import run_statuses
+from tests.patience import promptly
 from tests.swarm.spawning import spawn_with_kills, start_spawner
-from tests.swarm.swarms import are_done, executions, make_plan, wait_for
+from tests.swarm.swarms import are_done, executions, make_plan, most_at_once, wait_for
 
 
 def quiet(_line: str) -> None:
@@ -114,12 +115,10 @@ def test_stopping_and_resuming_gives_a_run_a_new_window(tmp_path: Path, tmux: st
 
 
 def test_max_parallel_opens_windows_as_places_become_free(tmp_path: Path, tmux: str) -> None:
-    plan = make(tmp_path, tmux, count=4, seconds=0.3, max_parallel=2)
+    plan = make(tmp_path, tmux, count=4, seconds=promptly(0.3), max_parallel=2)
     deploy(plan, say=quiet)
-    most = 0
-    while states(plan) != ["done"] * 4:
-        most = max(most, states(plan).count("running"))
-    assert most == 2
+    wait_for(lambda: states(plan) == ["done"] * 4)
+    assert most_at_once(plan) == 2
     assert len(windows(tmux)) == 5
 
 

@@ -15,6 +15,7 @@ from registry.top_runs import get_top_run, list_experiments
 from swarm.tune.results import best_of, read_results
 from swarm.tune.trial.run_folder import Reference
 from tests.launch import ROOT
+from tests.patience import patience
 
 TASK = """
 algo: ppo
@@ -54,7 +55,14 @@ def search(folder, *flags):
         f"--tune_dir={folder}",
         *flags,
     ]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(
+        words,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=patience(150),
+    )
 
 
 @pytest.mark.timeout(600)
