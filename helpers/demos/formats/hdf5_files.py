@@ -13,9 +13,11 @@ import numpy as np
 
 from helpers.demos.episode import Demo, Expected
 from helpers.demos.formats.rows import (
+    LAST_IS_LEFT_OUT,
     FlatEpisodes,
     are_rows,
     column_names,
+    is_a_copy,
     open_rows,
     origin_by_name,
     without_last_step,
@@ -122,6 +124,7 @@ class RobomimicEpisodes:
         keys: names of the observations that are vectors.
         pictures: names of those that are not.
         origin: what the file says of its environment.
+        knows_last: whether it has the true successor of the last step of an episode.
     """
 
     path: Path
@@ -129,6 +132,7 @@ class RobomimicEpisodes:
     keys: tuple[str, ...]
     pictures: tuple[str, ...]
     origin: Mapping[str, Any]
+    knows_last: bool
 
     @classmethod
     def open(cls, path: Path, file: h5py.File) -> RobomimicEpisodes:
@@ -162,7 +166,10 @@ class RobomimicEpisodes:
             if isinstance(arguments.get(name), list) and arguments[name]:
                 origin["env_wrappers"] = json.dumps(arguments[name], sort_keys=True)
         pictures = tuple(name for name in found if name not in keys)
-        return cls(path, tuple(demos), keys, pictures, origin)
+        knows_last = all("next_obs" in data[name] for name in demos) and not all(
+            _is_copied(data[name], keys, str(path)) for name in demos
+        )
+        return cls(path, tuple(demos), keys, pictures, origin, knows_last)
 
     @property
     def folder(self) -> Path:
@@ -176,12 +183,14 @@ class RobomimicEpisodes:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Observations that are left out."""
-        if not self.pictures:
-            return ()
-        return (
-            f"{self.path}: {', '.join(self.pictures)} are no vectors, and left out of observations.",
-        )
+        """What is left out."""
+        notes = []
+        if self.pictures:
+            left = ", ".join(self.pictures)
+            notes.append(f"{self.path}: {left} are no vectors, and left out of observations.")
+        if not self.knows_last:
+            notes.append(f"{self.path} has no true last next_obs{LAST_IS_LEFT_OUT}")
+        return tuple(notes)
 
     @property
     def names(self) -> list[str]:
@@ -202,9 +211,9 @@ class RobomimicEpisodes:
             with h5py.File(self.path, "r") as file:
                 group = file["data"][self.demos[index]]
                 found = arrays_of(group, ["actions", "rewards"], required=["actions"], where=where)
-                states = self._vectors(group["obs"], where)
+                states = _vectors(group["obs"], self.keys, where)
                 successors = (
-                    self._vectors(group["next_obs"], where) if "next_obs" in group else None
+                    _vectors(group["next_obs"], self.keys, where) if self.knows_last else states
                 )
         except (OSError, KeyError, RuntimeError) as error:
             raise not_whole(self.path, error) from error
@@ -215,21 +224,23 @@ class RobomimicEpisodes:
             observations=states,
             actions=found["actions"],
             rewards=found["rewards"],
-            next_observations=states if successors is None else successors,
+            next_observations=successors,
             terminated=np.zeros(count, np.bool_),
             truncated=np.arange(count) == count - 1,
             source=where,
             origin=origin | {"ends": "cut: the recording stops"},
         )
-        return demo if successors is not None else without_last_step(demo)
+        return demo if self.knows_last else without_last_step(demo)
 
-    def _vectors(self, group: h5py.Group, where: str) -> np.ndarray:
-        """(T, obs_dim) of the parts of an observation."""
-        parts = arrays_of(group, self.keys, required=self.keys, where=where)
-        return np.concatenate(
-            [parts[key].reshape(len(parts[key]), -1) for key in self.keys],
-            axis=1,
-        )
+
+def _vectors(group: h5py.Group, keys: tuple[str, ...], where: str) -> np.ndarray:
+    """(T, obs_dim) of the parts of an observation."""
+    parts = arrays_of(group, keys, required=keys, where=where)
+    return np.concatenate([parts[key].reshape(len(parts[key]), -1) for key in keys], axis=1)
+
+
+def _is_copied(demo: h5py.Group, keys: tuple[str, ...], where: str) -> bool:
+    return is_a_copy(*(_vectors(demo[name], keys, where) for name in ("obs", "next_obs")))
 
 
 def _number(name: str) -> tuple[int, str]:

@@ -8,7 +8,7 @@ kinds of end, and `timeouts` for those that a limit caused; a ring that is full 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,11 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "timeouts": ("timeouts", "truncations", "truncated"),
     "next_observations": ("next_observations", "next_obs", "next_states"),
 }
+LAST_IS_LEFT_OUT = (
+    ": the last step of each episode, whose successor is not in the file, is left out, and its end counts as a "
+    "truncation."
+)
+_FIRST_ENDS = 100  # that are compared: a writer does the same at all of them
 _CHUNK = 65_536  # rows that are compared at a time
 _D4RL_NAME = re.compile(r"(halfcheetah|hopper|walker2d|ant|humanoid)[_-].*", re.IGNORECASE)
 _D4RL_TASKS = {"halfcheetah": "HalfCheetah", "walker2d": "Walker2d"}
@@ -77,6 +82,7 @@ class FlatEpisodes:
         rows: reads rows of a column.
         notes: what is left out, a line each.
         origin: what the file says of its recording.
+        knows_last: whether it has the true successor of the last step of an episode.
     """
 
     path: Path
@@ -86,6 +92,7 @@ class FlatEpisodes:
     rows: Rows
     notes: tuple[str, ...]
     origin: Mapping[str, Any]
+    knows_last: bool
 
     @property
     def folder(self) -> Path:
@@ -130,7 +137,7 @@ class FlatEpisodes:
             source=where,
             origin=origin,
         )
-        return demo if "next_observations" in arrays else without_last_step(demo)
+        return demo if self.knows_last else without_last_step(demo)
 
 
 def _vectors(array: np.ndarray) -> np.ndarray:
@@ -207,6 +214,54 @@ def find_seams(rows: Rows, size: int, environment: int | None) -> np.ndarray:
     return seams
 
 
+def is_a_copy(observations: np.ndarray, next_observations: np.ndarray) -> bool:
+    """Whether the last successor is its own observation, in an episode (T, obs_dim) that moved in every other step.
+
+    Converters write so what they do not know, robomimic's of D4RL's files among them.
+    """
+    stood = (observations == next_observations).reshape(len(observations), -1).all(axis=1)
+    return bool(len(stood) > 2 and stood[-1] and not stood[:-1].any())
+
+
+def doubtful_ends(path: Path, rows: Rows, spans: Sequence[Span], size: int) -> tuple[bool, str]:
+    """(whether no episode's last successor is known, a line that says what was found; empty where nothing was).
+
+    `next_observations` that are the observations moved by one row have at an end the first state of the next episode.
+    """
+    followed, shifted, copied = 0, 0, 0
+    looked_at = spans[:_FIRST_ENDS]
+    for span in looked_at:
+        last, environment = span.stop - 1, span.environment
+        here = rows("observations", last, min(span.stop + 1, size), environment)
+        led = rows("next_observations", last, span.stop, environment)
+        if (led == here[:1]).all():
+            whole = (span.start, span.stop, environment)
+            copied += is_a_copy(rows("observations", *whole), rows("next_observations", *whole))
+        followed += len(here) > 1
+        shifted += bool(len(here) > 1 and (led == here[1:]).all())
+    if copied and copied == len(looked_at):
+        return (
+            True,
+            f"{path}: the last next_observations of each episode is a copy of its observation",
+        )
+    if shifted and shifted == followed:
+        return True, f"{path}: next_observations at an end are the next row's observation"
+    if shifted:
+        return False, (
+            f"{path}: after {shifted} of {followed} ends the next row goes on from there: they are used as ends, but "
+            "no reset followed."
+        )
+    return False, ""
+
+
+def _require_limits(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    if not shapes.keys() & {"dones", "timeouts", "next_observations"}:
+        raise ConfigurationError(
+            f"{path} has terminals alone: an episode that a time limit ended would go on in the next one.",
+            "Write timeouts, or next_observations, which show where an episode was cut, into the file as well.",
+        )
+
+
 def open_rows(
     path: Path,
     *,
@@ -227,7 +282,8 @@ def open_rows(
         begins_whole: whether its first row follows a reset.
 
     Raises:
-        ConfigurationError: its columns are not equally long, or hold no whole episode.
+        ConfigurationError: its columns are not equally long, hold no whole episode, or do not show where a limit ended
+            one.
     """
     sizes = {name: shape[0] if shape else -1 for name, shape in shapes.items()}
     if len(set(sizes.values())) != 1:
@@ -236,6 +292,7 @@ def open_rows(
             f"{path} has columns of different lengths: {listed}.",
             "Write all of them for every step.",
         )
+    _require_limits(path, shapes)
     size = sizes["observations"]
     is_buffer = len(shapes["observations"]) >= 3 and shapes["observations"][:2] == (
         shapes["rewards"][:2] if "rewards" in shapes else ()
@@ -257,8 +314,6 @@ def open_rows(
             environment=environment,
             begins_whole=begins_whole,
         )
-        if "next_observations" not in shapes:
-            found = [each for each in found if each.stop - each.start > 1]
         spans += found
         left_out += missed
     if not spans:
@@ -266,13 +321,21 @@ def open_rows(
             f"{path} holds no whole episode: no step is marked as an end.",
             "Mark the last step of each episode: terminals (or dones), and timeouts where a limit ended it.",
         )
-    notes = []
+    unknown, said = True, f"{path} has no next_observations"
+    if "next_observations" in shapes:
+        unknown, said = doubtful_ends(path, rows, spans, size)
+    if unknown:
+        said += LAST_IS_LEFT_OUT
+        left_out += sum(each.stop - each.start == 1 for each in spans)
+        spans = [each for each in spans if each.stop - each.start > 1]
+    notes = [said] if said else []
     if left_out:
-        notes.append(f"{path}: {left_out:,} steps belong to no whole episode and are left out.")
-    if "next_observations" not in shapes:
-        notes.append(
-            f"{path} has no next_observations: the last step of each episode, whose successor is not in the file, is "
-            "left out, and its end counts as a truncation.",
+        whole = "no whole episode" + (" of two steps and more" if unknown else "")
+        notes.insert(0, f"{path}: {left_out:,} steps belong to {whole} and are left out.")
+    if not spans:
+        raise ConfigurationError(
+            f"{path} holds only episodes of one step, and no true next_observations.",
+            "Write the state after each step as next_observations.",
         )
     return FlatEpisodes(
         path,
@@ -282,6 +345,7 @@ def open_rows(
         rows,
         tuple(notes),
         origin,
+        not unknown,
     )
 
 
