@@ -2,7 +2,7 @@
 
     python -m benchmarks.migration FOLDER --write
 
-FOLDER is what `benchmarks/migration/theirs.py` wrote; the table goes to docs/results/migration.md.
+FOLDER is what `benchmarks/migration/theirs.py` and `benchmarks/migration/cleanrl.py` wrote; the table goes to docs/results/migration.md.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ PAGE = ROOT / "docs" / "results" / "migration.md"
 HEAD = f"""# Models of other libraries, brought in
 
 Made by `THEIR_PYTHON benchmarks/migration/theirs.py FOLDER` (Stable-Baselines3 2.9.2, rl_games 1.6.5 and torch 2.13.0,
-in an environment of their own; CleanRL: its scripts' networks) and `python -m benchmarks.migration FOLDER --write`,
+in an environment of their own; CleanRL: its scripts' networks, and for TD3 also a file that the script
+td3_continuous_action.py of commit 004f8a08 saved after 190 steps, by `benchmarks/migration/cleanrl.py SCRIPTS FOLDER`
+with gymnasium 1.4.0; its buffer taken from Stable-Baselines3, its logging and uploads left out) and
+`python -m benchmarks.migration FOLDER --write`,
 on {cpu_model()}, {instruction_set()}. Each is brought in by one command, `--task=migrate
 --migrate_from=FILE --env_id=ID` with the flags that are named, and compared on 10,000 random observations. PPO's
 actions are compared before they are cut to the bounds. rl_games' observations are within 4.9 deviations of their
