@@ -2,7 +2,8 @@
 
     python -m benchmarks.migration FOLDER --write
 
-FOLDER is what `benchmarks/migration/theirs.py` and `benchmarks/migration/cleanrl.py` wrote; the table goes to docs/results/migration.md.
+FOLDER is what `benchmarks/migration/theirs.py` and `benchmarks/migration/cleanrl.py` wrote; the table goes to
+docs/results/migration.md.
 """
 
 from __future__ import annotations
