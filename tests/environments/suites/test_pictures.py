@@ -24,6 +24,7 @@ from environments.suites.pictures import (
     layout_of,
 )
 from helpers.errors import ConfigurationError
+from helpers.pictures import picture_of
 
 CATCH = "benchmarks/pixels/games.py:Catch"
 KEPT = {"pictures.kept": True, "pictures.frame_stack": 3, "scale": 3}
