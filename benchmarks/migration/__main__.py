@@ -2,8 +2,7 @@
 
     python -m benchmarks.migration FOLDER --write
 
-FOLDER is what `benchmarks/migration/theirs.py` and `benchmarks/migration/cleanrl.py` wrote; the table goes to
-docs/results/migration.md.
+FOLDER is what `theirs.py` and `cleanrl.py` beside this file wrote; the table goes to docs/results/migration.md.
 """
 
 from __future__ import annotations

@@ -257,7 +257,7 @@ def doubtful_ends(path: Path, rows: Rows, spans: Sequence[Span], size: int) -> t
 def _require_limits(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
     if not shapes.keys() & {"dones", "timeouts", "next_observations"}:
         raise ConfigurationError(
-            f"{path} has terminals alone: an episode that a time limit ended would go on in the next one.",
+            f"{path} has terminals alone: an episode that a time limit ended would run into the next one.",
             "Write timeouts, or next_observations, which show where an episode was cut, into the file as well.",
         )
 
