@@ -30,7 +30,7 @@ CATCH = "benchmarks/pixels/games.py:Catch"
 KEPT = {"pictures.kept": True, "pictures.frame_stack": 3, "scale": 3}
 
 
-class Colours(gymnasium.Env[np.ndarray, int]):
+class Colours(gymnasium.Env[np.ndarray, np.int64]):
     """Random pictures of 12 x 10 in three colours."""
 
     observation_space = gymnasium.spaces.Box(0, 255, (12, 10, 3), np.uint8)
