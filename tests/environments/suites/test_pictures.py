@@ -49,7 +49,7 @@ class Colours(gymnasium.Env[np.ndarray, np.int64]):
         super().reset(seed=seed)
         return self.draw(), {}
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         return self.draw(), 0.0, False, False, {}
 
 
