@@ -37,7 +37,7 @@ def main() -> None:
     environments = gymnasium.vector.SyncVectorEnv([script.make_env(env_id, 1, 0, False, "")])
     actor = script.Actor(environments)
     actor.load_state_dict(torch.load(files[-1], weights_only=True)[0])
-    (size,) = environments.single_observation_space.shape or ()
+    size = int(np.prod(environments.single_observation_space.shape or ()))
     observations = np.random.default_rng(0).normal(0.0, 1.5, (COUNT, size)).astype(np.float32)
     with torch.no_grad():
         actions = actor(torch.as_tensor(observations)).numpy()
