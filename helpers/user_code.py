@@ -21,15 +21,17 @@ def is_users(path: Path) -> bool:
     """Whether a file is neither of Python, nor of an installed package, nor of this project's own code."""
     if is_installed(path):
         return False
-    if REPOSITORY not in path.parents:
+    place = path.resolve()
+    if REPOSITORY not in place.parents:
         return True
-    first = path.relative_to(REPOSITORY).parts[0]
-    return first not in _OURS and not (path.parent == REPOSITORY and path.suffix == ".py")
+    first = place.relative_to(REPOSITORY).parts[0]
+    return first not in _OURS and not (place.parent == REPOSITORY and place.suffix == ".py")
 
 
 def is_installed(path: Path) -> bool:
-    """Whether a file is of Python or of an installed package."""
-    return not _installed().isdisjoint((path, *path.parents))
+    """Whether a file is of Python or of an installed package, or a link there: some installers link files."""
+    places = (path.absolute(), path.resolve())
+    return any(not _installed().isdisjoint((each, *each.parents)) for each in places)
 
 
 @cache
@@ -37,19 +39,15 @@ def _installed() -> frozenset[Path]:
     """The folders of Python and its packages; those of another environment, too, whose packages a .pth file lends."""
     lent = [each for each in sys.path if Path(each).name in ("site-packages", "dist-packages")]
     places = [*sysconfig.get_paths().values(), *lent, sys.prefix, sys.base_prefix]
-    return frozenset(Path(place).resolve() for place in places)
+    return frozenset(path for place in places for path in (Path(place), Path(place).resolve()))
 
 
 def users_line(error: BaseException) -> str | None:
     """The file and the line of a user's code that an exception came out of, in words; None where it is not his."""
-    if (
-        isinstance(error, SyntaxError)
-        and error.filename
-        and is_users(Path(error.filename).resolve())
-    ):
+    if isinstance(error, SyntaxError) and error.filename and is_users(Path(error.filename)):
         return f"{error.filename}, line {error.lineno}: {(error.text or '').strip()}"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith("<") and is_users(Path(frame.filename).resolve()):
+        if not frame.filename.startswith("<") and is_users(Path(frame.filename)):
             return f"{frame.filename}, line {frame.lineno}: {frame.line}"
     return None
 

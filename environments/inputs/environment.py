@@ -105,8 +105,8 @@ def _users_module(env_id: str) -> Path | None:
         )
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         return None
-    path = Path(spec.origin).resolve()
-    return path if is_users(path) else None
+    path = Path(spec.origin)
+    return path.resolve() if is_users(path) else None
 
 
 def changes_of(folder: Path, trained: RunConfig, config: RunConfig) -> list[str]:

@@ -116,7 +116,7 @@ def _resolve(name: str, roots: list[Path]) -> Iterator[Path]:
         for part in name.split("."):
             place = place / part
             for path in (place / "__init__.py", place.with_name(f"{part}.py")):
-                if path.is_file() and is_users(path.resolve()):
+                if path.is_file() and is_users(path):
                     found.append(path.resolve())
         if found:
             yield from found
