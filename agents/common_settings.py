@@ -186,6 +186,8 @@ class ObservationSettings(Settings):
                 continue  # the field itself says what is wrong
             if shorthand == "activation" and value not in get_args(Activation):
                 continue
+            if shorthand == "perception_stack" and not re.fullmatch(STACK_PATTERN, str(value)):
+                continue
             spread = dict.fromkeys(filter(settings.fullmatch, cls.model_fields), value)
             values = {**spread, **values, shorthand: None}
         stacks = [values.get(key) for key in _STACKS if key in cls.model_fields]

@@ -47,7 +47,7 @@ def repository(tmp_path: Path) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
         (file.parent / "__init__.py").touch()
-    for package in ("agents", "environments", "helpers", "swarm"):
+    for package in ("agents", "environments", "helpers", "reports", "swarm"):
         (tmp_path / package).mkdir(exist_ok=True)
         (tmp_path / package / "__init__.py").touch()
     (tmp_path / "benchmarks" / "an ugly one.py").write_text(UGLY)

@@ -171,8 +171,10 @@ class DiscriminatorBatch:
         """The policy's log-probabilities; in the absorbing state nothing is chosen."""
         assert self.log_prob is not None
         observations = given.observations[:, : self.rows.full_dim]
-        found = torch.from_numpy(self.log_prob(observations, given.actions))
-        is_chosen = 1.0 - self._buffers[side]["absorbing"][: self.size]
+        absorbing = self._buffers[side]["absorbing"][: self.size]
+        actions = self.rows.with_choices(given.actions, absorbing.numpy())
+        found = torch.from_numpy(self.log_prob(observations, actions))
+        is_chosen = 1.0 - absorbing
         self.tensors[f"{side}.log_prob"][: self.size] = found * is_chosen
 
     def _label(self, uniform: np.ndarray) -> None:

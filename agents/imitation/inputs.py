@@ -93,6 +93,8 @@ class InputBuilder:
         vector = (rows, self.observation_dim)
         form = torch.int64 if self.is_discrete else dtype
         action = torch.zeros((rows, *self.action_shape), dtype=form)
+        if self.is_discrete:
+            action += self._starts  # a choice that there is, where none is taken
         found = {name: torch.zeros(rows, dtype=dtype) for name in ("absorbing", "ends", "goes_on")}
         found |= {
             name: torch.zeros(vector, dtype=dtype) for name in ("observation", "next_observation")
@@ -138,7 +140,8 @@ class InputBuilder:
         ):
             np.copyto(buffers[name].numpy()[:count], array)
         if self.has_action:
-            np.copyto(buffers["action"].numpy()[:count], given.actions)
+            actions = self.with_choices(given.actions, buffers["absorbing"].numpy()[:count])
+            np.copyto(buffers["action"].numpy()[:count], actions)
         np.copyto(buffers["ends"].numpy()[:count], terminated)
         np.subtract(1.0, buffers["ends"].numpy()[:count], out=buffers["goes_on"].numpy()[:count])
 
@@ -169,6 +172,16 @@ class InputBuilder:
             return functional.one_hot(chosen, self.actions).to(dtype)
         columns = zip(chosen.unbind(-1), self.sizes, strict=True)
         return torch.cat([functional.one_hot(each, n).to(dtype) for each, n in columns], -1)
+
+    def with_choices(self, actions: np.ndarray, absorbing: np.ndarray) -> np.ndarray:
+        """Actions (B, ...) with a choice that there is in absorbing states (B,), whose actions are written as zeros."""
+        if not self.is_discrete or self._begins_at_zero:
+            return actions
+        return np.where(
+            absorbing.reshape(-1, *(1 for _ in self.action_shape)) > 0,
+            self._starts.numpy(),
+            actions,
+        )
 
     def counted(self, raw: Tensor) -> Tensor:
         """Choices of the environment, counted from 0."""

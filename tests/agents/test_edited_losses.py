@@ -19,7 +19,7 @@ from agents.imitation import losses as of_imitation
 from agents.nn import distributions
 from agents.off_policy import losses as of_off_policy
 from agents.on_policy import losses as of_ppo
-from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
+from tests.agents.builders import CHOICES, SPACES, random_rollout, small_agent, small_config
 from tests.agents.cloning.cases import sources
 from tests.agents.imitation.cases import IMITATING, demonstrations
 
@@ -36,6 +36,10 @@ USERS: dict[ModuleType, dict[str, tuple[str, str, dict[str, Any]]]] = {
         "gaussian_entropy": ("ppo", "continuous", {"p_ent_reg_scale": 0.1}),
         "categorical_log_prob": ("ppo", "discrete", {}),
         "categorical_entropy": ("ppo", "discrete", {"p_ent_reg_scale": 0.1}),
+        "by_choice": ("ppo", "several", {}),
+        "product_log_prob": ("ppo", "several", {}),
+        "product_entropy": ("ppo", "several", {"p_ent_reg_scale": 0.1}),
+        "product_log_softmax": ("maad", "several", {}),
         "squashed_log_prob": ("sac", "continuous", {}),
     },
     of_off_policy: {
@@ -120,9 +124,10 @@ def outcome(algo: str, kind: str, settings: dict[str, Any]) -> tuple[bytes, set[
             steps.append(self)
 
         patch.setattr(CompiledStep, "__init__", noted)
-        agent = small_agent(config, SPACES[kind])
+        space = (SPACES | CHOICES)[kind]
+        agent = small_agent(config, space)
         for i in range(2):
-            agent.update(random_rollout(agent, SPACES[kind], iteration=i))
+            agent.update(random_rollout(agent, space, iteration=i))
     learner = getattr(agent, "learner", agent)
     values = [learner.parameters.values]
     values += [agent.model.parameters.values] if hasattr(agent, "model") else []

@@ -131,10 +131,10 @@ def test_discrete_observations_are_one_hot(env_id: str, obs_dim: int, actions: i
 def test_spaces_that_no_algorithm_takes_are_refused() -> None:
     class Odd(gymnasium.Env):
         observation_space = gymnasium.spaces.Box(-1, 1, (2,))
-        action_space = gymnasium.spaces.MultiBinary(3)
+        action_space = gymnasium.spaces.Dict(a=gymnasium.spaces.Discrete(3))
 
     gymnasium.register("OddActions-v0", Odd)
-    with pytest.raises(ConfigurationError, match="env_id=OddActions-v0 has actions in MultiBinary"):
+    with pytest.raises(ConfigurationError, match="env_id=OddActions-v0 has actions in Dict"):
         make_vector_env("OddActions", seeds=[0])
     del gymnasium.registry["OddActions-v0"]
 

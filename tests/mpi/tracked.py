@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -79,7 +80,7 @@ def make_loop(config: Any, workers: Workers, recorder: Recorder) -> Any:
         workers=workers,
         checkpoints=nothing,
         tracker=recorder,
-        progress=nothing,
+        progress=SimpleNamespace(message=print),
         deadline=nothing,
     )
 

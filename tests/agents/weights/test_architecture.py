@@ -182,7 +182,9 @@ def test_no_kind_of_layer_is_idle():
         space = FORMS[kind]
         for model in made(algo, space, **settings).models().values():
             used |= {layer["kind"] for layer in rebuilt(model, space).architecture.all_layers()}
-    assert set(KINDS) - used == {"sample", "gaussian", "add_noise", "add_gumbel_noise"}
+    sampled = {"sample", "gaussian", "add_noise", "add_gumbel_noise"}
+    pictures = {"picture", "convolution", "flatten"}  # tests/agents/test_pictures.py
+    assert set(KINDS) - used == sampled | pictures
 
 
 @pytest.mark.parametrize("algo", REGISTRY)

@@ -40,7 +40,11 @@ _OWN: Mapping[str, Sequence[str]] = {  # what no rule of a single setting says
     "checkpoint_interval": ("auto", "1000"),
 }
 # Instructions: what remains of them is in other settings.
-_SHORTHANDS = {"batch_norm_all": r"\w+_batch_norm", "activation": r"[pvq]_activation"}
+_SHORTHANDS = {
+    "batch_norm_all": r"\w+_batch_norm",
+    "activation": r"[pvq]_activation",
+    "perception_stack": r"[pvq]_perception_stack",
+}
 _KEPT = ("learner",)  # of which other defaults are derived
 
 
