@@ -121,7 +121,11 @@ def in_yaml(value: Scalar, dice: random.Random) -> str:
 def expected(algo: str, written: Mapping[str, Scalar]) -> dict[str, Any]:
     """What the run is to have: what was written, and defaults."""
     base = {"algo": algo} | {key: written[key] for key in _KEPT if key in written}
-    values: dict[str, Any] = SCHEMA.resolve(SCHEMA.layer_of(base)).config.model_dump()
+    config = SCHEMA.resolve(SCHEMA.layer_of(base)).config
+    values: dict[str, Any] = config.model_dump()
+    stacks = [str(each) for key, each in written.items() if key.endswith("perception_stack")]
+    if any("cnn" in each for each in stacks):
+        values |= getattr(config, "OF_PICTURES", None) or {}
     for shorthand, keys in _SHORTHANDS.items():
         if written.get(shorthand) is not None:
             values |= {key: written[shorthand] for key in values if re.fullmatch(keys, key)}
