@@ -81,6 +81,7 @@ def _check_key(key: str | None) -> str | None:
 
 
 def all_settings() -> Mapping[str, Setting]:
+    """The spawner's flags, by key."""
     return settings_of(SpawnSettings)
 
 
