@@ -43,7 +43,7 @@ class VectorEnvironment(Protocol):
     @property
     def inexact_because(
         self,
-    ) -> str: ...  # why a loaded state begins new episodes; "" where it goes on
+    ) -> str: ...  # why a loaded state begins new episodes; "" where it resumes
 
     def reset(self, *, seed: Any = None) -> tuple[np.ndarray, dict[str, Any]]: ...
     def step(self, actions: np.ndarray) -> EnvStep: ...
@@ -152,7 +152,7 @@ def rollout_generator(
 
 
 class Orchestrator:
-    """Trains an agent, iteration after iteration, so that it can stop anywhere and go on exactly.
+    """Trains an agent, iteration after iteration, so that it can stop anywhere and resume exactly.
 
     Args:
         agent: learns; this class calls `predict`, `update`, `state_dict` and, on it, knows `tracking`.

@@ -82,7 +82,7 @@ def on_root(workers: Workers, check: Callable[[], None]) -> None:
 
 
 def init_input(config: RunConfig, *, is_new: bool) -> list[Input]:
-    """The file that a run begins with; a run that goes on needs it no more."""
+    """The file that a run begins with; a resumed run does not need it."""
     try:
         file = find_file(str(config.init_from), config.init_iter_num)
     except errors.CheckpointError:

@@ -166,7 +166,7 @@ class Verification:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def start_from(self, checkpoint: Checkpoint | None) -> Checkpoint:
-        """The checkpoint to go on from."""
+        """The checkpoint to resume from."""
         if checkpoint is None:
             raise CheckpointError(
                 f"{self.source} could not be copied.",

@@ -29,7 +29,7 @@ class SameStepEnv(Protocol):
         names: of the components of an observation and of an action, each None where it tells none.
         observations: a copy of what the last call arrived at, (N, obs_dim).
         failures: how often a simulator failed since they were made, each of which truncated an episode.
-        inexact_because: why a state that is loaded begins new episodes instead of going on; "" where it goes on
+        inexact_because: why a state that is loaded begins new episodes instead of resuming; "" where it resumes
             bit for bit.
     """
 

@@ -79,7 +79,7 @@ def take_lock(path: Path) -> Lock | None:
 
 
 def wait_for_lock(path: Path, seconds: float = float("inf"), *, pause: float = 0.1) -> Lock | None:
-    """The lock of a file, as soon as it is free; None where it is not within so many seconds."""
+    """The lock of a file, as soon as it is free; None where it is not within `seconds` seconds."""
     end = time.monotonic() + seconds
     while (lock := take_lock(path)) is None and time.monotonic() < end:
         time.sleep(pause)

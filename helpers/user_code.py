@@ -53,7 +53,7 @@ def users_line(error: BaseException) -> str | None:
 
 
 class UsersCode:
-    """What is raised inside comes out as a `UsersCodeError`: two lines, with the file and the line of whoever wrote it.
+    """What is raised inside comes out as a `UsersCodeError`: two lines, with the file and the line of the user's code.
 
     Args:
         what: is done: "env_id=my.py:Reach, reset".

@@ -9,7 +9,7 @@
         for info in registry.watch("walker"):
             ...
 
-Calls block. A server that is away is waited for, `patience` seconds; a broken transfer goes on where it was.
+Calls block. A server that is away is waited for, `patience` seconds; a broken transfer is resumed where it was.
 """
 
 from __future__ import annotations

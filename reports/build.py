@@ -246,7 +246,7 @@ def _curves(content: Content) -> list[_Made]:
         )
         caption = (
             f"Returns against {told}: {words.CENTER_NAMES[center]} of the seeds, with 95 % bootstrap intervals; "
-            f"{_counts(content)}. A line goes on thinly where fewer seeds are left.{grey}"
+            f"{_counts(content)}. A line is thin where fewer seeds are left.{grey}"
         )
         made.append(
             (name, f"Learning curves over {axis.replace('seconds', 'time')}", caption, figure),

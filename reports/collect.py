@@ -160,9 +160,11 @@ def _unknown(name: str, runs: Path) -> ConfigurationError:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.3)
     return ConfigurationError(
         f"{name} is no swarm, no run of {runs} and no folder of runs.",
-        f"Give one of these: {', '.join(near or known[:3])}."
-        if known
-        else "Start one: python main.py -h, python spawner.py -h.",
+        (
+            f"Give one of these: {', '.join(near or known[:3])}."
+            if known
+            else "Start one: python main.py -h, python spawner.py -h."
+        ),
     )
 
 

@@ -102,7 +102,7 @@ def states_at_the_end(
 ) -> dict[str, int]:
     """How many runs are in each state, once none runs any more, nor waits for somebody who lives.
 
-    A scheduler that does not answer is asked again: whoever waits, waits for days.
+    A scheduler that does not answer is asked again: a wait may last for days.
 
     Args:
         plan: the swarm.
@@ -128,7 +128,7 @@ def states_at_the_end(
 
 
 def _will_move(status: RunStatus) -> bool:
-    """Whether a run is under way, or whoever is to start it lives."""
+    """Whether a run is under way, or the process that is to start it lives."""
     if status.state == "claimed" and status.submission is not None:
         return status.submission.claimed_by.is_alive() is not False
     return status.state in UNDER_WAY and status.reason != NOT_SERVED

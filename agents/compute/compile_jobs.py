@@ -1,6 +1,6 @@
-"""What a worker has compiled for it: told to a child process (compile_piece.py), gone on without, waited for.
+"""What a worker has compiled for it: given to a child process (compile_piece.py), done without meanwhile, waited for.
 
-Workers of one machine share: whoever takes the lock of a piece traces it and has it compiled, the others go on to the
+Workers of one machine share: the one that takes the lock of a piece traces and compiles it, the others turn to the
 next one, and find the library in the end. So the pieces spread over the workers.
 """
 
@@ -310,7 +310,7 @@ class Jobs:
         _log.info("compiling: %d of %s done%s", done, _steps(len(jobs)), left)
 
     def _estimate_seconds(self, count: int) -> float:
-        """Seconds for so many pieces, with the other workers of a machine beside this one."""
+        """Seconds for `count` pieces, with the other workers of a machine beside this one."""
         cores = len(os.sched_getaffinity(0))
         return START_SECONDS + math.ceil(count / cores) * expected_seconds(cache_folder())
 

@@ -231,7 +231,7 @@ def _skip_tests_of_vectors() -> None:
 
 
 def check_vectors(name: str, bits: int) -> None:
-    """Raises RuntimeError if vectors of so many bits are not those of `instruction_set`."""
+    """Raises RuntimeError if the width of vectors in bits is not that of `instruction_set`."""
     wanted = _BITS.get(instruction_set())
     if bits == (0 if wanted == 1 else wanted) or (wanted is None and bits):
         return

@@ -1,6 +1,6 @@
 """MAAD: imitation of states alone, whose policy is drawn towards the actions that would have led through them.
 
-One update, top to bottom: `MAAD.update`. Ramos et al., arXiv:2306.09805; docs/maad.md says what is learnt, and how
+One update, top to bottom: `MAAD.update`. Ramos et al., arXiv:2306.09805; docs/maad.md says what is learned, and how
 it differs from the paper. Shapes: T steps, N environments of this worker, B the global minibatch, D transitions of
 the expert, A action dimensions, K choices.
 """

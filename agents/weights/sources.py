@@ -61,7 +61,7 @@ class Source:
 
     @property
     def algo(self) -> str:
-        """The algorithm that learnt it; "a file" where that is not known."""
+        """The algorithm that learned it; "a file" where that is not known."""
         return str(self.origin.get("algo", "a file"))
 
     @property

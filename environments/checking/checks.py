@@ -30,7 +30,7 @@ def gymnasium_checks(env: gymnasium.Env) -> Iterator[Finding]:
         warnings.simplefilter("always")
         try:
             check_env(env.unwrapped, skip_render_check=True, skip_close_check=True)
-        except Exception as error:  # noqa: BLE001  # whatever it or the environment raises is what was found
+        except Exception as error:  # whatever it or the environment raises is what was found
             yield Finding(
                 "error",
                 "gymnasium",
@@ -46,7 +46,7 @@ def gymnasium_checks(env: gymnasium.Env) -> Iterator[Finding]:
 
 
 def space_checks(envs: SameStepEnv, found: Walk) -> Iterator[Finding]:
-    """Observations are in their space, and actions have bounds that can be learnt in."""
+    """Observations are in their space, and actions have bounds that can be learned in."""
     if found.outside:
         yield Finding(
             "warning",
@@ -169,18 +169,18 @@ def end_checks(envs: SameStepEnv, found: Walk, *, has_limit: bool) -> Iterator[F
 
 
 def state_checks(envs: SameStepEnv) -> Iterator[Finding]:
-    """A saved state goes on bit for bit in a fresh copy."""
+    """A saved state resumes bit for bit in a fresh copy."""
     reason = envs.inexact_because
     if reason:
         yield Finding(
             "warning",
             "state",
-            f"a saved state does not go on exactly: {reason}",
+            f"a saved state does not resume exactly: {reason}",
             "Keep the state in numbers, arrays and np_random, or name further objects in `stateful_parts`. Until then "
             "a run resumes at the start of an episode.",
         )
     else:
-        yield Finding("ok", "state", "a saved state goes on bit for bit in a fresh copy")
+        yield Finding("ok", "state", "a saved state resumes bit for bit in a fresh copy")
 
 
 def precision_checks(found: Walk) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ _TAKEN = "_ZNK5SimTK10Integrator16getNumStepsTakenEv"
 
 
 def require_opensim() -> None:
-    """Refuse to go on where the package is missing; nothing is imported.
+    """Refuse where the package is missing; nothing is imported.
 
     Raises:
         ConfigurationError: with the command that installs it.

@@ -172,7 +172,7 @@ class PictureObservation(gymnasium.Wrapper):
     """Pictures as flat channels of bytes: greyscale, resized and stacked as asked.
 
     The stack is that of gymnasium.wrappers.FrameStackObservation, which begins an episode with copies of its first
-    frame; here it is an array rather than a queue, so that a saved state goes on exactly.
+    frame; here it is an array rather than a queue, so that a saved state resumes exactly.
     """
 
     def __init__(self, env: gymnasium.Env, made: Preprocessing, *, env_id: str) -> None:

@@ -47,7 +47,7 @@ def install_crash_handler(
     Args:
         workers: all of the run.
         folder: of the run; None before there is one.
-        discard: removes the folder of a run that has no checkpoint, or, if so asked, none that learnt anything; says
+        discard: removes the folder of a run that has no checkpoint, or, if so asked, none that learned anything; says
             whether it did.
     """
 

@@ -86,7 +86,7 @@ def record(
     accepts: bool,
     where: Path,
 ) -> list[str]:
-    """Put into the capsule of a run that goes on what this start brings; lines that tell it.
+    """Record in a resumed run's capsule what this start changes; lines that report it.
 
     Args:
         capsule: of the run; changed in place.
@@ -146,7 +146,7 @@ def _record_files(
         for each in told
     ]
     if bound:
-        lines.append(f"Goes on with other files, as --accept_changes allows: {in_words(bound)}.")
+        lines.append(f"Resumes with other files, as --accept_changes allows: {in_words(bound)}.")
         capsule[INPUTS] = now
     return [_entry(each) for each in bound], lines
 

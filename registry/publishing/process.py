@@ -77,7 +77,7 @@ class Publishing:
                 self._is_made = False  # somebody has deleted the model
             if not self._is_away:
                 self._say(
-                    f"registry: {error.problem} Training goes on; the newest policy is sent later.",
+                    f"registry: {error.problem} Training continues; the newest policy is sent later.",
                 )
             self._is_away = True
             return False

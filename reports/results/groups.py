@@ -207,9 +207,11 @@ def _refuse_mixed(groups: Sequence[Group], tasks: Sequence[str]) -> None:
                     )
                     raise ConfigurationError(
                         f"{group.label} on {task} mixes runs: {what} is {told}.",
-                        f"Tell them apart with --by {what}, report them separately, or mix them: --allow_mixed."
-                        if what in _MIXED
-                        else "Report them separately, or mix them: --allow_mixed.",
+                        (
+                            f"Tell them apart with --by {what}, report them separately, or mix them: --allow_mixed."
+                            if what in _MIXED
+                            else "Report them separately, or mix them: --allow_mixed."
+                        ),
                     )
 
 

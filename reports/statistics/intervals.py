@@ -196,7 +196,7 @@ def _drawn(
 
 
 def expanded_levels(sizes: Sequence[int], level: float) -> np.ndarray:
-    """The two quantiles of a bootstrap of so many seeds of each task whose interval is of a level."""
+    """The two quantiles of a bootstrap, by the number of seeds of each task, whose interval is of a level."""
     freedom = sum(size - 1 for size in sizes)
     narrow = sum(sizes) / freedom  # n / (n - 1) where all tasks have n seeds
     far = math.sqrt(narrow) * stats.t.ppf((1 + level) / 2, freedom)

@@ -84,5 +84,5 @@ def state_of_process(submission: Submission) -> JobState:
         return JobState("running", job)
     is_silent = submission.verdict is None  # killed, then: what it started may live on
     if is_silent and process.has_survivors():
-        return JobState("running", job, "its script was killed, its workers go on")
+        return JobState("running", job, "its script was killed, its workers still run")
     return JobState("gone", job)

@@ -31,7 +31,7 @@ def trials_of(
         seed: of the random draws.
 
     Raises:
-        ConfigurationError: there is no list, or there are not so many combinations.
+        ConfigurationError: there is no list, or there are fewer combinations.
     """
     if not lists:
         raise ConfigurationError(

@@ -35,7 +35,7 @@ class Follower(Callback):
         return board
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Ray starts a trial, or goes on with it."""
+        """Ray starts a trial, or resumes it."""
         self._board.note(trial.trial_id, trial.config, "RUNNING")
 
     def on_trial_result(

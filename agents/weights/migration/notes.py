@@ -47,7 +47,7 @@ def notes(rebuilt: Rebuilt, agent: Any, found: Mapped, observation_dim: int) -> 
             )
     if found.copied:
         copies = dict.fromkeys(name.partition(".")[0] for name in found.copied)
-        yield f"slow networks begin as copies: {', '.join(copies)}"
+        yield f"target networks begin as copies: {', '.join(copies)}"
     if found.left:
         yield f"not brought in: {', '.join(found.left)}"
     yield "optimisers, counters and memories begin afresh"

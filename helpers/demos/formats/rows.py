@@ -248,7 +248,7 @@ def doubtful_ends(path: Path, rows: Rows, spans: Sequence[Span], size: int) -> t
         return True, f"{path}: next_observations at an end are the next row's observation"
     if shifted:
         return False, (
-            f"{path}: after {shifted} of {followed} ends the next row goes on from there: they are used as ends, but "
+            f"{path}: after {shifted} of {followed} ends the next row continues from there: they are used as ends, but "
             "no reset followed."
         )
     return False, ""
