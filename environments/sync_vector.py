@@ -174,7 +174,7 @@ class SerialVectorEnv(SyncVectorEnv):
         )
         try:
             return why_inexact(make)
-        except Exception as error:  # whatever an environment raises, its state cannot be relied on
+        except Exception as error:  # noqa: BLE001  # whatever an environment raises, its state cannot be relied on
             return f"a trial of it raised {type(error).__name__}: {error}"
 
     @property

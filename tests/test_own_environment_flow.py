@@ -104,7 +104,7 @@ def environment(folder) -> list[str]:
 def test_all_that_is_done_with_an_environment_of_ones_own(
     folder,
     environment,
-    tmux,
+    tmux,  # noqa: F811
 ) -> None:
     run = folder / "runs" / "reach.seed00"
     train = ["--algo=ppo", *environment, *flags_of(SMALL), f"--runs_dir={run.parent}"]

@@ -30,7 +30,9 @@ def gymnasium_checks(env: gymnasium.Env) -> Iterator[Finding]:
         warnings.simplefilter("always")
         try:
             check_env(env.unwrapped, skip_render_check=True, skip_close_check=True)
-        except Exception as error:  # whatever it or the environment raises is what was found
+        except (
+            Exception
+        ) as error:  # noqa: BLE001  # whatever it or the environment raises is what was found
             yield Finding(
                 "error",
                 "gymnasium",
