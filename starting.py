@@ -183,7 +183,7 @@ def check_shares(config: RunConfig, workers: Workers) -> None:
 
 
 def note_references(config: RunConfig, folder: Path, demos: Demos | None) -> list[str]:
-    """Once a run that imitates: what its returns are compared with, and lines that tell it; where `demos` are."""
+    """Once a run that imitates: what its returns are compared with, and lines that say so; where `demos` are."""
     if demos is None:
         return []
     if not (folder / references.FILE).exists():

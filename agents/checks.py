@@ -119,7 +119,7 @@ def unseen_numbers(config: ImitationConfig, expected: Expected | None) -> list[i
 
 
 def check_pictures(config: RunConfig, space: gymnasium.Space) -> str:
-    """Refuse observations that the algorithm's networks do not take; what a person is told of pictures, or nothing.
+    """Refuse observations that the algorithm's networks do not take; a note on pictures, or nothing.
 
     Raises:
         ConfigurationError: they are no pictures, where convolutions take them; or too small for these.

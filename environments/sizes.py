@@ -1,4 +1,4 @@
-"""The spaces of known environments, told without starting a simulator."""
+"""The spaces of known environments, without starting a simulator."""
 
 from __future__ import annotations
 

@@ -149,8 +149,8 @@ class SerialVectorEnv(SyncVectorEnv):
         actions = getattr(first, "action_names", None)
         if simulation is not None:
             actions = same_step.actuator_names(simulation[0])
-        told = getattr(first, "observation_names", None)
-        return told or component_names(self.single_observation_space), actions
+        named = getattr(first, "observation_names", None)
+        return named or component_names(self.single_observation_space), actions
 
     @property
     def failures(self) -> int:
@@ -174,7 +174,7 @@ class SerialVectorEnv(SyncVectorEnv):
         )
         try:
             return why_inexact(make)
-        except Exception as error:  # noqa: BLE001  # whatever an environment raises, its state cannot be relied on
+        except Exception as error:  # noqa: BLE001  # a state that raises is not exact
             return f"a trial of it raised {type(error).__name__}: {error}"
 
     @property
@@ -229,7 +229,7 @@ class _MisfitError(ValueError):
 
 
 class _Called(UsersCode):
-    """A call of an environment: what it returned of another form than its spaces is told as that."""
+    """A call of an environment: a result of another form than its spaces is reported as that."""
 
     def __init__(self, envs: SerialVectorEnv, what: str, of: Any) -> None:
         super().__init__(what, of)

@@ -118,7 +118,7 @@ def _number(lease: Path) -> int:
 
 
 def _is_held(lease: Path) -> bool:
-    """Whether its process lives: asked of the machine where it is this one, else told by the lease's age."""
+    """Whether its process lives: asked of this machine, or inferred from the age of the lease on another one."""
     try:
         lives = Process.of(json.loads(lease.read_text(encoding="utf-8"))).is_alive()
     except (OSError, ValueError, LookupError, TypeError):

@@ -171,7 +171,7 @@ def best_text(sweep: Sweep, label: str) -> str:
     lines = [
         f"# The best of {len(sweep.settings)} settings of {label}: {told}.",
         f"# {words.with_interval(sweep.best.overall)} over {sweep.best.seeds} runs. The best of many is flattered by",
-        "# chance: train it with seeds of its own before you tell its return.",
+        "# chance: train it with other seeds before you report its return.",
         f"#   python main.py --config={BEST} --seed=100",
         "",
     ]

@@ -196,7 +196,7 @@ def _runs_of_swarm(
 
 
 def _states(plan: Plan, notes: list[str]) -> dict[str, tuple[State, str]]:
-    """(state, reason) of each run, from the swarm's ledger; empty where that cannot be told."""
+    """(state, reason) of each run, from the swarm's ledger; empty where it is unknown."""
     try:
         return {
             name: (_STATES[status.state], status.reason)

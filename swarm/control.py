@@ -109,16 +109,16 @@ def states_at_the_end(
         pause: seconds between two looks; those of the table if None.
         say: for lines that a person should see.
     """
-    told = ""
+    reported = ""
     idle = 0  # looks in a row in which nothing moved any more: one process may be taking over from another
     pause = seconds_between(plan) if pause is None else pause
     while True:
         try:
             found = run_statuses(plan).values()
         except DeploymentError as error:
-            if error.problem != told:
-                told = error.problem
-                say(f"{told} It is asked again.")
+            if error.problem != reported:
+                reported = error.problem
+                say(f"{reported} It is asked again.")
         else:
             idle = 0 if any(map(_will_move, found)) else idle + 1
             states = Counter(each.state for each in found)

@@ -282,10 +282,10 @@ class Jobs:
         has_ended = child.process.poll() is not None  # asked first: nothing comes after
         *lines, self._unread = (self._unread + (child.answers.read() or b"")).split(b"\n")
         for line in lines:
-            told = json.loads(line)
-            job = self._jobs.get(Path(told["library"]))
+            message = json.loads(line)
+            job = self._jobs.get(Path(message["library"]))
             if job is not None:
-                job.error = told["error"]
+                job.error = message["error"]
         if not has_ended:
             return
         self._child = None
@@ -304,7 +304,7 @@ class Jobs:
         jobs, passed = self._batch, now - self._started
         done = sum(job.is_done for job in jobs)
         rest = self._estimate_seconds(len(jobs)) - passed
-        if rest < 1.0:  # it takes longer than thought: what is done tells how long
+        if rest < 1.0:  # it takes longer than estimated: extrapolate from what is done
             rest = passed * (len(jobs) - done) / done if done else 0.0
         left = f", about {rest:.0f} s left" if rest else f" after {passed:.0f} s"
         _log.info("compiling: %d of %s done%s", done, _steps(len(jobs)), left)

@@ -1,6 +1,6 @@
 """Inverse dynamics: which action leads from a state to its successor, learned from what the policy did.
 
-Asked of an expert's states it tells what he may have done, where demonstrations do not show it (Torabi et al.,
+Applied to an expert's states it estimates actions that demonstrations do not contain (Torabi et al.,
 arXiv:1805.01954; for imitation with a discriminator Ramos et al., arXiv:2306.09805). Shapes: B the global minibatch,
 b this worker's part of it, S numbers of an observation, A action dimensions, K choices, D transitions of the expert.
 """

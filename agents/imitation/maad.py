@@ -121,7 +121,7 @@ class MAAD(ImitationAgent):
         self.inverse.begin()
 
     def update(self, rollout: Transitions) -> Metrics:
-        """The inverse dynamics learn from the rollout and tell of the expert; then as every imitation; collective."""
+        """Train the inverse dynamics, estimate the expert's actions, then update as every imitation; collective."""
         self.inverse.update(FromRollout(rollout))
         places = self._places()
         self.learner.guide = (

@@ -110,7 +110,7 @@ def _policy_of(agent: Any) -> tuple[str, PolicyModel]:
 
 
 def _as_ours(source: Source, model: PolicyModel, name: str) -> Architecture:
-    """A bare file's policy, with this run's activations: the file does not tell its own."""
+    """A bare file's policy, with this run's activations: the file does not record its own."""
     ours = model.state_dict()
     for key in [*ours, *source.tensors]:
         here, there = (

@@ -239,7 +239,7 @@ class BatchedMujocoEnv(VectorEnv):
 
     @property
     def names(self) -> same_step.Names:
-        """Of the components of an observation, which tasks do not tell, and of an action."""
+        """Of the components of an observation, which tasks do not name, and of an action."""
         return None, same_step.actuator_names(self.world.model)
 
     @property

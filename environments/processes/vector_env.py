@@ -42,7 +42,7 @@ class Child:
 
     Attributes:
         part: which of the environments.
-        about: what it tells of them.
+        about: its description of them.
         restarts: how often it had to be started again.
     """
 

@@ -283,7 +283,7 @@ def read_demo(path: Path, *, expected: Expected | None = None) -> Demo:
         expected: its environment, for the limit.
 
     Raises:
-        ConfigurationError: it is not whole, lacks a dataset, contradicts itself, or does not tell its end.
+        ConfigurationError: it is not whole, lacks a dataset, contradicts itself, or does not mark its end.
     """
     datasets, attributes = read_datasets(path)
     rewards = datasets["env_rews"]

@@ -92,7 +92,7 @@ def _inner_edges(demos: Sequence[Demo], expected: Expected) -> tuple[float, floa
     if tops.mean() > _INSIDE and bottoms.mean() < -_INSIDE:
         return None
     if tops.mean() > 1 + _EDGE or bottoms.mean() < -1 - _EDGE:
-        return None  # beyond the bounds, which is told otherwise
+        return None  # beyond the bounds, which another check reports
     return float(bottoms.mean()), float(tops.mean())
 
 

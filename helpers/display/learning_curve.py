@@ -28,7 +28,7 @@ def draw_curve(run_folder: Path, *, unit: str = ENVIRONMENT_STEPS) -> Path:
 
     Evaluations: their mean as a line, one standard deviation around it as a band (at most from
     their minimum to their maximum). Training returns, of the exploring policy, lie behind it. The
-    expert of an imitation and a random policy are lines across, where the folder tells of them.
+    expert of an imitation and a random policy are horizontal lines, where the folder has their returns.
 
     Args:
         run_folder: with `metrics.jsonl`, and `references.json` if there are any.

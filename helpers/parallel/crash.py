@@ -1,4 +1,4 @@
-"""What happens when a worker fails: its traceback is kept, somebody is told, and nobody is left waiting.
+"""What happens when a worker fails: its traceback is kept, the error is reported, and no worker is left waiting.
 
 Without this, one failed worker leaves the others waiting for it in a collective for ever.
 """

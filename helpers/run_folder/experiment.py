@@ -166,7 +166,7 @@ class ExperimentInitializer:
 
 
 def choices_of(folder: Path, rank: int) -> dict[str, str]:
-    """The routes that a worker of a run takes, by name (helpers/machine/choices.py); none where it told none."""
+    """The routes that a worker of a run takes, by name (helpers/machine/choices.py); none where it recorded none."""
     try:
         capsule = json.loads((folder / CAPSULE_FILE).read_text(encoding="utf-8"))
         return dict(_of_worker(capsule.get("choices", []), rank))
@@ -301,7 +301,7 @@ def _refuse_another(
     keys, why = changed_settings(config, there, here, overridden)
     if not keys:
         return {key: (there[key], here[key]) for key in there if there[key] != here[key]}
-    told = [f"{key} is {show(there[key])} there, {show(here[key])} here" for key in keys]
+    differences = [f"{key} is {show(there[key])} there, {show(here[key])} here" for key in keys]
     more = f"; and {len(keys) - _MOST_DIFFERENCES} more" if len(keys) > _MOST_DIFFERENCES else ""
     old = " ".join(flag_of(key, there[key]) for key in keys)
     new = ",".join(f"{key}={show(here[key])}" for key in keys)
@@ -311,7 +311,7 @@ def _refuse_another(
         else ""
     )
     raise ConfigurationError(
-        f"{folder} belongs to another configuration: {'; '.join(told[:_MOST_DIFFERENCES])}{more}.{why}",
+        f"{folder} belongs to another configuration: {'; '.join(differences[:_MOST_DIFFERENCES])}{more}.{why}",
         f"Choose another --uuid, or resume with the old settings: {old}.{change}",
     )
 

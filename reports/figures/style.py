@@ -1,4 +1,4 @@
-"""How all figures look: colours that the colour-blind tell apart, dashes and markers that grey does not take away."""
+"""How all figures look: colours that the colour-blind can distinguish, dashes and markers that survive grey."""
 
 from __future__ import annotations
 

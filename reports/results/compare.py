@@ -40,7 +40,7 @@ class Comparison:
         gap: the first minus the second.
         improvement: the probability that a run of the first is better.
         permutation: whether chance alone makes such a difference.
-        seeds: needed to see a difference as large; None where it is more than 1,000 or cannot be told.
+        seeds: needed to see a difference as large; None where it is more than 1,000 or unknown.
         counts: seeds of either, of the task that has the fewest.
     """
 

@@ -164,7 +164,7 @@ def resample(
     which: int = 0,
     part: int = 0,
 ) -> list[np.ndarray]:
-    """(resamples, n) of each task, drawn with replacement; `which` and `part` tell independent drawings apart."""
+    """(resamples, n) of each task, drawn with replacement; `which` and `part` select independent drawings."""
     drawn = []
     for task, each in enumerate(scores):
         chosen = _generator(which, task, part).integers(0, len(each), (resamples, len(each)))

@@ -262,7 +262,7 @@ def ray_cluster(address: str | None, *, cores: int) -> Iterator[None]:
         own |= {"_temp_dir": temporary}
     logging.getLogger("ray.tune").setLevel(
         logging.CRITICAL,
-    )  # deaths are told in a line by the board
+    )  # the board reports deaths, one line each
     try:
         ray.init(address=address, **own)
         yield
@@ -328,11 +328,11 @@ class Board:
             row = taken[-1]
             donor = shown_number(row["donor_folder"])
             was = row["before"]
-            told = (
+            described = (
                 f"{key} {shown(was[key])} -> {shown(each)}" for key, each in row["after"].items()
             )
             where = f"{files.folder.name} takes over trial_{donor} at iteration {row['iteration']}"
-            self.display.say(f"{where}: {', '.join(told)}")
+            self.display.say(f"{where}: {', '.join(described)}")
 
     def note(self, trial_id: str, values: Mapping[str, Any], state: str) -> None:
         """How a trial stands."""

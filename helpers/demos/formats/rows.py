@@ -350,7 +350,7 @@ def open_rows(
 
 
 def origin_by_name(path: Path) -> dict[str, Any]:
-    """The environment that the name of a D4RL file tells: `hopper_medium-v2.hdf5` shows Hopper-v2."""
+    """The environment in the name of a D4RL file: `hopper_medium-v2.hdf5` shows Hopper-v2."""
     match = _D4RL_NAME.fullmatch(path.stem)
     if match is None:
         return {}

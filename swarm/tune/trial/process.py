@@ -1,4 +1,4 @@
-"""The process of a trial, of one worker or several: opens runs, trains some iterations, saves, when it is told to.
+"""The process of a trial, of one worker or several: opens runs, trains some iterations, saves, on request.
 
 It stays while its trial's settings change, and when its actor takes another trial: only the run is built anew.
 """

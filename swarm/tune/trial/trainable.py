@@ -156,7 +156,7 @@ class Trial(tune.Trainable):
     # The run
 
     def _reports_so_far(self) -> int:
-        """How many this trial has made, whatever was restored; told by its folder."""
+        """How many this trial has made, whatever was restored; counted in its folder."""
         try:
             return int(json.loads((self._folder / "reports.json").read_text(encoding="utf-8")))
         except (OSError, ValueError):
@@ -296,8 +296,8 @@ class Trial(tune.Trainable):
         except OSError:
             return "it left no log"
         lines = [line for line in text.splitlines() if line.strip()]
-        told = [line for line in lines if line.startswith("milozero: ")] or lines
-        return f"{told[-1] if told else 'without a word'} (log: {path})"
+        messages = [line for line in lines if line.startswith("milozero: ")] or lines
+        return f"{messages[-1] if messages else 'without a word'} (log: {path})"
 
     def _hang_up(self) -> None:
         process, self._process = self._process, None
