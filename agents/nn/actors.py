@@ -200,3 +200,9 @@ class Critic(nn.Module):
     def forward(self, observations: Tensor) -> Tensor:
         """Values (B,), never (B, 1)."""
         return self.head(self.features(observations)).squeeze(-1)
+
+    def rescale_(self, scale: float, offset: float) -> None:
+        """Let its values be `scale` times what they are, plus `offset`, through its last layer."""
+        with torch.no_grad():
+            self.head.weight.mul_(scale)
+            self.head.bias.mul_(scale).add_(offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,12 @@ class RunningMoments:
     Batches are merged by Chan, Golub and LeVeque (1983); two small all-reduces a call. Learners call
     `update` once an iteration, after their last gradient step: within an iteration the scale that
     data were collected under and the scale they are learned under are the same.
+
+    Attributes:
+        memory: what was seen before counts as at most this number of batches of the coming size.
     """
+
+    memory = math.inf
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.count = 0.0
@@ -49,6 +55,9 @@ class RunningMoments:
         shift = message[:-1].reshape(self.mean.shape) / count
         batch_m2 = np.asarray(np.square(deviations - shift).sum(axes))
         workers.sum_(batch_m2)
+        if self.count > self.memory * count:
+            self.m2 *= self.memory * count / self.count
+            self.count = self.memory * count
         total = self.count + count
         self.m2 += batch_m2 + shift * shift * self.count * count / total
         self.mean += shift * count / total
@@ -93,21 +102,49 @@ class ObservationNormalizer(RunningMoments):
 
 
 class ReturnNormalizer(RunningMoments):
-    """Running standardisation of returns: a critic speaks in deviations `sd` from `center`.
+    """Standardisation of returns: a critic speaks in deviations `sd` from `center`.
+
+    As PopArt (arXiv:1602.07714, section 2): the moments forget, and whoever updates them rescales the critic's last
+    layer, so that its values in units of reward stay what they were. Values of long horizons grow for thousands of
+    updates; without this a critic's own values, multiplied by each new `sd`, made the next one.
+
+    The deviation is never below `SMALLEST` of the mean, and 1 while all returns are zero; nothing else is absolute, so
+    that rewards in another unit give the same training.
 
     Args:
         active: where false, center and sd stay 0 and 1.
+
+    Attributes:
+        preserves: false for a run that began before values were preserved; it goes on as it was.
     """
 
+    MEMORY = 10.0  # rollouts
+    SMALLEST = 1e-3  # of the mean
+
     def __init__(self, *, active: bool) -> None:
-        self.active = active
+        self.active, self.preserves = active, True
+        self.memory = self.MEMORY
         super().__init__(())
 
     def _refresh(self) -> None:
         known = self.active and self.count > 0
         self.center = float(self.mean) if known else 0.0
-        self.sd = float(np.sqrt(self.variance + VARIANCE_EPSILON)) if known else 1.0
+        if not self.preserves:
+            self.sd = float(np.sqrt(self.variance + VARIANCE_EPSILON)) if known else 1.0
+            return
+        smallest = self.SMALLEST * abs(self.center)
+        self.sd = (max(float(np.sqrt(self.variance)), smallest) or 1.0) if known else 1.0
 
     def denormalize(self, values: np.ndarray) -> np.ndarray:
         """Values of the critic in units of reward."""
         return values * self.sd + self.center
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, for a checkpoint."""
+        return super().state_dict() | {"preserves": self.preserves}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        self.preserves = bool(state.get("preserves", False))
+        self.memory = self.MEMORY if self.preserves else math.inf
+        super().load_state_dict(state)

@@ -31,6 +31,7 @@ from agents.on_policy.learning_rates import LearningRates
 from agents.on_policy.minibatches import Batch, sample_orders, standardise
 from agents.on_policy.native_steps import NativeSteps, native_steps
 from agents.on_policy.torch_steps import KL, TorchSteps
+from agents.on_policy.value_units import ValueUnits
 from helpers.checkpoints.shards import Shard
 from helpers.errors import NumericalError
 from helpers.parallel.workers import Workers
@@ -103,6 +104,7 @@ class PPO:
         standardised = 0 if self.picture else observation_dim  # pictures are divided by 255
         self.observation_normalizer = ObservationNormalizer(standardised, dtype=self.dtype)
         self.return_normalizer = ReturnNormalizer(active=config.normalize_values)
+        self.value_units = ValueUnits(self.return_normalizer, self.critic, workers)
         self.learning_rates = LearningRates(config)
         self.iteration = self.steps = 0
 
@@ -167,6 +169,7 @@ class PPO:
         """Several epochs of clipped policy gradient and value regression; collective."""
         config, rewards = self.config, np.ascontiguousarray(reward(rollout), dtype=self.dtype)
         learning_rates = self.learning_rates.begin(self.steps)
+        self.value_units.begin(rewards, rollout, self.gradient_steps.gae)
         policy_input = torch.from_numpy(self._policy_input(rollout.observations)).flatten(0, 1)
         data = {
             "policy_input": policy_input,
@@ -219,13 +222,10 @@ class PPO:
             "update/epochs": float(len(step_metrics)),
             "update/policy_step_size": learning_rates["policy"],
             "update/value_step_size": learning_rates["value"],
-            "value/return_mean": self.return_normalizer.center,
-            "value/return_sd": self.return_normalizer.sd,
         }
         steps = sum(map(len, step_metrics))
         reporting.track(self.tracking, metrics, steps=steps, entropy_scale=config.p_ent_reg_scale)
-        returns = self.return_normalizer.denormalize(estimate["target"].numpy())
-        self.return_normalizer.update(returns, workers=self.workers)
+        self.value_units.update(estimate["target"].numpy())
         self.observation_normalizer.update(rollout.observations, workers=self.workers)
         self.iteration += 1
         self.steps += self.config.rollout_len
@@ -326,9 +326,7 @@ class PPO:
                 )
         self.workers.sum_(fit)
         metrics = dict(zip(self.gradient_steps.names, map(float, means), strict=True))
-        metrics["value/explained_variance"] = reporting.explained_variance(
-            fit / self.config.rollout_len,
-        )
+        metrics |= reporting.value_metrics(fit / self.config.rollout_len, self.return_normalizer)
         return metrics | reporting.policy_std(self.actor)
 
     # Saving

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from agents.base import Metrics
 from agents.nn.action_scale import ActionScale
 from agents.nn.actors import GaussianActor
+from agents.nn.normalizer import ReturnNormalizer
 from helpers.trackers.skrl_metrics import Tracking
 
 _log = logging.getLogger(__name__)
@@ -23,12 +24,20 @@ def variance_sums(target: Tensor, value: Tensor) -> np.ndarray:
     return torch.stack(sums).numpy()
 
 
-def explained_variance(means: np.ndarray) -> float:
-    """1 - Var[target - value] / Var[target], of the means (4,) that `variance_sums` and all workers add up to."""
+def value_metrics(means: np.ndarray, moments: ReturnNormalizer) -> Metrics:
+    """How well the critic fits its targets, of the means (4,) that `variance_sums` and all workers add up to.
+
+    Explained variance is 1 - Var[target - value] / Var[target]; the error is a root mean square in units of reward.
+    """
     target, target_square, error, error_square = means
     variance = target_square - target * target
     unexplained = error_square - error * error
-    return float(1.0 - unexplained / max(variance, 1e-12))
+    return {
+        "value/explained_variance": float(1.0 - unexplained / max(variance, 1e-12)),
+        "value/error": float(np.sqrt(error_square)) * moments.sd,
+        "value/return_mean": moments.center,
+        "value/return_sd": moments.sd,
+    }
 
 
 def policy_std(actor: nn.Module) -> dict[str, float]:

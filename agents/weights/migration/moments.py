@@ -33,9 +33,9 @@ class Moments:
     epsilon: float
     clip: float
 
-    def state(self) -> dict[str, Any]:
-        """As `agents.nn.normalizer.RunningMoments` takes it: such that with our epsilon added theirs comes out."""
-        variance = self.variance + (self.epsilon - OUR_EPSILON)
+    def state(self, *, epsilon: float = OUR_EPSILON) -> dict[str, Any]:
+        """As `agents.nn.normalizer.RunningMoments` takes it: with the epsilon that it adds, theirs comes out."""
+        variance = self.variance + (self.epsilon - epsilon)
         return {"count": self.count, "mean": self.mean, "m2": variance * self.count}
 
 

@@ -338,7 +338,7 @@ def fill(
         _check_length(foreign, slots)
         state["observations"] = foreign.observations.state()
     if foreign.values is not None and config.normalize_values:
-        state["returns"] = foreign.values.state()
+        state["returns"] = state["returns"] | foreign.values.state(epsilon=0.0)
     agent.load_state_dict(state)
     return found, scale
 
