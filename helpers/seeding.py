@@ -24,7 +24,11 @@ class Streams:
     seed: int
 
     def sequence(self, purpose: str, *indices: int) -> np.random.SeedSequence:
-        """The seed sequence of a purpose ("training", "evaluation", ...) and of indices within it."""
+        """The seed sequence of a purpose ("training", "evaluation", ...) and of indices within it.
+
+        A purpose takes the same number of indices everywhere: numpy fills up with zeros, so that no index and an index
+        0 are the same stream.
+        """
         return np.random.SeedSequence([self.seed, zlib.crc32(purpose.encode()), *indices])
 
     def generator(self, purpose: str, *indices: int) -> np.random.Generator:
