@@ -17,6 +17,7 @@ SECONDS = {
     "tests/agents/off_policy/test_learner.py": 105,
     "tests/agents/imitation/test_adversarial.py": 35,
     "tests/agents/test_workers_agree.py": 65,
+    "tests/agents/test_workers_in_threads.py": 5,
     "tests/environments/test_batched_mujoco.py": 15,
     "tests/environments/opensim/test_tasks.py": 15,
     "tests/environments/processes/test_vector_env.py": 20,

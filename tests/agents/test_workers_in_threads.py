@@ -17,8 +17,8 @@ from helpers.parallel.workers import Workers, _buffer
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
 from tests.agents.cloning.cases import sources
 from tests.agents.imitation.cases import IMITATING, demonstrations
+from tests.patience import patience
 
-PATIENCE = 60.0  # seconds for the other worker to come to a collective
 REDUCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "SUM": lambda arrays: np.sum(arrays, axis=0),
     "MAX": lambda arrays: np.max(arrays, axis=0),
@@ -37,9 +37,9 @@ class Thread(Workers):
     def everyone(self, mine: np.ndarray) -> np.ndarray:
         """What each worker has brought, (size, ...)."""
         self.arrays[self.rank] = mine.copy()
-        self.gate.wait(PATIENCE)
+        self.gate.wait()
         found = np.stack(self.arrays)
-        self.gate.wait(PATIENCE)  # nobody brings anything new while others look
+        self.gate.wait()  # nobody brings anything new while others look
         return found
 
     def _reduce_(self, array: Any, operation: str) -> None:
@@ -81,7 +81,10 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
 def test_two_threads_learn_what_one_learns(algo: str, kind: str, settings: dict[str, Any]) -> None:
     alone = learnt(Workers.solo(), algo, kind, settings)
     arrays: list[Any] = [None, None]
-    barrier = threading.Barrier(2)
+    barrier = threading.Barrier(
+        2,
+        timeout=patience(20.0),
+    )  # seconds for one to come to a collective
 
     def work(rank: int) -> dict[str, Any]:
         try:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from agents.demonstrations.dataset import LOOP
 from agents.imitation.agent import FromRollout
-from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
+from agents.imitation.inverse_dynamics import states_of
+from tests.agents.builders import OBSERVATION_DIM, SPACES, random_rollout, small_agent, small_config
 
 
 def test_the_loss_is_the_squared_distance_from_what_reached_the_environment() -> None:
@@ -40,3 +42,18 @@ def test_the_loss_is_the_squared_distance_from_what_reached_the_environment() ->
     expected = np.square(found - shown.actions.clip(-1, 1)).mean()
     assert (np.abs(shown.actions) > 1).mean() > 0.3 and len(t["action"]) == 16
     assert loss == pytest.approx(expected, rel=1e-9)
+
+
+def test_no_action_leads_to_an_absorbing_state_or_out_of_it() -> None:
+    """The task ended two of four episodes: neither the step to the end nor the loop there is asked about."""
+    config = small_config(
+        "maad", precision="float64", wrap_absorb=True, expert_demo_subsample=False
+    )
+    demos = small_agent(config, SPACES["continuous"]).demos
+    given = demos.transitions
+    before, after = states_of(demos, OBSERVATION_DIM)
+    leads = (given.next_observations[:, -1] == 1) & (given.extras["step"] != LOOP)
+    loops = given.extras["step"] == LOOP
+    assert leads.sum() == loops.sum() == 2
+    assert len(before) == len(demos) - leads.sum() - loops.sum()
+    assert before.any(1).all() and after.any(1).all()  # an absorbing state is zeros
