@@ -30,8 +30,8 @@ def page(mutants: Sequence[Mutant], verdicts: Mapping[str, Mapping[str, Any]]) -
         f"**{caught} of {len(found)} are caught**, in {seconds[len(seconds) // 2]:.1f} s of a processor each "
         f"(median; torch is imported once for all). {cpu_model()}, {instruction_set()}.",
         "",
-        f"{len(SURVIVORS)} of them had survived the fast tests that there were before (commit {BEFORE}; {TRIED} were "
-        "tried, of what the tests below catch first). They are marked.",
+        f"Of {TRIED} that were also tried on the fast tests that there were before (commit {BEFORE}), {len(SURVIVORS)} "
+        "survived them; they are marked. The others that the tests below catch were not tried so.",
         "",
         "| test that was added | faults that it catches first |",
         "|---|---|",

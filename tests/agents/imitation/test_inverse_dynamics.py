@@ -47,7 +47,10 @@ def test_the_loss_is_the_squared_distance_from_what_reached_the_environment() ->
 def test_no_action_leads_to_an_absorbing_state_or_out_of_it() -> None:
     """The task ended two of four episodes: neither the step to the end nor the loop there is asked about."""
     config = small_config(
-        "maad", precision="float64", wrap_absorb=True, expert_demo_subsample=False
+        "maad",
+        precision="float64",
+        wrap_absorb=True,
+        expert_demo_subsample=False,
     )
     demos = small_agent(config, SPACES["continuous"]).demos
     given = demos.transitions

@@ -26,7 +26,8 @@ def test_what_is_merged_for_ever_follows_by_shares_and_what_forgets_at_its_own_p
 def test_each_has_a_floor_of_its_own() -> None:
     assert moments.size_of(moments.returns, 1e-5, batches=20) == pytest.approx(1.0, rel=0.05)
     assert moments.size_of(moments.observations, 1e-4, batches=20) == pytest.approx(
-        0.5**0.5, rel=0.05,
+        0.5**0.5,
+        rel=0.05,
     )
     floor = moments.size_of(lambda: moments.reward_model("policy"), 1e-3, batches=20)
     assert floor == pytest.approx(0.01, rel=0.05)
