@@ -58,9 +58,10 @@ MUTANTS = [
             "0 < self.config.patience <= self.waited + 1",
         ),
         (
-            "the held-out demonstrations set the moments",
-            "learnt.share(workers).observations",
-            "demos.share(workers).observations",
+            "the held-out demonstrations are among the moments",
+            ".share(workers).observations)",
+            ".share(workers).observations)\n"
+            "            self.cloner.update_normalizer(demos.share(workers).observations)",
         ),
     ),
     *faults_in(
