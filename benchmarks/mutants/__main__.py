@@ -32,7 +32,11 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants")
     parser.add_argument("--only", metavar="NAME", help="mutants with this in their names")
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="how many are judged at a time"
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="how many are judged at a time",
     )
     parser.add_argument("--list", action="store_true", help="name the mutants, and stop")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE", help="verdicts")
