@@ -12,6 +12,7 @@ from swarm.backends.base import Backend
 BACKENDS: Mapping[str, str] = {
     "tmux": "swarm.backends.tmux.TMUX",
     "slurm": "swarm.backends.slurm.SLURM",
+    "pbs": "swarm.backends.pbs.PBS",
     "local": "swarm.backends.local.LOCAL",
 }
 

@@ -12,6 +12,7 @@ from tests.sources import ROOT, product_sources, shown, tree_of
 
 WORDS = {
     "slurm": re.compile("slurm|sbatch|squeue|scancel|scontrol|sinfo", re.IGNORECASE),
+    "pbs": re.compile(r"\bPBS|_pbs\b|\bpbs\b|qsub|qstat|qdel|qselect", re.IGNORECASE),
 }
 # Files outside the backends that name one, and why.
 NAMED = {
@@ -22,6 +23,7 @@ NAMED = {
         "swarm/backends/table.py": "the table",
         "swarm/scripts/templates/here.sh.j2": "hides the job around a run of this machine",
     },
+    "pbs": {"swarm/backends/table.py": "the table"},
 }
 TEMPLATES = ROOT / "swarm" / "scripts" / "templates"
 

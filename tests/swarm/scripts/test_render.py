@@ -71,6 +71,19 @@ LAUNCHES: dict[str, Launch] = {
         args_method="yaml",
     ),
     "slurm_array": replace(SLURM, array=True, max_parallel=4, args_method="minimal"),
+    "pbs_array": replace(
+        SLURM,
+        deployment="pbs",
+        array=True,
+        max_parallel=4,
+        args_method="minimal",
+        caliber=replace(
+            ASKING,
+            partition="short",
+            constraint="cpu_type=rome",
+            options=("-A lab", '-W "umask=0 2"'),
+        ),
+    ),
 }
 
 
