@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from helpers.errors import ConfigurationError
-from swarm.backends.base import Backend
 
-BACKENDS: Mapping[str, str] = {
-    "tmux": "swarm.backends.tmux.TMUX",
+if TYPE_CHECKING:  # the names alone are enough for a help page
+    from swarm.backends.base import Backend
+
+CLUSTERS: Mapping[str, str] = {
     "slurm": "swarm.backends.slurm.SLURM",
     "pbs": "swarm.backends.pbs.PBS",
+}
+BACKENDS: Mapping[str, str] = {
+    "tmux": "swarm.backends.tmux.TMUX",
+    **CLUSTERS,
     "local": "swarm.backends.local.LOCAL",
 }
 
@@ -38,7 +44,7 @@ def backends() -> tuple[Backend, ...]:
 
 def clusters() -> tuple[Backend, ...]:
     """Those that are clusters."""
-    return tuple(each for each in backends() if each.is_cluster)
+    return tuple(map(backend_of, CLUSTERS))
 
 
 def titles(found: Iterable[Backend]) -> str:
@@ -54,6 +60,5 @@ def flags(found: Iterable[Backend]) -> str:
 @cache
 def _load(path: str) -> Backend:
     module, name = path.rsplit(".", 1)
-    found = getattr(import_module(module), name)
-    assert isinstance(found, Backend)
+    found: Backend = getattr(import_module(module), name)
     return found

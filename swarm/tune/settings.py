@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from helpers.config.settings import Settings, setting
-from swarm.backends.table import clusters
+from swarm.backends.table import CLUSTERS
 
 HERE = "local"  # the deployment that is no job
 Scheduler = Literal["pbt", "asha", "median", "random", "grid", "tpe"]
@@ -147,7 +147,7 @@ class TuneSettings(Settings):
         HERE,
         "here, or write the script of a cluster's job of several nodes",
         group="where",
-        choices=(HERE, *(each.name for each in clusters())),
+        choices=(HERE, *CLUSTERS),
     )
     num_nodes: int = setting(2, "cluster: nodes", group="where", ge=1)
     cpus_per_node: int = setting(8, "cluster: cores that Ray has on each node", group="where", ge=1)

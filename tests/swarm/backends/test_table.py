@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from swarm.backends.table import BACKENDS, CLUSTERS, backends
 from tests.sources import ROOT, product_sources, shown, tree_of
 
 WORDS = {
@@ -43,6 +44,13 @@ def test_no_other_file_names_a_cluster(name: str) -> None:
     wrong = sorted(path for path in found if not own(name, path) and path not in NAMED[name])
     assert not wrong, f"{len(wrong)} files outside the backend know {name}: {wrong}"
     assert not NAMED[name].keys() - found, "listed, and names nothing"
+
+
+def test_the_table_says_what_each_backend_says_of_itself() -> None:
+    assert {each.name: each.is_cluster for each in backends()} == {
+        name: name in CLUSTERS for name in BACKENDS
+    }
+    assert all((TEMPLATES / each.template).exists() for each in backends())
 
 
 def literals(path: Path) -> list[tuple[int, str]]:
