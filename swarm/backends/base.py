@@ -55,7 +55,7 @@ class SubmitLimitError(DeploymentError):
 
 @dataclass(frozen=True)
 class JobState:
-    """What a look at the scheduler told of one submission.
+    """What the scheduler reports about one submission.
 
     Attributes:
         life: "unknown" where it is of another machine and cannot be seen from here.
@@ -299,7 +299,7 @@ def keep_environment(path: Path) -> None:
 
 
 def warning_seconds(seconds: int) -> int:
-    """How long before its end a job of so many seconds is asked to stop.
+    """How long before its end a job of `seconds` seconds is asked to stop.
 
     A cluster looks every 30 s or so; a short job still has most of its time to itself.
     """
@@ -307,7 +307,7 @@ def warning_seconds(seconds: int) -> int:
 
 
 def state_of_process(submission: Submission) -> JobState:
-    """What the job script of a submission tells of its life, without any scheduler."""
+    """The state of a submission by its job script's notes, without any scheduler."""
     process = submission.process
     if process is None:
         return JobState("gone")
@@ -319,5 +319,5 @@ def state_of_process(submission: Submission) -> JobState:
         return JobState("running", job)
     is_silent = submission.verdict is None  # killed, then: what it started may live on
     if is_silent and process.has_survivors():
-        return JobState("running", job, "its script was killed, its workers go on")
+        return JobState("running", job, "its script was killed, its workers still run")
     return JobState("gone", job)

@@ -35,7 +35,7 @@ def searches_of(search: Search) -> Searches:
 
 
 def write_script(search: Search, argv: Sequence[str], *, repository: Path) -> Path:
-    """The script, in the folder of the search; the same command of the tuner goes on in it after a requeue.
+    """The script, in the folder of the search; the same command of the tuner resumes it after a requeue.
 
     Raises:
         ConfigurationError: the tuner cannot write a job for this cluster.
