@@ -219,7 +219,7 @@ class Backend(ABC):
         return {}
 
     def launch_files(self, plan: Plan) -> Mapping[Path, str]:
-        """Further files of a swarm, for whoever starts it by hand."""
+        """Further files of a swarm, for starting it by hand."""
         return {}
 
     def next_commands(self, plan: Plan) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ _OURS = {
     "j": "the log is that of all starts of a run",
     "J": "the subjobs of an array are the runs of the swarm",
     "S": "the script is bash's",
-    "r": "by it a run that was preempted goes on",
+    "r": "by it a run that was preempted resumes",
     "v": "by it a submission is found again",
     "C": "the script's lines begin with #PBS",
     "I": "nobody types into the job of a run",
