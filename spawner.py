@@ -1,4 +1,4 @@
-"""Many runs: one YAML file x environments x demonstrations x trials x seeds -> tmux, Slurm or this machine.
+"""Many runs: one YAML file x environments x demonstrations x trials x seeds -> tmux, a cluster or this machine.
 
 `python spawner.py --config tasks/train_mujoco_ppo.yaml --num_seeds 3 --deploy_now`; `-h` lists all flags.
 """
@@ -95,7 +95,7 @@ def spawn(command: Command) -> int:
 
 def deploy(plan: Plan, *, is_cleared: bool) -> None:
     """Start what is not waiting, running or done, and say how to look at it."""
-    from swarm.backends.tmux import session_name
+    from swarm.backends.table import backend_of
     from swarm.deploy import deploy as deploy_plan
     from swarm.scripts import launch_files
 
@@ -104,8 +104,8 @@ def deploy(plan: Plan, *, is_cleared: bool) -> None:
         launch_files.clear(plan)
     print(f"submitted {len(outcome.submitted)}, already there {len(outcome.already)}")
     print(f"next: python reporter.py watch {plan.name}")
-    if plan.launch.deployment == "tmux":
-        print(f"      tmux -L {plan.launch.tmux_socket} attach -t {session_name(plan)}")
+    for command in backend_of(plan.launch.deployment).next_commands(plan):
+        print(f"      {command}")
 
 
 def wait(plan: Plan) -> int:

@@ -39,24 +39,25 @@ def main(argv: Sequence[str]) -> int:
 
 
 def search(argv: Sequence[str]) -> int:
-    """Validate everything, then search, or write the script of a Slurm job that does."""
+    """Validate everything, then search, or write the script of a cluster's job that does."""
     from agents.algorithms import SCHEMA
     from helpers.data_root import set_data_root
     from helpers.errors import DONE
-    from swarm.tune import session, slurm
+    from swarm.tune import job, session
+    from swarm.tune.settings import HERE
     from swarm.tune.task_file import read_search
 
     found = read_search(argv, SCHEMA)
     set_data_root(found.settings.data_root or found.config.data_root)
-    if found.settings.deployment == "local":
+    if found.settings.deployment == HERE:
         return session.run(found, SCHEMA, repository=REPOSITORY)
-    path = slurm.write_script(found, argv, repository=REPOSITORY)
+    path = job.write_script(found, argv, repository=REPOSITORY)
     print(f"written: {path}")
     if found.settings.deploy_now:
-        print(slurm.submit(path))
+        print(job.searches_of(found).submit(path))
         print(f"next: python tuner.py show {shlex.quote(str(found.folder))}")
     else:
-        print(f"next: sbatch {shlex.quote(str(path))}")
+        print(f"next: {job.searches_of(found).command} {shlex.quote(str(path))}")
     return DONE
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from helpers.errors import ConfigurationError, StorageError
 from swarm.backends.base import DeploymentError
 from swarm.backends.local import NOT_SERVED
+from swarm.backends.table import backend_of
 from swarm.deploy import Deployed, deploy
 from swarm.ledger import Ledger, make_shared_folder
 from swarm.places import swarm_places
@@ -155,7 +156,7 @@ def stop(plan: Plan, runs: Sequence[Run], *, say: Say = print) -> list[str]:
             _close(plan, each, say)
     finally:  # also where the scheduler does not answer
         for each in asked:
-            _touch_stop_file(each.run)
+            _touch_stop_file(plan, each.run)
     return [each.run.name for each in asked]
 
 
@@ -192,14 +193,14 @@ def _tokens(asked: Sequence[RunStatus], deployment: str) -> dict[str, list[str]]
     return {each.run: [each.token] for each in submissions if each.deployment == deployment}
 
 
-def _touch_stop_file(run: Run) -> None:
+def _touch_stop_file(plan: Plan, run: Run) -> None:
     try:
         make_shared_folder(run.folder)
         (run.folder / STOP_FILE).touch()
     except OSError as error:
         raise StorageError(
             f"{error.filename or run.folder} cannot be written: {error.strerror or error}.",
-            "Fix permissions there, or stop the job itself: scancel, or kill -USR1.",
+            f"Fix permissions there, or stop it yourself: {backend_of(plan.launch.deployment).to_stop}",
         ) from error
 
 

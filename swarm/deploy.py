@@ -64,7 +64,7 @@ def deploy(
 
     Raises:
         ConfigurationError: a run folder of that name holds another run; nothing is submitted.
-        DeploymentError: tmux, sbatch or bash is missing or refuses. What was submitted before stays so,
+        DeploymentError: what starts runs is missing or refuses. What was submitted before stays so,
             and the same command continues from there.
         StorageError: the ledger or a run folder cannot be written.
     """

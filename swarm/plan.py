@@ -19,7 +19,6 @@ from helpers.durable import write_atomically
 from helpers.errors import ConfigurationError
 from helpers.run_folder.experiment import group_of
 
-Deployment = Literal["tmux", "slurm", "local"]
 ArgsMethod = Literal["full", "yaml", "minimal"]
 Launcher = Literal["mpiexec", "srun"]
 
@@ -64,10 +63,10 @@ class Caliber:
         name: as in `--caliber`.
         seconds: the longest time of one start of a run; None is no limit.
         partition, constraint, gres: of the processor or of the GPU, whichever is asked for.
-        memory: as sbatch writes it: "16G".
+        memory: of each node: "16G".
         modules: loaded in this order before anything runs.
         setup: shell lines that each job runs after that.
-        options: further arguments of sbatch: "--account=lab".
+        options: further arguments of the program that submits jobs: "--account=lab".
     """
 
     name: str
@@ -86,7 +85,7 @@ class Launch:
     """How the runs of a swarm are started; the same for all of them.
 
     Attributes:
-        deployment: where to.
+        deployment: where to, by the name of a backend (swarm/backends/table.py).
         working_folder: where the runs are started, absolute: relative paths mean this folder.
         program: main.py, absolute where it does not lie in the working folder.
         python: the interpreter that spawned, absolute; its folder comes first on the PATH of a job.
@@ -101,7 +100,7 @@ class Launch:
         gpu: whether a GPU is asked for.
         max_parallel: runs at a time; None is no limit.
         pin: whether each run has processors of its own.
-        array: Slurm: one array for the swarm in place of a job a run.
+        array: on a cluster: one array for the swarm in place of a job a run.
         max_restarts: of one submission of a run.
         march: MILOZERO_MARCH of the runs; None leaves each to its machine's processor.
         wandb_base_url: of a private wandb.
@@ -109,7 +108,7 @@ class Launch:
         tmux_socket: of the server that holds the session.
     """
 
-    deployment: Deployment
+    deployment: str
     working_folder: Path
     python: Path
     program: str = "main.py"
@@ -157,7 +156,7 @@ class Plan:
 
     @property
     def array_script(self) -> Path:
-        """The one script of `--array`: sbatch keeps a copy of it."""
+        """The one script of `--array`: a cluster keeps a copy of it."""
         return self.launch_folder / "array.sh"
 
     @property

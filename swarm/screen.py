@@ -303,7 +303,7 @@ class _Reader:
             try:
                 self.lines = lines_of(self._plan)
                 self.problem = ""
-            except UserError as error:  # Slurm does not answer: it may the next time
+            except UserError as error:  # a cluster does not answer: it may the next time
                 self.problem = error.problem
 
 

@@ -12,9 +12,7 @@ from typing import Any, Literal
 from helpers.errors import DONE, STOPPED_EARLY
 from helpers.trackers.jsonl import parse_row
 from swarm.backends.base import JobState, Scheduler
-from swarm.backends.local import QUEUE, QueueScheduler
-from swarm.backends.slurm import SlurmScheduler
-from swarm.backends.tmux import TmuxScheduler
+from swarm.backends.table import backend_of, backends
 from swarm.ledger import Ledger, Submission
 from swarm.plan import Plan, Run
 
@@ -64,16 +62,12 @@ class RunStatus:
 
 def schedulers_of(plan: Plan) -> dict[str, Scheduler]:
     """All that may have runs of this swarm, by what the ledger calls them."""
-    found: tuple[Scheduler, ...] = (SlurmScheduler(plan), TmuxScheduler(plan), QueueScheduler(plan))
-    return {each.kind: each for each in found}
+    return {each.kind: each for backend in backends() for each in backend.schedulers(plan)}
 
 
 def scheduler_of(plan: Plan) -> Scheduler:
     """What the plan asks for."""
-    launch = plan.launch
-    is_queued = launch.deployment == "local" or launch.max_parallel is not None or launch.pin
-    kind = "slurm" if launch.deployment == "slurm" else QUEUE if is_queued else "tmux"
-    return schedulers_of(plan)[kind]
+    return backend_of(plan.launch.deployment).schedulers(plan)[0]
 
 
 def run_statuses(plan: Plan, runs: Iterable[Run] | None = None) -> dict[str, RunStatus]:

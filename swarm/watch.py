@@ -12,6 +12,7 @@ from typing import Any
 
 from helpers.run_folder.changes import told_changes
 from helpers.trackers.jsonl import parse_row
+from swarm.backends.table import backend_of
 from swarm.plan import Plan, Run
 from swarm.status import RunStatus, State, ledger_of, run_statuses
 from swarm.swept import swept_settings
@@ -19,8 +20,6 @@ from swarm.swept import swept_settings
 _TAIL = 1 << 16  # bytes of metrics that are looked through for the last evaluation
 _LOG_TAIL = 1 << 14
 _MARK = "milozero: "  # begins the line in which the program says what went wrong
-_SECONDS = {"slurm": 10.0}  # between two looks: a controller serves others too
-_OTHER_SECONDS = 2.0
 _Metrics = tuple[dict[str, Any], float | None]
 _read_before: dict[Path, tuple[tuple[int, int], _Metrics]] = {}  # (size, time) and what stood there
 
@@ -105,7 +104,7 @@ def lines_of(plan: Plan) -> list[Line]:
     """How the runs stand now.
 
     Raises:
-        DeploymentError: Slurm or tmux does not answer.
+        DeploymentError: the cluster or tmux does not answer.
         StorageError: the ledger cannot be read.
     """
     settings = swept_settings(plan)
@@ -114,7 +113,7 @@ def lines_of(plan: Plan) -> list[Line]:
 
 def seconds_between(plan: Plan) -> float:
     """How long to wait between two looks at a swarm."""
-    return _SECONDS.get(plan.launch.deployment, _OTHER_SECONDS)
+    return backend_of(plan.launch.deployment).pause
 
 
 def to_json(plan: Plan, lines: Sequence[Line]) -> str:

@@ -42,6 +42,7 @@ SECONDS = {
     "tests/registry/service/test_publishing.py": 60,
     "tests/registry/service/test_requests.py": 7,
     "tests/registry/service/test_sdk.py": 8,
+    "tests/swarm/backends/test_pbs.py": 15,
     "tests/swarm/backends/test_slurm_limits.py": 10,
     "tests/swarm/scripts/test_quoting.py": 20,
     "tests/swarm/test_ledger_file_systems.py": 8,

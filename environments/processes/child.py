@@ -106,7 +106,7 @@ def _do(environment: SameStepEnv, message: dict[str, Any]) -> Any:
 def _use_cores(count: int) -> None:
     """All cores of the machine, where a launcher has bound the worker to fewer than it has processes.
 
-    The scripts of swarms let no launcher do so: there, what is fewer was asked for, or is all that Slurm gave.
+    The scripts of swarms let no launcher do so: there, what is fewer was asked for, or is all that the cluster gave.
     """
     if LAUNCHED not in os.environ and len(os.sched_getaffinity(0)) < count:
         os.sched_setaffinity(0, range(os.cpu_count() or 1))

@@ -43,6 +43,7 @@ def setting(
     pattern: str = "",
     example: str = "",
     mapping: bool = False,
+    choices: tuple[str, ...] = (),
     ge: float | None = None,
     gt: float | None = None,
     le: float | None = None,
@@ -62,6 +63,7 @@ def setting(
         pattern: the regular expression (ASCII) that its whole text must match.
         example: a value that works, shown in remedies; the default where empty.
         mapping: whether its text is a JSON object, which YAML may write as a mapping.
+        choices: all texts that it may be, where a table lists them and its type cannot.
         ge, gt, le, lt: bounds of a number.
     """
     bounds = {"ge": ge, "gt": gt, "le": le, "lt": lt}
@@ -75,6 +77,7 @@ def setting(
         "pattern": pattern,
         "example": example,
         "mapping": mapping,
+        "choices": list(choices),
         "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
     }
     return Field(
@@ -331,7 +334,7 @@ def settings_of(kind: type[Settings]) -> Mapping[str, Setting]:
         found[key] = Setting(
             key=key,
             kind=plain,
-            choices=choices,
+            choices=choices or tuple(declared["choices"]),
             is_optional=is_optional,
             default=info.default,
             help_line=info.description or "",

@@ -27,7 +27,10 @@ STOP_SIGNALS = (
     signal.SIGINT,
     signal.SIGHUP,
 )
-JOB_END = "SLURM_JOB_END_TIME"  # seconds since 1970, set by Slurm
+JOB_ENDS = (
+    "MILOZERO_JOB_END",
+    "SLURM_JOB_END_TIME",
+)  # seconds since 1970, of a job script, of Slurm
 _ITERATIONS_LEFT = 3  # how many of the slowest recent ones have to fit in
 _RECENT = 100  # iterations and saves that are remembered
 _MARGIN_SHARE = 0.02  # of the whole time, kept for leaving
@@ -61,12 +64,12 @@ class Deadline:
         """
         Args:
             workers: all of the run.
-            execution_time: seconds from `started`; None is no limit. A Slurm job that ends earlier,
-                by `SLURM_JOB_END_TIME`, is the limit instead.
+            execution_time: seconds from `started`; None is no limit. A cluster's job that ends earlier,
+                by one of `JOB_ENDS`, is the limit instead.
             stop_file: asks to stop by being there; looked for by the root, removed when honoured.
             started: when the process began, in the clock's seconds; now if None.
             clock: seconds since 1970.
-            environment: where Slurm leaves its word.
+            environment: where a cluster, or its job script, leaves its word.
         """
         self._workers, self._stop_file, self._clock = workers, stop_file, clock
         self._last_call = clock()
@@ -177,23 +180,26 @@ def received_signal() -> str | None:
 
 
 def _end(started: float, execution_time: float | None, environment: Mapping[str, str]) -> float:
-    """The earlier one of our limit and of Slurm's; a job that had ended before is not ours.
+    """The earliest of our limit and of the job's; a job that had ended before is not ours.
 
     Raises:
-        ConfigurationError: Slurm's is no number.
+        ConfigurationError: the job's is no number.
     """
-    limit = math.inf if execution_time is None else started + execution_time
-    text = environment.get(JOB_END, "").strip()
-    if not text:
-        return limit
-    try:
-        job_end = float(text)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"{JOB_END} is {text!r}, which is not a number of seconds since 1970.",
-            f"Unset it: unset {JOB_END}",
-        ) from error
-    return min(limit, job_end) if job_end > started else limit
+    ends = [math.inf if execution_time is None else started + execution_time]
+    for name in JOB_ENDS:
+        text = environment.get(name, "").strip()
+        if not text:
+            continue
+        try:
+            job_end = float(text)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{name} is {text!r}, which is not a number of seconds since 1970.",
+                f"Unset it: unset {name}",
+            ) from error
+        if job_end > started:
+            ends.append(job_end)
+    return min(ends)
 
 
 def _reason(code: int) -> str | None:

@@ -19,8 +19,16 @@ from pathlib import Path
 from helpers.errors import UserError
 from helpers.machine.cores import usable_cores
 from swarm.backends import handover
-from swarm.backends.base import DeploymentError, Job, JobState, state_of_process
-from swarm.backends.tmux import TmuxScheduler
+from swarm.backends.base import (
+    Backend,
+    DeploymentError,
+    Job,
+    JobState,
+    Scheduler,
+    Starter,
+    state_of_process,
+)
+from swarm.backends.table import backend_of
 from swarm.ledger import Ledger, Submission, format_number, new_token
 from swarm.plan import Plan, Run, load
 
@@ -161,9 +169,9 @@ class QueueScheduler:
         )
 
 
-def starter_of(plan: Plan) -> TmuxScheduler | LocalScheduler:
+def starter_of(plan: Plan) -> Starter:
     """What starts a single run of a swarm on this machine."""
-    return TmuxScheduler(plan) if plan.launch.deployment == "tmux" else LocalScheduler(plan)
+    return backend_of(plan.launch.deployment).starter(plan) or LocalScheduler(plan)
 
 
 def start_detached(
@@ -321,6 +329,21 @@ def _environment_of(submission: Submission) -> Mapping[str, str]:
     except FileNotFoundError:
         print(f"{submission.run}: its environment is gone; it gets that of the queue", flush=True)
         return os.environ
+
+
+class LocalBackend(Backend):
+    """Processes of this machine."""
+
+    name = "local"
+    title = "this machine"
+    template = "here.sh.j2"
+
+    def schedulers(self, plan: Plan) -> tuple[Scheduler, ...]:
+        """The queue of this machine, for all its backends."""
+        return (QueueScheduler(plan),)
+
+
+LOCAL = LocalBackend()
 
 
 def main(argv: Sequence[str]) -> int:

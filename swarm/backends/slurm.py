@@ -8,17 +8,31 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from swarm.backends.base import DeploymentError, Job, JobState, Life, SubmitLimitError
-from swarm.backends.children import die_with_parent
+from swarm.backends import slurm_script
+from swarm.backends.base import (
+    PASSED_ON,
+    Backend,
+    DeploymentError,
+    Job,
+    JobState,
+    Life,
+    Scheduler,
+    SubmitLimitError,
+    Words,
+    consecutive,
+)
+from swarm.backends.children import call, last_line
+from swarm.backends.slurm_search import SEARCHES
 from swarm.ledger import Submission, format_number
-from swarm.plan import Plan, Run
-from swarm.scripts.render import PASSED_ON
+from swarm.plan import Launch, Launcher, Plan, Run
 
 _ENDED = (
     "BOOT_FAIL",
@@ -34,7 +48,6 @@ _ENDED = (
 )
 _QUEUED = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
 _COLUMNS = "%i|%K|%T|%r|%k|%j"
-_SECONDS = 120  # a busy controller may take its time
 _TRIES = 4
 _MAX_ARRAY_SIZE = 1001  # Slurm's default
 _MOST_IDS = 500  # on one command line
@@ -119,7 +132,7 @@ class SlurmScheduler:
         else:
             [(run, _)] = batch
             command = [*head, f"--job-name={run.name}", str(run.job_script), format_number(number)]
-        done = _call(command, cwd=str(self._plan.launch.working_folder), MILOZERO_TOKEN=token)
+        done = _call(command, cwd=self._plan.launch.working_folder, MILOZERO_TOKEN=token)
         job = done.stdout.strip().partition(";")[0]
         if done.returncode != 0 or not job.isdigit():
             return self._after_refusal(batch, token, done)
@@ -237,40 +250,18 @@ def _exported(plan: Plan) -> list[str]:
 
 def ranges(indices: Sequence[int]) -> str:
     """Sorted numbers as sbatch takes them: 0-3,7."""
-    parts: list[list[int]] = []
-    for index in indices:
-        if parts and index == parts[-1][-1] + 1:
-            parts[-1] = [parts[-1][0], index]
-        else:
-            parts.append([index])
-    return ",".join("-".join(map(str, part)) for part in parts)
+    rows = consecutive(indices)
+    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in rows)
 
 
 def _call(
     command: Sequence[str],
     *,
-    cwd: str | None = None,
+    cwd: Path | None = None,
     **variables: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a Slurm command, which dies with this process: a call that is not made yet is then never made."""
     kept = {key: value for key, value in os.environ.items() if not _is_setting(key)}
-    try:
-        return subprocess.run(
-            command,
-            cwd=cwd,
-            env=kept | variables,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
-            check=False,
-            preexec_fn=die_with_parent(),
-        )
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 1, "", f"no answer in {_SECONDS} seconds")
-    except OSError as error:
-        return subprocess.CompletedProcess(command, 1, "", f"{command[0]}: {error.strerror}")
+    return call(command, environment=kept | variables, cwd=cwd)
 
 
 def _is_setting(key: str) -> bool:
@@ -279,5 +270,53 @@ def _is_setting(key: str) -> bool:
 
 
 def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].removeprefix("sbatch: error: ") if lines else ""
+    return last_line(text).removeprefix("sbatch: error: ")
+
+
+class SlurmBackend(Backend):
+    """Jobs of a Slurm cluster."""
+
+    name = "slurm"
+    title = "Slurm"
+    template = "slurm.sh.j2"
+    is_cluster = True
+    launchers: tuple[Launcher, ...] = ("mpiexec", "srun")
+    pause = 10.0
+    to_stop = "scancel JOB"
+    searches = SEARCHES
+
+    def schedulers(self, plan: Plan) -> tuple[Scheduler, ...]:
+        """One."""
+        return (SlurmScheduler(plan),)
+
+    def options(self, layers: Iterable[str | None], *, where: str) -> tuple[str, ...]:
+        """Arguments of sbatch."""
+        return slurm_script.merged_options(layers, where=where)
+
+    def usual_launcher(self, *, in_container: bool) -> Launcher:
+        """Outside the image, since there is no mpiexec of the cluster's in it."""
+        return "srun" if in_container else "mpiexec"
+
+    def workers(self, launch: Launch) -> Words:
+        """A step of the job, or mpiexec."""
+        if launch.launcher != "srun":
+            return super().workers(launch)
+        mpi = shlex.quote(f"--mpi={launch.mpi}")
+        ntasks = f"--ntasks={launch.num_workers}"
+        return ["srun", "--export=ALL", mpi, ntasks, "--kill-on-bad-exit=1"]
+
+    def exports(self, launch: Launch) -> list[tuple[str, str]]:
+        """There is no srun in the image."""
+        is_inside = launch.image is not None and launch.launcher == "mpiexec"
+        return [("HYDRA_LAUNCHER", "fork")] if is_inside else []
+
+    def job_values(self, plan: Plan, run: Run) -> Mapping[str, object]:
+        """Directives of sbatch."""
+        return slurm_script.job_values(plan, run)
+
+    def array_values(self, plan: Plan) -> Mapping[str, object]:
+        """Directives of sbatch."""
+        return slurm_script.array_values(plan)
+
+
+SLURM = SlurmBackend()

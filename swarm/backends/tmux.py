@@ -9,15 +9,27 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import yaml
 from libtmux import Server
 from libtmux.exc import LibTmuxException
 
-from swarm.backends.base import DeploymentError, Job, JobState, state_of_process
+from swarm.backends.base import (
+    Backend,
+    DeploymentError,
+    Job,
+    JobState,
+    Scheduler,
+    Starter,
+    state_of_process,
+)
 from swarm.backends.handover import command_with, discard
+from swarm.backends.local import QueueScheduler
 from swarm.ledger import Submission, format_number
 from swarm.plan import Plan, Run
 
@@ -176,3 +188,51 @@ def session_name(plan: Plan) -> str:
     """
     folder = hashlib.sha256(os.fsencode(plan.folder.resolve())).hexdigest()[:6]
     return re.sub(r"[.:]", "_", plan.name) + f"-{folder}"
+
+
+def render_session(plan: Plan) -> str:
+    """The session as `tmuxp load` takes it by hand: a window a run, made together with its command."""
+    windows = [
+        {
+            "window_name": run.name,
+            "window_shell": f"exec bash {shlex.quote(str(plan.launch_script(run)))} 001",
+            "panes": [""],
+        }
+        for run in plan.runs
+    ]
+    session = {"session_name": plan.name, "windows": windows}
+    text: str = yaml.safe_dump(session, sort_keys=False, width=10**9)
+    return text
+
+
+class TmuxBackend(Backend):
+    """Windows of a tmux session on this machine."""
+
+    name = "tmux"
+    title = "tmux"
+    template = "here.sh.j2"
+
+    def schedulers(self, plan: Plan) -> tuple[Scheduler, ...]:
+        """Windows at once, or one after another from the queue of this machine."""
+        windows, queue = TmuxScheduler(plan), QueueScheduler(plan)
+        is_queued = plan.launch.max_parallel is not None or plan.launch.pin
+        return (queue, windows) if is_queued else (windows, queue)
+
+    def starter(self, plan: Plan) -> Starter:
+        """A window."""
+        return TmuxScheduler(plan)
+
+    def job_values(self, plan: Plan, run: Run) -> Mapping[str, object]:
+        """What a window shows goes into the log as well."""
+        return {"directives": [], "log": "tee"}
+
+    def launch_files(self, plan: Plan) -> Mapping[Path, str]:
+        """The session for tmuxp."""
+        return {plan.session_file: render_session(plan)}
+
+    def next_commands(self, plan: Plan) -> tuple[str, ...]:
+        """How to look at the windows."""
+        return (f"tmux -L {plan.launch.tmux_socket} attach -t {session_name(plan)}",)
+
+
+TMUX = TmuxBackend()

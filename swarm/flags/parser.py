@@ -12,6 +12,7 @@ from helpers.config.command_line import read_flags
 from helpers.config.settings import Setting, settings_of, show
 from helpers.config.vocabulary import Vocabulary
 from helpers.errors import ConfigurationError
+from swarm.backends.table import backend_of, backends, clusters, flags, titles
 from swarm.flags.declared import validate
 from swarm.flags.hidden_key import FLAG, split_key
 from swarm.flags.spawn_settings import CALIBERS, SpawnSettings
@@ -104,7 +105,9 @@ def _lists_joined(argv: Sequence[str]) -> list[str]:
 
 def _refuse_contradictions(read: SpawnSettings) -> None:
     """Flags that do not go together."""
-    is_slurm = read.deployment == "slurm"
+    backend = backend_of(read.deployment)
+    is_cluster, title = backend.is_cluster, backend.title
+    having = [each for each in backends() if read.launcher in each.launchers]
     rules = (
         (
             read.config is None,
@@ -122,9 +125,9 @@ def _refuse_contradictions(read: SpawnSettings) -> None:
             "Add --docker, or leave the image out.",
         ),
         (
-            read.array and not is_slurm,
-            f"--array is for Slurm, and --deployment is {read.deployment}.",
-            "Add --deployment slurm, or leave --array out.",
+            read.array and not is_cluster,
+            f"--array is for {titles(clusters())}, and --deployment is {read.deployment}.",
+            f"Add {flags(clusters())}; or leave --array out.",
         ),
         (
             read.wait and not (read.deploy_now and not read.dry_run),
@@ -132,24 +135,24 @@ def _refuse_contradictions(read: SpawnSettings) -> None:
             "Add --deploy_now, or leave --wait out.",
         ),
         (
-            read.gpu and not (is_slurm or read.docker),
-            f"--gpu requests a GPU of Slurm or of docker, and --deployment is {read.deployment}.",
+            read.gpu and not (is_cluster or read.docker),
+            f"--gpu requests a GPU of a cluster or of docker, and --deployment is {read.deployment}.",
             "Leave --gpu out: runs see this machine's GPUs, those that CUDA_VISIBLE_DEVICES names.",
         ),
         (
-            read.pin and is_slurm,
-            "--pin is for this machine: on Slurm a run has the processors of its job.",
+            read.pin and is_cluster,
+            f"--pin is for this machine: on {title} a run has the processors of its job.",
             "Leave --pin out, or add --deployment local.",
         ),
         (
-            is_slurm and read.max_parallel is not None and not read.array,
-            "--max_parallel on Slurm limits an array, and there is none.",
-            "Add --array, or leave --max_parallel out: Slurm has limits of its own.",
+            is_cluster and read.max_parallel is not None and not read.array,
+            f"--max_parallel on {title} limits an array, and there is none.",
+            f"Add --array, or leave --max_parallel out: {title} has limits of its own.",
         ),
         (
-            read.launcher == "srun" and not is_slurm,
-            f"--launcher=srun is for Slurm, and --deployment is {read.deployment}.",
-            "Add --deployment slurm, or leave --launcher out.",
+            read.launcher is not None and read.launcher not in backend.launchers,
+            f"--launcher={read.launcher} is for {titles(having)}, and --deployment is {read.deployment}.",
+            f"Add {flags(having)}; or leave --launcher out.",
         ),
     )
     for is_broken, problem, remedy in rules:
@@ -166,7 +169,7 @@ def help_text(width: int | None = None) -> str:
     columns = max(min(width or shutil.get_terminal_size().columns, 110), 40)
     intro = (
         "Many runs from one YAML file: environments x numbers of demonstrations x trials x seeds, "
-        "on tmux, Slurm or this machine. "
+        "on tmux, a cluster or this machine. "
         "The same command again starts only what is not waiting, running or done. docs/spawner.md explains."
     )
     lines = ["usage: python spawner.py --config FILE.yaml [--flag value ...]", ""]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from helpers.config.settings import Settings, setting
+from swarm.backends.table import BACKENDS
 
 CALIBERS = (
     "debug",
@@ -89,15 +90,16 @@ class SpawnSettings(Settings):
     sweep_seed: int = setting(0, "seed of the random combinations", group="search", ge=0)
 
     # where and how
-    deployment: Literal["tmux", "slurm", "local"] = setting(
+    deployment: str = setting(
         "tmux",
         "one window per run on this machine, jobs of a cluster, or processes of this machine",
         group="where and how",
+        choices=tuple(BACKENDS),
     )
     num_workers: int = setting(2, "MPI workers per run", group="where and how", ge=1)
     caliber: str | None = setting(
         None,
-        "time limit of one start of a run; default: short on Slurm, else no limit",
+        "time limit of one start of a run; default: short on a cluster, else no limit",
         group="where and how",
         form=f"{', '.join(CALIBERS)}, or a name of your own file",
         pattern=r"[\w.+-]+",
@@ -111,7 +113,7 @@ class SpawnSettings(Settings):
     )
     gpu: bool = setting(
         False,
-        "request a GPU: of Slurm and its partition, or of docker",
+        "request a GPU: of a cluster and its partition, or of docker",
         group="where and how",
     )
     max_parallel: int | None = setting(
@@ -128,7 +130,7 @@ class SpawnSettings(Settings):
     )
     array: bool = setting(
         False,
-        "Slurm: one array instead of one job per run",
+        "clusters: one array instead of one job per run",
         group="where and how",
     )
     max_restarts: int = setting(
@@ -139,7 +141,7 @@ class SpawnSettings(Settings):
     )
     launcher: Literal["mpiexec", "srun"] | None = setting(
         None,
-        "program that starts the workers; default: srun for containers on Slurm, else mpiexec",
+        "program that starts the workers; default: mpiexec, or the cluster's own for containers",
         group="where and how",
         example="srun",
     )
@@ -162,7 +164,7 @@ class SpawnSettings(Settings):
     )
     docker: bool = setting(
         False,
-        "run in a container: docker here, Apptainer (Singularity) on Slurm and for a .sif",
+        "run in a container: docker here, Apptainer (Singularity) on clusters and for a .sif",
         group="software of the runs",
     )
     docker_image: str | None = setting(

@@ -19,9 +19,9 @@ from helpers.config.settings import Settings, setting, settings_of
 from helpers.config.vocabulary import brief
 from helpers.config.yaml_files import read_yaml
 from helpers.errors import ConfigurationError
+from swarm.backends.base import Backend
 from swarm.flags.declared import validate
 from swarm.plan import Caliber
-from swarm.planning.options import merged_options
 
 Layer = Mapping[str, Any]  # what one file says of one caliber
 Bundles = Mapping[str, Mapping[str, tuple[str, ...]]]  # environment ids by benchmark and bundle
@@ -29,7 +29,7 @@ Bundles = Mapping[str, Mapping[str, tuple[str, ...]]]  # environment ids by benc
 DEFAULT_CLUSTER = "default_cluster"
 FOR_ALL = "all"  # the entry of a cluster whose values hold for each of its calibers
 _BENCHMARK_OF_SUITE = {"mujoco": "mujoco", "dm_control": "dmc", "gymnasium": "classic"}
-_SLURM_WORD = r"""[!#-&(-\[\]-~]+"""  # printable, without spaces, quotes and backslashes
+_CONSTRAINT = r"""[!#-&(-\[\]-~]+"""  # printable, without spaces, quotes and backslashes
 
 
 class CaliberSettings(Settings):
@@ -71,23 +71,23 @@ class CaliberSettings(Settings):
         None,
         "features of a node, without --gpu",
         group="caliber",
-        form="a constraint of Slurm, without spaces and quotes",
-        pattern=_SLURM_WORD,
+        form="a constraint as your cluster writes it, without spaces and quotes",
+        pattern=_CONSTRAINT,
         example="V5|V6",
     )
     gpu_constraint: str | None = setting(
         None,
         "features of a node, with --gpu",
         group="caliber",
-        form="a constraint of Slurm, without spaces and quotes",
-        pattern=_SLURM_WORD,
+        form="a constraint as your cluster writes it, without spaces and quotes",
+        pattern=_CONSTRAINT,
         example="COMPUTE_CAPABILITY_8_0",
     )
     gpu_gres: str | None = setting(
         "gpu:1",
         "what --gpu asks for; null is nothing, where the options do",
         group="caliber",
-        form="a generic resource of Slurm",
+        form="gpu:NUMBER, or another resource of your cluster",
         pattern=r"[\w:.,-]+",
     )
     modules: str | None = setting(
@@ -108,7 +108,7 @@ class CaliberSettings(Settings):
     )
     options: str | None = setting(
         None,
-        "further arguments of sbatch; those of all layers add up, later ones win one by one, null takes all away",
+        "further options of a job; those of all layers add up, later ones win one by one, null takes all away",
         group="caliber",
         form="options as in a shell, of printable characters: --account=lab --qos=normal",
         pattern=r"-[!-~][ -~]*",
@@ -193,12 +193,20 @@ def find_bundle(name: str, bundles: Bundles, *, suite: str) -> tuple[str, tuple[
     )
 
 
-def find_caliber(name: str, paths: Iterable[Path], *, cluster: str | None, gpu: bool) -> Caliber:
+def find_caliber(
+    name: str,
+    paths: Iterable[Path],
+    backend: Backend,
+    *,
+    cluster: str | None,
+    gpu: bool,
+) -> Caliber:
     """A caliber of a cluster.
 
     Args:
         name: as in --caliber.
         paths: of the files to read, later ones over earlier ones.
+        backend: reads the options.
         cluster: whose calibers; the files' `default_cluster` if None.
         gpu: whether a GPU is asked for.
 
@@ -220,7 +228,7 @@ def find_caliber(name: str, paths: Iterable[Path], *, cluster: str | None, gpu: 
             f"{_near(name, names)}Choose one of {', '.join(names)}.",
         )
     layers = [*entries.get(FOR_ALL, []), *entries[name]]
-    return _caliber(name, layers, cluster, gpu=gpu)
+    return _caliber(name, layers, cluster, backend, gpu=gpu)
 
 
 def _read_clusters(paths: Iterable[Path]) -> tuple[dict[str, dict[str, list[Layer]]], str]:
@@ -249,7 +257,14 @@ def _refuse_unknown(path: Path, where: str, key: str) -> None:
         )
 
 
-def _caliber(name: str, layers: Sequence[Layer], cluster: str, *, gpu: bool) -> Caliber:
+def _caliber(
+    name: str,
+    layers: Sequence[Layer],
+    cluster: str,
+    backend: Backend,
+    *,
+    gpu: bool,
+) -> Caliber:
     values = {key: value for layer in layers for key, value in layer.items()}
     given = [layer["options"] for layer in layers if "options" in layer]
 
@@ -260,7 +275,7 @@ def _caliber(name: str, layers: Sequence[Layer], cluster: str, *, gpu: bool) -> 
     for each in given:
         read_as({"options": each})
     read = read_as(values)
-    options = merged_options(given, where=f"caliber {name} of {cluster}")
+    options = backend.options(given, where=f"caliber {name} of {cluster}")
     return Caliber(
         name=name,
         seconds=None if read.time is None else seconds_of(read.time),

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from helpers.errors import ConfigurationError
+from swarm.backends.table import backend_of
 from swarm.plan import Launch, Plan
 from swarm.scripts.render import bound_folders, is_apptainer
 
@@ -21,8 +22,9 @@ def check(plan: Plan) -> list[str]:
     """Refuse what could not run; returns warnings, one line each.
 
     Raises:
-        ConfigurationError: a program or an image is missing, a folder has a name that sbatch, tmux
-            or a container cannot be told, or there are more workers than environments.
+        ConfigurationError: a program or an image is missing, a folder has a name that a cluster,
+            tmux or a container cannot be told, there are more workers than environments, or the backend
+            refuses a setting.
     """
     _check_folders(plan)
     _check_workers(plan)
@@ -31,7 +33,10 @@ def check(plan: Plan) -> list[str]:
     if plan.launch.caliber.setup:
         _check_setup(plan.launch)
     launch = plan.launch
-    if launch.conda_env is not None and launch.deployment != "slurm":
+    backend = backend_of(launch.deployment)
+    for problem, remedy in backend.refusals(plan):
+        raise ConfigurationError(problem, remedy)
+    if launch.conda_env is not None and not backend.is_cluster:
         _check_conda(launch.conda_env)
     if launch.image is None:
         return []
@@ -52,7 +57,7 @@ def _check_folders(plan: Plan) -> None:
         if re.search(r"[\\\x00-\x1f\x7f]", folder):
             raise ConfigurationError(
                 f"The folder {folder!r} has a backslash or a control character in its name.",
-                "sbatch and tmux do not accept such a name: rename the folder, or choose another.",
+                "Clusters and tmux do not accept such a name: rename the folder, or choose another.",
             )
     if not in_container:
         return
@@ -130,7 +135,8 @@ def _check_engine(launch: Launch, image: str) -> None:
             )
         return
     found = shutil.which("apptainer") or shutil.which("singularity")
-    if found is None and launch.deployment != "slurm":  # there, modules may bring it
+    # on a cluster, modules may bring it
+    if found is None and not backend_of(launch.deployment).is_cluster:
         raise ConfigurationError(
             f"--docker_image={image}: there is neither apptainer nor singularity here.",
             "Install one of them, or give a docker image.",

@@ -13,6 +13,7 @@ from helpers.config.settings import Scalar
 from helpers.data_root import data_root, place
 from helpers.machine.processor import NATIVE, march
 from helpers.parallel.launch import mpiexec
+from swarm.backends.table import backend_of, clusters, titles
 from swarm.flags.parser import Command
 from swarm.flags.spawn_settings import SpawnSettings
 from swarm.plan import Caliber, Launch, Plan
@@ -20,7 +21,7 @@ from swarm.planning.catalogue import find_bundle, find_caliber, read_bundles, so
 from swarm.planning.expand import Request, expand, plan_of
 
 DEFAULT_PROJECT = "milozero"
-DEFAULT_CALIBER = "short"  # on Slurm, where a job has to say how long it is
+DEFAULT_CALIBER = "short"  # on a cluster, where a job has to say how long it is
 SECRETS_FILE = "secrets.env"
 
 
@@ -120,13 +121,13 @@ def _bundle(
 def _caliber(command: Command, root: Path) -> Caliber:
     """On a cluster the whole of it; elsewhere only the time, and only where it was asked for."""
     settings = command.settings
-    is_slurm = settings.deployment == "slurm"
-    name = settings.caliber or (DEFAULT_CALIBER if is_slurm else None)
+    backend = backend_of(settings.deployment)
+    name = settings.caliber or (DEFAULT_CALIBER if backend.is_cluster else None)
     if name is None:
         return Caliber("none")
     paths = sources("calibers.yaml", settings.calibers_file, shipped=root / "tasks")
-    found = find_caliber(name, paths, cluster=settings.cluster, gpu=settings.gpu)
-    return found if is_slurm else Caliber(name, seconds=found.seconds)
+    found = find_caliber(name, paths, backend, cluster=settings.cluster, gpu=settings.gpu)
+    return found if backend.is_cluster else Caliber(name, seconds=found.seconds)
 
 
 def _data_root(settings: SpawnSettings, layer: Layer, here: Path) -> str | None:
@@ -151,16 +152,18 @@ def _over(command: Command, layer: Layer) -> dict[str, Scalar]:
 
 
 def _under(command: Command, caliber: Caliber) -> dict[str, Scalar]:
-    """A workstation has no clock of its own for a run; Slurm's is the script's business."""
-    if command.settings.deployment == "slurm" or caliber.seconds is None:
+    """A workstation has no clock of its own for a run; a cluster's is the script's business."""
+    if backend_of(command.settings.deployment).is_cluster or caliber.seconds is None:
         return {}
     return {"execution_time": str(caliber.seconds)}
 
 
 def _launch(settings: SpawnSettings, caliber: Caliber, program: Program, here: Path) -> Launch:
-    is_slurm = settings.deployment == "slurm"
+    backend = backend_of(settings.deployment)
     image = settings.docker_image
-    asked = march(elsewhere=is_slurm)  # of the nodes, which may be others than this machine
+    asked = march(
+        elsewhere=backend.is_cluster,
+    )  # of the nodes, which may be others than this machine
     if image is not None and image.endswith(".sif"):
         image = str(here / Path(image).expanduser())
     return Launch(
@@ -171,7 +174,7 @@ def _launch(settings: SpawnSettings, caliber: Caliber, program: Program, here: P
         num_workers=settings.num_workers,
         caliber=caliber,
         args_method=settings.args_method,
-        launcher=settings.launcher or ("srun" if is_slurm and image else "mpiexec"),
+        launcher=settings.launcher or backend.usual_launcher(in_container=image is not None),
         mpiexec=mpiexec(),
         mpi=settings.mpi,
         conda_env=settings.conda_env,
@@ -200,6 +203,8 @@ def _warnings(command: Command) -> list[str]:
         warnings.append(f"--wandb_base_url={url} does not start with https://.")
     if settings.wandb_upgrade and settings.docker:
         warnings.append("--wandb_upgrade changes this environment; the runs use the image's wandb.")
-    if "cluster" in command.given and settings.deployment != "slurm":
-        warnings.append("--cluster is for Slurm; only the time of the caliber is used here.")
+    if "cluster" in command.given and not backend_of(settings.deployment).is_cluster:
+        warnings.append(
+            f"--cluster is for {titles(clusters())}; only the time of the caliber is used here.",
+        )
     return warnings

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from helpers.durable import temporary_name
 from helpers.errors import ConfigurationError, StorageError
+from swarm.backends.table import backend_of
 from swarm.plan import PLAN_FILE, Plan, load, save
-from swarm.scripts.render import render_array, render_job, render_session, render_settings
+from swarm.scripts.render import render_array, render_job, render_settings
 
 _SCRIPT_MODE = 0o755
 _TEXT_MODE = 0o644
@@ -42,8 +43,8 @@ def write(plan: Plan, secrets: Mapping[str, str]) -> None:
                 _put(plan.config_file(run), render_settings(run), _TEXT_MODE)
         for run in plan.runs:
             _put(plan.launch_script(run), render_job(plan, run), _SCRIPT_MODE)
-        if plan.launch.deployment == "tmux":
-            _put(plan.session_file, render_session(plan), _TEXT_MODE)
+        for path, text in backend_of(plan.launch.deployment).launch_files(plan).items():
+            _put(path, text, _TEXT_MODE)
         if plan.launch.array:
             _put(plan.array_script, render_array(plan), _SCRIPT_MODE)
         save(plan)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from helpers.config.settings import Settings, setting
+from swarm.backends.table import CLUSTERS
 
+HERE = "local"  # the deployment that is no job
 Scheduler = Literal["pbt", "asha", "median", "random", "grid", "tpe"]
 
 
@@ -141,29 +143,30 @@ class TuneSettings(Settings):
         pattern=r"(ray://)?[\w.-]+:\d{1,5}|auto",
         form="HOST:PORT, ray://HOST:PORT or auto",
     )
-    deployment: Literal["local", "slurm"] = setting(
-        "local",
-        "here, or write the script of a Slurm job of several nodes",
+    deployment: str = setting(
+        HERE,
+        "here, or write the script of a cluster's job of several nodes",
         group="where",
+        choices=(HERE, *CLUSTERS),
     )
-    num_nodes: int = setting(2, "slurm: nodes", group="where", ge=1)
-    cpus_per_node: int = setting(8, "slurm: cores that Ray has on each node", group="where", ge=1)
+    num_nodes: int = setting(2, "cluster: nodes", group="where", ge=1)
+    cpus_per_node: int = setting(8, "cluster: cores that Ray has on each node", group="where", ge=1)
     time: str = setting(
         "1-00:00:00",
-        "slurm: time limit of the job",
+        "cluster: time limit of the job",
         group="where",
         form="d-HH:MM:SS or HH:MM:SS",
         pattern=r"(\d{1,3}-)?\d{1,3}:\d\d:\d\d",
     )
     partition: str | None = setting(
         None,
-        "slurm: partition",
+        "cluster: partition",
         group="where",
         pattern=r"[\w.,-]+",
         form="names with commas between",
         example="cpu",
     )
-    deploy_now: bool = setting(False, "slurm: submit the script", group="where")
+    deploy_now: bool = setting(False, "cluster: submit the script", group="where")
 
     # MLflow
     mlflow: bool = setting(

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from helpers.errors import ConfigurationError
-from helpers.parallel.deadline import JOB_END, STOP_SIGNALS, Deadline
+from helpers.parallel.deadline import JOB_ENDS, STOP_SIGNALS, Deadline
 from helpers.parallel.workers import Workers
 from tests.mpi.start import start
 from tests.patience import patience
@@ -143,13 +143,18 @@ def test_the_time_before_the_deadline_was_made_counts(clock: Clock) -> None:
         (1000.0, 0, BEGIN + 1000),
     ],
 )
-def test_the_earlier_of_ours_and_slurms(clock: Clock, execution_time, job_end, end) -> None:
-    assert limited(clock, execution_time, **{JOB_END: f"{job_end:.0f}"}).end == end
+def test_the_earlier_of_ours_and_the_jobs(clock: Clock, execution_time, job_end, end) -> None:
+    for name in JOB_ENDS:
+        assert limited(clock, execution_time, **{name: f"{job_end:.0f}"}).end == end
+    first, second = JOB_ENDS
+    both = {first: f"{BEGIN + 9000:.0f}", second: f"{job_end:.0f}"}
+    assert limited(clock, execution_time, **both).end == min(end, BEGIN + 9000)
 
 
-def test_slurms_end_has_to_be_a_number(clock: Clock) -> None:
-    with pytest.raises(ConfigurationError, match="SLURM_JOB_END_TIME is 'soon'"):
-        limited(clock, None, **{JOB_END: "soon"})
+def test_the_end_of_a_job_has_to_be_a_number(clock: Clock) -> None:
+    for name in JOB_ENDS:
+        with pytest.raises(ConfigurationError, match=f"{name} is 'soon'"):
+            limited(clock, None, **{name: "soon"})
 
 
 # Stop file and signals

@@ -54,7 +54,7 @@ def test_the_help_names_every_flag(flag):
 def test_the_help_names_every_choice():
     text = re.sub(r"\s+", " ", help_text(100))
     assert all(name in text for name in CALIBERS)
-    for choices in ("{tmux,slurm,local}", "{full,yaml,minimal}", "{random,grid,zip}"):
+    for choices in ("{tmux,slurm,pbs,local}", "{full,yaml,minimal}", "{random,grid,zip}"):
         assert choices in text
     assert max(map(len, help_text(80).splitlines())) <= 110
 
@@ -137,7 +137,7 @@ def test_declared_examples_are_valid():
         ("--wandb_api_keys=x", "is not accepted", "WANDB_API_KEY"),
         ("--num_seeds=0", "--num_seeds=0 is not a whole number >= 1", "num_seeds"),
         ("--num_workers=two", "--num_workers=two is not", "works"),
-        ("--deployment=pbs", "is not one of tmux, slurm, local", "works"),
+        ("--deployment=lsf", "is not one of tmux, slurm, pbs, local", "works"),
         ("--num_demos", "--num_demos needs a value", "VALUE"),
         ("--num_demos 1 x", "is not of the form", "1 4 16"),
         ("--prefix=a.b", "--prefix=a.b is not of the form letters", "first_try"),
@@ -147,7 +147,9 @@ def test_declared_examples_are_valid():
         ("--docker --docker_image=--rm", "is not of the form", "works"),
         ("--array --config x", "--array is for Slurm", "--deployment slurm"),
         ("--deployment slurm --max_parallel 3 --config x", "limits an array", "--array"),
+        ("--array --config x", "--array is for Slurm or PBS", "or --deployment pbs"),
         ("--launcher srun --config x", "is for Slurm", "--deployment slurm"),
+        ("--launcher srun --deployment pbs --config x", "is for Slurm", "--deployment slurm;"),
         ("--wandb_api_key --config x", "has no value", "WANDB_API_KEY"),
         ("--config a --config b", "given twice", "Delete"),
         ("--docker maybe", "not true or false", "--no-docker"),

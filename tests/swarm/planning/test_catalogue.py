@@ -7,6 +7,7 @@ import pytest
 from environments.ids import resolve_env_id, suite_of
 from helpers.config.settings import settings_of
 from swarm import plan as plans
+from swarm.backends.slurm import SLURM
 from swarm.planning.catalogue import (
     CaliberSettings,
     find_bundle,
@@ -103,12 +104,12 @@ BAOBAB = {
 @pytest.mark.parametrize("name", BAOBAB)
 def test_calibers(name):
     hours, cpu, gpu = BAOBAB[name]
-    on_cpu = find_caliber(name, CALIBERS, cluster="baobab", gpu=False)
-    on_gpu = find_caliber(name, CALIBERS, cluster="baobab", gpu=True)
+    on_cpu = find_caliber(name, CALIBERS, SLURM, cluster="baobab", gpu=False)
+    on_gpu = find_caliber(name, CALIBERS, SLURM, cluster="baobab", gpu=True)
     assert (on_cpu.partition, on_gpu.partition) == (cpu, gpu)
     assert (on_cpu.gres, on_gpu.gres) == (None, "gpu:1")
     assert on_cpu.seconds == on_gpu.seconds == hours * 3600
-    nowhere = find_caliber(name, CALIBERS, cluster=None, gpu=False)
+    nowhere = find_caliber(name, CALIBERS, SLURM, cluster=None, gpu=False)
     assert nowhere == plans.Caliber(name, seconds=on_cpu.seconds)
 
 
@@ -122,11 +123,11 @@ def test_own_calibers_go_over_ours(tmp_path):
         "baobab:\n"
         "  short: {cpu_partition: other}\n",
     )
-    tiny = find_caliber("tiny", [*CALIBERS, own], cluster=None, gpu=False)
+    tiny = find_caliber("tiny", [*CALIBERS, own], SLURM, cluster=None, gpu=False)
     assert (tiny.seconds, tiny.memory, tiny.constraint) == (90, "8G", "V5|V6")
     assert tiny.modules == ("GCC/13", "OpenMPI/5")
     assert tiny.options == ("--account=lab", "--reservation=a b")
-    short = find_caliber("short", [*CALIBERS, own], cluster="baobab", gpu=False)
+    short = find_caliber("short", [*CALIBERS, own], SLURM, cluster="baobab", gpu=False)
     assert (short.partition, short.seconds) == ("other", 21_600)
 
 
@@ -151,15 +152,15 @@ def test_calibers_of_another_form(tmp_path, text, words):
     own = tmp_path / "calibers.yaml"
     own.write_text(text)
     paths = [*CALIBERS, own]
-    assert words in refused(find_caliber, "short", paths, cluster="any", gpu=False)[0]
+    assert words in refused(find_caliber, "short", paths, SLURM, cluster="any", gpu=False)[0]
 
 
 def test_calibers_that_are_not_there():
-    problem, remedy = refused(find_caliber, "shrt", CALIBERS, cluster=None, gpu=False)
+    problem, remedy = refused(find_caliber, "shrt", CALIBERS, SLURM, cluster=None, gpu=False)
     assert "no caliber shrt" in problem and "Did you mean short?" in remedy
-    problem, remedy = refused(find_caliber, "all", CALIBERS, cluster="baobab", gpu=False)
+    problem, remedy = refused(find_caliber, "all", CALIBERS, SLURM, cluster="baobab", gpu=False)
     assert "no caliber all" in problem
-    assert "baobab" in refused(find_caliber, "short", CALIBERS, cluster="x", gpu=False)[1]
+    assert "baobab" in refused(find_caliber, "short", CALIBERS, SLURM, cluster="x", gpu=False)[1]
 
 
 def test_the_declared_examples_of_calibers_are_valid():
@@ -173,7 +174,7 @@ def test_the_declared_examples_of_calibers_are_valid():
 def caliber_of(tmp_path, text, *, gpu=False):
     own = tmp_path / "calibers.yaml"
     own.write_text(text)
-    return find_caliber("long", [*CALIBERS, own], cluster="lab", gpu=gpu)
+    return find_caliber("long", [*CALIBERS, own], SLURM, cluster="lab", gpu=gpu)
 
 
 def test_options_of_layers_add_up(tmp_path):

@@ -24,7 +24,8 @@ from agents.on_policy.config import PPOConfig
 from helpers.config.schema import Schema
 from helpers.config.settings import setting
 from helpers.config.yaml_files import read_yaml, yaml_text
-from swarm.scripts.render import render_job, render_session, render_settings
+from swarm.backends.tmux import render_session
+from swarm.scripts.render import render_job, render_settings
 from tests.patience import patience
 from tests.swarm.plans import LAUNCH, SHORT, planned
 from tests.swarm.stage import Stage

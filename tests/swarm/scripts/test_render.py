@@ -18,13 +18,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.algorithms import SCHEMA
+from swarm.backends.base import warning_seconds
+from swarm.backends.slurm import SLURM as SLURM_JOBS
+from swarm.backends.slurm_script import sbatch_word
+from swarm.backends.tmux import render_session
 from swarm.plan import Caliber, Launch, Plan
 from swarm.planning.catalogue import find_caliber
 from swarm.scripts import render
 from tests.swarm.plans import LAUNCH, ROOT, SHORT, planned
 
 GOLDEN = ROOT / "tests" / "golden" / "swarm"
-BAOBAB = find_caliber("daylong", [ROOT / "tasks" / "calibers.yaml"], cluster="baobab", gpu=True)
+BAOBAB = find_caliber(
+    "daylong",
+    [ROOT / "tasks" / "calibers.yaml"],
+    SLURM_JOBS,
+    cluster="baobab",
+    gpu=True,
+)
 ASKING = Caliber(
     "asking",
     seconds=90_061,
@@ -61,6 +71,19 @@ LAUNCHES: dict[str, Launch] = {
         args_method="yaml",
     ),
     "slurm_array": replace(SLURM, array=True, max_parallel=4, args_method="minimal"),
+    "pbs_array": replace(
+        SLURM,
+        deployment="pbs",
+        array=True,
+        max_parallel=4,
+        args_method="minimal",
+        caliber=replace(
+            ASKING,
+            partition="short",
+            constraint="cpu_type=rome",
+            options=("-A lab", '-W "umask=0 2"'),
+        ),
+    ),
 }
 
 
@@ -74,7 +97,7 @@ def rendered(name: str) -> dict[str, str]:
     plan = plan_with(LAUNCHES[name], num_seeds=2)
     texts = {f"{name}.sh": render.render_job(plan, plan.runs[0])}
     if plan.launch.deployment == "tmux":
-        texts[f"{name}.session.yaml"] = render.render_session(plan)
+        texts[f"{name}.session.yaml"] = render_session(plan)
     if plan.launch.array:
         texts[f"{name}.array.sh"] = render.render_array(plan)
     return texts
@@ -165,7 +188,7 @@ def test_no_cluster_is_built_in():
 
 @given(st.integers(60, 10**7))
 def test_the_warning_leaves_most_of_the_time(seconds):
-    warning = render.warning_seconds(seconds)
+    warning = warning_seconds(seconds)
     assert 0 < warning <= min(300, seconds / 3)
     assert warning >= 60 or seconds < 180
 
@@ -173,7 +196,7 @@ def test_the_warning_leaves_most_of_the_time(seconds):
 @given(st.text(st.characters(blacklist_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1))
 def test_a_word_for_sbatch_is_one_word(text):
     """sbatch unquotes as a shell does, without its dollars; tried on Slurm 22.05."""
-    word = render.sbatch_word(text)
+    word = sbatch_word(text)
     assert shlex.split(word) == [text] and "\n" not in word
 
 
@@ -213,7 +236,7 @@ def test_the_session_has_a_window_a_run():
         replace(LAUNCH, deployment="tmux", working_folder=Path("/a b/$c")),
         num_seeds=3,
     )
-    session = yaml.safe_load(render.render_session(plan))
+    session = yaml.safe_load(render_session(plan))
     assert session["session_name"] == plan.name and not set(".:") & set(plan.name)
     for window, run in zip(session["windows"], plan.runs, strict=True):
         assert window["window_name"] == run.name

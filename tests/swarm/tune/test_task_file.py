@@ -163,6 +163,16 @@ def test_the_slurm_script_quotes_what_it_is_given(tmp_path, capsys):
     subprocess.run(["bash", "-n", str(tmp_path / "mine" / "tune.sbatch")], check=True)
 
 
+def test_a_cluster_for_which_no_job_can_be_written_is_refused(tmp_path, capsys):
+    path = tmp_path / "task.yaml"
+    path.write_text(TASK)
+    flags = [f"--config={path}", f"--tune_dir={tmp_path}/tune", "--deployment=pbs"]
+    assert tuner.main(flags) == BAD_CONFIGURATION
+    told = capsys.readouterr().err
+    assert "--deployment=pbs: the tuner writes jobs for Slurm alone." in told
+    assert "--ray_address=HOST:PORT" in told and not (tmp_path / "tune").exists()
+
+
 def test_a_draw_that_the_schema_refuses_is_drawn_again(tmp_path):
     text = TASK + "  batch_size: {randint: [100, 140]}\n"  # rollout_len 512 takes 128 alone
     assert read(tmp_path, text).config.batch_size == 128
