@@ -10,12 +10,12 @@ import pytest
 from gymnasium.wrappers import FrameStackObservation, GrayscaleObservation
 
 from environments.factory import make_vector_env
+from environments.gymnasium_envs.env import make_env
 from environments.ids import resolve_env_id
 from environments.rendering import choose_gl
 from environments.requirements import check_options
 from environments.sizes import spaces_of
 from environments.state.continuation import why_inexact
-from environments.suites.gymnasium_suites import make_env
 from environments.suites.pictures import (
     PictureObservation,
     Preprocessing,

@@ -10,10 +10,10 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces.utils import flatdim
 
-from environments.files import import_file
-from environments.ids import suite_of, task_file
-from environments.registered import interface_of, package_limit
-from environments.registered import spec_of as registered_spec
+from environments.files import import_file, task_file
+from environments.gymnasium_envs.registered import interface_of, package_limit
+from environments.gymnasium_envs.registered import spec_of as registered_spec
+from environments.gymnasium_envs.unlearnable import refuse_unlearnable
 from environments.suites.pictures import (
     PictureObservation,
     Preprocessing,
@@ -21,7 +21,6 @@ from environments.suites.pictures import (
     refuse_preprocessing,
     split_options,
 )
-from environments.suites.unlearnable import refuse_unlearnable
 from environments.suites.wrappers import VectorAction, VectorObservation, is_plain
 from helpers.errors import ConfigurationError
 from helpers.user_code import UsersCode
@@ -67,11 +66,9 @@ def spec_of(env_id: str) -> EnvSpec:
     )
 
 
-def max_episode_steps(env_id: str, options: Mapping[str, Any] | None = None) -> int:
-    """After how many steps an episode is truncated, whatever the options."""
-    del options
-    own = spec_of(env_id).max_episode_steps or package_limit(env_id)
-    return own or DEFAULT_MAX_EPISODE_STEPS
+def own_limit(env_id: str) -> int | None:
+    """After how many steps an episode is truncated by its own limit; None where it has none."""
+    return spec_of(env_id).max_episode_steps or package_limit(env_id)
 
 
 def is_known_exact(env_id: str) -> bool:
@@ -97,10 +94,6 @@ def make_env(
     Raises:
         ConfigurationError: its observations or actions are of another kind.
     """
-    if suite_of(env_id) == "mujoco":
-        from environments.mujoco_warnings import route_mujoco_warnings
-
-        route_mujoco_warnings()
     spec, (pictures, given) = spec_of(env_id), split_options(options)
     words = f" with env_options={json.dumps(given, default=str)}" if given else ""
     is_known = given and str(spec.entry_point).startswith("gymnasium.envs.")
@@ -108,7 +101,7 @@ def make_env(
     with UsersCode(f"env_id={env_id} cannot be made{words}", spec.entry_point, mend=mend):
         env = gymnasium.make(
             spec,  # the id itself would print that Hopper-v4 is outdated, once a copy
-            max_episode_steps=limit or max_episode_steps(env_id),
+            max_episode_steps=limit or own_limit(env_id) or DEFAULT_MAX_EPISODE_STEPS,
             disable_env_checker=True,
             **({} if render_mode is None else {"render_mode": render_mode}),
             **given,
