@@ -11,6 +11,7 @@ from environments import rendering
 from environments.ids import resolve_env_id, suite_of
 from environments.processes.vector_env import ProcessVectorEnv
 from environments.same_step import SameStepEnv
+from environments.suites.suite import Wanted
 from helpers.errors import ConfigurationError
 
 __all__ = ["make_single_env", "make_vector_env", "resolve_env_id"]
@@ -59,15 +60,18 @@ def make_vector_env(
             f"env_id={env_id} is not supported by {backend}.",
             f"Leave backend unset, or give one of: {', '.join(choices)}.",
         )
-    wanted: dict[str, Any] = {
-        "seeds": seeds,
-        "options": dict(options or {}),
-        "backend": backend or choices[0],
-        "max_episode_steps": max_episode_steps,
-    }
+    options, backend = dict(options or {}), backend or choices[0]
     if processes and render_mode is None and seeds:
-        return ProcessVectorEnv(env_id, **wanted, processes=processes)
-    return suite.make_vector(env_id, **wanted, render_mode=render_mode)
+        return ProcessVectorEnv(
+            env_id,
+            seeds=seeds,
+            options=options,
+            backend=backend,
+            max_episode_steps=max_episode_steps,
+            processes=processes,
+        )
+    wanted = Wanted(options, render_mode, max_episode_steps, seeds, backend)
+    return suite.make_vector(env_id, wanted)
 
 
 def make_single_env(env_id: str, options: Mapping[str, Any] | None = None) -> gymnasium.Env | None:

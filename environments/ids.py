@@ -5,7 +5,7 @@
   one, relative to the working folder;
 * whatever a suite takes: each says it at the head of its module in environments/suites.
 
-Nothing here imports Gymnasium before it is needed, nor a simulator, so that a launcher can check ids cheaply.
+Suites are imported when the first id is resolved, and no simulator is, so that a launcher can check ids cheaply.
 """
 
 from __future__ import annotations

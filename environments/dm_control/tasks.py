@@ -16,13 +16,8 @@ from helpers.errors import ConfigurationError
 # dm_control.suite.TASKS_BY_DOMAIN with the numbers of an observation and of an action of each task. Importing it
 # takes a second, loading a model up to 0.9 s; tests compare both.
 TASKS: dict[str, dict[str, tuple[int, int]]] = {
-    "acrobot": {
-        "swingup": (6, 1),
-        "swingup_sparse": (6, 1),
-    },
-    "ball_in_cup": {
-        "catch": (8, 2),
-    },
+    "acrobot": {"swingup": (6, 1), "swingup_sparse": (6, 1)},
+    "ball_in_cup": {"catch": (8, 2)},
     "cartpole": {
         "balance": (5, 1),
         "balance_sparse": (5, 1),
@@ -31,9 +26,7 @@ TASKS: dict[str, dict[str, tuple[int, int]]] = {
         "two_poles": (8, 1),
         "three_poles": (11, 1),
     },
-    "cheetah": {
-        "run": (17, 6),
-    },
+    "cheetah": {"run": (17, 6)},
     "dog": {
         "stand": (223, 38),
         "walk": (223, 38),
@@ -41,76 +34,29 @@ TASKS: dict[str, dict[str, tuple[int, int]]] = {
         "run": (223, 38),
         "fetch": (232, 38),
     },
-    "finger": {
-        "spin": (9, 2),
-        "turn_easy": (12, 2),
-        "turn_hard": (12, 2),
-    },
-    "fish": {
-        "upright": (21, 5),
-        "swim": (24, 5),
-    },
-    "hopper": {
-        "stand": (15, 4),
-        "hop": (15, 4),
-    },
-    "humanoid": {
-        "stand": (67, 21),
-        "walk": (67, 21),
-        "run": (67, 21),
-        "run_pure_state": (55, 21),
-    },
-    "humanoid_CMU": {
-        "stand": (137, 56),
-        "walk": (137, 56),
-        "run": (137, 56),
-    },
-    "lqr": {
-        "lqr_2_1": (4, 1),
-        "lqr_6_2": (12, 2),
-    },
+    "finger": {"spin": (9, 2), "turn_easy": (12, 2), "turn_hard": (12, 2)},
+    "fish": {"upright": (21, 5), "swim": (24, 5)},
+    "hopper": {"stand": (15, 4), "hop": (15, 4)},
+    "humanoid": {"stand": (67, 21), "walk": (67, 21), "run": (67, 21), "run_pure_state": (55, 21)},
+    "humanoid_CMU": {"stand": (137, 56), "walk": (137, 56), "run": (137, 56)},
+    "lqr": {"lqr_2_1": (4, 1), "lqr_6_2": (12, 2)},
     "manipulator": {
         "bring_ball": (44, 5),
         "bring_peg": (44, 5),
         "insert_ball": (44, 5),
         "insert_peg": (44, 5),
     },
-    "pendulum": {
-        "swingup": (3, 1),
-    },
-    "point_mass": {
-        "easy": (4, 2),
-        "hard": (4, 2),
-    },
-    "quadruped": {
-        "walk": (78, 12),
-        "run": (78, 12),
-        "escape": (101, 12),
-        "fetch": (90, 12),
-    },
-    "reacher": {
-        "easy": (6, 2),
-        "hard": (6, 2),
-    },
-    "stacker": {
-        "stack_2": (49, 5),
-        "stack_4": (63, 5),
-    },
-    "swimmer": {
-        "swimmer6": (25, 5),
-        "swimmer15": (61, 14),
-    },
-    "walker": {
-        "stand": (24, 6),
-        "walk": (24, 6),
-        "run": (24, 6),
-    },
+    "pendulum": {"swingup": (3, 1)},
+    "point_mass": {"easy": (4, 2), "hard": (4, 2)},
+    "quadruped": {"walk": (78, 12), "run": (78, 12), "escape": (101, 12), "fetch": (90, 12)},
+    "reacher": {"easy": (6, 2), "hard": (6, 2)},
+    "stacker": {"stack_2": (49, 5), "stack_4": (63, 5)},
+    "swimmer": {"swimmer6": (25, 5), "swimmer15": (61, 14)},
+    "walker": {"stand": (24, 6), "walk": (24, 6), "run": (24, 6)},
 }
 UNBOUNDED = ("lqr",)  # domains whose actions have no bounds; all others lie between -1 and 1
-FEATURES, PIXELS = (
-    "-Feat-v0",
-    "-Pixels-v0",
-)  # end the ids of a task whose observations are vectors, or pictures
+FEATURES = "-Feat-v0"  # ends the id of a task whose observations are vectors
+PIXELS = "-Pixels-v0"  # ... pictures
 
 _ID = re.compile(r"(\w+)-(\w+)-(feat|pix|pixels)-v(\d+)", re.IGNORECASE)
 _SHORT_ID = re.compile(r"(\w+)-(\w+)")

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.wrappers import TimeLimit
 
 from environments.dm_control import tasks
 from environments.dm_control.tasks import PIXELS
-from environments.suites.suite import Options, Spaces, Suite
+from environments.suites.pictures import (
+    PictureObservation,
+    refuse_preprocessing,
+    space_of_pictures,
+    split_options,
+)
+from environments.suites.suite import Options, Spaces, Suite, Wanted
 from helpers.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    import gymnasium
 
 MAX_EPISODE_STEPS = 1000  # the time limit of every task but LQR, which has none of its own
 # What a task of pictures takes: the camera's number or name, and the picture's size in pixels.
@@ -51,8 +58,6 @@ class DmControl(Suite):
 
     def check_options(self, env_id: str, options: Options) -> None:
         """Tasks of vectors have none."""
-        from environments.suites.pictures import refuse_preprocessing, split_options
-
         given = split_options(options)[1]
         known = list(PIXEL_OPTIONS) if env_id.endswith(PIXELS) else []
         unknown = [name for name in given if name not in known]
@@ -67,11 +72,6 @@ class DmControl(Suite):
 
     def spaces(self, env_id: str, options: Options) -> Spaces | None:
         """By the table of sizes; actions lie between -1 and 1."""
-        import gymnasium
-        import numpy as np
-
-        from environments.suites.pictures import space_of_pictures, split_options
-
         if options and not env_id.endswith(PIXELS):
             return None
         domain, task = tasks.task_of(env_id)
@@ -93,28 +93,18 @@ class DmControl(Suite):
         domain, task = tasks.task_of(env_id)
         return _PROGRAM.replace("{domain}", domain).replace("{task}", task)
 
-    def make_env(
-        self,
-        env_id: str,
-        *,
-        render_mode: str | None,
-        options: Options,
-        limit: int | None = None,
-    ) -> gymnasium.Env:
+    def make_env(self, env_id: str, wanted: Wanted) -> gymnasium.Env:
         """One environment.
 
         Raises:
             ConfigurationError: there are options that it does not have, or no picture can be drawn.
         """
-        from gymnasium.wrappers import TimeLimit
-
         from environments.dm_control.env import DmControlEnv, Pixels
-        from environments.suites.pictures import PictureObservation, split_options
 
-        self.check_options(env_id, options)
-        pictures, given = split_options(options)
-        simulated = DmControlEnv(*tasks.task_of(env_id), render_mode=render_mode)
-        env: gymnasium.Env = TimeLimit(simulated, limit or MAX_EPISODE_STEPS)
+        self.check_options(env_id, wanted.options)
+        pictures, given = split_options(wanted.options)
+        simulated = DmControlEnv(*tasks.task_of(env_id), render_mode=wanted.render_mode)
+        env: gymnasium.Env = TimeLimit(simulated, wanted.limit or MAX_EPISODE_STEPS)
         if not env_id.endswith(PIXELS):
             return env
         env = Pixels(env, simulated, **{**PIXEL_OPTIONS, **given})

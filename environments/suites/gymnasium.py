@@ -6,15 +6,18 @@ what registers it; `ALE/Pong-v5` imports an installed package; `my_envs/reach.py
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import gymnasium
 
 from environments.files import task_file
+from environments.gymnasium_envs import constructor, env, origin
 from environments.gymnasium_envs.registered import registered_ids, resolve_registered
-from environments.suites.suite import Files, Options, Spaces, Suite
-
-if TYPE_CHECKING:
-    import gymnasium
+from environments.inputs.modules import closure
+from environments.suites.parts import FlatSpace
+from environments.suites.pictures import split_options
+from environments.suites.suite import Files, Options, Spaces, Suite, Wanted
+from helpers.pictures import PictureSpace
 
 _PROGRAM = """import gymnasium
 {head}
@@ -51,45 +54,33 @@ class Gymnasium(Suite):
 
     def require_parts(self, env_id: str, options: Options) -> None:
         """Refuse an environment whose constructor asks for more than it is given."""
-        from environments.gymnasium_envs.constructor import require_options
-
-        require_options(env_id, options)
+        constructor.require_options(env_id, options)
 
     def check_options(self, env_id: str, options: Options) -> None:
         """By the signature of what makes it."""
-        from environments.gymnasium_envs.constructor import check_constructor
-        from environments.suites.pictures import split_options
-
         if options:
-            check_constructor(env_id, split_options(options)[1])
+            constructor.check_constructor(env_id, split_options(options)[1])
 
     def default_options(self, env_id: str) -> dict[str, Any]:
         """By that signature."""
-        from environments.gymnasium_envs.constructor import default_options
-
-        return {} if task_file(env_id) else default_options(env_id)
+        return {} if task_file(env_id) else constructor.default_options(env_id)
 
     def spaces(self, env_id: str, options: Options) -> Spaces | None:
         """An environment is made for it: a few milliseconds for Gymnasium's own."""
-        env = self.make_env(env_id, render_mode=None, options=options)
-        env.close()
-        return env.observation_space, env.action_space
+        made = self.make_env(env_id, Wanted(options))
+        made.close()
+        return made.observation_space, made.action_space
 
     def own_form(self, env_id: str, options: Options) -> tuple[bool, tuple[int, ...] | None]:
         """An environment is made for it, too."""
-        from environments.gymnasium_envs.env import action_shape
-        from environments.suites.parts import FlatSpace
-        from helpers.pictures import PictureSpace
-
-        env = self.make_env(env_id, render_mode=None, options=options)
-        env.close()
-        return not isinstance(env.observation_space, FlatSpace | PictureSpace), action_shape(env)
+        made = self.make_env(env_id, Wanted(options))
+        made.close()
+        is_flat = not isinstance(made.observation_space, FlatSpace | PictureSpace)
+        return is_flat, env.action_shape(made)
 
     def max_episode_steps(self, env_id: str, options: Options) -> int:
         """Its own limit, or ours."""
-        from environments.gymnasium_envs.env import DEFAULT_MAX_EPISODE_STEPS, own_limit
-
-        return own_limit(env_id) or DEFAULT_MAX_EPISODE_STEPS
+        return env.own_limit(env_id) or env.DEFAULT_MAX_EPISODE_STEPS
 
     def known_limit(self, env_id: str, options: Options) -> int | None:
         """Of a file of a user nothing is known before it is executed."""
@@ -97,64 +88,40 @@ class Gymnasium(Suite):
 
     def has_own_limit(self, env_id: str) -> bool:
         """Whether it is registered with one."""
-        from environments.gymnasium_envs.env import own_limit
-
-        return bool(own_limit(env_id))
+        return bool(env.own_limit(env_id))
 
     def entry_point(self, env_id: str) -> str:
         """As it is registered."""
-        from environments.gymnasium_envs.env import spec_of
-
-        return "" if task_file(env_id) else str(spec_of(env_id).entry_point)
+        return "" if task_file(env_id) else str(env.spec_of(env_id).entry_point)
 
     def packages_of(self, env_id: str) -> list[str]:
         """Gymnasium, the package of its class, and MuJoCo where that needs it."""
-        from environments.gymnasium_envs.origin import packages_of
-
-        return packages_of(env_id)
+        return origin.packages_of(env_id)
 
     def files(self, env_id: str, options: Options) -> Files:
         """The module of its class and what that imports, where no installed package has it."""
-        from environments.gymnasium_envs.origin import users_module
-        from environments.inputs.modules import closure
-
-        start = users_module(env_id)
+        start = origin.users_module(env_id)
         return Files() if start is None else Files(*closure(start), start.parent)
 
     def program(self, env_id: str) -> str | None:
         """By `gymnasium.make`; a class in a file through this project."""
         return None if task_file(env_id) else _PROGRAM
 
-    def make_env(
-        self,
-        env_id: str,
-        *,
-        render_mode: str | None,
-        options: Options,
-        limit: int | None = None,
-    ) -> gymnasium.Env:
+    def make_env(self, env_id: str, wanted: Wanted) -> gymnasium.Env:
         """One environment.
 
         Raises:
             ConfigurationError: its observations or actions are of a kind that nothing here learns from.
         """
-        from environments.gymnasium_envs.env import make_env
-
-        if render_mode == "rgb_array":
-            os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-        return make_env(env_id, render_mode=render_mode, options=options, limit=limit)
+        return env.make_env(env_id, wanted)
 
     def is_exact(self, env_id: str) -> bool | None:
         """Of those that were tried."""
-        from environments.gymnasium_envs.env import is_known_exact
-
-        return True if is_known_exact(env_id) else None
+        return True if env.is_known_exact(env_id) else None
 
     def needs_gl(self, env_id: str) -> bool:
         """Where MuJoCo simulates it."""
-        from environments.gymnasium_envs.origin import uses_mujoco
-
-        return uses_mujoco(env_id)
+        return origin.uses_mujoco(env_id)
 
 
 SUITE = Gymnasium()

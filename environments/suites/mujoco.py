@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
 
 from environments.files import OPENED, is_task, task_file
 from environments.gymnasium_envs.registered import MUJOCO_NAMES, resolve_registered
 from environments.inputs.modules import closure
 from environments.inputs.opened import opened_files
+from environments.same_step import SameStepEnv
 from environments.suites.gymnasium import Gymnasium
-from environments.suites.suite import Files, Options, Spaces
-
-if TYPE_CHECKING:
-    import gymnasium
-
-    from environments.same_step import SameStepEnv
+from environments.suites.pictures import refuse_preprocessing, split_options
+from environments.suites.suite import Files, Options, Spaces, Wanted
 
 # Numbers of an observation and of an action. Loading a model to ask takes 0.1 s and starts the simulator; a test
 # compares these with all environments.
@@ -82,8 +82,6 @@ class Mujoco(Gymnasium):
 
     def check_options(self, env_id: str, options: Options) -> None:
         """By the fields of a batched task, or the constructor; of a file only executing it would tell."""
-        from environments.suites.pictures import refuse_preprocessing, split_options
-
         if options:
             refuse_preprocessing(env_id, options)
         if not is_batched(env_id):
@@ -93,9 +91,6 @@ class Mujoco(Gymnasium):
 
     def spaces(self, env_id: str, options: Options) -> Spaces | None:
         """By the table, without options, which may change them."""
-        import gymnasium
-        import numpy as np
-
         if options or env_id not in SIZES:
             return None
         observations, actions = SIZES[env_id]
@@ -137,28 +132,13 @@ class Mujoco(Gymnasium):
             return self.backends[1:]
         return self.backends if task_file(env_id) is None else self.backends[:1]
 
-    def make_vector(
-        self,
-        env_id: str,
-        *,
-        seeds: Sequence[int],
-        render_mode: str | None,
-        options: dict[str, Any],
-        backend: str,
-        max_episode_steps: int | None,
-    ) -> SameStepEnv:
+    def make_vector(self, env_id: str, wanted: Wanted) -> SameStepEnv:
         """A batch, or Gymnasium's own environments."""
-        if render_mode == "rgb_array" and "camera_id" not in options:
+        options = dict(wanted.options)
+        if wanted.render_mode == "rgb_array" and "camera_id" not in options:
             options.setdefault("camera_name", "track")  # else what runs away leaves the picture
-        if backend != BATCHED:
-            return super().make_vector(
-                env_id,
-                seeds=seeds,
-                render_mode=render_mode,
-                options=options,
-                backend=backend,
-                max_episode_steps=max_episode_steps,
-            )
+        if wanted.backend != BATCHED:
+            return super().make_vector(env_id, replace(wanted, options=options))
         from environments.batched_mujoco.catalogue import make_task
         from environments.batched_mujoco.pictures import OPTIONS
         from environments.batched_mujoco.vector_env import BatchedMujocoEnv
@@ -167,9 +147,9 @@ class Mujoco(Gymnasium):
         return BatchedMujocoEnv(
             env_id,
             make_task(env_id, options),
-            seeds=seeds,
-            max_episode_steps=max_episode_steps,
-            render_mode=render_mode,
+            seeds=wanted.seeds,
+            max_episode_steps=wanted.limit,
+            render_mode=wanted.render_mode,
             picture_options=picture_options,
         )
 
@@ -177,19 +157,12 @@ class Mujoco(Gymnasium):
         """Gymnasium's own; a batched task is never single."""
         return None if is_batched(env_id) else super().make_single(env_id, options)
 
-    def make_env(
-        self,
-        env_id: str,
-        *,
-        render_mode: str | None,
-        options: Options,
-        limit: int | None = None,
-    ) -> gymnasium.Env:
+    def make_env(self, env_id: str, wanted: Wanted) -> gymnasium.Env:
         """One of Gymnasium's own environments."""
         from environments.mujoco_warnings import route_mujoco_warnings
 
         route_mujoco_warnings()
-        return super().make_env(env_id, render_mode=render_mode, options=options, limit=limit)
+        return super().make_env(env_id, wanted)
 
     def needs_gl(self, env_id: str) -> bool:
         """MuJoCo draws it."""
@@ -214,8 +187,9 @@ def _model_of(env_id: str, options: Options) -> list[Path]:
     """The model's file of a batched task."""
     from gymnasium.envs.mujoco.mujoco_env import expand_model_path
 
+    task = _task_of(env_id, options)
     try:
-        return [Path(expand_model_path(_task_of(env_id, options).xml_file))]
+        return [Path(expand_model_path(task.xml_file))]
     except OSError:
         return []  # whoever loads it says so
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.wrappers import TimeLimit
 
 from environments.opensim import catalogue
+from environments.opensim.arm import ArmReach
+from environments.opensim.gait import GaitWalk
+from environments.opensim.l2m2019 import L2M2019
+from environments.opensim.models import require_model, require_models_of
 from environments.opensim.simulator import require_opensim
-from environments.suites.suite import Files, Options, Spaces, Suite
+from environments.suites.pictures import refuse_preprocessing
+from environments.suites.suite import Files, Options, Spaces, Suite, Wanted
 from helpers.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    import gymnasium
 
 
 class OpenSim(Suite):
@@ -38,22 +44,15 @@ class OpenSim(Suite):
 
     def require_parts(self, env_id: str, options: Options) -> None:
         """Refuse to go on without the model's file."""
-        from environments.opensim.models import require_models_of
-
         require_models_of(options, env_id=env_id)
 
     def check_options(self, env_id: str, options: Options) -> None:
         """By the catalogue."""
-        from environments.suites.pictures import refuse_preprocessing
-
         refuse_preprocessing(env_id, options)
         catalogue.complete_options(env_id, options)
 
     def spaces(self, env_id: str, options: Options) -> Spaces:
         """Muscles are excited from 0 to 1."""
-        import gymnasium
-        import numpy as np
-
         size, muscles = catalogue.sizes_of(env_id, options)
         return (
             gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64),
@@ -74,38 +73,23 @@ class OpenSim(Suite):
 
     def files(self, env_id: str, options: Options) -> Files:
         """The model's file."""
-        from environments.opensim.models import require_model
-
         model = catalogue.complete_options(env_id, options).get("model")
         return Files(others=[require_model(model)] if model else [])
 
-    def make_env(
-        self,
-        env_id: str,
-        *,
-        render_mode: str | None,
-        options: Options,
-        limit: int | None = None,
-    ) -> gymnasium.Env:
+    def make_env(self, env_id: str, wanted: Wanted) -> gymnasium.Env:
         """One environment.
 
         Raises:
             ConfigurationError: OpenSim or a model file is missing, or an option is not one.
         """
-        from gymnasium.wrappers import TimeLimit
-
-        from environments.opensim.arm import ArmReach
-        from environments.opensim.gait import GaitWalk
-        from environments.opensim.l2m2019 import L2M2019
-
-        chosen = catalogue.complete_options(env_id, options)
+        chosen = catalogue.complete_options(env_id, wanted.options)
         kinds: dict[str, Any] = {
             catalogue.ARM: ArmReach,
             catalogue.GAIT: GaitWalk,
             catalogue.L2M: L2M2019,
         }
-        env: gymnasium.Env = kinds[env_id](env_id, chosen, render_mode=render_mode)
-        return TimeLimit(env, limit or self.max_episode_steps(env_id, options))
+        env: gymnasium.Env = kinds[env_id](env_id, chosen, render_mode=wanted.render_mode)
+        return TimeLimit(env, wanted.limit or self.max_episode_steps(env_id, wanted.options))
 
     def is_exact(self, env_id: str) -> bool:
         """All that there is of a simulation is saved."""

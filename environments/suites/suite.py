@@ -1,29 +1,27 @@
 """What the product asks of a suite of environments. `table.py` lists the suites; CONTRIBUTING.md says how to add one.
 
-A suite's own module imports neither Gymnasium nor a simulator before one of its environments is made or its spaces are
-asked for: a launcher resolves ids by it.
+A suite's own module imports no simulator before one of its environments is made: a launcher resolves ids by it.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+import gymnasium
+
+from environments.same_step import SameStepEnv
+from environments.sync_vector import SerialVectorEnv
 from helpers.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    import gymnasium
-
-    from environments.same_step import SameStepEnv
-
 Options = Mapping[str, Any]
-Spaces = tuple["gymnasium.Space", "gymnasium.Space"]
+Spaces = tuple[gymnasium.Space, gymnasium.Space]
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,25 @@ class Files:
     modules: Sequence[Path] = ()
     others: Sequence[Path] = ()
     folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How environments are to be made.
+
+    Attributes:
+        options: of their constructor.
+        render_mode: "rgb_array" for pictures, "human" for windows, None for neither.
+        limit: after how many steps an episode is truncated; None: the environment's own limit.
+        seeds: one for each environment of a vector environment.
+        backend: what steps a vector environment.
+    """
+
+    options: Options = field(default_factory=dict)
+    render_mode: str | None = None
+    limit: int | None = None
+    seeds: Sequence[int] = ()
+    backend: str = ""
 
 
 class Suite(ABC):
@@ -170,21 +187,8 @@ class Suite(ABC):
     # Making and drawing
 
     @abstractmethod
-    def make_env(
-        self,
-        env_id: str,
-        *,
-        render_mode: str | None,
-        options: Options,
-        limit: int | None = None,
-    ) -> gymnasium.Env:
+    def make_env(self, env_id: str, wanted: Wanted) -> gymnasium.Env:
         """One environment with vector observations, and actions that are vectors, a choice or several choices.
-
-        Args:
-            env_id: which.
-            render_mode: None for no pictures.
-            options: of its constructor.
-            limit: after how many steps an episode is truncated; None: its own.
 
         Raises:
             ConfigurationError: there is no such option, or something is missing.
@@ -194,31 +198,19 @@ class Suite(ABC):
         """What can step one environment, the preferred one first."""
         return self.backends
 
-    def make_vector(
-        self,
-        env_id: str,
-        *,
-        seeds: Sequence[int],
-        render_mode: str | None,
-        options: dict[str, Any],
-        backend: str,
-        max_episode_steps: int | None,
-    ) -> SameStepEnv:
+    def make_vector(self, env_id: str, wanted: Wanted) -> SameStepEnv:
         """As many environments as there are seeds, stepped together; here one after another.
 
         Raises:
             ConfigurationError: as `make_env`.
         """
-        from environments.sync_vector import SerialVectorEnv
-
-        limit = max_episode_steps or self.max_episode_steps(env_id, options)
-        chosen: dict[str, Any] = {"render_mode": render_mode, "options": options, "limit": limit}
+        limit = wanted.limit or self.max_episode_steps(env_id, wanted.options)
         return SerialVectorEnv(
             env_id,
-            partial(self.make_env, env_id, **chosen),
-            seeds=seeds,
+            partial(self.make_env, env_id, replace(wanted, limit=limit)),
+            seeds=wanted.seeds,
             max_episode_steps=limit,
-            backend=backend,
+            backend=wanted.backend,
             is_exact=self.is_exact(env_id),
         )
 
@@ -228,7 +220,7 @@ class Suite(ABC):
         Raises:
             ConfigurationError: as `make_env`.
         """
-        return self.make_env(env_id, render_mode=None, options=options)
+        return self.make_env(env_id, Wanted(options))
 
     def is_exact(self, env_id: str) -> bool | None:
         """Whether a saved state is known to go on bit for bit; None: tried when it is first asked for."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from environments.suites.suite import Suite
+if TYPE_CHECKING:  # they import Gymnasium, which nobody who only reads settings waits for
+    from environments.suites.suite import Suite
 
 # Modules of this folder, each with its SUITE, asked in this order; the last one takes whatever is registered.
 _MODULES = (

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from environments.factory import make_vector_env
+from environments.suites import suite
 from environments.suites.table import simulator_names, suite_of, suites
+from helpers.errors import ConfigurationError
 from tests.sources import ROOT, product_sources, shown, tree_of
 
 HERE = Path(__file__).parent
@@ -39,8 +42,8 @@ NAMED = {
 }
 
 
-def strings_of(tree: ast.Module) -> Iterator[ast.Constant]:
-    """Texts in the code that are no docstrings."""
+def strings_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """(line, text) of the texts in the code that are no docstrings."""
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     docstrings = {
         id(node.body[0].value)
@@ -50,7 +53,7 @@ def strings_of(tree: ast.Module) -> Iterator[ast.Constant]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             if id(node) not in docstrings:
-                yield node
+                yield node.lineno, node.value
 
 
 def names_of_suites() -> set[str]:
@@ -67,10 +70,10 @@ def test_nothing_but_the_suites_names_one() -> None:
     found: dict[str, list[str]] = {}
     for path in product_sources():
         if not shown(path).startswith((*HOMES, "docs/")):
-            for node in strings_of(tree_of(path)):
-                is_id = " " not in node.value and any(mark in node.value for mark in MARKS)
-                if node.value in names or is_id:
-                    found.setdefault(shown(path), []).append(f"{node.lineno}: {node.value!r}")
+            for line, text in strings_of(tree_of(path)):
+                is_id = " " not in text and any(mark in text for mark in MARKS)
+                if text in names or is_id:
+                    found.setdefault(shown(path), []).append(f"{line}: {text!r}")
     wrong = {name: lines for name, lines in found.items() if name not in NAMED}
     assert not wrong, wrong
     idle = [name for name in NAMED if name not in found]
@@ -78,10 +81,22 @@ def test_nothing_but_the_suites_names_one() -> None:
 
 
 def test_ids_of_every_suite_are_its_own_and_lead_back() -> None:
-    for suite in suites():
-        for env_id in suite.ids():
-            if suite.name != "gymnasium":  # its registry has the ids of others, too
-                assert suite_of(env_id) is suite and suite.resolve(env_id) == env_id
+    for each in suites():
+        for env_id in each.ids():
+            if each.name != "gymnasium":  # its registry has the ids of others, too
+                assert suite_of(env_id) is each and each.resolve(env_id) == env_id
+
+
+@pytest.mark.parametrize(
+    ("env_id", "package"),
+    [("cheetah-run", "dm_control"), ("Hopper-v5", "mujoco")],
+)
+def test_a_missing_package_is_told_before_anything_is_made(monkeypatch, env_id, package) -> None:
+    monkeypatch.setattr(suite, "find_spec", lambda name: None if name == package else object())
+    with pytest.raises(ConfigurationError) as refusal:
+        make_vector_env(env_id, seeds=[0])
+    assert f"needs the package {package}" in refusal.value.problem
+    assert refusal.value.remedy == "Install it: make venv."
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +150,5 @@ def test_a_new_suite_owns_its_version_its_near_names_and_its_refusals(used) -> N
     assert "Install it: pip install toy-physics." in said
     assert "toy physics version 1.2" in printed
     assert "Toy-Left-v0 has only the option push" in said
-    assert (
-        json.loads((runs / "toy.seed00" / "capsule.json").read_text())["versions"]["toy_physics"]
-        == "1.2"
-    )
+    versions = json.loads((runs / "toy.seed00" / "capsule.json").read_text())["versions"]
+    assert versions["toy_physics"] == "1.2" and {"torch", "gymnasium", "mujoco"} <= set(versions)

@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from environments.suites.suite import Options, Spaces, Suite
+from environments.suites.suite import Options, Spaces, Suite, Wanted
 from helpers.errors import ConfigurationError
 
 SPACES = gymnasium.spaces.Box(-2.0, 2.0, (2,), np.float64), gymnasium.spaces.Box(-1.0, 1.0, (1,))
@@ -36,17 +36,10 @@ class Toy(Suite):
         """The same for both."""
         return 20
 
-    def make_env(
-        self,
-        env_id: str,
-        *,
-        render_mode: str | None,
-        options: Options,
-        limit: int | None = None,
-    ) -> gymnasium.Env:
+    def make_env(self, env_id: str, wanted: Wanted) -> gymnasium.Env:
         """One point."""
-        point = Point(1.0 if "Right" in env_id else -1.0, render_mode, **options)
-        return gymnasium.wrappers.TimeLimit(point, limit or 20)
+        point = Point(1.0 if "Right" in env_id else -1.0, wanted.render_mode, **wanted.options)
+        return gymnasium.wrappers.TimeLimit(point, wanted.limit or 20)
 
 
 class Point(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -60,7 +53,7 @@ class Point(gymnasium.Env[np.ndarray, np.ndarray]):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # as Gymnasium declares it
 
     def __init__(self, target: float, render_mode: str | None, push: float = 0.1) -> None:
-        import toy_physics  # type: ignore[import-not-found]  # a package that only the test has
+        import toy_physics  # a package that only the test has
 
         self.world, self.target, self.render_mode = toy_physics.__name__, target, render_mode
         self.push, self.place, self.steps = push, 0.0, 0

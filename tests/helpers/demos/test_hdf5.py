@@ -268,20 +268,19 @@ def test_a_thousand_files_are_in_order(tmp_path):
 def test_which_are_used_depends_on_the_settings_alone(tmp_path):
     write_demos(tmp_path, 8)
     source = find_demos(str(tmp_path))
-    assert select_indices(source, 3, choice="first", seed=5) == (0, 1, 2)
-    assert select_indices(source, None, choice="first", seed=5) == tuple(range(8))
-    drawn = {select_indices(source, 3, choice="seed", seed=seed) for seed in range(30)}
+
+    def used(num_demos, choice, seed):
+        chosen = {"num_demos": num_demos, "expert_demo_choice": choice, "seed": seed}
+        return select_indices(source, settings(**chosen))
+
+    assert used(3, "first", 5) == (0, 1, 2)
+    assert used(None, "first", 5) == tuple(range(8))
+    drawn = {used(3, "seed", seed) for seed in range(30)}
     assert len(drawn) > 10 and all(len(set(each)) == 3 for each in drawn)
     assert {index for each in drawn for index in each} == set(range(8))
-    assert select_indices(source, 3, choice="seed", seed=5) == select_indices(
-        source,
-        3,
-        choice="seed",
-        seed=5,
-    )
-    few = set(select_indices(source, 3, choice="seed", seed=5))
-    assert few < set(select_indices(source, 4, choice="seed", seed=5))
-    refused(lambda: select_indices(source, 9, choice="first", seed=0), "--num_demos=9", "holds 8")
+    assert used(3, "seed", 5) == used(3, "seed", 5)
+    assert set(used(3, "seed", 5)) < set(used(4, "seed", 5))
+    refused(lambda: used(9, "first", 0), "--num_demos=9", "holds 8")
 
 
 def test_steps_are_kept_from_an_offset_that_the_seed_draws():
