@@ -30,7 +30,7 @@ def make_vector_env(
     """As many environments as there are seeds, stepped together.
 
     Gymnasium's MuJoCo v5 tasks and task files of the user's own are stepped as a batch, all else one environment after
-    another. `backend` of what is returned says by what.
+    another. The attribute `backend` of the result names what steps them.
 
     Args:
         env_id: in any spelling that `resolve_env_id` knows.

@@ -3,7 +3,7 @@
 * A file of one's own and the class in it, a batched task or a gymnasium.Env: `my_tasks/cart.py:Cart`
   (docs/environments.md). All spellings of its path (`./my_tasks/cart.py:Cart`, absolute, over a link) stand for that
   one, relative to the working folder;
-* whatever a suite takes: each says it at the head of its module in environments/suites.
+* the ids of each suite: the docstring of its module in environments/suites describes them.
 
 Suites are imported when the first id is resolved, and no simulator is, so that a launcher can check ids cheaply.
 """

@@ -77,7 +77,7 @@ def video_timing(envs: Any, *, max_fps: float = 30.0) -> tuple[int, float]:
 
 
 def film_options(env_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of environments that are filmed: those of the suite, unless the run's say otherwise."""
+    """Options of environments that are filmed: those of the suite, under those of the run."""
     return {**suite_of(env_id).film_options, **options}
 
 

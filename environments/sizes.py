@@ -1,4 +1,4 @@
-"""The spaces of environments, told without starting a simulator where their suite knows them."""
+"""The spaces of environments, without starting a simulator where their suite knows them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from environments.suites.suite import Spaces
 
 
 def spaces_of(env_id: str, options: Mapping[str, Any] | None = None) -> Spaces | None:
-    """Observations and actions of a canonical id, for whoever asks for their forms and bounds; None if unknown.
+    """Observations and actions of a canonical id, with their shapes and bounds; None if unknown.
 
     Of task files nothing is known before they are made, nor of what options change in a MuJoCo task. Gymnasium's other
     environments, a user's among them, are made for this: a few milliseconds for Gymnasium's own.

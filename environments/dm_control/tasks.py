@@ -1,4 +1,4 @@
-"""The tasks of the DeepMind Control Suite: their ids and sizes, told without importing it.
+"""The tasks of the DeepMind Control Suite: their ids and sizes, without importing it.
 
 * `Domain-Task-Feat-v0`: `Cheetah-Run-Feat-v0`, `BallInCup-Catch-Feat-v0`, `Humanoid_CMU-Run-Feat-v0`,
   `Stacker-Stack_2-Feat-v0`. Case and underscores do not matter, and `-Feat-v0` may be left out: `cheetah-run` and

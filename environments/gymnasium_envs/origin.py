@@ -27,7 +27,7 @@ def packages_of(env_id: str) -> list[str]:
 
 
 def uses_mujoco(env_id: str) -> bool:
-    """Whether MuJoCo simulates an environment, as far as its package or its own file tell."""
+    """Whether MuJoCo simulates an environment, as far as its package or its own file show it."""
     if "mujoco" in packages_of(env_id):
         return True
     entry_point: Any = spec_of(env_id).entry_point
@@ -44,9 +44,7 @@ def users_module(env_id: str) -> Path | None:
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
-        return (
-            None  # a module without a file, such as __main__; whoever makes it says what is wrong
-        )
+        return None  # a module without a file, such as __main__; making it raises the error
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         return None
     path = Path(spec.origin)

@@ -81,7 +81,7 @@ class Mujoco(Gymnasium):
         """Every option has a default."""
 
     def check_options(self, env_id: str, options: Options) -> None:
-        """By the fields of a batched task, or the constructor; of a file only executing it would tell."""
+        """By the fields of a batched task, or the constructor; of a file they are unknown."""
         if options:
             refuse_preprocessing(env_id, options)
         if not is_batched(env_id):
@@ -191,7 +191,7 @@ def _model_of(env_id: str, options: Options) -> list[Path]:
     try:
         return [Path(expand_model_path(task.xml_file))]
     except OSError:
-        return []  # whoever loads it says so
+        return []  # loading it raises the error
 
 
 SUITE = Mujoco()

@@ -39,11 +39,11 @@ class OpenSim(Suite):
         return found
 
     def require_packages(self, env_id: str) -> None:
-        """Refuse to go on without OpenSim."""
+        """OpenSim itself."""
         require_opensim()
 
     def require_parts(self, env_id: str, options: Options) -> None:
-        """Refuse to go on without the model's file."""
+        """The file of the model."""
         require_models_of(options, env_id=env_id)
 
     def check_options(self, env_id: str, options: Options) -> None:

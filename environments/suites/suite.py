@@ -1,4 +1,4 @@
-"""What the product asks of a suite of environments. `table.py` lists the suites; CONTRIBUTING.md says how to add one.
+"""The interface of a suite of environments. `table.py` lists the suites; CONTRIBUTING.md describes how to add one.
 
 A suite's own module imports no simulator before one of its environments is made: a launcher resolves ids by it.
 """
@@ -31,7 +31,7 @@ class Files:
     Attributes:
         modules: Python files.
         others: models and other files.
-        folder: that their names are told from; None: the working folder.
+        folder: that their names are relative to; None: the working folder.
     """
 
     modules: Sequence[Path] = ()
@@ -65,7 +65,7 @@ class Suite(ABC):
         name: of the suite.
         backends: what can step its environments, the preferred one first.
         packages: the distributions that its numbers depend on, named as they are imported; the simulator is the last.
-        install: how they are installed, as a remedy says it.
+        install: how they are installed, for a remedy.
         simulator: what simulates it, for people to read, where recordings of another version differ; else "".
         benchmark: the bundles of tasks/bundles.yaml that belong to it; "": those of its name.
         states_are_raw: whether observations are quantities of a simulation, so that standardised ones are not its own.
@@ -85,7 +85,7 @@ class Suite(ABC):
 
     @abstractmethod
     def ids(self) -> Iterable[str]:
-        """Canonical ids, of which a misspelt one is told the nearest."""
+        """Canonical ids; the one nearest to a misspelt id is suggested."""
 
     def owns(self, env_id: str) -> bool:
         """Whether a canonical id is one of this suite."""
@@ -117,7 +117,7 @@ class Suite(ABC):
                 f"Install it: {self.install}.",
             )
 
-    def require_parts(self, env_id: str, options: Options) -> None:  # noqa: B027  # most lack nothing
+    def require_parts(self, env_id: str, options: Options) -> None:  # noqa: B027  # most need nothing
         """Refuse an environment that lacks an option or a file.
 
         Raises:
@@ -133,7 +133,7 @@ class Suite(ABC):
         """
 
     def default_options(self, env_id: str) -> dict[str, Any]:
-        """What options are where they are not given; empty where nobody can tell."""
+        """What options are where they are not given; empty where they are unknown."""
         return {}
 
     @abstractmethod
@@ -153,7 +153,7 @@ class Suite(ABC):
         """After how many steps an episode is truncated."""
 
     def known_limit(self, env_id: str, options: Options) -> int | None:
-        """`max_episode_steps`; None where only executing a user's file would tell."""
+        """`max_episode_steps`; None where it is unknown without executing a user's file."""
         return self.max_episode_steps(env_id, options)
 
     def has_own_limit(self, env_id: str) -> bool:
@@ -223,7 +223,7 @@ class Suite(ABC):
         return self.make_env(env_id, Wanted(options))
 
     def is_exact(self, env_id: str) -> bool | None:
-        """Whether a saved state is known to go on bit for bit; None: tried when it is first asked for."""
+        """Whether a saved state is known to resume bit for bit; None: tried when it is first asked for."""
         return None
 
     def needs_gl(self, env_id: str) -> bool:

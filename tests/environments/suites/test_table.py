@@ -136,7 +136,7 @@ def test_a_new_suite_is_checked_trained_evaluated_and_drawn(used) -> None:
     runs, printed, _ = used
     assert printed.count("> status 0") == 4 and printed.count("> status 2") == 3, printed
     assert "Toy-Left-v0 by Toy, made in" in printed and "0 errors" in printed
-    assert "a saved state goes on bit for bit" in printed
+    assert "a saved state resumes bit for bit" in printed
     assert "> frames 20 (64, 128, 3) True" in printed
     assert "> processes True ['Toy', 'Toy']" in printed
     rows = [json.loads(line) for line in (runs / "toy.seed00" / "metrics.jsonl").open()]

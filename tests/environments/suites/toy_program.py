@@ -17,7 +17,7 @@ from main import main
 SHORT = "--num_timesteps=160 --rollout_len=20 --num_envs=4 --batch_size=20 --no-compile --eval_episodes=1".split()
 
 
-def told(*flags: str) -> None:
+def run(*flags: str) -> None:
     """One command, its status and what it said, between lines that name it."""
     print(f"> {flags[0]}", flush=True)
     try:
@@ -31,23 +31,23 @@ def told(*flags: str) -> None:
 def use(site: str, runs: str) -> None:
     """Everything, first without the package, which lies in the folder `site`."""
     assert suite_of("Toy-Left-v0").name == "toy"
-    told("--task=check_env", "--env_id=Toy-Lefft-v0")
-    told("--task=check_env", "--env_id=toy-left")
+    run("--task=check_env", "--env_id=Toy-Lefft-v0")
+    run("--task=check_env", "--env_id=toy-left")
     sys.path.append(site)
     os.environ["PYTHONPATH"] += os.pathsep + site
     importlib.invalidate_caches()
-    told("--task=check_env", "--env_id=toy-left")
-    told("--task=check_env", "--env_id=toy-left", '--env_options={"pull": 1}')
+    run("--task=check_env", "--env_id=toy-left")
+    run("--task=check_env", "--env_id=toy-left", '--env_options={"pull": 1}')
     train = ["--env_id=toy-left", "--algo=ppo", "--uuid=toy.seed00", f"--runs_dir={runs}"]
-    told("--task=train", *train, '--env_options={"push": 0.2}', *SHORT)
-    told(
+    run("--task=train", *train, '--env_options={"push": 0.2}', *SHORT)
+    run(
         "--task=eval",
         f"--model_path={runs}/toy.seed00",
         "--num_trajs=2",
         "--save_traj",
         f"--save_traj_dir={runs}",
     )
-    told("--task=demos", f"--expert_path={runs}/Toy-Left-v0/toy.seed00")
+    run("--task=demos", f"--expert_path={runs}/Toy-Left-v0/toy.seed00")
     compare()
 
 
