@@ -16,7 +16,7 @@ import numpy as np
 from agents.base import Agent
 from environments.expected import expected_of
 from environments.factory import make_vector_env
-from environments.ids import resolve_env_id
+from environments.ids import resolve_env_id, suite_of
 from environments.inputs.environment import changes_of
 from environments.rendering import (
     episode_frames,
@@ -25,7 +25,7 @@ from environments.rendering import (
     prepare_rendering,
     video_timing,
 )
-from environments.simulators import packages_of
+from environments.suites.table import simulator_names
 from helpers.checkpoints import manifests
 from helpers.checkpoints.resolve import read_shared, resolve_checkpoint
 from helpers.config.run import RunConfig
@@ -259,7 +259,7 @@ class Evaluation:
     def _save(self, episodes: Sequence[Episode], origin: Mapping[str, Any]) -> list[Path]:
         """One demonstration file an episode."""
         env_id = resolve_env_id(self.config.env_id)
-        packages = {"gymnasium", *packages_of(env_id)}
+        packages = {"gymnasium", *suite_of(env_id).packages_of(env_id)}
         origin = {
             "env_id": env_id,
             **origin,
@@ -318,8 +318,10 @@ class Evaluation:
         write_mp4(frames, path, fps=fps, say=partial(print, flush=True))
         environment.close()
         if replay:
-            simulator = packages_of(resolve_env_id(self.config.env_id))[-1]
-            print(replay.verdict(simulator, version(simulator)))
+            env_id = resolve_env_id(self.config.env_id)
+            simulator = suite_of(env_id).packages_of(env_id)[-1]
+            shown = simulator_names().get(simulator)
+            print(replay.verdict(simulator, version(simulator), shown=shown))
         print(f"video: {path}")
 
     def _caption(self, picture: np.ndarray, steps: int, return_: float) -> np.ndarray:

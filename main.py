@@ -75,6 +75,7 @@ def main(argv: Sequence[str]) -> int:
         return check_env(parsed.config, workers)
     if parsed.config.task == "migrate":
         from agents.weights.migration.task import import_weights
+        from environments.suites.table import packages
 
         parts: dict[str, Any] = {"build": build, "resolve_env_id": resolve_env_id}
         return import_weights(
@@ -83,6 +84,7 @@ def main(argv: Sequence[str]) -> int:
             workers,
             argv=argv,
             policy_files=policy_files,
+            packages=packages(),
             **parts,
         )
     import evaluator

@@ -50,7 +50,7 @@ def main(argv: Sequence[str], *, wandb_api_key: str | None = None) -> int:
 def spawn(command: Command) -> int:
     """Expand, validate, show; then nothing more, or write, or deploy as well, or wait; the exit code."""
     from agents.algorithms import SCHEMA
-    from environments.ids import resolve_env_id, suite_of
+    from environments.ids import benchmark_of, resolve_env_id
     from environments.requirements import check_options
     from helpers.errors import DONE
     from swarm import images
@@ -63,7 +63,7 @@ def spawn(command: Command) -> int:
 
     settings = command.settings
     root = Path(__file__).resolve().parent
-    program = Program(root, SCHEMA, resolve_env_id, suite_of)
+    program = Program(root, SCHEMA, resolve_env_id, benchmark_of)
     found = make_plan(command, program, here=Path.cwd())
     plan = found.plan
     for env_id, text in {(run.config.env_id, run.config.env_options) for run in plan.runs}:

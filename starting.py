@@ -17,6 +17,7 @@ from environments.factory import make_vector_env
 from environments.inputs.environment import environment_inputs
 from environments.requirements import check_environment
 from environments.sizes import spaces_of
+from environments.suites.table import packages
 from helpers import errors
 from helpers.checkpoints.manifests import list_checkpoints
 from helpers.config.run import RunConfig
@@ -61,7 +62,8 @@ def check_start(
     if config.init_from:
         inputs += init_input(config, is_new=not saved) if workers.is_root else []
         lineage = None if saved else try_warm_start(config, spaces, workers)
-    return demos, Start(inputs, saved[0][0] if saved else None, overridden, lineage)
+    newest = saved[0][0] if saved else None
+    return demos, Start(inputs, newest, overridden, lineage, packages())
 
 
 def on_root(workers: Workers, check: Callable[[], None]) -> None:

@@ -61,7 +61,5 @@ def _demonstrations(config: Any) -> list[Input]:
     if not hasattr(source, "paths"):
         files = sorted(path for path in source.folder.rglob("*") if path.is_file())
         return read_inputs(DEMONSTRATIONS, files, source.folder)
-    choice = config.expert_demo_choice
-    used = select_indices(source, config.num_demos, choice=choice, seed=config.seed)
-    paths = dict.fromkeys(source.paths[index] for index in used)
+    paths = dict.fromkeys(source.paths[index] for index in select_indices(source, config))
     return read_inputs(DEMONSTRATIONS, paths, source.folder)

@@ -118,7 +118,7 @@ def spread(values: list[float], digits: int = 2) -> str:
 
 def main() -> int:
     """Measure and tabulate; 1 where a bar is missed."""
-    from environments.ids import MUJOCO_NAMES
+    from environments.gymnasium_envs.registered import MUJOCO_NAMES
     from environments.mujoco_warnings import route_mujoco_warnings
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])

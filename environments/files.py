@@ -5,18 +5,57 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
 
 from environments.inputs.modules import refuse_hidden
 from environments.inputs.opened import opened_files
+from helpers.errors import ConfigurationError
 from helpers.user_code import UsersCode
 
+_FILE_ID = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
 _PREFIX = "task_file_"  # of the names of their modules
 _ENDS = (".py", "/__init__.py")
 _FOLDERS: list[str] = []  # those that are in `sys.path` for a file in them
 OPENED: dict[Path, list[Path]] = {}  # what a user's file opened while it was executed
+
+
+def task_file(env_id: str) -> tuple[Path, str] | None:
+    """The file and the class of an id such as `my_tasks/cart.py:Cart`, a task or a gymnasium.Env; None for other ids.
+
+    The file will be executed. It must not lie in a run folder: what was downloaded as a run, and
+    names its environment itself, would execute what it brought along.
+
+    Raises:
+        ConfigurationError: there is no such file, or it lies in a run folder.
+    """
+    parts = _FILE_ID.fullmatch(env_id)
+    if parts is None:
+        return None
+    path = Path(parts["path"])
+    if not path.is_file():
+        raise ConfigurationError(
+            f"env_id={env_id}: there is no file {path} in {Path.cwd()}.",
+            "Give the path, a colon, and the class in the file: --env_id=my_tasks/cart.py:Cart.",
+        )
+    if any((folder / "config.yaml").exists() for folder in path.resolve().parents):
+        raise ConfigurationError(
+            f"env_id={env_id}: {path} is in a run folder, and nothing there is executed.",
+            "Read it; if you trust it, copy it to another folder and give that path.",
+        )
+    return path, parts["name"]
+
+
+def file_id(path: Path, name: str) -> str:
+    """One id of a task file, however its path is written: relative to the working folder if it lies there.
+
+    Links are followed, so that the file that is executed is the one that is named.
+    """
+    found, here = path.resolve(), Path.cwd().resolve()
+    shown = found.relative_to(here) if found.is_relative_to(here) else found
+    return f"{shown.as_posix()}:{name}"
 
 
 def import_file(path: Path) -> ModuleType:
@@ -65,7 +104,7 @@ def _look_beside(path: Path) -> None:
 def looks_like_task(path: Path, name: str) -> bool:
     """Whether a class is decorated as a dataclass, as batched tasks are, or is not defined in the file at all.
 
-    The file is read and not executed, so that a launcher can ask; `environments.factory` looks at the class itself.
+    The file is read and not executed, so that a launcher can ask; making the environment looks at the class itself.
     """
     try:
         tree = ast.parse(path.read_bytes())
@@ -73,3 +112,9 @@ def looks_like_task(path: Path, name: str) -> bool:
         return True  # executing it raises the error
     found = [each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == name]
     return not found or any("dataclass" in ast.unparse(each) for each in found[-1].decorator_list)
+
+
+def is_task(env_id: str) -> bool:
+    """Whether an id is of a class in a file that looks like a batched task."""
+    parts = _FILE_ID.fullmatch(env_id)
+    return parts is not None and looks_like_task(Path(parts["path"]), parts["name"])

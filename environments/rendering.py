@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from environments.ids import PIXELS, suite_of
-from environments.simulators import uses_mujoco
+from environments.ids import suite_of
 
 GL_COMMAND = "apt-get install -y --no-install-recommends libosmesa6"
 
@@ -54,13 +53,7 @@ def prepare_rendering(env_id: str, render_mode: str = "rgb_array") -> str | None
     if render_mode == "human":
         has_display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
         return None if has_display else "There is no display for a window: record a video instead."
-    if suite_of(env_id) == "opensim":
-        return None  # drawn by matplotlib
-    if suite_of(env_id) == "gymnasium":
-        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-        if not uses_mujoco(env_id):
-            return None
-    if choose_gl() is not None:
+    if not suite_of(env_id).needs_gl(env_id) or choose_gl() is not None:
         return None
     chosen = os.environ.get("MUJOCO_GL")
     if chosen:
@@ -70,7 +63,7 @@ def prepare_rendering(env_id: str, render_mode: str = "rgb_array") -> str | None
 
 def drawing_remedy(env_id: str) -> str | None:
     """What to do so that an environment can be drawn whose observations are drawn; None where that is nothing."""
-    return prepare_rendering(env_id) if env_id.endswith(PIXELS) else None
+    return prepare_rendering(env_id) if suite_of(env_id).draws_observations(env_id) else None
 
 
 def video_timing(envs: Any, *, max_fps: float = 30.0) -> tuple[int, float]:
@@ -84,8 +77,8 @@ def video_timing(envs: Any, *, max_fps: float = 30.0) -> tuple[int, float]:
 
 
 def film_options(env_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of environments that are filmed: MuJoCo's pictures are 640 x 480, unless the options say otherwise."""
-    return ({"width": 640, "height": 480} if suite_of(env_id) == "mujoco" else {}) | dict(options)
+    """Options of environments that are filmed: those of the suite, under those of the run."""
+    return {**suite_of(env_id).film_options, **options}
 
 
 def lighten_shadows(envs: Any) -> None:

@@ -47,7 +47,7 @@ class SerialVectorEnv(SyncVectorEnv):
         *,
         seeds: Sequence[int],
         max_episode_steps: int,
-        backend: str = "Gymnasium",
+        backend: str,
         is_exact: bool | None = None,
     ) -> None:
         users: Any = nullcontext() if is_exact else UsersCode(f"env_id={env_id} cannot be made")
@@ -170,6 +170,7 @@ class SerialVectorEnv(SyncVectorEnv):
             self.env_id,
             self._make_env,
             max_episode_steps=self.max_episode_steps,
+            backend=self.backend,
             is_exact=True,  # as if
         )
         try:

@@ -20,8 +20,7 @@ from environments.batched_mujoco.tasks.pusher import Pusher
 from environments.batched_mujoco.tasks.reacher import Reacher
 from environments.batched_mujoco.tasks.swimmer import Swimmer
 from environments.batched_mujoco.tasks.walker2d import Walker2d
-from environments.files import import_file
-from environments.ids import task_file
+from environments.files import import_file, task_file
 from helpers.errors import ConfigurationError
 
 TASKS: Mapping[str, Callable[..., Task]] = {
@@ -40,7 +39,7 @@ TASKS: Mapping[str, Callable[..., Task]] = {
 
 
 def make_task(env_id: str, options: Mapping[str, Any]) -> Task:
-    """The task of an id for which `is_batched_task` holds, with options by the names of its fields.
+    """The task of an id of a batched task, with options by the names of its fields.
 
     Raises:
         ConfigurationError: there is no such option, or the user's file holds no such task.

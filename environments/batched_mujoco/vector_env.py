@@ -26,7 +26,7 @@ from environments.batched_mujoco.pictures import Pictures
 from environments.batched_mujoco.promises import UsersTask, check_start, check_task
 from environments.batched_mujoco.simulations import Simulations
 from environments.batched_mujoco.task import Task, World
-from environments.ids import task_file
+from environments.files import task_file
 from environments.same_step import State
 from helpers.errors import ConfigurationError
 

@@ -21,11 +21,9 @@ from environments.checking.finding import Finding
 from environments.checking.walk import Walk, walk
 from environments.factory import make_single_env, make_vector_env
 from environments.ids import resolve_env_id, suite_of
-from environments.registered import package_limit
 from environments.requirements import check_environment
 from environments.same_step import SameStepEnv
 from environments.state.continuation import SEEDS
-from environments.suites.gymnasium_suites import spec_of
 from environments.suites.pictures import flags_of, split_options
 from helpers.config.run import RunConfig
 from helpers.durable import write_atomically
@@ -85,7 +83,7 @@ def check_by_use(
         options=options,
         max_episode_steps=max_episode_steps,
     )
-    has_limit = max_episode_steps is not None or _has_own_limit(env_id)
+    has_limit = max_episode_steps is not None or suite_of(env_id).has_own_limit(env_id)
     envs = make(seeds=SEEDS[:1])
     seconds = time.perf_counter() - started
     say(f"{env_id} by {envs.backend}, made in {seconds:.2f} s")
@@ -156,13 +154,6 @@ def _shown(space: gymnasium.Space) -> str:
     if len(text) <= _LONGEST_SPACE or not isinstance(space, gymnasium.spaces.Box):
         return text
     return f"Box({space.low.min():g} or more, {space.high.max():g} or less, {space.shape}, {space.dtype})"
-
-
-def _has_own_limit(env_id: str) -> bool:
-    """Whether episodes are truncated by the environment's own limit rather than by ours for those without."""
-    if suite_of(env_id) != "gymnasium":
-        return True
-    return bool(spec_of(env_id).max_episode_steps or package_limit(env_id))
 
 
 def _picture_checks(

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from environments.ids import OPENSIM_IDS
 from helpers.errors import ConfigurationError
 
 VERSION = "4.6"  # of OpenSim
-ARM, GAIT, L2M = OPENSIM_IDS
+IDS = ARM, GAIT, L2M = "Opensim-Arm-Reach-v0", "Opensim-Gait-Walk-v0", "Opensim-L2M2019-v0"
 INTEGRATORS = ("runge_kutta_merson", "semi_explicit_euler_2", "runge_kutta_3")
 _LEG = (
     "hamstrings",

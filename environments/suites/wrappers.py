@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -10,45 +9,9 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.spaces.utils import flatten
 
-from environments.ids import PIXELS
 from environments.suites.parts import flat_space
-from environments.suites.pictures import is_picture, refuse_preprocessing, split_options
-from helpers.errors import ConfigurationError
+from environments.suites.pictures import is_picture
 from helpers.pictures import Picture, PictureSpace
-
-# What a dm_control task of pictures takes: the camera's number or name, and the picture's size in pixels.
-PIXEL_OPTIONS: Mapping[str, Any] = {"camera": 0, "height": 84, "width": 84}
-LARGEST_PICTURE = 480  # pixels of a side that every model has a buffer for
-
-
-def check_options(env_id: str, options: Mapping[str, Any]) -> None:
-    """Refuse options that a dm_control task does not have.
-
-    Raises:
-        ConfigurationError: there are some.
-    """
-    given = split_options(options)[1]
-    known = list(PIXEL_OPTIONS) if env_id.endswith(PIXELS) else []
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        raise ConfigurationError(
-            f"env_id={env_id} has no option {', '.join(unknown)}.",
-            f"There are {', '.join(known)}." if known else "dm_control tasks have none.",
-        )
-    if not known:
-        refuse_preprocessing(env_id, options)
-    for name in ("height", "width"):
-        size = given.get(name, PIXEL_OPTIONS[name])
-        if type(size) is not int or not 1 <= size <= LARGEST_PICTURE:
-            raise ConfigurationError(
-                f"env_options: {name}={size} is no size of a picture in pixels.",
-                f"Give a whole number from 1 to {LARGEST_PICTURE}, such as 84.",
-            )
-    if type(given.get("camera", 0)) not in (int, str):
-        raise ConfigurationError(
-            f"env_options: camera={given['camera']} is neither a number nor a name.",
-            'Give {"camera": 0}, or a name of the model.',
-        )
 
 
 class VectorObservation(gymnasium.ObservationWrapper):

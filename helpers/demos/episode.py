@@ -72,33 +72,37 @@ class Expected:
 
     Attributes:
         env_id: its canonical id.
-        mujoco_version: of what would simulate it; None where MuJoCo does not.
+        simulator_version: of what would simulate it; None where versions make no difference.
         time_limit: steps after which it truncates.
         observation_size: numbers of an observation; None where only the environment itself knows.
         action_size: numbers of an action, 0 of one that is a single choice; None likewise.
         choices: of how many each choice of an action is; None where actions are vectors, and likewise.
         first_choices: the smallest of each; empty: 0.
         observation_groups: the numbers of an observation by the names of their groups, where the environment has some.
-        opensim_version: of what would simulate it; None where OpenSim does not.
         options: of the environment, as JSON; empty where there are none.
         action_low, action_high: the bounds of a continuous action; None where only the environment itself knows.
         entry_point: what Gymnasium makes it from; empty where it is not registered there.
         default_options: what options are where they are not given; asked only if some are.
         canonical: the one id that a spelling of an id stands for; None where it stands for none here.
+        simulator, simulator_package: what would simulate it, for people to read, and for pip; "" where versions make
+            no difference.
+        states_are_raw: whether observations are quantities of a simulation, so that standardised ones are not its own.
     """
 
     env_id: str
-    mujoco_version: str | None = None
+    simulator_version: str | None = None
     time_limit: int | None = None
     observation_size: int | None = None
     action_size: int | None = None
     choices: tuple[int, ...] | None = None
     first_choices: tuple[int, ...] = ()
     observation_groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    opensim_version: str | None = None
     options: str = ""
     action_low: np.ndarray | None = field(default=None, compare=False)
     action_high: np.ndarray | None = field(default=None, compare=False)
     entry_point: str = field(default="", compare=False)
     default_options: Callable[[], Mapping[str, Any]] = field(default=dict, compare=False)
     canonical: Callable[[str], str | None] = field(default=str, compare=False)
+    simulator: str = ""
+    simulator_package: str = ""
+    states_are_raw: bool = False

@@ -189,34 +189,27 @@ def _is_hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
-def select_indices(
-    source: Source,
-    num_demos: int | None,
-    *,
-    choice: str,
-    seed: int,
-) -> tuple[int, ...]:
+def select_indices(source: Source, config: Any) -> tuple[int, ...]:
     """Which episodes are used, ascending: a function of these arguments, so the same on every worker.
 
     Args:
         source: all that there are.
-        num_demos: how many; None is all.
-        choice: "first" in their order, or "seed" for a subset that the run's seed draws.
-        seed: of the run.
+        config: `num_demos`, how many, None is all; `expert_demo_choice`, "first" in their order, or "seed" for a subset
+            that `seed` draws.
 
     Raises:
         ConfigurationError: there are fewer.
     """
     there = len(source.names)
-    wanted = there if num_demos is None else num_demos
+    wanted = there if config.num_demos is None else config.num_demos
     if wanted > there:
         raise ConfigurationError(
             f"--num_demos={wanted}, but {source.folder} holds {there} demonstrations.",
             f"Use those: --num_demos={there}, or record more: {_MORE}{wanted}.",
         )
-    if choice == "first":
+    if config.expert_demo_choice == "first":
         return tuple(range(wanted))
-    order = Streams(seed).generator("demonstrations: choice").permutation(there)
+    order = Streams(config.seed).generator("demonstrations: choice").permutation(there)
     return tuple(sorted(int(index) for index in order[:wanted]))
 
 
@@ -239,12 +232,7 @@ def read_demos(
     if config.num_demos == 0:
         return Demos((), ())
     source = find_demos(config.expert_path)
-    indices = select_indices(
-        source,
-        config.num_demos,
-        choice=config.expert_demo_choice,
-        seed=config.seed,
-    )
+    indices = select_indices(source, config)
     reading = with_time_limit(expected, config.expert_time_limit)
     episodes = [read_one(source, index, reading) for index in indices]
     episodes, warnings = judge_together(episodes, expected, config)

@@ -228,16 +228,13 @@ def is_beyond(demo: Demo, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _other_simulator(demo: Demo, expected: Expected) -> Difference | None:
-    for name, version in (
-        ("MuJoCo", expected.mujoco_version),
-        ("OpenSim", expected.opensim_version),
-    ):
-        theirs = demo.origin.get(f"{name.lower()}_version")
-        if version and theirs and theirs != version:
-            return (
-                f"{demo.source} was made with {name} {theirs}, here is {version}.",
-                f"Install {name.lower()}=={theirs}, make the demonstrations again, {WARN_INSTEAD}.",
-            )
+    name, version = expected.simulator, expected.simulator_version
+    theirs = demo.origin.get(f"{expected.simulator_package}_version")
+    if version and theirs and theirs != version:
+        return (
+            f"{demo.source} was made with {name} {theirs}, here is {version}.",
+            f"Install {expected.simulator_package}=={theirs}, make the demonstrations again, {WARN_INSTEAD}.",
+        )
     return None
 
 
@@ -305,10 +302,11 @@ def unsaid(demos: Sequence[Demo], expected: Expected | None) -> list[str]:
             f"{len(nameless)} of {len(demos)} demonstrations do not contain their environment: whether it was "
             f"{expected.env_id}, and unaltered, is not known.",
         )
-    versionless = [demo for demo in demos if "mujoco_version" not in demo.origin]
-    if versionless and expected.mujoco_version:
+    named = f"{expected.simulator_package}_version"
+    versionless = [demo for demo in demos if named not in demo.origin]
+    if versionless and expected.simulator_version:
         lines.append(
-            f"{len(versionless)} of {len(demos)} demonstrations do not contain their MuJoCo version.",
+            f"{len(versionless)} of {len(demos)} demonstrations do not contain their {expected.simulator} version.",
         )
     low, high = expected.action_low, expected.action_high
     if low is not None and high is not None:

@@ -149,22 +149,22 @@ class Replay:
         if self.deviates_at is None:
             self.deviates_at = step
 
-    def verdict(self, simulator: str, version: str) -> str:
+    def verdict(self, simulator: str, version: str, *, shown: str | None = None) -> str:
         """What is to be said of the expert's side once all is filmed.
 
         Args:
-            simulator: its package: "mujoco", "opensim" ...
+            simulator: its package.
             version: of it, here.
+            shown: its name for people to read.
         """
         demo = self.demo
         if self.deviates_at is None:
             part = "" if self.compared >= demo.length else f"the first {self.compared} steps of "
             return f"expert: {part}{demo.source}, replayed bit for bit"
-        shown = {"mujoco": "MuJoCo", "opensim": "OpenSim"}.get(simulator, simulator)
         theirs = demo.origin.get(f"{simulator.replace('-', '_')}_version", "of an unknown version")
         return (
             f"expert: {demo.source}; its replay leaves what was recorded at step {self.deviates_at} of "
-            f"{demo.length} (recorded with {shown} {theirs}, replayed with {version})"
+            f"{demo.length} (recorded with {shown or simulator} {theirs}, replayed with {version})"
         )
 
 

@@ -65,12 +65,7 @@ def report(
         return DONE
     config: Any = parsed.config
     source = find_demos(config.expert_path)
-    indices = select_indices(
-        source,
-        config.num_demos,
-        choice=config.expert_demo_choice,
-        seed=config.seed,
-    )
+    indices = select_indices(source, config)
     if not indices:
         raise ConfigurationError(
             f"{source.folder}: no demonstration is selected.",

@@ -57,7 +57,7 @@ def signs_of_alteration(demos: Sequence[Demo], expected: Expected) -> list[tuple
 
 def _is_standardised(demos: Sequence[Demo], expected: Expected) -> bool:
     size = expected.observation_size
-    if expected.mujoco_version is None or size is None or size < _FEWEST_NUMBERS:
+    if not expected.states_are_raw or size is None or size < _FEWEST_NUMBERS:
         return False
     if any(demo.observations.shape[1:] != (size,) for demo in demos):
         return False

@@ -13,6 +13,7 @@ from helpers.episodes import summary
 
 NEARLY = 0.01  # of the range between the bounds: tanh policies rarely reach these
 _LISTED = 20  # episodes in the table; all are in the JSON
+VERSION = "_version"  # ends what a demonstration says of a package; stands for all of these
 _ORIGINS = (
     "env_id",
     "run",
@@ -24,9 +25,7 @@ _ORIGINS = (
     "env_id_from",
     "converted",
     "rewards",
-    "mujoco_version",
-    "opensim_version",
-    "gymnasium_version",
+    VERSION,
     "minari_dataset",
     "format",
     "ends",
@@ -53,7 +52,7 @@ def figures_of(demos: Sequence[Demo], kept: Sequence[range]) -> Figures:
         "observations": _observations(demos),
         "actions": _actions(demos),
         "duplicates": len(hashes) - len(set(hashes)),
-        "origin": {name: _origin_values(demos, name) for name in _ORIGINS},
+        "origin": {name: _origin_values(demos, name) for name in _origin_names(demos)},
         "steps_kept": sum(len(steps) for steps in kept),
         "sha256": hashlib.sha256("".join(hashes).encode()).hexdigest(),
         "files": [
@@ -115,6 +114,12 @@ def _actions(demos: Sequence[Demo]) -> Figures | None:
         "beyond": float(np.mean((actions < lower) | (actions > upper))),
     }
     return found
+
+
+def _origin_names(demos: Sequence[Demo]) -> list[str]:
+    """What is told of where episodes come from, in this order."""
+    every = {name for demo in demos for name in demo.origin if name.endswith(VERSION)}
+    return [name for each in _ORIGINS for name in (sorted(every) if each == VERSION else [each])]
 
 
 def _origin_values(demos: Sequence[Demo], name: str) -> list[Any]:

@@ -28,12 +28,9 @@ _GIT_SECONDS = 20.0
 _HIDDEN = "***"
 _SECRET_NAME = re.compile(r"key|token|secret|password", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")  # https://user:password@host
-_DISTRIBUTIONS = (
+_DISTRIBUTIONS = (  # beside those that simulate environments
     "torch",
     "numpy",
-    "mujoco",
-    "gymnasium",
-    "dm_control",
     "mpi4py",
     "mpich",
     "openmpi",
@@ -43,20 +40,26 @@ _DISTRIBUTIONS = (
 )
 
 
-def capsule_of(*, name: str, group: str, start: Mapping[str, Any]) -> dict[str, Any]:
+def capsule_of(
+    name: str,
+    group: str,
+    start: Mapping[str, Any],
+    packages: Sequence[str],
+) -> dict[str, Any]:
     """The capsule of a run that begins now, as JSON values.
 
     Args:
         name: of the run.
         group: the name without its seed.
         start: of `start_of`.
+        packages: the distributions that simulate environments.
     """
     return {
         "capsule_version": 1,
         "name": name,
         "group": group,
         "code": code_state(),
-        "versions": versions(),
+        "versions": versions(packages),
         "hardware": hardware(),
         "hostname": start["hostname"],
         "world_size": start["world_size"],
@@ -162,15 +165,24 @@ def short_commit(root: Path = REPOSITORY) -> str:
     return "none" if commit is None else commit.decode()[:7]
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages a result depends on, without importing them."""
+def versions(packages: Sequence[str] = ()) -> dict[str, str]:
+    """Versions of Python and of the packages a result depends on, without importing them.
+
+    Args:
+        packages: the distributions that simulate environments.
+    """
     found = {"python": platform.python_version()}
-    for name in _DISTRIBUTIONS:
+    for name in (*_DISTRIBUTIONS, *packages):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def of_environments(versions: Mapping[str, str]) -> list[str]:
+    """The packages of a capsule's versions that simulate environments."""
+    return [name for name in versions if name not in ("python", *_DISTRIBUTIONS)]
 
 
 def hardware() -> dict[str, Any]:

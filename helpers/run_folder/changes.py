@@ -29,7 +29,7 @@ from helpers.run_folder.inputs import (
 FILE, SETTING = "file", "setting"
 CHANGES, INPUTS = "changes", "inputs"
 _CAPSULE = "capsule.json"
-_PACKAGES = ("torch", "numpy", "mujoco", "gymnasium", "dm_control")
+_PACKAGES = ("torch", "numpy")  # beside those that simulate environments
 _UNKNOWN = (
     "The capsule of this run has no hashes of the files that it reads: nothing is known of whether they changed. "
     "From now on they are recorded."
@@ -45,12 +45,14 @@ class Start:
         iteration: of the newest checkpoint; None where there is none, and the run begins.
         overridden: settings that `--override` names.
         lineage: what it begins from, where `--init_from` names something.
+        packages: the distributions that simulate environments, whose versions are recorded.
     """
 
     inputs: Sequence[Input] | None = None
     iteration: int | None = None
     overridden: frozenset[str] = frozenset()
     lineage: Mapping[str, Any] | None = None
+    packages: Sequence[str] = ()
 
 
 def changed_settings(
@@ -109,15 +111,15 @@ def record(
         capsule.setdefault(CHANGES, []).append(entry)
     if start.iteration is None and start.lineage is not None:
         capsule["lineage"] = dict(start.lineage)
-    return lines + _other_versions(capsule)
+    return lines + _other_versions(capsule, start.packages)
 
 
-def _other_versions(capsule: Mapping[str, Any]) -> list[str]:
+def _other_versions(capsule: Mapping[str, Any], packages: Sequence[str]) -> list[str]:
     """A line where packages that make a task or its numbers are others than when the run began."""
-    before, now = capsule.get("versions", {}), versions()
+    before, now = capsule.get("versions", {}), versions(packages)
     reported = [
         f"{name} {before[name]} -> {now.get(name, 'none')}"
-        for name in _PACKAGES
+        for name in (*_PACKAGES, *packages)
         if name in before and before[name] != now.get(name)
     ]
     return (

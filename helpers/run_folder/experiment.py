@@ -263,7 +263,7 @@ def _open_folder(
     try:
         capsule, warnings = _continue_capsule(folder, start)
         if is_new or capsule is None:
-            capsule = capsule_of(name=name, group=group_of(name), start=start)
+            capsule = capsule_of(name, group_of(name), start, brought.packages)
         accepts = config.accept_changes
         warnings += record(capsule, brought, changed, accepts=accepts, where=folder)
     except UserError:

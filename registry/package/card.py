@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from environments.ids import dm_control_task, suite_of, task_file
+from environments.ids import suite_of
 from helpers.config.run_basics import PICTURES
 
 _HEAD = """import numpy as np
@@ -14,34 +14,7 @@ import onnxruntime
 policy = onnxruntime.InferenceSession("policy.onnx")
 """
 
-_GYMNASIUM = """import gymnasium
-{head}
-env = gymnasium.make("{env_id}"{options})
-{random}observation, _ = env.reset(seed={seed})
-total, done = 0.0, False
-while not done:
-    inputs = {{"observation": np.asarray([{observation}], np.{dtype}){noise}}}
-    (actions,) = policy.run(None, inputs)
-    observation, reward, terminated, truncated, _ = env.step({action})
-    total, done = total + float(reward), terminated or truncated
-print(f"return: {{total:.2f}}")
-"""
-
-_DM_CONTROL = """from dm_control import suite
-{head}
-env = suite.load("{domain}", "{task}", task_kwargs={{"random": {seed}}})
-low, high = env.action_spec().minimum, env.action_spec().maximum
-{random}step, total, length = env.reset(), 0.0, 0
-while not step.last() and length < {limit}:
-    observation = np.concatenate([np.ravel(part) for part in step.observation.values()])
-    inputs = {{"observation": np.asarray([observation], np.{dtype}){noise}}}
-    (actions,) = policy.run(None, inputs)
-    step = env.step((low + high) / 2 + (high - low) / 2 * actions[0])  # actions are in [-1, 1]
-    total, length = total + step.reward, length + 1
-print(f"return: {{total:.2f}}")
-"""
-
-_TASK_FILE = """from environments.factory import make_vector_env  # of MiloZero, which makes its observations
+_THROUGH_US = """from environments.factory import make_vector_env  # of MiloZero, which makes its observations
 {head}
 env = make_vector_env("{env_id}", seeds=[{seed}]{options})
 {random}observation, _ = env.reset()
@@ -80,22 +53,17 @@ def program_of(contract: Mapping[str, Any], *, is_flat: bool) -> str:
             f', "noise": generator.{draw}(size=(1, {size})).astype(np.{parts["dtype"]})'
         )
     options = contract["environment"].get("options")
-    is_ours = task_file(env_id) is not None or suite_of(env_id) == "opensim"
+    program = suite_of(env_id).program(env_id)
     if "picture" in contract["observation"]:
         made = {"kept": True, **contract["environment"]["preprocessing"]}
-        options, is_ours = {**options, **{f"{PICTURES}{k}": v for k, v in made.items()}}, True
+        options, program = {**options, **{f"{PICTURES}{k}": v for k, v in made.items()}}, None
     parts["options"] = ""
     if options:
-        parts["options"] = f", options={options!r}" if is_ours else f", **{options!r}"
-    if is_ours:
-        return _TASK_FILE.format(**parts)
-    if suite_of(env_id) == "dm_control":
-        domain, task = dm_control_task(env_id)
-        limit = contract["environment"]["max_episode_steps"]
-        return _DM_CONTROL.format(**parts, domain=domain, task=task, limit=limit)
+        parts["options"] = f", options={options!r}" if program is None else f", **{options!r}"
     if not is_flat:
         observation = "gymnasium.spaces.flatten(env.observation_space, observation)"
-    return _GYMNASIUM.format(**parts, observation=observation)
+    limit = contract["environment"]["max_episode_steps"]
+    return (program or _THROUGH_US).format(**parts, observation=observation, limit=limit)
 
 
 def _taken(acts: Mapping[str, Any]) -> str:

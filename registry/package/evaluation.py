@@ -15,14 +15,10 @@ from agents.factory import make_agent
 from environments.expected import expected_of
 from environments.factory import make_vector_env
 from environments.ids import resolve_env_id, suite_of
-from environments.simulators import packages_of
-from environments.suites.gymnasium_suites import action_shape, make_env
-from environments.suites.parts import FlatSpace
 from helpers.config.run import RunConfig
 from helpers.config.run_basics import PICTURES
 from helpers.episodes import run_episodes, summary
 from helpers.parallel.workers import Workers
-from helpers.pictures import PictureSpace
 from helpers.seeding import Streams
 
 OBSERVATIONS = 1000
@@ -94,7 +90,7 @@ def about_environment(
     return {
         "id": env_id,
         "suite": environment.backend,
-        "versions": {name: version(name) for name in packages_of(env_id)},
+        "versions": {name: version(name) for name in suite_of(env_id).packages_of(env_id)},
         "time_step": environment.time_step,
         "max_episode_steps": environment.max_episode_steps,
         "options": {k: v for k, v in options.items() if not k.startswith(PICTURES)},
@@ -122,9 +118,5 @@ def agent_in(config: RunConfig, environment: Any, streams: Streams) -> Agent:
 
 def _own_spaces(env_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Whether the environment's own observations are vectors, so that nobody need flatten them; its actions' shape."""
-    if suite_of(env_id) != "gymnasium":
-        return {"is_flat": True, "action_shape": None}
-    env = make_env(env_id, render_mode=None, options=options)
-    env.close()
-    is_flat = not isinstance(env.observation_space, FlatSpace | PictureSpace)
-    return {"is_flat": is_flat, "action_shape": action_shape(env)}
+    is_flat, action_shape = suite_of(env_id).own_form(env_id, options)
+    return {"is_flat": is_flat, "action_shape": action_shape}

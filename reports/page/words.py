@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from helpers.display.progress import format_duration
+from helpers.run_folder.capsule import of_environments
 from reports.results.groups import Grouping, plain_value
 from reports.results.references import Scale
 from reports.results.scores import TRAINING_SHARE, Score, TaskScores
@@ -15,7 +16,6 @@ from reports.statistics.intervals import RESAMPLES, Interval
 
 CENTER_NAMES = {"iqm": "interquartile mean (IQM)", "mean": "mean"}
 SHORT_CENTERS = {"iqm": "IQM", "mean": "mean"}
-_PACKAGES = ("python", "torch", "numpy", "gymnasium", "mujoco", "dm_control", "mpich")
 _MANY = 4
 ENOUGH_SEEDS = 5  # of which intervals are known to hold (docs/results/statistics.md)
 
@@ -146,9 +146,11 @@ def code(runs: Sequence[Series]) -> list[str]:
                     f" with uncommitted changes {diff}" if start.get("diff") else " with new files"
                 )
             commits[f"{str(start['commit'])[:10]}{dirty}"] = None
+    recorded = [run.facts.get("versions", {}) for run in runs]
+    simulate = dict.fromkeys(name for each in recorded for name in of_environments(each))
     versions = []
-    for package in _PACKAGES:
-        found = {str(run.facts.get("versions", {}).get(package) or "") for run in runs} - {""}
+    for package in ("python", "torch", "numpy", *simulate, "mpich"):
+        found = {str(each.get(package) or "") for each in recorded} - {""}
         if found:
             versions.append(f"{package} {joined(sorted(found))}")
     told = [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from helpers.errors import ConfigurationError
+from helpers.run_folder.capsule import of_environments
 from reports.collect import Collected, collect, common_label
 from reports.page.tables import Table
 from reports.page.words import SHORT_CENTERS, joined, number, with_interval
@@ -363,7 +364,7 @@ def _version(run: Series) -> str:
     versions = run.facts.get("versions", {})
     told = [
         f"{name} {versions[name]}"
-        for name in ("torch", "gymnasium", "mujoco")
+        for name in ("torch", *of_environments(versions))
         if versions.get(name)
     ]
     return ", ".join(told) or "not recorded"

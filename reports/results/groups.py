@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from agents.algorithms import SCHEMA
 from helpers.config.settings import show
 from helpers.errors import ConfigurationError
+from helpers.run_folder.capsule import of_environments
 from reports.series import Series
 
 NOT_USED = "not used"
@@ -20,7 +21,6 @@ _MIXED = (
     "eval_episodes",
     "eval_frequency",
 )  # in which a group's runs of a task must agree
-_PACKAGES = ("gymnasium", "mujoco", "dm_control")
 _LONGEST_LABEL = 48
 
 
@@ -221,7 +221,7 @@ def _conditions(runs: Sequence[Series]) -> dict[str, dict[str, list[str]]]:
     for run in runs:
         conditions = {key: plain_value(run.settings[key]) for key in _MIXED if key in run.settings}
         versions = run.facts.get("versions", {})
-        for package in _PACKAGES:
+        for package in of_environments(versions):
             if versions.get(package):
                 conditions[f"version of {package}"] = str(versions[package])
         if len(run.returns):

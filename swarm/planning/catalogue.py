@@ -28,7 +28,6 @@ Bundles = Mapping[str, Mapping[str, tuple[str, ...]]]  # environment ids by benc
 
 DEFAULT_CLUSTER = "default_cluster"
 FOR_ALL = "all"  # the entry of a cluster whose values hold for each of its calibers
-_BENCHMARK_OF_SUITE = {"mujoco": "mujoco", "dm_control": "dmc", "gymnasium": "classic"}
 _CONSTRAINT = r"""[!#-&(-\[\]-~]+"""  # printable, without spaces, quotes and backslashes
 
 
@@ -157,7 +156,7 @@ def read_bundles(paths: Iterable[Path]) -> Bundles:
     return bundles
 
 
-def find_bundle(name: str, bundles: Bundles, *, suite: str) -> tuple[str, tuple[str, ...]]:
+def find_bundle(name: str, bundles: Bundles, *, benchmark: str) -> tuple[str, tuple[str, ...]]:
     """("benchmark/bundle", environment ids) of what a user calls a bundle.
 
     `dmc/debug` says all. A bare name is the bundle of the benchmark that the configured environment
@@ -166,18 +165,17 @@ def find_bundle(name: str, bundles: Bundles, *, suite: str) -> tuple[str, tuple[
     Args:
         name: as in --env_bundle.
         bundles: all there are.
-        suite: of the configured environment, as `environments.ids.suite_of` names it.
+        benchmark: of the configured environment, as `environments.ids.benchmark_of` names it.
 
     Raises:
         ConfigurationError: there is no such bundle, or there are several.
     """
-    benchmark, slash, bare = name.rpartition("/")
+    chosen, slash, bare = name.rpartition("/")
     if slash:
-        found = [benchmark] if bare in bundles.get(benchmark, {}) else []
+        found = [chosen] if bare in bundles.get(chosen, {}) else []
     else:
         having = [each for each in bundles if bare in bundles[each]]
-        own = _BENCHMARK_OF_SUITE.get(suite, suite)
-        found = [own] if own in having else having
+        found = [benchmark] if benchmark in having else having
     if len(found) == 1:
         return f"{found[0]}/{bare}", bundles[found[0]][bare]
     if found:

@@ -48,13 +48,13 @@ class Program:
         root: where main.py and `tasks/` lie.
         schema: of the settings of main.py.
         resolve_env_id: the canonical id of an environment.
-        suite_of: the suite of a canonical id.
+        benchmark_of: the benchmark in tasks/bundles.yaml of a canonical id.
     """
 
     root: Path
     schema: Schema
     resolve_env_id: Callable[[str], str]
-    suite_of: Callable[[str], str]
+    benchmark_of: Callable[[str], str]
 
 
 def make_plan(command: Command, program: Program, *, here: Path) -> Planned:
@@ -114,8 +114,8 @@ def _bundle(
     paths = sources("bundles.yaml", settings.bundles_file, shipped=program.root / "tasks")
     named = layer.values.get("env_id") or program.schema.vocabulary.settings["env_id"].default
     first = named[0] if isinstance(named, list) else named
-    suite = program.suite_of(program.resolve_env_id(str(first)))
-    return find_bundle(name, read_bundles(paths), suite=suite)
+    benchmark = program.benchmark_of(program.resolve_env_id(str(first)))
+    return find_bundle(name, read_bundles(paths), benchmark=benchmark)
 
 
 def _caliber(command: Command, root: Path) -> Caliber:

@@ -18,7 +18,7 @@ from environments.batched_mujoco.catalogue import TASKS, make_task
 from environments.batched_mujoco.infos import LateInfos
 from environments.batched_mujoco.vector_env import BatchedMujocoEnv
 from environments.factory import make_vector_env
-from environments.ids import MUJOCO_NAMES
+from environments.gymnasium_envs.registered import MUJOCO_NAMES
 
 
 @pytest.fixture(autouse=True)

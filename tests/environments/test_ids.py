@@ -7,13 +7,9 @@ import sys
 
 import pytest
 
-from environments.ids import (
-    DM_CONTROL_TASKS,
-    MUJOCO_NAMES,
-    dm_control_task,
-    resolve_env_id,
-    suite_of,
-)
+from environments.dm_control.tasks import TASKS, task_of
+from environments.gymnasium_envs.registered import MUJOCO_NAMES
+from environments.ids import resolve_env_id, suite_of
 from helpers.errors import ConfigurationError
 
 
@@ -44,7 +40,7 @@ from helpers.errors import ConfigurationError
 def test_spellings(spelling: str, canonical: str, suite: str) -> None:
     assert resolve_env_id(spelling) == canonical
     assert resolve_env_id(canonical) == canonical
-    assert suite_of(canonical) == suite
+    assert suite_of(canonical).name == suite
 
 
 @pytest.mark.parametrize(
@@ -103,18 +99,18 @@ def test_refusals(env_id: str, in_problem: str, in_remedy: str) -> None:
 def test_the_tables_are_those_of_the_packages() -> None:
     from gymnasium.envs.registration import registry
 
-    from environments.suites.dm_control import import_suite
+    from environments.dm_control.env import import_suite
 
     suite, _ = import_suite()
-    assert suite.TASKS_BY_DOMAIN == DM_CONTROL_TASKS
+    assert suite.TASKS_BY_DOMAIN == {domain: tuple(each) for domain, each in TASKS.items()}
     registered = {env_id[:-3] for env_id, spec in registry.items() if ".mujoco." in str(spec)}
     assert registered == set(MUJOCO_NAMES)
 
 
 def test_dm_control_ids_are_distinct_and_lead_back() -> None:
-    tasks = [(domain, task) for domain in DM_CONTROL_TASKS for task in DM_CONTROL_TASKS[domain]]
+    tasks = [(domain, task) for domain in TASKS for task in TASKS[domain]]
     ids = [resolve_env_id(f"{domain}-{task}") for domain, task in tasks]
-    assert [dm_control_task(env_id) for env_id in ids] == tasks
+    assert [task_of(env_id) for env_id in ids] == tasks
 
 
 def test_resolving_imports_no_simulator() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from environments import rendering
 from environments.factory import make_vector_env
-from environments.simulators import uses_mujoco
+from environments.ids import suite_of
 from helpers.errors import ConfigurationError
 
 
@@ -145,5 +145,13 @@ def test_an_environment_of_ones_own_that_uses_mujoco_is_drawn_as_mujoco_is(tmp_p
     text = "from gymnasium.envs.{} import {} as Kind\n\n\nclass Mine(Kind):\n    pass\n"
     (tmp_path / "mine.py").write_text(text.format("mujoco.mujoco_env", "MujocoEnv"))
     (tmp_path / "plain.py").write_text(text.format("classic_control", "CartPoleEnv"))
-    assert uses_mujoco(f"{tmp_path}/mine.py:Mine") and uses_mujoco("Hopper-v4")
-    assert not uses_mujoco(f"{tmp_path}/plain.py:Mine") and not uses_mujoco("CartPole-v1")
+    drawn = {
+        each: suite_of(each).needs_gl(each)
+        for each in (
+            f"{tmp_path}/mine.py:Mine",
+            "Hopper-v4",
+            f"{tmp_path}/plain.py:Mine",
+            "CartPole-v1",
+        )
+    }
+    assert list(drawn.values()) == [True, True, False, False]

@@ -9,12 +9,14 @@ from pathlib import Path
 import gymnasium
 import pytest
 
+from environments.dm_control.tasks import TASKS
 from environments.factory import make_vector_env
-from environments.ids import DM_CONTROL_TASKS, MUJOCO_NAMES, resolve_env_id
-from environments.sizes import SIZES, spaces_of
+from environments.gymnasium_envs.registered import MUJOCO_NAMES
+from environments.ids import resolve_env_id
+from environments.sizes import spaces_of
+from environments.suites.mujoco import SIZES
 from helpers.errors import ConfigurationError
 
-DM_CONTROL = [f"{domain}-{task}" for domain, tasks in DM_CONTROL_TASKS.items() for task in tasks]
 MUJOCO = [f"{name}-{version}" for name in MUJOCO_NAMES for version in ("v4", "v5")]
 MUJOCO.remove("Pusher-v4")  # needs MuJoCo 2
 CLASSIC = ["CartPole", "Pendulum", "MountainCarContinuous", "Acrobot", "FrozenLake", "Blackjack"]
@@ -39,7 +41,7 @@ def assert_told(env_id: str) -> None:
 
 
 def test_every_simulated_task_is_known() -> None:
-    assert set(SIZES) == {resolve_env_id(env_id) for env_id in (*MUJOCO, *DM_CONTROL)}
+    assert set(SIZES) == {resolve_env_id(env_id) for env_id in MUJOCO}
 
 
 @pytest.mark.parametrize("env_id", [*MUJOCO, *CLASSIC])
@@ -47,9 +49,9 @@ def test_gymnasium_s_spaces_are_what_is_told(env_id: str) -> None:
     assert_told(resolve_env_id(env_id))
 
 
-@pytest.mark.parametrize("domain", DM_CONTROL_TASKS)
+@pytest.mark.parametrize("domain", TASKS)
 def test_dm_control_s_spaces_are_what_is_told(domain: str) -> None:
-    for task in DM_CONTROL_TASKS[domain]:
+    for task in TASKS[domain]:
         assert_told(resolve_env_id(f"{domain}-{task}"))
 
 

@@ -30,7 +30,7 @@ def _in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_example_is_what_it_says() -> None:
     envs = make_vector_env(EXAMPLE, seeds=[0, 1, 2])
     assert (envs.env_id, envs.backend, envs.max_episode_steps) == (EXAMPLE, "batched MuJoCo", 200)
-    assert (resolve_env_id(EXAMPLE), suite_of(EXAMPLE)) == (EXAMPLE, "mujoco")
+    assert (resolve_env_id(EXAMPLE), suite_of(EXAMPLE).name) == (EXAMPLE, "mujoco")
     assert envs.metadata["render_fps"] == 50
     observations, infos = envs.reset()
     np.testing.assert_array_equal(infos["position"], observations[:, 0])

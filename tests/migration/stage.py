@@ -11,6 +11,7 @@ from agents.algorithms import SCHEMA
 from agents.weights.load import load_agent
 from agents.weights.migration.task import import_weights
 from environments.ids import resolve_env_id
+from environments.suites.table import packages
 from helpers.parallel.workers import Workers
 from main import build, policy_files
 
@@ -32,6 +33,7 @@ def migrate(file, algo, runs, *flags, env="Pendulum-v1"):
         build=build,
         policy_files=policy_files,
         resolve_env_id=resolve_env_id,
+        packages=packages(),
     )
     return runs / "moved.seed00"
 

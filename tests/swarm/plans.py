@@ -11,14 +11,14 @@ from unittest.mock import patch
 import pytest
 
 from agents.algorithms import SCHEMA
-from environments.ids import resolve_env_id, suite_of
+from environments.ids import benchmark_of, resolve_env_id
 from helpers.errors import UserError
 from swarm.plan import Caliber, Launch, Plan
 from swarm.planning.expand import Expansion, Request, expand, plan_of
 from swarm.planning.request import Program
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = Program(ROOT, SCHEMA, resolve_env_id, suite_of)
+PROGRAM = Program(ROOT, SCHEMA, resolve_env_id, benchmark_of)
 HERE = Path("/home/me/milozero")
 LAUNCH = Launch("local", HERE, Path("/opt/venv/bin/python"), mpiexec="/opt/venv/bin/mpiexec")
 SHORT = Caliber("short", seconds=21_600)

@@ -55,6 +55,7 @@ from helpers.errors import DONE, ConfigurationError
 from helpers.parallel.deadline import Deadline
 from helpers.parallel.workers import Workers
 from helpers.run_folder import run_lock
+from helpers.run_folder.changes import Start
 from helpers.run_folder.experiment import CONFIG_FILE, ExperimentInitializer, run_name
 
 VEC_NORMALIZE = "vecnormalize.pkl"
@@ -70,6 +71,7 @@ def import_weights(
     build: Callable[..., Any],
     policy_files: Callable[..., Any],
     resolve_env_id: Callable[[str], str],
+    packages: Sequence[str],
 ) -> int:
     """Read a file, fill an agent, compare, write a run folder; collective.
 
@@ -81,6 +83,7 @@ def import_weights(
         build: makes an orchestrator.
         policy_files: makes what writes the models for sharing.
         resolve_env_id: the canonical environment id.
+        packages: the distributions that simulate environments, for the capsule.
     """
     parsed, foreign = read(schema, parsed)
     config = make_config(schema, parsed, foreign)
@@ -99,7 +102,7 @@ def import_weights(
     rebuilt = Rebuilt(foreign, found.names, algo=config.algo, scale=scale)
     (observation_dim,) = orchestrator.environment.single_observation_space.shape
     differences = compare(rebuilt, agent, observation_dim=observation_dim, action_space=space)
-    experiment = ExperimentInitializer(config, workers, argv=argv)
+    experiment = ExperimentInitializer(config, workers, argv=argv, start=Start(packages=packages))
     orchestrator.checkpoints = Checkpoints(
         experiment.folder / "checkpoints",
         workers=workers,

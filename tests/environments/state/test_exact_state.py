@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 
 from environments.factory import make_vector_env
-from environments.ids import MUJOCO_NAMES
+from environments.gymnasium_envs.registered import MUJOCO_NAMES
 from helpers.errors import CheckpointError
 
 MUJOCO_V5 = [f"{name}-v5" for name in MUJOCO_NAMES]  # stepped by either backend
@@ -264,14 +264,12 @@ def test_only_what_was_tried_is_taken_to_be_exact() -> None:
     """Box2D's worlds lie elsewhere than in attributes: LunarLander was said to resume bit for bit, and did not."""
     from gymnasium.envs.registration import registry
 
-    from environments.suites import gymnasium_suites
+    from environments.gymnasium_envs import env
 
     homes = {
         str(spec.entry_point).split(".")[2]
         for spec in registry.values()
         if str(spec.entry_point).startswith("gymnasium.envs.")
     }
-    exact = {
-        home for home in homes if f"gymnasium.envs.{home}.".startswith(gymnasium_suites._EXACT)
-    }
+    exact = {home for home in homes if f"gymnasium.envs.{home}.".startswith(env._EXACT)}
     assert exact == {"classic_control", "mujoco", "toy_text"} and "box2d" in homes

@@ -10,12 +10,12 @@ import pytest
 from gymnasium.wrappers import FrameStackObservation, GrayscaleObservation
 
 from environments.factory import make_vector_env
+from environments.gymnasium_envs.env import make_env
 from environments.ids import resolve_env_id
 from environments.rendering import choose_gl
 from environments.requirements import check_options
 from environments.sizes import spaces_of
 from environments.state.continuation import why_inexact
-from environments.suites.gymnasium_suites import make_env
 from environments.suites.pictures import (
     PictureObservation,
     Preprocessing,
@@ -23,6 +23,7 @@ from environments.suites.pictures import (
     is_picture,
     layout_of,
 )
+from environments.suites.suite import Wanted
 from helpers.errors import ConfigurationError
 from helpers.pictures import picture_of
 
@@ -149,7 +150,7 @@ def test_stacked_pictures_go_on_exactly_and_the_same_in_processes() -> None:
 
 
 def test_without_a_network_for_pictures_they_are_flattened_as_before() -> None:
-    env = make_env(CATCH, render_mode=None, options={"scale": 1})
+    env = make_env(CATCH, Wanted({"scale": 1}))
     assert env.observation_space.dtype == np.float32 and env.observation_space.shape == (144,)
     assert env.observation_space.picture.found == "12 x 12 x 1"  # type: ignore[attr-defined]
 

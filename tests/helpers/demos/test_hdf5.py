@@ -14,7 +14,7 @@ import pytest
 
 from environments.expected import expected_of
 from environments.factory import make_vector_env
-from environments.ids import MUJOCO_NAMES
+from environments.gymnasium_envs.registered import MUJOCO_NAMES
 from helpers.demos.checks import check_demo, check_spaces, check_together
 from helpers.demos.episode import Expected
 from helpers.demos.hdf5 import demo_path, read_datasets, read_demo, same_bits, write_demo
@@ -23,7 +23,16 @@ from helpers.demos.summary import figures_of
 from helpers.errors import ConfigurationError, StorageError
 from tests.helpers.demos.cases import MADE_BY, settings, steps_of, write_demos, write_plain
 
-HOPPER = Expected("Hopper-v5", version("mujoco"), 1000, 11, 3)
+HOPPER = Expected(
+    "Hopper-v5",
+    version("mujoco"),
+    1000,
+    11,
+    3,
+    simulator="MuJoCo",
+    simulator_package="mujoco",
+    states_are_raw=True,
+)
 
 
 def refused(action, *words: str, error: type[Exception] = ConfigurationError) -> None:
@@ -259,20 +268,19 @@ def test_a_thousand_files_are_in_order(tmp_path):
 def test_which_are_used_depends_on_the_settings_alone(tmp_path):
     write_demos(tmp_path, 8)
     source = find_demos(str(tmp_path))
-    assert select_indices(source, 3, choice="first", seed=5) == (0, 1, 2)
-    assert select_indices(source, None, choice="first", seed=5) == tuple(range(8))
-    drawn = {select_indices(source, 3, choice="seed", seed=seed) for seed in range(30)}
+
+    def used(num_demos, choice, seed):
+        chosen = {"num_demos": num_demos, "expert_demo_choice": choice, "seed": seed}
+        return select_indices(source, settings(**chosen))
+
+    assert used(3, "first", 5) == (0, 1, 2)
+    assert used(None, "first", 5) == tuple(range(8))
+    drawn = {used(3, "seed", seed) for seed in range(30)}
     assert len(drawn) > 10 and all(len(set(each)) == 3 for each in drawn)
     assert {index for each in drawn for index in each} == set(range(8))
-    assert select_indices(source, 3, choice="seed", seed=5) == select_indices(
-        source,
-        3,
-        choice="seed",
-        seed=5,
-    )
-    few = set(select_indices(source, 3, choice="seed", seed=5))
-    assert few < set(select_indices(source, 4, choice="seed", seed=5))
-    refused(lambda: select_indices(source, 9, choice="first", seed=0), "--num_demos=9", "holds 8")
+    assert used(3, "seed", 5) == used(3, "seed", 5)
+    assert set(used(3, "seed", 5)) < set(used(4, "seed", 5))
+    refused(lambda: used(9, "first", 0), "--num_demos=9", "holds 8")
 
 
 def test_steps_are_kept_from_an_offset_that_the_seed_draws():
@@ -318,7 +326,7 @@ def test_strangers_are_refused_or_warned_of(tmp_path, changes, expected, words):
     assert words[0] in warning
     without_mujoco = dataclasses.replace(
         expected,
-        mujoco_version=None,
+        simulator_version=None,
         env_id=changes.get("env_id", "Hopper-v5"),
     )
     assert read_demos(settings(expert_path=str(tmp_path)), without_mujoco).warnings == ()
@@ -357,7 +365,7 @@ def test_what_is_expected_is_what_the_environment_has(name):
     expected = expected_of(name)
     assert environment.single_observation_space.shape == (expected.observation_size,)
     assert environment.single_action_space.shape == (expected.action_size,)
-    assert expected.env_id == f"{name}-v5" and expected.mujoco_version == version("mujoco")
+    assert expected.env_id == f"{name}-v5" and expected.simulator_version == version("mujoco")
     limit = {"Pusher": 100, "Reacher": 50}.get(name, 1000)
     assert expected.time_limit == limit
     environment.close()
@@ -365,7 +373,7 @@ def test_what_is_expected_is_what_the_environment_has(name):
 
 def test_what_is_expected_of_other_suites():
     assert expected_of("cheetah-run").time_limit == 1000
-    assert expected_of("cheetah-run").mujoco_version
+    assert expected_of("cheetah-run").simulator_version
     assert expected_of("CartPole-v1") == Expected("CartPole-v1", None, 500, 4, 0, (2,), (0,))
     assert expected_of("Pendulum-v1") == Expected("Pendulum-v1", None, 200, 3, 1)
     assert expected_of("docs/examples/cart.py:Cart").observation_size is None

@@ -50,7 +50,7 @@ def test_the_replay_is_the_recording_bit_for_bit(env_id: str) -> None:
     replay = Replay(demo)
     frames = film(replay, env_id, stride=3, fps=20.0)
     assert replay.deviates_at is None and replay.compared == demo.length
-    assert "replayed bit for bit" in replay.verdict("mujoco", "1.0")
+    assert "replayed bit for bit" in replay.verdict("mujoco", "1.0", shown="MuJoCo")
     assert len({frame.shape for frame in frames}) == 1
     first = frames[0][:, :40].reshape(-1, 3), frames[0][:, -40:].reshape(-1, 3)
     assert (first[0][-1] == 10).all() and (first[1][-1] == 11).all()
@@ -103,7 +103,7 @@ def test_a_long_episode_is_filmed_in_part(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(module, "LONGEST", 2.0)
     replay = Replay(demo)
     assert len(film(replay, "Pendulum-v1", stride=2, fps=25.0)) == 50 + 1
-    assert replay.compared == 100 and "the first 100 steps of" in replay.verdict("mujoco", "1.0")
+    assert replay.compared == 100 and "the first 100 steps of" in replay.verdict("mujoco", "1.0", shown="MuJoCo")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_the_step_at_which_it_parts_is_told(name: str, step: int) -> None:
     replay = Replay(replace(demo, **{name: array}))
     film(replay, "Hopper-v5")
     assert replay.deviates_at == step
-    words = replay.verdict("mujoco", "1.0")
+    words = replay.verdict("mujoco", "1.0", shown="MuJoCo")
     assert f"at step {step} of {demo.length}" in words
     assert "MuJoCo 9.9.9" in words and "with 1.0" in words
 

@@ -128,7 +128,7 @@ def test_a_run_begins_and_goes_on(tmp_path):
     assert not again.is_new and again.warnings == ()
     told = json.loads((again.folder / "capsule.json").read_text())
     assert [each["argv"] for each in told["starts"]] == [["main.py", "--seed=0"], []]
-    assert {"python", "torch", "numpy", "gymnasium"} <= told["versions"].keys()
+    assert {"python", "torch", "numpy"} <= told["versions"].keys()
     assert told["hardware"]["cores"] >= 1 and told["world_size"] == 1
     for each in (*told["starts"], told["hardware"]):
         assert each["processor"] == processor.microarchitecture()

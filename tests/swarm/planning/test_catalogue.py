@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from environments.ids import resolve_env_id, suite_of
+from environments.ids import benchmark_of, resolve_env_id
 from helpers.config.settings import settings_of
 from swarm import plan as plans
 from swarm.backends.slurm import SLURM
@@ -24,10 +24,9 @@ CALIBERS = [ROOT / "tasks" / "calibers.yaml"]
 
 @pytest.mark.parametrize("benchmark", BUNDLES)
 def test_shipped_bundles_name_environments_of_today(benchmark):
-    suites = {"mujoco": "mujoco", "dmc": "dm_control", "classic": "gymnasium", "opensim": "opensim"}
     for env_ids in BUNDLES[benchmark].values():
         assert [resolve_env_id(each) for each in env_ids] == list(env_ids)
-        assert {suite_of(each) for each in env_ids} == {suites[benchmark]}
+        assert {benchmark_of(each) for each in env_ids} == {benchmark}
         assert len(set(env_ids)) == len(env_ids)
 
 
@@ -37,24 +36,24 @@ def test_the_bundles_of_the_field_are_there():
 
 
 @pytest.mark.parametrize(
-    ("name", "suite", "found"),
+    ("name", "benchmark", "found"),
     [
         ("debug", "mujoco", "mujoco/debug"),
-        ("debug", "dm_control", "dmc/debug"),
-        ("debug", "gymnasium", "classic/debug"),
+        ("debug", "dmc", "dmc/debug"),
+        ("debug", "classic", "classic/debug"),
         ("dmc/debug", "mujoco", "dmc/debug"),
         ("quad", "mujoco", "dmc/quad"),
-        ("eevee", "dm_control", "mujoco/eevee"),
+        ("eevee", "dmc", "mujoco/eevee"),
     ],
 )
-def test_which_benchmark_a_bundle_belongs_to(name, suite, found):
-    assert find_bundle(name, BUNDLES, suite=suite)[0] == found
+def test_which_benchmark_a_bundle_belongs_to(name, benchmark, found):
+    assert find_bundle(name, BUNDLES, benchmark=benchmark)[0] == found
 
 
 def test_bundles_that_are_not_there():
-    assert "Did you mean" in refused(find_bundle, "debgu", BUNDLES, suite="mujoco")[1]
-    assert "no bundle dmc/ant" in refused(find_bundle, "dmc/ant", BUNDLES, suite="mujoco")[0]
-    problem, remedy = refused(find_bundle, "humanoid", BUNDLES, suite="gymnasium")
+    assert "Did you mean" in refused(find_bundle, "debgu", BUNDLES, benchmark="mujoco")[1]
+    assert "no bundle dmc/ant" in refused(find_bundle, "dmc/ant", BUNDLES, benchmark="mujoco")[0]
+    problem, remedy = refused(find_bundle, "humanoid", BUNDLES, benchmark="classic")
     assert "Several" in problem and "mujoco/humanoid or --env_bundle=dmc/humanoid" in remedy
 
 
@@ -68,7 +67,7 @@ def test_own_bundles_go_over_ours(tmp_path, monkeypatch):
     assert user_file("bundles.yaml") == own
     read = read_bundles(sources("bundles.yaml", str(given_), shipped=ROOT / "tasks"))
     assert read["mujoco"]["debug"] == ("Swimmer-v5",) and read["mujoco"]["mine"] == ("Hopper-v5",)
-    assert find_bundle("arm", read, suite="mujoco") == ("lab/arm", ("Reacher-v5",))
+    assert find_bundle("arm", read, benchmark="mujoco") == ("lab/arm", ("Reacher-v5",))
     assert read["dmc"] == BUNDLES["dmc"]
 
 

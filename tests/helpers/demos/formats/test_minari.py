@@ -153,7 +153,12 @@ def test_a_dataset_of_others_is_read(foreign):
         assert demos[0].origin["action_high"].tolist() == [1, 1, 1]
         assert demos[0].observations.dtype == np.float32 and demos[0].truncated[-1]
         assert same_bits(demos[0].rewards, steps_of(0, 25)["rewards"])
-    here = Expected("Hopper-v5", mujoco_version="3.17.0")
+    here = Expected(
+        "Hopper-v5",
+        "3.17.0",
+        simulator="MuJoCo",
+        simulator_package="mujoco",
+    )
     with pytest.raises(ConfigurationError, match="MuJoCo 3.2.3, here is 3.17.0"):
         read_demos(settings(expert_path=str(foreign)), here)
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
 from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces.utils import flatdim
 
-from environments.files import import_file
-from environments.ids import suite_of, task_file
-from environments.registered import interface_of, package_limit
-from environments.registered import spec_of as registered_spec
+from environments.files import import_file, task_file
+from environments.gymnasium_envs.registered import interface_of, package_limit
+from environments.gymnasium_envs.registered import spec_of as registered_spec
+from environments.gymnasium_envs.unlearnable import refuse_unlearnable
 from environments.suites.pictures import (
     PictureObservation,
     Preprocessing,
@@ -21,7 +21,7 @@ from environments.suites.pictures import (
     refuse_preprocessing,
     split_options,
 )
-from environments.suites.unlearnable import refuse_unlearnable
+from environments.suites.suite import Wanted
 from environments.suites.wrappers import VectorAction, VectorObservation, is_plain
 from helpers.errors import ConfigurationError
 from helpers.user_code import UsersCode
@@ -67,11 +67,9 @@ def spec_of(env_id: str) -> EnvSpec:
     )
 
 
-def max_episode_steps(env_id: str, options: Mapping[str, Any] | None = None) -> int:
-    """After how many steps an episode is truncated, whatever the options."""
-    del options
-    own = spec_of(env_id).max_episode_steps or package_limit(env_id)
-    return own or DEFAULT_MAX_EPISODE_STEPS
+def own_limit(env_id: str) -> int | None:
+    """After how many steps an episode is truncated by its own limit; None where it has none."""
+    return spec_of(env_id).max_episode_steps or package_limit(env_id)
 
 
 def is_known_exact(env_id: str) -> bool:
@@ -79,38 +77,25 @@ def is_known_exact(env_id: str) -> bool:
     return str(spec_of(env_id).entry_point).startswith(_EXACT)
 
 
-def make_env(
-    env_id: str,
-    *,
-    render_mode: str | None,
-    options: Mapping[str, Any],
-    limit: int | None = None,
-) -> gymnasium.Env:
+def make_env(env_id: str, wanted: Wanted) -> gymnasium.Env:
     """One environment with vector observations, and actions that are vectors, a choice or several choices.
-
-    Args:
-        env_id: canonical.
-        render_mode: None for no pictures.
-        options: of its constructor.
-        limit: after how many steps an episode is truncated; None: its own.
 
     Raises:
         ConfigurationError: its observations or actions are of another kind.
     """
-    if suite_of(env_id) == "mujoco":
-        from environments.mujoco_warnings import route_mujoco_warnings
-
-        route_mujoco_warnings()
-    spec, (pictures, given) = spec_of(env_id), split_options(options)
+    if wanted.render_mode == "rgb_array":
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    drawn = {"render_mode": wanted.render_mode} if wanted.render_mode else {}
+    spec, (pictures, given) = spec_of(env_id), split_options(wanted.options)
     words = f" with env_options={json.dumps(given, default=str)}" if given else ""
     is_known = given and str(spec.entry_point).startswith("gymnasium.envs.")
     mend = "Give other --env_options: they came to" if is_known else "Mend"
     with UsersCode(f"env_id={env_id} cannot be made{words}", spec.entry_point, mend=mend):
         env = gymnasium.make(
             spec,  # the id itself would print that Hopper-v4 is outdated, once a copy
-            max_episode_steps=limit or max_episode_steps(env_id),
+            max_episode_steps=wanted.limit or own_limit(env_id) or DEFAULT_MAX_EPISODE_STEPS,
             disable_env_checker=True,
-            **({} if render_mode is None else {"render_mode": render_mode}),
+            **drawn,
             **given,
         )
         spaces = env.action_space, env.observation_space
@@ -124,7 +109,7 @@ def make_env(
         env = VectorAction(env)
     if pictures != Preprocessing() and is_picture(env.observation_space):
         return PictureObservation(env, pictures, env_id=env_id)
-    refuse_preprocessing(env_id, options)
+    refuse_preprocessing(env_id, wanted.options)
     if (
         isinstance(env.observation_space, gymnasium.spaces.Box)
         and len(env.observation_space.shape) == 1

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from environments.suites.names import VERSIONED_ID
 from helpers.errors import ConfigurationError
 from helpers.user_code import failure
 
@@ -33,7 +32,6 @@ MUJOCO_NAMES = (
     "Walker2d",
 )
 _OLDEST_MUJOCO_VERSION = 4  # older ones need mujoco-py
-_VERSIONED_ID = re.compile(r"(?P<name>.+)-v(?P<version>\d+)")
 _MODULE_ID = re.compile(r"(?P<module>[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<id>.+)")
 
 
@@ -133,15 +131,12 @@ def split_module(env_id: str) -> tuple[str, str]:
     return (parts["module"], parts["id"]) if parts else ("", env_id)
 
 
-def resolve_registered(env_id: str, *, others: Sequence[str] = ()) -> str:
-    """The registered id; of a bare name its newest version.
-
-    Args:
-        env_id: as a user writes it.
-        others: ids of other suites, for the nearest one.
+def resolve_registered(env_id: str) -> str | None:
+    """The registered id, of a bare name its newest version; None if nothing is registered under it.
 
     Raises:
-        ConfigurationError: nothing stands behind the id, or what it needs is not installed or cannot be imported.
+        ConfigurationError: what it needs is not installed or cannot be imported, it can no longer be run, or the module
+            that it names does not register it.
     """
     module, name = split_module(env_id)
     if module:
@@ -157,11 +152,19 @@ def resolve_registered(env_id: str, *, others: Sequence[str] = ()) -> str:
     if name in versions:
         newest = f"{name}-v{max(versions[name])}"
         return f"{module}:{newest}" if module else newest
-    parts = _VERSIONED_ID.fullmatch(name)
+    parts = VERSIONED_ID.fullmatch(name)
     stem, version = (parts["name"], int(parts["version"])) if parts else (name, -1)
     if stem in MUJOCO_NAMES and 0 <= version <= _OLDEST_MUJOCO_VERSION:
         raise _mujoco_refusal(stem, version)
-    raise _not_of_module(env_id, module) if module else _unknown_id(env_id, versions, others)
+    if module:
+        raise _not_of_module(env_id, module)
+    return None
+
+
+def registered_ids() -> list[str]:
+    """All that can be run, of a name the newest version first: it is taken where two are equally near."""
+    versions = _versions()
+    return [f"{name}-v{each}" for name in versions for each in reversed(versions[name])]
 
 
 def _is_exact(name: str) -> bool:
@@ -173,7 +176,7 @@ def _is_exact(name: str) -> bool:
 
 def _is_dead(registered: str) -> bool:
     """Whether a registered id is of a MuJoCo task that can no longer be run; Pusher-v4 needs MuJoCo < 3."""
-    parts = _VERSIONED_ID.fullmatch(registered)
+    parts = VERSIONED_ID.fullmatch(registered)
     if parts is None or parts["name"] not in MUJOCO_NAMES:
         return False
     return int(parts["version"]) < _OLDEST_MUJOCO_VERSION or registered == "Pusher-v4"
@@ -186,7 +189,7 @@ def _versions() -> dict[str, list[int]]:
     missing = [each.ids for each in PACKAGES if find_spec(each.module) is None]
     versions: dict[str, list[int]] = {}
     for registered in registry:
-        parts = _VERSIONED_ID.fullmatch(registered)
+        parts = VERSIONED_ID.fullmatch(registered)
         if parts is None or any(ids.fullmatch(registered) for ids in missing):
             continue
         if not _is_dead(registered):
@@ -256,39 +259,3 @@ def _not_of_module(env_id: str, module: str) -> ConfigurationError:
             else "Let it call gymnasium.register(id=...), or give a file and a class: --env_id=path/to/file.py:Class."
         ),
     )
-
-
-def _unknown_id(
-    env_id: str,
-    versions: dict[str, list[int]],
-    others: Sequence[str],
-) -> ConfigurationError:
-    """That no environment has this id, and the nearest that has one."""
-    ids = list(others)
-    name = _VERSIONED_ID.sub(r"\g<name>", env_id)
-    like = nearest_of(name, versions)
-    if like is not None and plain(like) == plain(name):
-        nearest: str | None = f"{like}-v{max(versions[like])}"
-    else:  # the newest version first: it is taken where two are equally near
-        ids += [f"{n}-v{version}" for n in versions for version in reversed(versions[n])]
-        nearest = nearest_of(env_id, ids)
-    return ConfigurationError(
-        f"env_id={env_id} is not a known environment.",
-        (
-            f"The nearest is {nearest}."
-            if nearest
-            else "Use Hopper-v5, CartPole-v1 or Cheetah-Run-Feat-v0, for example; of a package: --env_id=package:ID."
-        ),
-    )
-
-
-def nearest_of(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like this one, case aside; None if none is like it."""
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    matches = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[matches[0]] if matches else None
-
-
-def plain(name: str) -> str:
-    """A name without case and underscores, by which spellings are compared."""
-    return name.replace("_", "").lower()

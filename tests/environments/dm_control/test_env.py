@@ -10,8 +10,8 @@ import mujoco
 import numpy as np
 import pytest
 
+from environments.dm_control.env import DmControlEnv, import_suite
 from environments.factory import make_vector_env
-from environments.suites.dm_control import DmControlEnv, import_suite
 
 
 @pytest.mark.parametrize(
