@@ -156,6 +156,7 @@ LATE = {
     "evaluator.py": "wandb",
     "spawner.py": "--help answers at once",
     "tuner.py": "--help answers at once; torch is the trial's process's alone",
+    "reports/verbs/card.py": "--help answers at once",
     "reports/verbs/compare.py": "--help answers at once",
     "reports/verbs/replay.py": "--help answers at once",
     "reports/verbs/report.py": "--help answers at once",
