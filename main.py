@@ -138,7 +138,7 @@ class OpenRun:
 
 
 def train(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> int:
-    """Train to the end, or until something asks to stop; the same command goes on."""
+    """Train to the end, or until something asks to stop; the same command resumes it."""
     run = open_run(parsed, workers, argv)
     reason = train_or_stop(run.orchestrator, run.orchestrator.progress, run.folder)
     return finish(run, reason)

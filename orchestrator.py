@@ -38,12 +38,14 @@ class VectorEnvironment(Protocol):
 
     @property
     def failures(self) -> int: ...  # how often a simulator failed, which truncated an episode
+
     @property
     def observations(self) -> np.ndarray: ...  # (N, obs_dim), what the last call arrived at
+
     @property
     def inexact_because(
         self,
-    ) -> str: ...  # why a loaded state begins new episodes; "" where it goes on
+    ) -> str: ...  # why a loaded state begins new episodes; "" if it resumes
 
     def reset(self, *, seed: Any = None) -> tuple[np.ndarray, dict[str, Any]]: ...
     def step(self, actions: np.ndarray) -> EnvStep: ...
@@ -152,7 +154,7 @@ def rollout_generator(
 
 
 class Orchestrator:
-    """Trains an agent, iteration after iteration, so that it can stop anywhere and go on exactly.
+    """Trains an agent, iteration after iteration, so that it can stop anywhere and resume exactly.
 
     Args:
         agent: learns; this class calls `predict`, `update`, `state_dict` and, on it, knows `tracking`.

@@ -116,7 +116,7 @@ def wait(plan: Plan) -> int:
     states = states_at_the_end(plan)
     print(f"{plan.name}: " + ", ".join(f"{count} {state}" for state, count in states.items()))
     if states.keys() & {"queued", "claimed"}:
-        print("nobody starts what waits: the same command goes on", file=sys.stderr)
+        print("nothing starts the queued runs: give the same command again", file=sys.stderr)
     return DONE if set(states) == {"done"} else NOT_ALL_DONE
 
 

@@ -82,7 +82,7 @@ def on_root(workers: Workers, check: Callable[[], None]) -> None:
 
 
 def init_input(config: RunConfig, *, is_new: bool) -> list[Input]:
-    """The file that a run begins with; a run that goes on needs it no more."""
+    """The file that a run begins with; a resumed run does not need it."""
     try:
         file = find_file(str(config.init_from), config.init_iter_num)
     except errors.CheckpointError:
@@ -183,7 +183,7 @@ def check_shares(config: RunConfig, workers: Workers) -> None:
 
 
 def note_references(config: RunConfig, folder: Path, demos: Demos | None) -> list[str]:
-    """Once a run that imitates: what its returns are compared with, and lines that tell it; where `demos` are."""
+    """Once a run that imitates: what its returns are compared with, and lines that say so; where `demos` are."""
     if demos is None:
         return []
     if not (folder / references.FILE).exists():

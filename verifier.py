@@ -116,12 +116,12 @@ def check_same_task(folder: Path, inputs: Sequence[Input], workers: Workers) -> 
         ConfigurationError: on every worker.
     """
     found = refusal(folder, changed) if (changed := changes_since(folder, inputs)) else None
-    told = workers.broadcast_json([found.problem, found.detail] if found else None)
-    if told:
+    difference = workers.broadcast_json([found.problem, found.detail] if found else None)
+    if difference:
         raise ConfigurationError(
-            told[0],
+            difference[0],
             "Restore them: what another task makes of a checkpoint says nothing about this run.",
-            detail=told[1],
+            detail=difference[1],
         )
 
 
@@ -165,7 +165,7 @@ class Verification:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def start_from(self, checkpoint: Checkpoint | None) -> Checkpoint:
-        """The checkpoint to go on from."""
+        """The checkpoint to resume from."""
         if checkpoint is None:
             raise CheckpointError(
                 f"{self.source} could not be copied.",

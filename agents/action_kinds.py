@@ -140,17 +140,21 @@ def _row(config: type[RunConfig]) -> tuple[str, ...]:
     if not issubclass(config, ImitationConfig):
         is_cloned = issubclass(config, CloningConfig)
         return tuple(
-            ("with `--no-squash_actions`" if is_cloned and kind == UNBOUNDED else "yes")
-            if kind in _taken_by(config)
-            else "no"
+            (
+                ("with `--no-squash_actions`" if is_cloned and kind == UNBOUNDED else "yes")
+                if kind in _taken_by(config)
+                else "no"
+            )
             for kind, _ in COLUMNS
         )
     learners = _learners_of(config)
     return tuple(
-        "yes"
-        if all(kind in _taken_by(LEARNERS[each]) for each in learners)
-        else ", ".join(
-            f"`--learner={each}`" for each in learners if kind in _taken_by(LEARNERS[each])
+        (
+            "yes"
+            if all(kind in _taken_by(LEARNERS[each]) for each in learners)
+            else ", ".join(
+                f"`--learner={each}`" for each in learners if kind in _taken_by(LEARNERS[each])
+            )
         )
         for kind, _ in COLUMNS
     )

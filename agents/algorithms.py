@@ -86,7 +86,11 @@ REGISTRY: Mapping[str, Entry] = {
 ALGORITHMS: Mapping[str, type[RunConfig]] = {name: each.config for name, each in REGISTRY.items()}
 OTHER_OWNERS: Mapping[str, type[Settings]] = {"the imitation algorithms": ImitationSettings}
 TASKS: Mapping[str, type[RunConfig]] = {"demos": DemosConfig}
-SUGGESTED = ("sac", "dqn", "ppo")  # whoever of them takes the actions, where an algorithm does not
+SUGGESTED = (
+    "sac",
+    "dqn",
+    "ppo",
+)  # the first of them that takes the actions is suggested where an algorithm does not
 SCHEMA = Schema(ALGORITHMS, other_owners=OTHER_OWNERS, tasks=TASKS)
 
 

@@ -16,7 +16,7 @@ State = Mapping[str, Any]
 FINGERPRINTS = (
     "demonstrations",
     "expert",
-)  # in a state: sha256 of the files that it was learnt from
+)  # in a state: sha256 of the files that it was learned from
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Transitions:
         next_observations: (T, N, obs_dim), the true successor: the final observation where an
             episode ended, not the first one of the next.
         terminated: bool (T, N), the task ended the episode: no value beyond it.
-        truncated: bool (T, N), a limit ended the episode: the value goes on.
+        truncated: bool (T, N), a limit ended the episode: its value still bootstraps.
         extras: further arrays by name, (T, N, ...).
     """
 

@@ -55,7 +55,7 @@ def check_run(
         spaces: observations and actions; None if unknown until the environment exists; they are
             checked then.
         workers: all of the run.
-        is_new: whether there is nothing to go on with: only then is a memory imported.
+        is_new: whether there is nothing to resume: only then is a memory imported.
         expected_of: what an environment, with its options, asks of demonstrations, for algorithms that take some.
 
     Returns:
@@ -64,7 +64,7 @@ def check_run(
     Raises:
         ConfigurationError: the actions are of a kind that the algorithm does not take; the memory is
             larger than what is free; what is to be imported is missing, damaged or of other form; an
-            expert or its demonstrations cannot be learnt from.
+            expert or its demonstrations cannot be learned from.
         CheckpointError: an expert cannot be trusted.
         StorageError: the folder of the memory cannot be written.
     """
@@ -119,7 +119,7 @@ def unseen_numbers(config: ImitationConfig, expected: Expected | None) -> list[i
 
 
 def check_pictures(config: RunConfig, space: gymnasium.Space) -> str:
-    """Refuse observations that the algorithm's networks do not take; what a person is told of pictures, or nothing.
+    """Refuse observations that the algorithm's networks do not take; a note on pictures, or nothing.
 
     Raises:
         ConfigurationError: they are no pictures, where convolutions take them; or too small for these.

@@ -48,16 +48,16 @@ def make_agent(
         environments: this worker's.
         expected: what the environment asks of demonstrations; None compares them with one another.
         demos: what the run learns from, read and checked already; None lets this worker read them.
-        unseen: numbers of an observation that an imitation's reward model does not see, as its checkpoint tells them;
+        unseen: numbers of an observation that an imitation's reward model does not see, as its checkpoint lists them;
             None asks `expected`.
 
     Raises:
         ConfigurationError: the algorithm does not take such actions, or such demonstrations.
     """
     check_actions(config, action_space)
-    told = check_pictures(config, observation_space)
-    if told and workers.is_root and config.task == "train":
-        print(told, flush=True)
+    note = check_pictures(config, observation_space)
+    if note and workers.is_root and config.task == "train":
+        print(note, flush=True)
     spaces: dict[str, Any] = {"observation_space": observation_space, "action_space": action_space}
     parts: dict[str, Any] = {
         **spaces,

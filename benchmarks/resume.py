@@ -42,7 +42,7 @@ def main() -> int:
         "# Resume",
         "",
         f"Made by `python -m benchmarks.resume --rounds {options.rounds}`. Runs of {ITERATIONS} "
-        f"iterations, of {SLOW_ITERATIONS} where a memory is learnt from, are stopped by SIGUSR1, by "
+        f"iterations, of {SLOW_ITERATIONS} where a memory is learned from, are stopped by SIGUSR1, by "
         "SIGKILL of all their processes, or by SIGKILL of one "
         "worker, at a random iteration, and continued by the same command. Compared with an "
         "undisturbed run are the sha256 of every file of the last checkpoint (parameters, "

@@ -71,7 +71,7 @@ def _of_opensim(env_id: str, options: Mapping[str, Any] | None) -> dict[str, Any
 
 def _time_limit(env_id: str, options: Mapping[str, Any] | None) -> int | None:
     if task_file(env_id) is not None:
-        return None  # only executing the file would tell
+        return None  # unknown without executing the file
     if suite_of(env_id) == "opensim":
         return catalogue.max_episode_steps(env_id, options)
     if suite_of(env_id) == "dm_control":

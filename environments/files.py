@@ -54,7 +54,7 @@ def _look_beside(path: Path) -> None:
     for name, module in list(sys.modules.items()):
         place, way = getattr(module, "__file__", None), name.replace(".", "/")
         if place and place in {f"{e}/{way}{end}" for e in others for end in _ENDS}:
-            del sys.modules[name]  # whoever has imported it keeps it
+            del sys.modules[name]  # modules that have imported it keep it
     sys.path[:] = [each for each in sys.path if each not in others]
     _FOLDERS[:] = [each for each in _FOLDERS if each not in others]
     if folder not in sys.path:
@@ -70,6 +70,6 @@ def looks_like_task(path: Path, name: str) -> bool:
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, OSError):
-        return True  # whoever executes it says so
+        return True  # executing it raises the error
     found = [each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == name]
     return not found or any("dataclass" in ast.unparse(each) for each in found[-1].decorator_list)

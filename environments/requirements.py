@@ -44,7 +44,7 @@ def _check_constructor(env_id: str, options: Mapping[str, Any]) -> None:
     """By the signature of what makes the environment; one that takes anything is asked when it is made."""
     if is_batched_task(env_id):
         if task_file(env_id) is not None:
-            return  # only executing the file would tell
+            return  # unknown without executing the file
         from environments.batched_mujoco.catalogue import make_task
         from environments.batched_mujoco.pictures import OPTIONS
 
@@ -75,7 +75,7 @@ def _parameters(env_id: str) -> Mapping[str, inspect.Parameter]:
 
 
 def default_options(env_id: str) -> dict[str, Any]:
-    """What an environment's options are where they are not given, of a canonical id; empty where nobody can tell."""
+    """What an environment's options are where they are not given, of a canonical id; empty where they are unknown."""
     if task_file(env_id) is not None or suite_of(env_id) not in ("gymnasium", "mujoco"):
         return {}
     given = {

@@ -26,10 +26,10 @@ class SameStepEnv(Protocol):
         seeds: what `reset` starts the N environments from.
         max_episode_steps: after how many steps an episode is truncated.
         time_step: simulated seconds between two actions; None where the environment has no clock.
-        names: of the components of an observation and of an action, each None where it tells none.
+        names: of the components of an observation and of an action, each None where it names none.
         observations: a copy of what the last call arrived at, (N, obs_dim).
         failures: how often a simulator failed since they were made, each of which truncated an episode.
-        inexact_because: why a state that is loaded begins new episodes instead of going on; "" where it goes on
+        inexact_because: why a state that is loaded begins new episodes instead of resuming; "" where it resumes
             bit for bit.
     """
 

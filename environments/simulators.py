@@ -32,7 +32,7 @@ def packages_of(env_id: str) -> list[str]:
 
 
 def uses_mujoco(env_id: str) -> bool:
-    """Whether MuJoCo simulates an environment, of a canonical id, as far as its package or its own file tell."""
+    """Whether MuJoCo simulates an environment, of a canonical id, as far as its package or its own file show it."""
     if suite_of(env_id) in ("mujoco", "dm_control") or "mujoco" in packages_of(env_id):
         return True
     if suite_of(env_id) == "opensim":

@@ -1,4 +1,4 @@
-"""The spaces of known environments, told without starting a simulator."""
+"""The spaces of known environments, without starting a simulator."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def spaces_of(
     env_id: str,
     options: Mapping[str, Any] | None = None,
 ) -> tuple[gymnasium.Space, gymnasium.Space] | None:
-    """Observations and actions of a canonical id, for whoever asks for their forms and bounds; None if unknown.
+    """Observations and actions of a canonical id, with their shapes and bounds; None if unknown.
 
     Of task files nothing is known before they are made, nor of what options change in a MuJoCo task. Gymnasium's other
     environments, a user's among them, are made for this: a few milliseconds for Gymnasium's own.

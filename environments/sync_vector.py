@@ -34,10 +34,10 @@ class SerialVectorEnv(SyncVectorEnv):
         env_id: canonical.
         make_env: makes one environment with 1-D Box observations.
         seeds: one for each environment, at least 0 and below 2**32. `reset` starts from them; every
-            later episode goes on with its environment's own generator.
+            later episode continues with its environment's own generator.
         max_episode_steps: after how many steps an episode is truncated.
         backend: whose environments these are, for people to read.
-        is_exact: whether a saved state is known to go on bit for bit; None: tried when it is first asked for.
+        is_exact: whether a saved state is known to resume bit for bit; None: tried when first asked.
     """
 
     def __init__(
@@ -56,9 +56,11 @@ class SerialVectorEnv(SyncVectorEnv):
         self.env_id = env_id
         kind = type(self.envs[0].unwrapped)
         self._users = {  # whose code it is that these call
-            name: users
-            if is_exact
-            else _Called(self, f"env_id={env_id}, {name}", getattr(kind, name))
+            name: (
+                users
+                if is_exact
+                else _Called(self, f"env_id={env_id}, {name}", getattr(kind, name))
+            )
             for name in ("reset", "step")
         }
         self.backend = backend
@@ -147,8 +149,8 @@ class SerialVectorEnv(SyncVectorEnv):
         actions = getattr(first, "action_names", None)
         if simulation is not None:
             actions = same_step.actuator_names(simulation[0])
-        told = getattr(first, "observation_names", None)
-        return told or component_names(self.single_observation_space), actions
+        named = getattr(first, "observation_names", None)
+        return named or component_names(self.single_observation_space), actions
 
     @property
     def failures(self) -> int:
@@ -157,7 +159,7 @@ class SerialVectorEnv(SyncVectorEnv):
 
     @property
     def inexact_because(self) -> str:
-        """Why a saved state begins new episodes; "" where it goes on bit for bit, as far as a short trial tells."""
+        """Why a saved state begins new episodes; "" where it resumes bit for bit in a short trial."""
         if self._inexact_because is None:
             self._inexact_because = self._try_to_continue()
         return self._inexact_because
@@ -172,7 +174,7 @@ class SerialVectorEnv(SyncVectorEnv):
         )
         try:
             return why_inexact(make)
-        except Exception as error:  # noqa: BLE001  # whatever an environment raises, its state cannot be relied on
+        except Exception as error:  # noqa: BLE001  # a state that raises is not exact
             return f"a trial of it raised {type(error).__name__}: {error}"
 
     @property
@@ -181,7 +183,7 @@ class SerialVectorEnv(SyncVectorEnv):
         return np.array(self._observations)
 
     def state_dict(self) -> State:
-        """All of it: with the same actions, a fresh copy that loads this goes on bit for bit."""
+        """All of it: with the same actions, a fresh copy that loads this continues bit for bit."""
         environments: dict[str, Any] = {}
         for index, (env, simulation) in enumerate(zip(self._awake, self._simulations, strict=True)):
             if self.inexact_because:
@@ -227,7 +229,7 @@ class _MisfitError(ValueError):
 
 
 class _Called(UsersCode):
-    """A call of an environment: what it returned of another form than its spaces is told as that."""
+    """A call of an environment: a result of another form than its spaces is reported as that."""
 
     def __init__(self, envs: SerialVectorEnv, what: str, of: Any) -> None:
         super().__init__(what, of)

@@ -23,7 +23,7 @@ class UserError(Exception):
         detail: further lines, shown before these two; "" where there is nothing to show.
         exit_code: the status the process ends with.
         is_users: whether it came out of code that is not this project's: its traceback is kept, and a run that has
-            learnt nothing leaves no folder.
+            learned nothing leaves no folder.
     """
 
     exit_code = BUG

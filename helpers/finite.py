@@ -1,4 +1,4 @@
-"""That what an environment gives can be learnt from."""
+"""That what an environment gives can be learned from."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def format_bytes(size: float) -> str:
 def free_memory(root: Path = Path("/")) -> int | None:
     """Bytes that this process may still take: of the machine, and of the groups a job was put in.
 
-    None where the system tells neither. `root` is where the system's files lie, for tests.
+    None where the system gives neither. `root` is where the system's files are, for tests.
     """
     found = [*_machine(root), *_groups(root)]
     return max(0, min(found)) if found else None

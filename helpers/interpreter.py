@@ -1,4 +1,4 @@
-"""Imported first by every program: a Python without what this project needs is told so in two lines.
+"""Imported first by every program: where packages are missing, two lines say so.
 
 Only the standard library is imported here, and nothing newer than Python 3.8's syntax is used.
 """

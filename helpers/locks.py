@@ -79,7 +79,7 @@ def take_lock(path: Path) -> Lock | None:
 
 
 def wait_for_lock(path: Path, seconds: float = float("inf"), *, pause: float = 0.1) -> Lock | None:
-    """The lock of a file, as soon as it is free; None where it is not within so many seconds."""
+    """The lock of a file, as soon as it is free; None where it is not within `seconds` seconds."""
     end = time.monotonic() + seconds
     while (lock := take_lock(path)) is None and time.monotonic() < end:
         time.sleep(pause)
@@ -118,7 +118,7 @@ def _number(lease: Path) -> int:
 
 
 def _is_held(lease: Path) -> bool:
-    """Whether its process lives: asked of the machine where it is this one, else told by the lease's age."""
+    """Whether its process lives: asked of this machine, or inferred from the age of the lease on another one."""
     try:
         lives = Process.of(json.loads(lease.read_text(encoding="utf-8"))).is_alive()
     except (OSError, ValueError, LookupError, TypeError):

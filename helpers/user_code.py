@@ -53,11 +53,11 @@ def users_line(error: BaseException) -> str | None:
 
 
 class UsersCode:
-    """What is raised inside comes out as a `UsersCodeError`: two lines, with the file and the line of whoever wrote it.
+    """What is raised inside comes out as a `UsersCodeError`: two lines, with the file and the line of the user's code.
 
     Args:
         what: is done: "env_id=my.py:Reach, reset".
-        of: the function or class that is called, told where the traceback leads to no line of its author.
+        of: the function or class that is called, named if the traceback has no line of its author.
         mend: what its reader can do, before the place.
     """
 
@@ -101,8 +101,8 @@ def failure(
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{last.filename}, line {last.lineno}: {last.line}"
     words = " ".join(str(error).split()).rstrip(".")
-    told = f"{type(error).__name__}: {words}" if words else type(error).__name__
-    return UsersCodeError(f"{what}: {told}.", f"{mend} {place}")
+    described = f"{type(error).__name__}: {words}" if words else type(error).__name__
+    return UsersCodeError(f"{what}: {described}.", f"{mend} {place}")
 
 
 def definition(of: Any) -> str | None:

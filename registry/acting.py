@@ -137,28 +137,28 @@ def _exported(checkpoint: Path) -> Path | None:
         return None
     try:
         mine = read_manifest(checkpoint)["files"][SHARED]["sha256"]
-        told = contract.read_contract(package)
+        fields = contract.read_contract(package)
     except (UnprovenError, CheckpointError, KeyError):
         return None  # the checkpoint itself is asked, which says what is wrong with it
-    return package if told["policy"]["sha256"] == mine and told["noise"] is None else None
+    return package if fields["policy"]["sha256"] == mine and fields["noise"] is None else None
 
 
 def _from_package(path: Path, *, source: str, seed: int, backend: str) -> Policy:
-    told = contract.read_contract(path)
+    fields = contract.read_contract(path)
     if backend not in ("onnxruntime", "torch"):
         raise ConfigurationError(
             f"backend={backend!r} is not known.",
             'Give backend="onnxruntime" or backend="torch".',
         )
-    noise = told["noise"]
+    noise = fields["noise"]
     return Policy(
         _onnx_of(path) if backend == "onnxruntime" else _torch_of(path),
-        observation_size=told["observation"]["shape"][0],
-        dtype=told["observation"]["dtype"],
+        observation_size=fields["observation"]["shape"][0],
+        dtype=fields["observation"]["dtype"],
         noise=noise and (noise["distribution"], noise["shape"][0]),
-        parts=told["observation"].get("parts"),
-        action_shape=told["action"].get("shape_of_environment"),
-        contract=told,
+        parts=fields["observation"].get("parts"),
+        action_shape=fields["action"].get("shape_of_environment"),
+        contract=fields,
         source=source,
         seed=seed,
     )

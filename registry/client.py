@@ -9,7 +9,7 @@
         for info in registry.watch("walker"):
             ...
 
-Calls block. A server that is away is waited for, `patience` seconds; a broken transfer goes on where it was.
+Calls block. A server that is away is waited for, `patience` seconds; a broken transfer is resumed where it was.
 """
 
 from __future__ import annotations
@@ -189,11 +189,11 @@ class RegistryClient:
         Args:
             data: the bytes, or a file of them.
             archived: kept on the registry's disk; else until it is evicted.
-            progress: is told bytes sent, and bytes in all.
+            progress: called with bytes sent, and bytes in all.
         """
         with _source(data) as file:
             size, proof = _measure(file)
-            told = model_registry_pb2.ModelVersionInfo(
+            wanted = model_registry_pb2.ModelVersionInfo(
                 model_id=model_id,
                 creation_timestamp=time.time_ns(),
                 archived=archived,
@@ -204,12 +204,12 @@ class RegistryClient:
 
             def send() -> VersionInfo:
                 reply = self._stub.CreateVersion(
-                    _chunks(told, file, progress),
+                    _chunks(wanted, file, progress),
                     metadata=self._metadata,
                 )
                 return _version(reply.version_info)
 
-            return self._patiently(send, done=lambda: self._find(told))
+            return self._patiently(send, done=lambda: self._find(wanted))
 
     def get(
         self,
@@ -304,11 +304,11 @@ class RegistryClient:
                 "DATA_LOSS",
             )
 
-    def _find(self, told: Any) -> VersionInfo | None:
+    def _find(self, wanted: Any) -> VersionInfo | None:
         """The version of an upload whose answer was lost."""
         with contextlib.suppress(RegistryError):
-            for info in self.versions(told.model_id):
-                if (info.created, info.data_hash) == (told.creation_timestamp, told.data_hash):
+            for info in self.versions(wanted.model_id):
+                if (info.created, info.data_hash) == (wanted.creation_timestamp, wanted.data_hash):
                     return info
         return None
 
@@ -323,7 +323,7 @@ class RegistryClient:
         *,
         done: Callable[[], Result | None] = lambda: None,
     ) -> Result:
-        """Call again while the server is away; `done` tells what a call did whose answer was lost."""
+        """Call again while the server is away; `done` finds what a call did whose answer was lost."""
         until, wait = time.monotonic() + self._patience, 0.1
         while True:
             try:
@@ -363,16 +363,16 @@ def _measure(file: BinaryIO) -> tuple[int, str]:
     return size, base64.b64encode(proof.digest()).decode()
 
 
-def _chunks(told: Any, file: BinaryIO, progress: Progress | None) -> Iterator[Any]:
+def _chunks(wanted: Any, file: BinaryIO, progress: Progress | None) -> Iterator[Any]:
     kind = model_registry_pb2.CreateVersionRequestChunk
     file.seek(0)
-    yield kind(header=kind.Header(version_info=told))
+    yield kind(header=kind.Header(version_info=wanted))
     done = 0
     while data := file.read(_CHUNK):
         yield kind(body=kind.Body(data_chunk=data))
         done += len(data)
         if progress is not None:
-            progress(done, told.data_size)
+            progress(done, wanted.data_size)
 
 
 def _version(info: Any) -> VersionInfo:

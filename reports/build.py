@@ -171,7 +171,7 @@ def best_text(sweep: Sweep, label: str) -> str:
     lines = [
         f"# The best of {len(sweep.settings)} settings of {label}: {told}.",
         f"# {words.with_interval(sweep.best.overall)} over {sweep.best.seeds} runs. The best of many is flattered by",
-        "# chance: train it with seeds of its own before you tell its return.",
+        "# chance: train it with other seeds before you report its return.",
         f"#   python main.py --config={BEST} --seed=100",
         "",
     ]
@@ -246,7 +246,7 @@ def _curves(content: Content) -> list[_Made]:
         )
         caption = (
             f"Returns against {told}: {words.CENTER_NAMES[center]} of the seeds, with 95 % bootstrap intervals; "
-            f"{_counts(content)}. A line goes on thinly where fewer seeds are left.{grey}"
+            f"{_counts(content)}. A line is thin where fewer seeds are left.{grey}"
         )
         made.append(
             (name, f"Learning curves over {axis.replace('seconds', 'time')}", caption, figure),

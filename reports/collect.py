@@ -187,9 +187,11 @@ def _unknown(name: str, runs: Path) -> ConfigurationError:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.3)
     return ConfigurationError(
         f"{name} is no swarm, no run of {runs} and no folder of runs.",
-        f"Give one of these: {', '.join(near or known[:3])}."
-        if known
-        else "Start one: python main.py -h, python spawner.py -h.",
+        (
+            f"Give one of these: {', '.join(near or known[:3])}."
+            if known
+            else "Start one: python main.py -h, python spawner.py -h."
+        ),
     )
 
 
@@ -221,7 +223,7 @@ def _runs_of_swarm(
 
 
 def _states(plan: Plan, notes: list[str]) -> dict[str, tuple[State, str]]:
-    """(state, reason) of each run, from the swarm's ledger; empty where that cannot be told."""
+    """(state, reason) of each run, from the swarm's ledger; empty where it is unknown."""
     try:
         return {
             name: (_STATES[status.state], status.reason)

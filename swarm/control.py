@@ -102,23 +102,23 @@ def states_at_the_end(
 ) -> dict[str, int]:
     """How many runs are in each state, once none runs any more, nor waits for somebody who lives.
 
-    A scheduler that does not answer is asked again: whoever waits, waits for days.
+    A scheduler that does not answer is asked again: a wait may last for days.
 
     Args:
         plan: the swarm.
         pause: seconds between two looks; those of the table if None.
         say: for lines that a person should see.
     """
-    told = ""
+    reported = ""
     idle = 0  # looks in a row in which nothing moved any more: one process may be taking over from another
     pause = seconds_between(plan) if pause is None else pause
     while True:
         try:
             found = run_statuses(plan).values()
         except DeploymentError as error:
-            if error.problem != told:
-                told = error.problem
-                say(f"{told} It is asked again.")
+            if error.problem != reported:
+                reported = error.problem
+                say(f"{reported} It is asked again.")
         else:
             idle = 0 if any(map(_will_move, found)) else idle + 1
             states = Counter(each.state for each in found)
@@ -128,7 +128,7 @@ def states_at_the_end(
 
 
 def _will_move(status: RunStatus) -> bool:
-    """Whether a run is under way, or whoever is to start it lives."""
+    """Whether a run is under way, or the process that is to start it lives."""
     if status.state == "claimed" and status.submission is not None:
         return status.submission.claimed_by.is_alive() is not False
     return status.state in UNDER_WAY and status.reason != NOT_SERVED

@@ -2,7 +2,7 @@
 
 It may be killed at any instant and started again, and several may be at work on one swarm. For each run:
 
-    claim    (link)  one spawner alone goes on
+    claim    (link)  one spawner alone continues
     submit           the job carries the claim's token
     note     (link)  the job stands in the ledger
 
@@ -65,7 +65,7 @@ def deploy(
     Raises:
         ConfigurationError: a run folder of that name holds another run; nothing is submitted.
         DeploymentError: tmux, sbatch or bash is missing or refuses. What was submitted before stays so,
-            and the same command goes on from there.
+            and the same command continues from there.
         StorageError: the ledger or a run folder cannot be written.
     """
     scheduler = scheduler_of(plan)
@@ -235,7 +235,7 @@ class _Deployment:
 def _release(plan: Plan, run: Run, kind: str) -> None:
     """Leave a run that was refused to whichever swarm has it next, if this one never had it queued.
 
-    Under a claim, so that no other spawner of this swarm submits it meanwhile: whoever claims the run after
+    Under a claim, so that no other spawner of this swarm submits it meanwhile: one that claims the run after
     that looks again whose it is.
     """
     ledger = Ledger(plan.ledger_folder)
@@ -294,7 +294,7 @@ def _refuse_another_configuration(run: Run) -> None:
 def _prepare(plan: Plan, run: Run) -> None:
     """Put the script that is executed into the run folder.
 
-    A job that runs goes on reading the script that it began with.
+    A running job still reads the script that it began with.
     """
     try:
         text = plan.launch_script(run).read_text(encoding="utf-8")

@@ -6,7 +6,7 @@
                  001.attempts     by the job script: a line for each start and end of the program
                  stop             by a person: do not start it, do not requeue it
 
-Every file but the last two is made by link(2), whole and once: whoever comes second has lost, on a shared file
+Every file but the last two is made by link(2), whole and once: the second to come has lost, on a shared file
 system too. Nothing is ever locked, so that nothing stays locked when a process dies; a second submission of
 a run has the number 002 and files of its own.
 

@@ -1,7 +1,7 @@
 """What is to be launched: the words that expansion, rendering and deployment share.
 
 `swarm.planning.expand` makes a `Plan`, `swarm.scripts.render` turns it into texts, `swarm.deploy` starts it. A plan
-holds no secret: `plan.json` may be read by whoever may read the runs.
+holds no secret: `plan.json` may be read by everyone who may read the runs.
 """
 
 from __future__ import annotations

@@ -309,7 +309,7 @@ class _Reader:
 
 @contextlib.contextmanager
 def _keys(stream: IO[str]) -> Iterator[Callable[[float], list[str]]]:
-    """A function that waits so many seconds for keys, and gives their names."""
+    """A function that waits up to `seconds` for keys, and gives their names."""
     before = termios.tcgetattr(stream)
 
     def read(seconds: float) -> list[str]:

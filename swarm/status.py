@@ -126,7 +126,7 @@ def last_row(run: Run) -> dict[str, Any] | None:
 
 
 def is_finished(run: Run) -> bool:
-    """Whether the run folder itself shows the end of the training, whoever started it."""
+    """Whether the run folder itself shows the end of the training, also of a run that was started by hand."""
     row = last_row(run)
     if row is None or row.get("step", 0) < run.config.num_timesteps:
         return False

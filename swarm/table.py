@@ -191,7 +191,7 @@ def status_table(
     width: int = WIDE,
     rows: int | None = None,
 ) -> Text:
-    """The table as it is printed; below its head at most so many lines, the runs that deserve a look first."""
+    """The table as it is printed; below its head at most `rows` lines, the runs that deserve a look first."""
     from rich.text import Text
 
     layout = Layout(lines, width=width)
@@ -213,7 +213,7 @@ def by_trouble(lines: Sequence[Line]) -> list[Line]:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """A text in lines of so many columns; nothing is left out."""
+    """A text in lines of `width` columns; nothing is left out."""
     from rich.text import Text
 
     lines = Text(text).wrap(_console(), max(width, 1))

@@ -1,4 +1,4 @@
-"""Experts for tests of whole programs: a run that has hardly learnt, and demonstrations of its policy."""
+"""Experts for tests of whole programs: a run that has hardly learned, and demonstrations of its policy."""
 
 from __future__ import annotations
 

@@ -101,7 +101,11 @@ def environment(folder) -> list[str]:
     return [f"--env_id={folder}/reach.py:Reach", f"--env_options={json.dumps(OPTIONS)}"]
 
 
-def test_all_that_is_done_with_an_environment_of_ones_own(folder, environment, tmux) -> None:  # noqa: F811
+def test_all_that_is_done_with_an_environment_of_ones_own(
+    folder,
+    environment,
+    tmux,  # noqa: F811
+) -> None:
     run = folder / "runs" / "reach.seed00"
     train = ["--algo=ppo", *environment, *flags_of(SMALL), f"--runs_dir={run.parent}"]
     train += [f"--uuid={run.name}", "--seed=0"]

@@ -114,6 +114,27 @@ def test_the_commands_run_one_after_another(tmp_path: Path) -> None:
         assert done.returncode == errors.DONE, f"{line}\n{done.stdout}\n{done.stderr}"
     assert (tmp_path / "data/runs/some_name.seed02/metrics.jsonl").exists()
     assert list((tmp_path / "data/demos").rglob("*.h5"))
+    (program,) = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    acted = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=patience(60),
+    )
+    assert float(acted.stdout) > 0, acted.stderr
+
+
+def test_every_page_of_the_documentation_is_linked() -> None:
+    linked = set(re.findall(r"\]\(docs/([\w./-]+\.md)", TEXT))
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= linked
+    index = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    results = set(re.findall(r"\]\(results/([\w./-]+\.md)", index))
+    of_kinds = {
+        path.name for path in (ROOT / "docs/results").glob("*-zen*.md")
+    }  # linked by speed.md
+    assert {path.name for path in (ROOT / "docs/results").glob("*.md")} <= results | of_kinds
 
 
 def make(*words: str) -> str:

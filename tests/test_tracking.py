@@ -39,7 +39,7 @@ TABLE = {  # the columns of the seed's table: + always, - where such a function 
     "dqn": ALL | VALUES,
     "ddpg": ALL | CRITICS | NOISY,
     "td3": ALL | CRITICS | NOISY | ranged("Q-network / Q2"),
-    "sac": ALL | SOFT | {"Loss / Entropy loss"},  # -: the temperature is always learnt
+    "sac": ALL | SOFT | {"Loss / Entropy loss"},  # -: the temperature is always learned
     "crossq": ALL | SOFT | {"Loss / Entropy loss"},
     "ppo": ALL | ACTOR_CRITIC | STD,
     "ppo with an entropy term": ALL | ACTOR_CRITIC | STD | {"Loss / Entropy loss"},

@@ -187,7 +187,7 @@ def test_a_users_mistake_is_his_and_leaves_no_run(folder: Path, fault: str) -> N
         assert "mine.py" in trace.read_text()
         trace.unlink()
     assert "crashed" not in done.stderr + done.stdout  # whose mistake it is, is not tried again
-    assert not (folder / "runs" / "mine.seed00").exists()  # nothing was learnt
+    assert not (folder / "runs" / "mine.seed00").exists()  # nothing was learned
 
 
 def test_observations_outside_their_space_are_told_once(folder: Path) -> None:

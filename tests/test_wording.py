@@ -73,6 +73,16 @@ def test_errors_use_the_words_of_the_field() -> None:
     assert not unclear, "\n".join(unclear)
 
 
+def test_comments_and_docstrings_use_the_words_of_the_field() -> None:
+    """What a reader of the code meets: number of, resume or continue, rather than "so many", "goes on", "whoever"."""
+    unclear = []
+    for path in product_sources():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        found = [number for number, line in enumerate(lines, 1) if UNCLEAR.search(line)]
+        unclear += [f"{shown(path)}:{number}: {lines[number - 1].strip()}" for number in found]
+    assert not unclear, "\n".join(unclear)
+
+
 @pytest.mark.parametrize(
     "call",
     [

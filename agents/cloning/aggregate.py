@@ -73,7 +73,7 @@ class Rounds:
         return observations, np.rint(actions).astype(np.int64).reshape(-1, *self._shape)
 
     def shards(self) -> dict[str, Shard]:
-        """This worker's part, so many rounds a shard; a version says how many of them are there."""
+        """This worker's part, a fixed number of rounds a shard; a version is the number of rounds that it holds."""
         made = {}
         for start in range(0, len(self._own), ROUNDS_A_SHARD):
             part = self._own[start : start + ROUNDS_A_SHARD]

@@ -72,16 +72,16 @@ class BC:
         self.best_loss, self.waited, self.is_done = math.inf, 0, False
         self.fingerprint = demos.fingerprint
         if config.task != "eval":
-            learnt, judged = demos.split_held_out(config.held_out_demos)
-            self.cloner.update_normalizer(learnt.share(workers).observations)
-            self._learnt, self._judged = learnt.transitions, judged.transitions
+            learned, judged = demos.split_held_out(config.held_out_demos)
+            self.cloner.update_normalizer(learned.share(workers).observations)
+            self._learned, self._judged = learned.transitions, judged.transitions
             self._prepare()
 
     def _prepare(self) -> None:
         """Rows in the policy's units."""
         self._train_rows, self._held_out_rows = (
             self.cloner.prepare(each.observations, each.actions)
-            for each in (self._learnt, self._judged)
+            for each in (self._learned, self._judged)
         )
 
     # Acting
@@ -164,7 +164,7 @@ class BC:
         """Take over what `state_dict` gave.
 
         Raises:
-            CheckpointError: the state is of another architecture, or was learnt from other demonstrations.
+            CheckpointError: the state is of another architecture, or was learned from other demonstrations.
         """
         check_same("the demonstrations", state["demonstrations"], self.fingerprint)
         self.cloner.load_state_dict(state)

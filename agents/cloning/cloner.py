@@ -221,7 +221,7 @@ class Cloner:
         return float(total[0]) / len(observations)
 
     def copy_to_policy(self) -> None:
-        """What has learnt acts from now on."""
+        """What has learned acts from now on."""
         self.parameters.values.copy_(self.learning.values)
 
     def report(self) -> dict[str, float]:

@@ -155,7 +155,7 @@ class Dagger:
         }
 
     def _draw(self, count: int) -> Tensor:
-        """This worker's rows (b,) of the next minibatch out of so many."""
+        """This worker's rows (b,) of the next minibatch of a dataset of `count` rows."""
         rows = minibatch_rows(
             self.config.seed,
             count,

@@ -1,6 +1,6 @@
-"""What a worker has compiled for it: told to a child process (compile_piece.py), gone on without, waited for.
+"""What a worker has compiled for it: given to a child process (compile_piece.py), done without meanwhile, waited for.
 
-Workers of one machine share: whoever takes the lock of a piece traces it and has it compiled, the others go on to the
+Workers of one machine share: the one that takes the lock of a piece traces and compiles it, the others turn to the
 next one, and find the library in the end. So the pieces spread over the workers.
 """
 
@@ -282,10 +282,10 @@ class Jobs:
         has_ended = child.process.poll() is not None  # asked first: nothing comes after
         *lines, self._unread = (self._unread + (child.answers.read() or b"")).split(b"\n")
         for line in lines:
-            told = json.loads(line)
-            job = self._jobs.get(Path(told["library"]))
+            message = json.loads(line)
+            job = self._jobs.get(Path(message["library"]))
             if job is not None:
-                job.error = told["error"]
+                job.error = message["error"]
         if not has_ended:
             return
         self._child = None
@@ -304,13 +304,13 @@ class Jobs:
         jobs, passed = self._batch, now - self._started
         done = sum(job.is_done for job in jobs)
         rest = self._estimate_seconds(len(jobs)) - passed
-        if rest < 1.0:  # it takes longer than thought: what is done tells how long
+        if rest < 1.0:  # it takes longer than estimated: extrapolate from what is done
             rest = passed * (len(jobs) - done) / done if done else 0.0
         left = f", about {rest:.0f} s left" if rest else f" after {passed:.0f} s"
         _log.info("compiling: %d of %s done%s", done, _steps(len(jobs)), left)
 
     def _estimate_seconds(self, count: int) -> float:
-        """Seconds for so many pieces, with the other workers of a machine beside this one."""
+        """Seconds for `count` pieces, with the other workers of a machine beside this one."""
         cores = len(os.sched_getaffinity(0))
         return START_SECONDS + math.ceil(count / cores) * expected_seconds(cache_folder())
 

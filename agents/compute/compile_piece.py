@@ -1,4 +1,4 @@
-"""A process that compiles: python -m agents.compute.compile_piece PARENT AT_ONCE, told what on its standard input.
+"""A process that compiles: python -m agents.compute.compile_piece PARENT AT_ONCE, with its jobs on standard input.
 
 It is no part of its parent's process group, so that what stops a run never meets torch in the middle of a test of
 the processor or g++ in the middle of a file; it dies with its parent. Each piece is compiled in a fork of its own.
@@ -32,7 +32,7 @@ PAUSE = 0.05
 TIMES = "seconds.json"  # in the cache: what a piece takes, for each kind of machine
 PIECE_SECONDS = 10.0  # where none was compiled yet
 _PR_SET_PDEATHSIG = 1
-# Bits of a vector, as Inductor is told; 1 lets it take none. Of other processors it finds the only one.
+# Bits of a vector, as Inductor is configured; 1 lets it use none. Of other processors it finds the only one.
 _BITS = {"AVX-512": 512, "AVX2": 256, "SSE4.2": 1, "SSE2": 1}
 
 
@@ -141,7 +141,7 @@ def _fork(job: Job) -> int:
             if not Path(job["library"]).exists():
                 compile_program(Path(job["program"]), Path(job["library"]))
             status = 0
-    except Exception as error:  # noqa: BLE001  # whatever it is, the parent is told
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is sent to the parent
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
     finally:
         os._exit(status)
@@ -231,7 +231,7 @@ def _skip_tests_of_vectors() -> None:
 
 
 def check_vectors(name: str, bits: int) -> None:
-    """Raises RuntimeError if vectors of so many bits are not those of `instruction_set`."""
+    """Raises RuntimeError if the width of vectors in bits is not that of `instruction_set`."""
     wanted = _BITS.get(instruction_set())
     if bits == (0 if wanted == 1 else wanted) or (wanted is None and bits):
         return

@@ -75,7 +75,7 @@ class CompiledStep:
         try:
             self._forms = _forms(self.tensors.values())
             self._library = _begin_compiling(self.name, self._eager, list(self.tensors.values()))
-        except Exception as error:  # noqa: BLE001  # whatever it is, torch goes on, slower
+        except Exception as error:  # noqa: BLE001  # whatever it is, torch is used instead, slower
             self._trouble = _describe(error)
 
     def __call__(self, **inputs: Tensor) -> None:
@@ -125,7 +125,7 @@ class CompiledStep:
             return JOBS.wait(library)
         except Stopped:
             raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, torch goes on, slower
+        except Exception as error:  # noqa: BLE001  # whatever it is, torch is used instead, slower
             return _describe(error)
 
     def _choose(self, native: Run, library: Path) -> Run:

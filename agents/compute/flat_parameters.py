@@ -25,7 +25,7 @@ ALIGNMENT = 16  # elements: every parameter starts on a 64-byte boundary (float3
 class FlatParameters:
     """Parameters of some modules moved into one flat vector, with another one for their gradients.
 
-    The modules go on working: their parameters are views. One vector is one all-reduce, one clip,
+    The modules still work: their parameters are views. One vector is one all-reduce, one clip,
     one Adam step and one block of a checkpoint.
 
     Attributes:

@@ -156,7 +156,7 @@ class Trainer:
         self.optimizers[name].step_(rates, clip_norm=self.clip_norm, want_norm=False)
 
     def is_due(self, every: int) -> bool:
-        """Whether this update is one of every so many."""
+        """Whether this update is one of every `every`."""
         return (self.updates + 1) % every == 0
 
     def update_targets(self, tau: float) -> None:

@@ -11,12 +11,12 @@ from agents.base import Transitions
 
 
 def with_absorbing(transitions: Transitions) -> Transitions:
-    """The same transitions in the task that goes on after its end, in a state which nothing leaves.
+    """The same transitions in the task that never ends: termination leads to a state that nothing leaves.
 
     An observation gets one more entry, 0 in states of the task. The absorbing state is zero but for a 1
     there. A terminated step leads to it and terminates no more; from it every action, written as zeros,
     leads to it again, and the environment pays nothing. For each terminated step there is one such loop.
-    A truncated step stays as it is: its value goes on.
+    A truncated step stays as it is: its value still bootstraps.
 
     As in the paper, but for where the loops are: there they are stored in the memory; here they are added
     to what was sampled, as many as its terminated steps, which is the same mixture in expectation and

@@ -39,7 +39,7 @@ class Demonstrations:
 
     Attributes:
         transitions: (B, ...), with extras `episode` (the index in its source), `step` (in its episode) and `rate`
-            (one step of so many was kept of its episode), int64. Each keeps its true successor, whatever
+            (every `rate`-th step of its episode was kept), int64. Each keeps its true successor, whatever
             subsampling left out after it. Of states alone, actions are (B, 0).
         seed: of the run; minibatches are drawn from its streams.
         record: what was used: for each episode its source, sha256, offset and steps.
@@ -124,7 +124,7 @@ def minibatch_rows(
 
 
 def sequence_rows(seed: int, count: int, first: int, number: int) -> np.ndarray:
-    """So many places, int64 (number,), from the first one on of the endless sequence of shuffles of `count`."""
+    """`number` places, int64, from `first` on, of the endless sequence of shuffles of `count`."""
     places = np.arange(first, first + number)
     shuffles, offsets = np.divmod(places, count)
     rows = np.empty(len(places), dtype=np.int64)
@@ -258,7 +258,7 @@ def _rows(
 
 
 def _with_absorbing(piece: Transitions, demo: Demo, index: int) -> Transitions:
-    """The rows of an episode that goes on in an absorbing state if the task ended it.
+    """The rows of an episode, continued in an absorbing state if the task ended it.
 
     The loop of that state is always kept, and the step that leads to it if it was drawn: as in the code of the paper's
     authors (Kostrikov et al., arXiv:1809.02925). Else most demonstrations would not show that their end lasts.
@@ -316,7 +316,7 @@ def _concatenate(pieces: Sequence[Transitions]) -> Transitions:
 
 
 def check_same(what: str, saved: str | None, found: str | None) -> None:
-    """That a run which goes on learns from what it began with; None is nothing to compare.
+    """Refuse to resume a run with other demonstrations than it began with; None is nothing to compare.
 
     Raises:
         CheckpointError: it does not.

@@ -1,4 +1,4 @@
-"""Rewards that are learnt by a discriminator against the policy.
+"""Rewards that are learned by a discriminator against the policy.
 
 One gradient step, top to bottom: `AdversarialReward.update`; its loss: `make_loss`. Shapes: B the global minibatch,
 b this worker's part of it, d numbers of a row.
@@ -43,7 +43,7 @@ class RewardModel(Protocol):
         """Let be compiled what training needs; `count` transitions are rewarded at a time."""
 
     def prepare(self) -> None:
-        """Learn what needs no policy; collective, before the first rollout is learnt from."""
+        """Learn what needs no policy; collective, before the first rollout is learned from."""
 
     def update(self, sample: Sample) -> None:
         """One gradient step on the policy's transitions and as many of the expert's; collective."""
@@ -58,7 +58,7 @@ class RewardModel(Protocol):
         """Means since the last call; collective."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is learnt, the same on every worker."""
+        """All that is learned, the same on every worker."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave."""

@@ -1,7 +1,7 @@
-"""Imitation: a reward that is learnt, and a learner that maximises it.
+"""Imitation: a reward that is learned, and a learner that maximises it.
 
 One update, top to bottom: `ImitationAgent.update`. With a discriminator and PPO it is GAIL or AIRL, with SAC or TD3
-SAM or DAC, with a distilled reward RED. The pages docs/gail.md, docs/airl.md and docs/sam.md say what is learnt.
+SAM or DAC, with a distilled reward RED. The pages docs/gail.md, docs/airl.md and docs/sam.md say what is learned.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class ImitationAgent:
         return rewards
 
     def _due(self) -> int:
-        """Steps that the reward model has taken once this rollout is learnt from."""
+        """Steps that the reward model has taken once this rollout is learned from."""
         config, learner = self.config, self.config.learner_config
         if not config.LEARNS_ADVERSARIALLY:
             return 0
@@ -197,7 +197,7 @@ class ImitationAgent:
             "moments": self.normalizers.state_dict(),
             "demonstrations": self.demos.fingerprint,
             "rollouts": self.rollouts,
-            # whoever loads it without the environment does not know its groups
+            # the groups are unknown where it is loaded without the environment
             **({"unseen": np.array(self.unseen)} if self.unseen else {}),
         }
 

@@ -190,7 +190,7 @@ class AdversarialSettings(Settings):
 
 
 class RewardSettings(Settings):
-    """What becomes of a reward that is learnt."""
+    """What becomes of a reward that is learned."""
 
     syn_rew_scale: float = setting(
         1.0,
@@ -298,7 +298,7 @@ class ImitationConfig(ImitationSettings, RunConfig):
     def _spread(cls, values: Any) -> Any:
         """Instructions, not a state: what remains is the reward's type, and whether the discriminator normalizes.
 
-        `batch_norm_all` goes on to the learner, whose settings it sets as well.
+        `batch_norm_all` is passed to the learner, too.
         """
         if not isinstance(values, Mapping):
             return values

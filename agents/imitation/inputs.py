@@ -88,7 +88,7 @@ class InputBuilder:
         self.size = self.states * (1 + self.has_successor) + self.actions * self.has_action
 
     def make_buffers(self, rows: int) -> dict[str, Tensor]:
-        """Zeros that hold so many transitions, by the names of `COLUMNS`."""
+        """Zeros for `rows` transitions, by the names of `COLUMNS`."""
         dtype = getattr(torch, str(self.dtype))
         vector = (rows, self.observation_dim)
         form = torch.int64 if self.is_discrete else dtype

@@ -1,6 +1,6 @@
-"""Inverse dynamics: which action leads from a state to its successor, learnt from what the policy did.
+"""Inverse dynamics: which action leads from a state to its successor, learned from what the policy did.
 
-Asked of an expert's states it tells what he may have done, where demonstrations do not show it (Torabi et al.,
+Applied to an expert's states it estimates actions that demonstrations do not contain (Torabi et al.,
 arXiv:1805.01954; for imitation with a discriminator Ramos et al., arXiv:2306.09805). Shapes: B the global minibatch,
 b this worker's part of it, S numbers of an observation, A action dimensions, K choices, D transitions of the expert.
 """
@@ -36,7 +36,7 @@ class InverseDynamics:
     """A network from (s, s') to the action between them.
 
     It sees the state standardised by the demonstrations' moments, and the change s' - s in its own standard
-    deviations there. Actions are learnt in [-1, 1] where they are bounded, by squared error; choices by cross entropy.
+    deviations there. Actions are learned in [-1, 1] where they are bounded, by squared error; choices by cross entropy.
 
     Args:
         rows: knows the actions' form.

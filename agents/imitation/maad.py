@@ -1,6 +1,6 @@
 """MAAD: imitation of states alone, whose policy is drawn towards the actions that would have led through them.
 
-One update, top to bottom: `MAAD.update`. Ramos et al., arXiv:2306.09805; docs/maad.md says what is learnt, and how
+One update, top to bottom: `MAAD.update`. Ramos et al., arXiv:2306.09805; docs/maad.md says what is learned, and how
 it differs from the paper. Shapes: T steps, N environments of this worker, B the global minibatch, D transitions of
 the expert, A action dimensions, K choices.
 """
@@ -121,7 +121,7 @@ class MAAD(ImitationAgent):
         self.inverse.begin()
 
     def update(self, rollout: Transitions) -> Metrics:
-        """The inverse dynamics learn from the rollout and tell of the expert; then as every imitation; collective."""
+        """Train the inverse dynamics, estimate the expert's actions, then update as every imitation; collective."""
         self.inverse.update(FromRollout(rollout))
         places = self._places()
         self.learner.guide = (

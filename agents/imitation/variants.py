@@ -70,7 +70,7 @@ class DACConfig(ImitationConfig):
 
 
 class REDConfig(ImitationConfig):
-    """Random expert distillation (docs/gail.md): a reward learnt before the policy, without an adversary."""
+    """Random expert distillation (docs/gail.md): a reward learned before the policy, without an adversary."""
 
     LEARNS_ADVERSARIALLY: ClassVar[bool] = False
     UNUSED: ClassVar[frozenset[str]] = frozenset(

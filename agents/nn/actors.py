@@ -13,7 +13,7 @@ from agents.compute.linear import Linear
 from agents.nn import distributions
 from agents.nn.perceptrons import initialise
 
-HEAD_GAIN = 0.01  # of a policy's last layer: the first actions hardly depend on the observation
+HEAD_GAIN = 0.01  # of a policy's last layer: the first actions depend little on the observation
 
 
 class GaussianActor(nn.Module):

@@ -17,7 +17,7 @@ class RunningMoments:
 
     Batches are merged by Chan, Golub and LeVeque (1983); two small all-reduces a call. Learners call
     `update` once an iteration, after their last gradient step: within an iteration the scale that
-    data were collected under and the scale they are learnt under are the same.
+    data were collected under and the scale they are learned under are the same.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:

@@ -51,7 +51,7 @@ class DQN:
         return QNetwork(features, head, baseline)
 
     def epsilon(self, steps: int) -> float:
-        """The share of random actions after so many steps: it falls linearly over the first part of the training."""
+        """The share of random actions after `steps` steps: it falls linearly over the first part of the training."""
         config = self.config
         done = steps / (config.exploration_fraction * config.num_timesteps)
         return float(max(config.epsilon_end, 1.0 + done * (config.epsilon_end - 1.0)))

@@ -19,7 +19,7 @@ class LearningRates:
         self.scale = 1.0
 
     def begin(self, steps: int) -> dict[str, float]:
-        """The learning rates of the iteration that begins after so many environment steps."""
+        """The learning rates of the iteration that begins after `steps` environment steps."""
         if self.config.lr_schedule == "linear":
             self.scale = max(0.0, 1.0 - steps / self.config.num_timesteps)
         return self._rates()

@@ -17,7 +17,7 @@ from helpers.errors import ConfigurationError
 
 _BLOCK = 4096  # lines that are turned at once
 _REMEDY = "Export it again, or omit it."
-# Nine digits tell float32 numbers apart, also when they are read as float64 and rounded: they lie much
+# Nine digits distinguish float32 numbers, also when they are read as float64 and rounded: they lie much
 # nearer to the number than to the middle between two. The shortest digits, which repr gives, may not.
 _FORMATS = {"float32": "%.9g", "float64": "%.17g", "bool": "%s", "float16": "%.9g"}
 

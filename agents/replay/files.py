@@ -61,7 +61,7 @@ class MemoryColumns(Mapping[str, np.ndarray]):
 
 
 def memory_id(run: str, rank: int) -> str:
-    """The hexadecimal id of a worker's memory: the same when the run goes on, in the order of ranks."""
+    """The hexadecimal id of a worker's memory: the same when the run is resumed, in the order of ranks."""
     return f"0x{hashlib.sha256(run.encode()).hexdigest()[:8]}{rank:04x}"
 
 

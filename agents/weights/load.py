@@ -49,7 +49,7 @@ def load_agent(
         run: the run folder.
         iter_num: best, latest or an iteration, as --iter_num.
         bounds: (low, high) of the actions; unset: as the run has them.
-        action_space: of the environment, where the checkpoint does not tell it (bc, dagger).
+        action_space: of the environment, where the checkpoint does not contain it (bc, dagger).
 
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be trusted.
@@ -169,14 +169,14 @@ def _action_space(
     folder: Path,
     bounds: Bounds | None,
 ) -> gymnasium.Space:
-    """What a checkpoint tells of the actions."""
+    """The action space of a checkpoint."""
     parameters = state["parameters"]
     if bounds is not None:
         return _box(*bounds)
-    if "sizes" in (told := state.get("actions") or {}):
-        return _choices_of(told["sizes"], told["starts"])
-    if told:
-        return _box_of(**told)
+    if "sizes" in (saved := state.get("actions") or {}):
+        return _choices_of(saved["sizes"], saved["starts"])
+    if saved:
+        return _box_of(**saved)
     if "policy.log_std" in parameters:
         return gymnasium.spaces.Box(-np.inf, np.inf, parameters["policy.log_std"].shape)
     if "actions" in state or "returns" in state:  # discrete actions

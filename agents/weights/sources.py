@@ -61,7 +61,7 @@ class Source:
 
     @property
     def algo(self) -> str:
-        """The algorithm that learnt it; "a file" where that is not known."""
+        """The algorithm that learned it; "a file" where that is not known."""
         return str(self.origin.get("algo", "a file"))
 
     @property
@@ -151,13 +151,13 @@ def _run(file: Path, space: gymnasium.Space, space_of: SpaceOf) -> Source:
 def _package(file: Path) -> Source:
     try:
         layers = json.loads((file.parent / _LAYERS).read_text(encoding="utf-8"))
-        told = json.loads((file.parent / _PACKAGE).read_text(encoding="utf-8"))
+        interface = json.loads((file.parent / _PACKAGE).read_text(encoding="utf-8"))
         policy = Architecture.from_json(layers, load_file(file), source=str(file.parent / _LAYERS))
-        run, step = told["run"], told["policy"]
+        run, step = interface["run"], interface["policy"]
         origin = {
             "run": run.get("name"),
             "algo": step["algorithm"],
-            "env_id": told["environment"]["id"],
+            "env_id": interface["environment"]["id"],
             "iteration": step["iteration"],
             "step": step["step"],
         }

@@ -1,4 +1,4 @@
-"""--init_from: an agent begins with what another one has learnt.
+"""--init_from: an agent begins with what another one has learned.
 
 From the same learner (PPO, and PPO inside GAIL; SAC, and SAC inside SAM ...) all is taken: networks, moments of the
 optimizer, normalizers. From another one the policy is taken where it is the same function of the same layers, with its
@@ -72,7 +72,7 @@ class Taken:
 
 
 def warm_start(agent: Any, source: Source, *, observations: int) -> Taken:
-    """Let an agent that has not learnt yet begin with a source.
+    """Let an agent that has not learned yet begin with a source.
 
     Args:
         agent: of this run.
@@ -110,7 +110,7 @@ def _policy_of(agent: Any) -> tuple[str, PolicyModel]:
 
 
 def _as_ours(source: Source, model: PolicyModel, name: str) -> Architecture:
-    """A bare file's policy, with this run's activations: the file does not tell its own."""
+    """A bare file's policy, with this run's activations: the file does not record its own."""
     ours = model.state_dict()
     for key in [*ours, *source.tensors]:
         here, there = (
@@ -135,7 +135,7 @@ def _inputs(model: PolicyModel, source: Source) -> int:
 
 
 def _take_all(agent: Any, source: Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """From the same learner: everything that is learnt."""
+    """From the same learner: everything that is learned."""
     mine, theirs = agent.state_dict(), source.state
     same_reward = "learner" in mine and "learner" in theirs and source.algo == agent.config.algo
     try:

@@ -209,9 +209,9 @@ def _ppo(section: _Section, made: Converted) -> None:
         "optim_epochs_per_iter": read_integer(section.get("n_epochs")),
         "gae_lambda": section.number("gae_lambda"),
         "clip_ratio": ratio,
-        "value_clip": 0.0
-        if value_clip in (None, "None")
-        else section.scheduled("clip_range_vf")[0],
+        "value_clip": (
+            0.0 if value_clip in (None, "None") else section.scheduled("clip_range_vf")[0]
+        ),
         "p_ent_reg_scale": section.number("ent_coef"),
         "baseline_scale": section.number("vf_coef"),
         "clip_norm": section.number("max_grad_norm"),

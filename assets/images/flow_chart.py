@@ -146,7 +146,7 @@ def draw_preparation(axes: Axes) -> None:
         (
             "ExperimentInitializer",
             "helpers/run_folder/experiment.py",
-            "name, run folder, random streams;\na new run, or the one to go on with",
+            "name, run folder, random streams;\na new run, or the one to resume",
         ),
         (
             "Environments",
@@ -255,7 +255,7 @@ def draw_what_remains(axes: Axes) -> None:
         40,
         11.5,
         title="Exit status",
-        body="0    done\n75  stopped early: the same command goes on",
+        body="0    done\n75  stopped early: the same command resumes",
         colour=SLATE,
     )
     rectangle(axes, 52, 4, 57, 16, edge=SLATE, fill=TINTS[SLATE], layer=4)

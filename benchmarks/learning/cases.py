@@ -151,7 +151,7 @@ IMITATION = (
         0.95,
         "imitation: 1.02 (seals); xlnwel: 3867 of 4154",
     ),
-    # What must not be learnt from.
+    # What must not be learned from.
     imitates(
         "halfcheetah_100k_sam_no_demos",
         "sam",

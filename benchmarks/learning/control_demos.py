@@ -1,4 +1,4 @@
-"""Demonstrations that show nothing, or little: what is learnt from them tells of a bias, not of an expert.
+"""Demonstrations that show nothing, or little: what is learned from them tells of a bias, not of an expert.
 
     <env_id>_shuffled    an expert's, the actions of each episode in another order; his states are still there
     <env_id>_reordered   the same actions in another order, done: the states are those that they lead to

@@ -120,7 +120,7 @@ def tabulate(
         "Controls: `no_demos` is told nothing of the expert, not even the moments to standardise by; `constant` is "
         "shown one action for ever; `reordered` the expert's actions in another order and the states that they then "
         "lead to; `shuffled` the expert's own states with his actions in another order, so that states alone can be "
-        "imitated, as `states` does, which is shown no actions at all. Hopper's tell what is learnt where to live on "
+        "imitated, as `states` does, which is shown no actions at all. Hopper's tell what is learned where to live on "
         "is a choice.",
         "",
         "| environment | random | expert |",

@@ -1,4 +1,4 @@
-"""What a learnt reward costs: SAM and DAC beside their learners alone, GAIL beside the `imitation` library's.
+"""What a learned reward costs: SAM and DAC beside their learners alone, GAIL beside the `imitation` library's.
 
     benchmarks/speed/peers/setup.sh imitation                installs the peer, once
     .venv/bin/python -m benchmarks.speed.imitation --fresh   measures, and writes docs/results/speed_imitation-KIND.md

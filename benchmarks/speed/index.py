@@ -1,6 +1,7 @@
 """The index of all kinds of machine that speed was measured on, made from the rows beside it: docs/results/speed.md.
 
-README.md and docs/speed.md have a table of the ranges over kinds, between two marks, which is written anew with it.
+docs/results.md and docs/speed.md have a table of the ranges over kinds, between two marks, which is written anew with
+it. docs/results/speed.png, the picture in the README, shows PPO on the last kind.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.kernels import native
-from benchmarks.speed import imitation, replay
+from benchmarks.speed import imitation, replay, report
 from benchmarks.speed.bars import Table, library_of
 from benchmarks.speed.contestants import FLOOR, LIMIT, ROOT, SB3
 from benchmarks.speed.program import RESULTS
@@ -26,7 +27,7 @@ PROGRAMS = {  # by the name of their files: what the index calls their tables
     "speed_imitation": "imitation",
     "speed_native": "gradient steps",
 }
-PAGES = ("README.md", "docs/speed.md")
+PAGES = ("docs/results.md", "docs/speed.md")
 BEGIN = "<!-- ranges over kinds: python -m benchmarks.speed --index -->"
 END = "<!-- end of ranges -->"
 PEERS, OF_SB3, OF_LIMIT = "over the fastest other", "over Stable-Baselines3", "of the limit"
@@ -56,7 +57,7 @@ def write(folder: Path, pages: Sequence[Path] | None = None) -> list[Path]:
 
     Args:
         folder: of NAME-KIND.json files; without any, nothing is written.
-        pages: Markdown with the two marks; by default README.md and docs/speed.md if the folder is docs/results.
+        pages: Markdown with the two marks; by default docs/results.md and docs/speed.md if the folder is docs/results.
     """
     kinds = gathered(folder)
     if not kinds:
@@ -66,6 +67,10 @@ def write(folder: Path, pages: Sequence[Path] | None = None) -> list[Path]:
         pages = [ROOT / name for name in PAGES] if is_published else []
     written = [folder / "speed.md"]
     write_atomically(written[0], text(kinds, folder))
+    for path in sorted(folder.glob("speed-*.json"))[-1:]:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        written.append(folder / "speed.png")
+        report.draw_summary(kept["rows"], kept["identity"]["machine"], written[-1])
     for page in pages:
         old = page.read_text(encoding="utf-8")
         new = with_ranges(old, kinds)

@@ -164,6 +164,51 @@ def draw(rows: Rows, path: Path) -> None:
     pyplot.close(figure)
 
 
+def draw_summary(rows: Rows, machine: Mapping[str, Any], path: Path) -> None:
+    """The picture for a reader with one minute: each library's fastest configuration, small minibatches, two tasks."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    works = [work for work in WORKLOADS if work.rollout_len == 2048 and Table(rows, work.name).rows]
+    figure, axes = pyplot.subplots(
+        1,
+        len(works),
+        figsize=(9, 2.6),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis, work in zip(axes.flat, works, strict=True):
+        _summary_panel(axis, work.env_id, Table(rows, work.name))
+    figure.suptitle(
+        f"PPO, environment steps per second, 2 cores ({machine['cpu']}, {machine['instruction_set']})",
+        fontsize=10,
+    )
+    figure.savefig(path, dpi=150, metadata={"Software": None})
+    pyplot.close(figure)
+
+
+def _summary_panel(axis: Any, title: str, table: Table) -> None:
+    names = sorted({row["contestant"] for row in table.rows}, key=order_of)
+    bars: dict[str, float] = {}
+    for name in names:
+        library, rate = library_of(name), statistics.median(table.rates(name).values())
+        label = name.rsplit(", ", 1)[0] if library == OURS else library
+        if library != LIMIT:
+            bars[label] = max(rate, bars.get(label, 0.0))
+    for place, (label, rate) in enumerate(bars.items()):
+        axis.barh(place, rate, color=COLOURS[OURS] if label.startswith(OURS) else OF_A_PEER)
+        axis.text(rate, place, f" {rate:,.0f}", va="center", fontsize=8)
+    axis.set_yticks(range(len(bars)), bars, fontsize=8)
+    axis.invert_yaxis()
+    axis.margins(x=0.18)
+    axis.set_title(title, fontsize=9)
+    axis.tick_params(axis="x", labelsize=8)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
 def _panel(axis: Any, work: Workload, table: Table) -> None:
     names = sorted({row["contestant"] for row in table.rows}, key=order_of)
     limit = table.fastest(lambda name: library_of(name) == LIMIT)

@@ -38,7 +38,7 @@ class MovingGoal:
         )
 
     def goal(self, now: Arrays) -> np.ndarray:
-        """Where the goal is, (N,): a function of what MjData holds, so that a saved run goes on with it."""
+        """Where the goal is, (N,): a function of what MjData holds, so that a saved run resumes with it."""
         rates, phases = now.userdata.T
         swing: np.ndarray = self.swing * np.sin(rates * now.sensordata[:, 0] + phases)
         return now.mocap_pos[:, 0, 0] + swing

@@ -21,7 +21,7 @@ _LONG_ENOUGH = 2  # parts of a start: positions and velocities
 
 
 class UsersTask(UsersCode):
-    """A task of a user's own file: what it raises is told as its author's, and what it returns is looked at.
+    """A task of a user's own file: what it raises is reported as its author's error, and what it returns is checked.
 
     Args:
         env_id: for the message.
@@ -54,9 +54,11 @@ class UsersTask(UsersCode):
             and _has_form(rewards, count, _FLOAT)
             and _has_form(terminated, count, _BOOL)
         ):
-            told = ", ".join(f"{n} {_shown(each)}" for n, each in zip(_NAMES, found, strict=True))
+            differences = ", ".join(
+                f"{n} {_shown(each)}" for n, each in zip(_NAMES, found, strict=True)
+            )
             raise UsersCodeError(
-                f"{self.what} returns other arrays than at its first state: {told}.",
+                f"{self.what} returns other arrays than at its first state: {differences}.",
                 f"Return float64 {shape}, float64 {count} and bool {count} always: {definition(type(self.task))}",
             )
         # Squares summed by BLAS: looking at each number takes ten times as long.
@@ -66,7 +68,7 @@ class UsersTask(UsersCode):
             self._explain(step, found)
 
     def _explain(self, step: Step, found: Found) -> None:
-        """Raise for what is not finite, unless it came from the simulation: that is told with the rollout."""
+        """Raise for what is not finite, unless it came from the simulation: that is reported with the rollout."""
         world, before, now, actions = step
         calls: dict[str, Callable[[], object]] = {
             "observe": lambda: self.task.observe(world, now),

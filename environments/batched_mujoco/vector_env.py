@@ -43,7 +43,7 @@ class BatchedMujocoEnv(VectorEnv):
     Args:
         env_id: canonical.
         task: what is done.
-        seeds: one for each environment. `reset` starts from them; every later episode goes on with
+        seeds: one for each environment. `reset` starts from them; every later episode continues with
             its environment's own generator.
         max_episode_steps: after how many steps an episode is truncated; the task's if None.
         render_mode: "rgb_array", "depth_array", "rgbd_tuple" or "human".
@@ -239,7 +239,7 @@ class BatchedMujocoEnv(VectorEnv):
 
     @property
     def names(self) -> same_step.Names:
-        """Of the components of an observation, which tasks do not tell, and of an action."""
+        """Of the components of an observation, which tasks do not name, and of an action."""
         return None, same_step.actuator_names(self.world.model)
 
     @property
@@ -261,7 +261,7 @@ class BatchedMujocoEnv(VectorEnv):
         self._pictures.close()
 
     def state_dict(self) -> State:
-        """All of it: with the same actions, a fresh copy that loads this goes on bit for bit."""
+        """All of it: with the same actions, a fresh copy that loads this continues bit for bit."""
         environments = {}
         for index, generator in enumerate(self._generators):
             environments[f"{index:03d}"] = {

@@ -20,7 +20,7 @@ _WIDE = 1e3  # ratio of spreads from which observations should be normalized
 _LARGE_REWARD = 1e3
 _MOST_NUMBERS = 1_000  # of an observation whose precision is looked at; of pictures some pixels
 _ROUNDING = 16  # spacings of float64 within which a number has not moved
-# What the checker remarks of bounds: infinite ones are usual in MuJoCo, and "action bounds" tells of the others.
+# What the checker remarks of bounds: infinite ones are usual in MuJoCo, and "action bounds" reports the others.
 _REMARKS_OF_BOUNDS = ("value is -infinity", "value is infinity", "symmetric and normalized space")
 
 
@@ -30,23 +30,23 @@ def gymnasium_checks(env: gymnasium.Env) -> Iterator[Finding]:
         warnings.simplefilter("always")
         try:
             check_env(env.unwrapped, skip_render_check=True, skip_close_check=True)
-        except Exception as error:  # noqa: BLE001  # whatever it or the environment raises is what was found
+        except Exception as error:  # noqa: BLE001  # whatever is raised is what was found
             yield Finding(
                 "error",
                 "gymnasium",
                 f"Gymnasium's checker: {_one_line(str(error) or type(error).__name__)}",
                 "Mend the environment; its page: https://gymnasium.farama.org/introduction/create_custom_env/",
             )
-    told = list(dict.fromkeys(_one_line(str(each.message)) for each in caught))
-    told = [text for text in told if not any(words in text for words in _REMARKS_OF_BOUNDS)]
-    for text in told:
+    texts = list(dict.fromkeys(_one_line(str(each.message)) for each in caught))
+    texts = [text for text in texts if not any(words in text for words in _REMARKS_OF_BOUNDS)]
+    for text in texts:
         yield Finding("note", "gymnasium", f"Gymnasium's checker: {text}")
-    if not told:
+    if not texts:
         yield Finding("ok", "gymnasium", "Gymnasium's checker has nothing to say")
 
 
 def space_checks(envs: SameStepEnv, found: Walk) -> Iterator[Finding]:
-    """Observations are in their space, and actions have bounds that can be learnt in."""
+    """Observations are in their space, and actions have bounds that can be learned in."""
     if found.outside:
         yield Finding(
             "warning",
@@ -122,7 +122,7 @@ def seed_checks(found: Walk) -> Iterator[Finding]:
 
 
 def end_checks(envs: SameStepEnv, found: Walk, *, has_limit: bool) -> Iterator[Finding]:
-    """Truncation is told apart from termination."""
+    """Truncation is distinguished from termination."""
     limit = envs.max_episode_steps
     terminated = [length for length, was in found.lengths if was]
     both = int((found.terminated & found.truncated).sum())
@@ -169,22 +169,22 @@ def end_checks(envs: SameStepEnv, found: Walk, *, has_limit: bool) -> Iterator[F
 
 
 def state_checks(envs: SameStepEnv) -> Iterator[Finding]:
-    """A saved state goes on bit for bit in a fresh copy."""
+    """A saved state resumes bit for bit in a fresh copy."""
     reason = envs.inexact_because
     if reason:
         yield Finding(
             "warning",
             "state",
-            f"a saved state does not go on exactly: {reason}",
+            f"a saved state does not resume exactly: {reason}",
             "Keep the state in numbers, arrays and np_random, or name further objects in `stateful_parts`. Until then "
             "a run resumes at the start of an episode.",
         )
     else:
-        yield Finding("ok", "state", "a saved state goes on bit for bit in a fresh copy")
+        yield Finding("ok", "state", "a saved state resumes bit for bit in a fresh copy")
 
 
 def precision_checks(found: Walk) -> Iterator[Finding]:
-    """float32, in which networks compute, resolves what an observation tells."""
+    """float32, in which networks compute, resolves the changes of an observation."""
     values = found.observations.reshape(*found.observations.shape[:2], -1)
     values = values[..., :: -(-values.shape[-1] // _MOST_NUMBERS)].astype(np.float64)
     if len(values) < 2 or not np.isfinite(values).all():

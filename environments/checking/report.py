@@ -200,5 +200,5 @@ def _guarded(check: str, findings: Callable[[], Iterator[Finding]]) -> Iterator[
     except UserError as error:
         yield Finding("error", check, error.problem, error.remedy)
     except Exception as error:  # noqa: BLE001  # whatever an environment raises is what was found
-        told = failure(error, "it raised")
-        yield Finding("error", check, told.problem, told.remedy)
+        reported = failure(error, "it raised")
+        yield Finding("error", check, reported.problem, reported.remedy)

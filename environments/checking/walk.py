@@ -37,7 +37,7 @@ class Walk:
 
 
 def walk(make: Make, *, steps: int, seconds: float) -> Walk:
-    """Step two copies with the same seeds and actions, for so many steps and no longer than that.
+    """Step two copies with the same seeds and actions, for at most `steps` steps and `seconds` seconds.
 
     Raises:
         Exception: whatever the environment raises.

@@ -90,7 +90,7 @@ def _make(env_id: str, options: Mapping[str, Any]) -> tuple[list[Path], list[Pat
     try:
         return [Path(expand_model_path(task.xml_file))], opened
     except OSError:
-        return [], opened  # whoever loads it says so
+        return [], opened  # loading it raises the error
 
 
 def _users_module(env_id: str) -> Path | None:
@@ -100,9 +100,7 @@ def _users_module(env_id: str) -> Path | None:
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
-        return (
-            None  # a module without a file, such as __main__; whoever makes it says what is wrong
-        )
+        return None  # a module without a file, such as __main__; making it raises the error
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         return None
     path = Path(spec.origin)

@@ -29,7 +29,7 @@ def closure(start: Path) -> tuple[list[Path], list[Path]]:
         try:
             tree = ast.parse(module.read_bytes())
         except (SyntaxError, ValueError, OSError):
-            continue  # whoever executes it says so
+            continue  # executing it raises the error
         for found in _imported(tree, module, roots):
             if found not in modules:
                 modules[found] = None
@@ -68,7 +68,7 @@ def _first_names(path: Path) -> set[str]:
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, OSError):
-        return set()  # whoever executes it says so
+        return set()  # executing it raises the error
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

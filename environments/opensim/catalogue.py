@@ -1,4 +1,4 @@
-"""The OpenSim tasks: ids, options, spaces and groups of observations, told without starting OpenSim."""
+"""The OpenSim tasks: ids, options, spaces and groups of observations, without starting OpenSim."""
 
 from __future__ import annotations
 

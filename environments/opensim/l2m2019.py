@@ -77,7 +77,7 @@ class L2M2019(OpensimEnv):
         self._deviation = np.zeros(2)
 
     def move(self, action: np.ndarray) -> tuple[float, bool, dict[str, float]]:
-        """So many steps of 10 ms with one action, until one falls or the time is over."""
+        """`count` steps of 10 ms with one action, until a fall or the time limit."""
         terms = dict.fromkeys(
             ("reward_alive", "reward_footstep", "reward_velocity", "reward_effort", "reward_task"),
             0.0,

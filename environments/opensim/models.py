@@ -44,7 +44,7 @@ class ModelFile:
     Attributes:
         name: of the file.
         sha256: of its bytes.
-        credit: who made it, as its licence asks to be told.
+        credit: who made it, as its licence requires.
     """
 
     name: str

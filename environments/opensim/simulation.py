@@ -11,7 +11,7 @@ import numpy as np
 from environments.opensim.simulator import Integrator, import_opensim
 
 STEP = 0.01  # seconds; an action lasts a whole number of these
-# An integrator that cannot keep its accuracy halves its steps for ever. At this size it goes on anyway, and an action
+# An integrator that cannot keep its accuracy halves its steps for ever. At this size it continues anyway, and an action
 # that took too many steps counts as failed. So an action takes a bounded time, and the same one on every machine.
 SMALLEST_STEP = 1e-5  # seconds
 MOST_STEPS = 500  # in STEP
@@ -46,7 +46,7 @@ class Simulation:
     """One model, stepped by its own integrator.
 
     All that the next action depends on is in `time`, `values`, `next_step`; they are attributes of plain numbers, which
-    whoever saves an environment finds, and whoever restores one sets.
+    is saved with an environment and restored with it.
 
     Args:
         model: of which every muscle is to be excited; it is changed.
@@ -220,7 +220,7 @@ class Simulation:
         found = Muscles(
             activations,
             lengths / self._optimal_lengths,
-            # A muscle in equilibrium that is hardly active and far from its length tells of millions.
+            # A muscle in equilibrium with little activation, far from its optimal length, has velocities of millions.
             np.clip(velocities / self._optimal_lengths, -_FASTEST, _FASTEST),
             np.minimum(force / self._largest_forces, _STRONGEST),
         )

@@ -21,7 +21,7 @@ _TAKEN = "_ZNK5SimTK10Integrator16getNumStepsTakenEv"
 
 
 def require_opensim() -> None:
-    """Refuse to go on where the package is missing; nothing is imported.
+    """Refuse where the package is missing; nothing is imported.
 
     Raises:
         ConfigurationError: with the command that installs it.
@@ -66,7 +66,7 @@ def import_opensim() -> Any:
 
 
 class Integrator:
-    """Of a manager: the size of its steps, which OpenSim's Python wrapper does not tell.
+    """Of a manager: the size of its steps, which OpenSim's Python wrapper does not expose.
 
     An integrator chooses its steps as it goes. One that is begun anew at each action would begin each time with a
     guess. Told what it chose last, it steps about as one that never stopped, and all that there is to save of it is

@@ -106,7 +106,7 @@ class OpensimEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     # What there is for it
 
     def advance(self, steps: int) -> None:
-        """Integrate so many steps of 10 ms."""
+        """Integrate this number of steps of 10 ms."""
         self._steps += steps
         self.simulation.advance(self._steps * STEP)
 

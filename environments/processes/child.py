@@ -59,7 +59,7 @@ def serve(connection: socket.socket) -> None:
     except UserError as error:
         send(connection, _refusal(error))
         return
-    except Exception:  # whatever an environment raises is told to the parent  # noqa: BLE001
+    except Exception:  # whatever an environment raises is sent to the parent  # noqa: BLE001
         send(connection, {"crashed": traceback.format_exc()})
         return
     while True:
@@ -79,8 +79,8 @@ def serve(connection: socket.socket) -> None:
 
 def _refusal(error: UserError) -> dict[str, Any]:
     """Two lines for its reader, and the traceback for the file that is kept."""
-    told = [type(error).__name__, error.problem, error.remedy]
-    return {"refused": told, "trace": traceback.format_exc()}
+    refusal = [type(error).__name__, error.problem, error.remedy]
+    return {"refused": refusal, "trace": traceback.format_exc()}
 
 
 def _do(environment: SameStepEnv, message: dict[str, Any]) -> Any:
@@ -113,7 +113,7 @@ def _use_cores(count: int) -> None:
 
 
 def _describe(environment: SameStepEnv) -> dict[str, Any]:
-    """What the parent tells of its environments."""
+    """The parent's description of its environments."""
     return {
         "observations": describe_space(environment.single_observation_space),
         "actions": describe_space(environment.single_action_space),

@@ -21,7 +21,7 @@ _ARRAY, _OBJECTS = "__array__", "__objects__"
 
 
 class Crashed(Exception):
-    """A process of environments cannot go on: what it said last."""
+    """A process of environments has failed: its last words."""
 
     def refusal(self, problem: str, remedy: str) -> UserError:
         """That it ends the run."""

@@ -42,7 +42,7 @@ class Child:
 
     Attributes:
         part: which of the environments.
-        about: what it tells of them.
+        about: its description of them.
         restarts: how often it had to be started again.
     """
 
@@ -228,7 +228,7 @@ class ProcessVectorEnv(VectorEnv):
 
     @property
     def inexact_because(self) -> str:
-        """Why a saved state begins new episodes; "" where it goes on bit for bit."""
+        """Why a saved state begins new episodes; "" where it resumes bit for bit."""
         first = self._children[0]
         first.send({"call": "inexact_because"})
         return str(self._receive(first))

@@ -1,4 +1,4 @@
-"""Whether a saved state goes on as the environment that it was taken of: tried with a fresh copy."""
+"""Whether a saved state continues as the environment that it was taken from: tried with a fresh copy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from helpers.checkpoints.state_files import pack, unpack
 
 Make = Callable[..., SameStepEnv]  # takes `seeds`
 SEEDS = (20_240_117, 1_618_033)  # of the two environments of a copy: any two
-_RESTED = 30  # steps that a comparison goes on behind the end of an episode
+_RESTED = 30  # steps of a comparison after the end of an episode
 
 
 class Actions:
@@ -41,11 +41,11 @@ def why_inexact(
     steps: int = 300,
     seconds: float = 3.0,
 ) -> str:
-    """Save after a few steps, restore into a fresh copy, go on with both: the first difference in words, or "".
+    """Save after a few steps, restore into a fresh copy, step both: the first difference in words, or "".
 
     Args:
         make: makes environments.
-        steps: how far both go on, or a little beyond an episode's end.
+        steps: how far both are stepped, or a little beyond an episode's end.
         seconds: after which no further step is taken.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The state of one environment as plain data, from which a fresh copy goes on bit for bit.
+"""The state of one environment as plain data, from which a fresh copy continues bit for bit.
 
 Saved of every wrapper, of the environment itself and of the `stateful_parts` it may name
 (a mapping from names to further objects): the instance attributes that are plain (None, bool,

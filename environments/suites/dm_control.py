@@ -125,7 +125,7 @@ class DmControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             self.environment.task.random.seed(seed)
         self._observation = _flatten(self.environment.reset().observation)
         if self.model.nhfield:
-            self._close_renderer()  # it would go on showing the terrain of the last episode
+            self._close_renderer()  # it would still show the terrain of the last episode
         if self.render_mode == "human":
             self.render()
         return self._observation, {}

@@ -75,7 +75,7 @@ def max_episode_steps(env_id: str, options: Mapping[str, Any] | None = None) -> 
 
 
 def is_known_exact(env_id: str) -> bool:
-    """Whether a saved state goes on bit for bit: of these this is tested; Gymnasium's Box2D keeps a world elsewhere."""
+    """Whether a saved state resumes bit for bit: tested for these suites; Gymnasium's Box2D keeps a world elsewhere."""
     return str(spec_of(env_id).entry_point).startswith(_EXACT)
 
 

@@ -28,7 +28,7 @@ class Preprocessing:
         frame_stack: frames that an observation shows, the newest last.
         greyscale: whether colours become one channel.
         resize: height and width; None leaves them.
-        picture_layout: "hwc", "chw", or "auto", which tells it by the shape.
+        picture_layout: "hwc", "chw", or "auto", which infers it from the shape.
     """
 
     kept: bool = False
@@ -94,7 +94,7 @@ def layout_of(env_id: str, shape: tuple[int, ...], wanted: str) -> str:
     The channels are the shorter of the first and the last dimension, and shorter than the one between.
 
     Raises:
-        ConfigurationError: the shape does not tell.
+        ConfigurationError: the shape is ambiguous.
     """
     if len(shape) == 2:
         return "hw"
@@ -106,7 +106,7 @@ def layout_of(env_id: str, shape: tuple[int, ...], wanted: str) -> str:
     if first < min(middle, last):
         return "chw"
     raise ConfigurationError(
-        f"env_id={env_id} has pictures of shape {shape}, which does not tell where their channels are.",
+        f"env_id={env_id} has pictures of shape {shape}, which leaves open where their channels are.",
         "Say it: --picture_layout=hwc (channels last) or --picture_layout=chw (channels first).",
     )
 
@@ -121,7 +121,7 @@ class Frames:
         picture: the form of an observation of `frame_stack` of them.
 
     Raises:
-        ConfigurationError: the shape does not tell where the channels are, or there are no colours to turn grey.
+        ConfigurationError: the shape leaves open where the channels are, or there are no colours to turn grey.
     """
 
     def __init__(self, env_id: str, shape: tuple[int, ...], made: Preprocessing) -> None:
@@ -172,7 +172,7 @@ class PictureObservation(gymnasium.Wrapper):
     """Pictures as flat channels of bytes: greyscale, resized and stacked as asked.
 
     The stack is that of gymnasium.wrappers.FrameStackObservation, which begins an episode with copies of its first
-    frame; here it is an array rather than a queue, so that a saved state goes on exactly.
+    frame; here it is an array rather than a queue, so that a saved state resumes exactly.
     """
 
     def __init__(self, env: gymnasium.Env, made: Preprocessing, *, env_id: str) -> None:

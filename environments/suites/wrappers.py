@@ -58,7 +58,7 @@ class VectorObservation(gymnasium.ObservationWrapper):
         super().__init__(env)
         flat = flat_space(env.observation_space)
         self.observation_space = flat
-        if is_picture(env.observation_space):  # so that whoever flattens it can say so
+        if is_picture(env.observation_space):  # so that code that flattens it can report it
             shape = env.observation_space.shape or ()
             found = Picture(1, 1, flat.shape[0], found=" x ".join(map(str, shape)))
             self.observation_space = PictureSpace(found, np.float32)

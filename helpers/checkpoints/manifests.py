@@ -49,7 +49,7 @@ def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
 
 
 def iteration_of(path: Path) -> int | None:
-    """The iteration that a folder's name tells; None if this is no checkpoint's name."""
+    """The iteration in a folder's name; None if this is no checkpoint's name."""
     match = _FOLDER.fullmatch(path.name)
     return int(match[1]) if match else None
 

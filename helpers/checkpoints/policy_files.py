@@ -5,7 +5,7 @@
 
 A file holds tensors by name, as `torch.save` writes them and `torch.load(weights_only=True)` reads them. A reader
 finds it whole or not at all; a machine that stops keeps those from before the run's last checkpoint, and the run that
-goes on from there writes the others again. (To wait for the disk at each file would take PPO a third of its time where
+resumes from there writes the others again. (To wait for the disk at each file would take PPO a third of its time where
 disks are busy.) What is due follows from the number of environment steps alone, so that a run that is stopped and goes
 on leaves the files that an uninterrupted one leaves.
 """
@@ -93,7 +93,7 @@ class PolicyFiles:
         return written
 
     def sync(self) -> None:
-        """Let all files reach the disk, before a checkpoint does: later ones, a run that goes on writes again.
+        """Let all files reach the disk, before a checkpoint does: later ones are written again by a resumed run.
 
         Raises:
             StorageError: they cannot.

@@ -274,7 +274,7 @@ class _Room:
         return self._gaps[-1][0]
 
     def take(self, size: int) -> int:
-        """Where so many bytes have room: the first gap that is wide enough."""
+        """Where `size` bytes fit: the first gap that is wide enough."""
         for number, (start, stop) in enumerate(self._gaps):
             end = start + -(-size // _SECTOR) * _SECTOR
             if stop is None or end <= stop:

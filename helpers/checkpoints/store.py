@@ -55,7 +55,7 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a run goes on from.
+    """What a run is resumed from.
 
     Attributes:
         path: its folder.

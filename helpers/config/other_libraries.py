@@ -2,7 +2,7 @@
 
 Known are those of Stable-Baselines3, RL Zoo, CleanRL, skrl, Spinning Up, rsl_rl, rl_games, RLlib, Tianshou and
 imitation, from their documentation. Nothing is translated at the start of a run: a name may have another unit or
-another meaning, and a number that was tuned for it would be silently wrong. A reader is told instead.
+another meaning, and a number that was tuned for it would be silently wrong. The user gets a message instead.
 """
 
 from __future__ import annotations

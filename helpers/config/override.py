@@ -34,7 +34,7 @@ _FIXED_ENDINGS = ("_perception_stack", "_batch_norm", "_activation", "dueling")
 
 
 def may_change(keys: Iterable[str]) -> bool:
-    """Whether a run that goes on may have other values of these settings."""
+    """Whether a resumed run may have other values of these settings."""
     return not any(key in _FIXED or key.endswith(_FIXED_ENDINGS) for key in keys)
 
 

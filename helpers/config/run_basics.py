@@ -197,7 +197,7 @@ class RunBasics(Settings):
     )
     picture_layout: Literal["auto", "hwc", "chw"] = setting(
         "auto",
-        "pictures: channels last (hwc) or first (chw), if the shape does not tell",
+        "pictures: channels last (hwc) or first (chw), if the shape is ambiguous",
         group="environment",
     )
     env_processes: int = setting(

@@ -210,10 +210,10 @@ class Schema:
         for owner, other in self.other_owners.items():
             for each in settings_of(other).values():
                 found.setdefault(f"{each.group} (read by {owner})", []).append(each)
-        told = {each.key for settings in found.values() for each in settings}
+        listed = {each.key for settings in found.values() for each in settings}
         for task, kind in self.tasks.items():
             for each in settings_of(kind).values():
-                if each.key not in told:
+                if each.key not in listed:
                     found.setdefault(f"{each.group} (--task={task})", []).append(each)
         return found
 
@@ -240,7 +240,7 @@ class Schema:
         return RunConfig
 
     def _inherited_settings(self, kind: type[Settings], key: str) -> list[Setting]:
-        """This setting in what an imitation is made of: told and named there, not once more for it."""
+        """This setting in what an imitation is made of: shown there, not a second time."""
         others = tuple(self.other_owners.values())
         if kind in others or not issubclass(kind, others):
             return []

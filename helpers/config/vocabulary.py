@@ -1,4 +1,4 @@
-"""The names that a command line and a YAML file may use, and what a person is told of names that nobody has."""
+"""The names that a command line and a YAML file may use, and the messages about unknown names."""
 
 from __future__ import annotations
 
@@ -145,20 +145,20 @@ class Vocabulary:
 
     def _advice(self, unknown: Sequence[Unknown], dashes: str) -> str:
         """A sentence about each name, or about all where there is nothing to say of one."""
-        told = {each.name: self._remedy(each, dashes) for each in unknown[:_MOST_TOLD]}
-        told = {name: remedy for name, remedy in told.items() if remedy}
-        if not told:
+        remedies = {each.name: self._remedy(each, dashes) for each in unknown[:_MOST_TOLD]}
+        remedies = {name: remedy for name, remedy in remedies.items() if remedy}
+        if not remedies:
             is_word = dashes and not any(each.shown.startswith(dashes) for each in unknown)
             words = "Flags are written --flag=value; a list of values is quoted in a YAML file. "
             return words if is_word else ""
-        if len(unknown) == 1 and _NEAR in (remedy := "".join(told.values())):
+        if len(unknown) == 1 and _NEAR in (remedy := "".join(remedies.values())):
             return f"{remedy[0].upper()}{remedy[1:]} "
         names: dict[str, list[str]] = {}
         for each in unknown:
-            if each.name in told:
+            if each.name in remedies:
                 is_flag = each.shown.startswith("--") or not dashes
                 name = f"{dashes if is_flag else ''}{brief(each.name)}"
-                names.setdefault(told[each.name], []).append(name)
+                names.setdefault(remedies[each.name], []).append(name)
         parts = [f"{', '.join(dict.fromkeys(each))}: {text}" for text, each in names.items()]
         sentence = "; ".join(parts).removesuffix(".")
         return f"{sentence} " if sentence.endswith("?") else f"{sentence}. "

@@ -59,9 +59,11 @@ def _read_text(path: Path) -> str:
             content = file.read(LARGEST_FILE + 1)
     except (OSError, ValueError) as error:  # a path with a character that no file's name can have
         raise ConfigurationError(
-            f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}."
-            if isinstance(error, ValueError)
-            else f"{path} cannot be read: {error.strerror}.",
+            (
+                f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}."
+                if isinstance(error, ValueError)
+                else f"{path} cannot be read: {error.strerror}."
+            ),
             "Give an existing YAML file, such as tasks/train_mujoco_ppo.yaml.",
         ) from error
     if len(content) > LARGEST_FILE:

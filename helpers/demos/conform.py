@@ -31,12 +31,14 @@ def conform(demo: Demo, expected: Expected | None = None) -> Demo:
         demo,
         observations=_floats(demo.observations),
         next_observations=_floats(demo.next_observations),
-        actions=None
-        if demo.actions is None
-        else _actions(
-            demo.actions,
-            expected,
-            says_several="action_counts" in demo.origin,
+        actions=(
+            None
+            if demo.actions is None
+            else _actions(
+                demo.actions,
+                expected,
+                says_several="action_counts" in demo.origin,
+            )
         ),
         rewards=_floats(_column(demo.rewards)),
         terminated=_flags(_column(demo.terminated)),

@@ -54,7 +54,7 @@ def _of_policy(path: Path, iter_num: str) -> Reference | None:
 
 
 def _of_demos(demos: Demos, config: Any) -> Reference | None:
-    """The demonstrations that are used, whole, and which of their steps are learnt from."""
+    """The demonstrations that are used, whole, and which of their steps are learned from."""
     if not demos.episodes or any("rewards" in demo.origin for demo in demos.episodes):
         return None  # none, or without rewards
     used = []

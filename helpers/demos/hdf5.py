@@ -166,7 +166,7 @@ def _put(file: h5py.File, name: str, array: np.ndarray) -> None:
 
 
 def _put_view(file: h5py.File, name: str, shape: tuple[int, ...], *, start: int) -> None:
-    """So many rows of `observations` from one on, by HDF5's own calls: those of h5py store the time of day."""
+    """Rows of `observations`, read by HDF5's own calls: those of h5py store the time of day."""
     from h5py import h5d, h5p, h5s
 
     stored = file["observations"].id
@@ -283,7 +283,7 @@ def read_demo(path: Path, *, expected: Expected | None = None) -> Demo:
         expected: its environment, for the limit.
 
     Raises:
-        ConfigurationError: it is not whole, lacks a dataset, contradicts itself, or does not tell its end.
+        ConfigurationError: it is not whole, lacks a dataset, contradicts itself, or does not mark its end.
     """
     datasets, attributes = read_datasets(path)
     rewards = datasets["env_rews"]

@@ -265,7 +265,7 @@ def read_one(source: Source, index: int, expected: Expected | None) -> Demo:
 
 
 def with_time_limit(expected: Expected | None, limit: int | None) -> Expected | None:
-    """What tells the ends of episodes whose files do not: the limit that is given, else the environment's."""
+    """How ends are found in files that do not mark them: the limit that is given, else the environment's."""
     if limit is None:
         return expected
     return replace(expected, time_limit=limit) if expected else Expected("", time_limit=limit)

@@ -1,4 +1,4 @@
-"""Whether demonstrations come from the environment that they are used for: whatever changes numbers is told.
+"""Whether demonstrations come from the environment that they are used for: whatever changes numbers is reported.
 
 What a file says of its recording is compared (environment, options, wrappers, bounds, versions), and what its numbers
 show where it says nothing (`helpers/demos/signs.py`).

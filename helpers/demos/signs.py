@@ -9,7 +9,7 @@ import numpy as np
 from helpers.demos.episode import Demo, Expected
 
 _REMEDY = "Record them without it, or use them nevertheless: --expert_mismatch=warn."
-# Of the numbers of an observation so many have mean 0 and standard deviation 1 under NormalizeObservation: 83% to 100%
+# Share of an observation's numbers that have mean 0 and standard deviation 1 under NormalizeObservation: 83% to 100%
 # in Gymnasium's MuJoCo tasks under a random policy; of plain ones with nine numbers and more at most 36%.
 _STANDARDISED = 0.8
 _FEWEST_NUMBERS, _FEWEST_STEPS = 9, 100
@@ -92,7 +92,7 @@ def _inner_edges(demos: Sequence[Demo], expected: Expected) -> tuple[float, floa
     if tops.mean() > _INSIDE and bottoms.mean() < -_INSIDE:
         return None
     if tops.mean() > 1 + _EDGE or bottoms.mean() < -1 - _EDGE:
-        return None  # beyond the bounds, which is told otherwise
+        return None  # beyond the bounds, which another check reports
     return float(bottoms.mean()), float(tops.mean())
 
 

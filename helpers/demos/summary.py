@@ -11,7 +11,7 @@ import numpy as np
 from helpers.demos.episode import Demo
 from helpers.episodes import summary
 
-NEARLY = 0.01  # of the range between the bounds: tanh policies hardly touch these
+NEARLY = 0.01  # of the range between the bounds: tanh policies rarely reach these
 _LISTED = 20  # episodes in the table; all are in the JSON
 _ORIGINS = (
     "env_id",

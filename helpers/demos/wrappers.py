@@ -98,7 +98,7 @@ class Wrapper:
 
     @property
     def acts(self) -> bool:
-        """Whether it maps actions in a way that can be told, and hence undone."""
+        """Whether it maps actions in a known way that can be undone."""
         return self.is_known and self.name in (_RESCALE, _CLIP)
 
 

@@ -20,7 +20,7 @@ EVALUATION, TRAINING, INK, FAINT = "#2563a8", "#9aa3ad", "#22262b", "#e4e7eb"
 LINES = {EXPERT: (INK, (0, (6, 3))), RANDOM: ("#5c656e", (0, (1, 2)))}  # colour and dashes
 ENVIRONMENT_STEPS = "environment steps"
 NAME_WIDTH = 68  # characters of a title before it takes a second line
-SMOOTHED_ROWS = 60  # a training curve of more rows than this is averaged down to so many
+SMOOTHED_ROWS = 60  # a training curve of more rows is averaged down to this number
 
 
 def draw_curve(run_folder: Path, *, unit: str = ENVIRONMENT_STEPS) -> Path:
@@ -28,7 +28,7 @@ def draw_curve(run_folder: Path, *, unit: str = ENVIRONMENT_STEPS) -> Path:
 
     Evaluations: their mean as a line, one standard deviation around it as a band (at most from
     their minimum to their maximum). Training returns, of the exploring policy, lie behind it. The
-    expert of an imitation and a random policy are lines across, where the folder tells of them.
+    expert of an imitation and a random policy are horizontal lines, where the folder has their returns.
 
     Args:
         run_folder: with `metrics.jsonl`, and `references.json` if there are any.
@@ -78,7 +78,7 @@ def series(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], l
 
 
 def average_groups(steps: list[float], values: list[float]) -> tuple[list[float], list[float]]:
-    """Means of consecutive groups, so that no more than so many points are left."""
+    """Means of consecutive groups, so that at most `SMOOTHED_ROWS` points are left."""
     size = max(1, math.ceil(len(values) / SMOOTHED_ROWS))
     starts = range(0, len(values), size)
 

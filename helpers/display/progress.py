@@ -21,7 +21,7 @@ PLAIN_SHARE = 0.01  # of the time that has passed, later: a log of days stays sh
 MOST_PLAIN_SECONDS = 600.0
 LIVE_SECONDS = 0.1  # between two drawings of the live line
 MEMORY_SECONDS = 60.0  # over how long the steps per second are smoothed
-MORE = 1.1  # so many times the updates a step are another kind of work
+MORE = 1.1  # updates a step that differ by more than this factor are another kind of work
 SHOWN_EVALUATIONS = 8
 NOISE = 0.05  # of the range of the shown evaluations: a smaller change is none
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -50,7 +50,7 @@ class Speed:
     Attributes:
         steps, seconds: of the last minute or so; what is older counts less and less.
         updates: the most updates a step of an iteration yet.
-        is_known: whether the run goes on at this speed; not while it only warms up.
+        is_known: whether the speed will last; not before `learning_starts`.
     """
 
     steps: float = 0.0

@@ -45,7 +45,7 @@ class _Outlasting:
 
 
 def outlast_readers() -> None:
-    """From now on the program goes on when what it prints goes to a pipe that was closed at the other end.
+    """From now on the program continues when the reader of its output pipe has closed it.
 
     A terminal without Unicode shows ? in the place of a sign.
     """

@@ -40,7 +40,7 @@ def write_mp4(
         StorageError: ffmpeg could not write the file.
         ValueError: there is no frame, or one of another size or type than the first.
     """
-    # ffmpeg goes by the ending; the dot hides the file from whoever looks for videos meanwhile.
+    # ffmpeg goes by the ending; the dot hides the unfinished file from a search for videos.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
     try:
         told = frames if say is None else _told(frames, fps, say)

@@ -47,7 +47,7 @@ def cached(path: Path, measure: Callable[[], str]) -> str:
     it is asked each time.
 
     Args:
-        path: a file in the cache folder, whose name tells what is measured and on what.
+        path: a file in the cache folder, whose name says what is measured and on which machine.
         measure: gives `NATIVE` or `TORCH`.
     """
     found = _read(path)

@@ -1,7 +1,7 @@
 """C kernels, built once on each kind of machine and kept; without a compiler, none.
 
 A kernel never defines anything: it is a faster route to what a module says in torch, and tests hold the
-two equal. `build` gives a library; who asks for it goes on in torch where it gives None.
+two equal. `build` gives a library; where it gives None, the caller uses torch.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ _HELD = {
     },
     "x86-64-v4": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
 }
-# AMD tells generations apart by family, and within a family by model: each name from its least model on.
+# AMD numbers its generations by family, and within a family by model: each name from its least model on.
 _AMD = {
     23: ((0x00, "zen"), (0x30, "zen2"), (0x50, "zen"), (0x60, "zen2")),
     25: ((0x00, "zen3"), (0x10, "zen4"), (0x20, "zen3"), (0x60, "zen4")),

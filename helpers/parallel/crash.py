@@ -1,4 +1,4 @@
-"""What happens when a worker fails: its traceback is kept, somebody is told, and nobody is left waiting.
+"""What happens when a worker fails: its traceback is kept, the error is reported, and no worker is left waiting.
 
 Without this, one failed worker leaves the others waiting for it in a collective for ever.
 """
@@ -47,7 +47,7 @@ def install_crash_handler(
     Args:
         workers: all of the run.
         folder: of the run; None before there is one.
-        discard: removes the folder of a run that has no checkpoint, or, if so asked, none that learnt anything; says
+        discard: removes the folder of a run that has no checkpoint, or, if so asked, none that learned anything; says
             whether it did.
     """
 

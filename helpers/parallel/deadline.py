@@ -37,7 +37,7 @@ _GO_ON, _TIME_LIMIT, _STOP_FILE, _SIGNAL = 0, 1, 2, 1000
 
 
 class Deadline:
-    """One decision of all workers, once an iteration: go on, or stop and why.
+    """One decision of all workers, once an iteration: continue, or stop and why.
 
     The time is over when what is left no longer holds three of the slowest recent iterations, the
     slowest recent save, and a margin of 2 % of the whole time, at most 120 s. The first iteration
@@ -159,13 +159,13 @@ class Deadline:
         return iteration is None or not wanted.isdigit() or iteration >= int(wanted)
 
     def _seconds_needed(self) -> float:
-        """Seconds that must be left to go on."""
+        """Seconds that must be left to continue."""
         iterations = 1 if self._only_first else _ITERATIONS_LEFT
         slowest = max(self._iterations, default=0.0)
         return iterations * slowest + max(self._saves, default=0.0) + self._margin
 
     def _remove_stop_file(self) -> None:
-        """So that the same command goes on next time."""
+        """So that the same command resumes the run next time."""
         if not self._workers.is_root or self._stop_file is None:
             return
         try:

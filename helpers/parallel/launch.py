@@ -1,7 +1,7 @@
 """How this process was started: what its launcher announces, and whether MPI agrees with it.
 
 With the `mpiexec` of another MPI, or with none, N processes become N workers of one: each would train
-alone and write into the same folder. The environment tells, so it is compared before anything else.
+alone and write into the same folder. Environment variables show it, so they are compared before anything else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ _HYDRA = "the mpiexec of MPICH"
 _PMI = "a PMI launcher"
 _PMIX = "a PMIx launcher"
 _SRUN = "srun"
-LAUNCHED = "MILOZERO_LAUNCHED"  # names the file that tells a job script that its workers are there
+LAUNCHED = (
+    "MILOZERO_LAUNCHED"  # names the file that shows a job script that its workers have started
+)
 LAUNCHED_FILE = "job_launched"  # in the run folder
 
 
@@ -124,7 +126,7 @@ def note_launch(environment: Mapping[str, str] = os.environ) -> None:
     """Tell the job script that started this process, if one did, that the workers have found each other.
 
     Raises:
-        LaunchError: it cannot be told, and would end this run.
+        LaunchError: it cannot be found out, and would end this run.
     """
     path = environment.get(LAUNCHED)
     if path is None:

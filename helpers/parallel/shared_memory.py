@@ -1,8 +1,8 @@
 """What a start that was killed left in /dev/shm, cleared away at the next start.
 
 MPICH lets the processes of one machine talk through a file there, `mpich_shm_1efad1f7_0` of some MB, which each maps
-and holds open to its end; its name is a hash, and tells no owner. Processes that end remove it, killed ones do not, and
-the memory stays taken until the machine starts anew. (What else MPICH and UCX put there, and the windows of
+and holds open to its end; its name is a hash, which names no owner. Processes that end remove it, killed ones do not,
+and the memory stays taken until the machine starts anew. (What else MPICH and UCX put there, and the windows of
 `helpers.parallel.exchange`, loses its name as soon as it is mapped.)
 
 A file is nobody's if no process of this user maps it or has it open. One that another user owns is left alone, and one
@@ -29,7 +29,7 @@ _BUDGET = 0.05  # seconds of the processor that a start spends on this; a later 
 def clear_leftovers(folder: Path = FOLDER, *, budget: float = _BUDGET) -> list[str]:
     """Remove what MPICH's killed processes of this user left; the names of what was removed.
 
-    Nothing is removed where it cannot be told, within `budget` seconds of work, whose it is. Nothing is raised either:
+    Nothing is removed whose owner cannot be found within `budget` seconds of work. Nothing is raised either:
     memory that stays taken is no reason not to start.
     """
     deadline = time.thread_time() + budget

@@ -229,7 +229,7 @@ class Workers:
         """Whether every worker calls this within `patience` seconds of this one.
 
         Called on `last_words` by a worker that has failed. True: it was a collective failure, and
-        collectives on this channel work. False: the others go on, unknowing, until `abort`.
+        collectives on this channel work. False: the others continue without knowing, until `abort`.
         """
         if self._communicator is None:
             return True

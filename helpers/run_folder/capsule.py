@@ -101,11 +101,13 @@ def describe_native_change(start: Mapping[str, Any]) -> str | None:
     now = native_code()
     if not now.keys() <= start.keys() or all(start[key] == now[key] for key in now):
         return None
-    told = [
+    processors = [
         f"{each['processor']} with {each['instruction_set']}, compiler {each['compiler']}"
         for each in (start, now)
     ]
-    return f"Bits may differ from here on: it ran on {told[0]}, and now runs on {told[1]}."
+    return (
+        f"Bits may differ from here on: it ran on {processors[0]}, and now runs on {processors[1]}."
+    )
 
 
 def redact(argv: Sequence[str]) -> list[str]:

@@ -86,7 +86,7 @@ def record(
     accepts: bool,
     where: Path,
 ) -> list[str]:
-    """Put into the capsule of a run that goes on what this start brings; lines that tell it.
+    """Record in a resumed run's capsule what this start changes; lines that report it.
 
     Args:
         capsule: of the run; changed in place.
@@ -100,8 +100,8 @@ def record(
     """
     lines, stamp = [], {"time": datetime.now(UTC).isoformat(), "iteration": start.iteration}
     if start.inputs is not None:
-        made, told = _record_files(capsule, start, accepts=accepts, where=where)
-        lines += told
+        made, reported = _record_files(capsule, start, accepts=accepts, where=where)
+        lines += reported
         capsule.setdefault(CHANGES, []).extend({**each, **stamp} for each in made)
     for key, (before, after) in settings.items():
         lines.append(f"{key} is {show(after)} from here on; it was {show(before)}.")
@@ -115,12 +115,14 @@ def record(
 def _other_versions(capsule: Mapping[str, Any]) -> list[str]:
     """A line where packages that make a task or its numbers are others than when the run began."""
     before, now = capsule.get("versions", {}), versions()
-    told = [
+    reported = [
         f"{name} {before[name]} -> {now.get(name, 'none')}"
         for name in _PACKAGES
         if name in before and before[name] != now.get(name)
     ]
-    return [f"Packages have changed since this run began: {', '.join(told)}."] if told else []
+    return (
+        [f"Packages have changed since this run began: {', '.join(reported)}."] if reported else []
+    )
 
 
 def _record_files(
@@ -140,13 +142,13 @@ def _record_files(
     bound = binding(changes)
     if bound and not accepts:
         raise refusal(where, bound)
-    told = [each for each in changes if each not in bound and each.after is not None]
+    reported = [each for each in changes if each not in bound and each.after is not None]
     lines = [
         f"{each.name} ({each.role}) is another file now; what this run has taken from it stays."
-        for each in told
+        for each in reported
     ]
     if bound:
-        lines.append(f"Goes on with other files, as --accept_changes allows: {in_words(bound)}.")
+        lines.append(f"Resumes with other files, as --accept_changes allows: {in_words(bound)}.")
         capsule[INPUTS] = now
     return [_entry(each) for each in bound], lines
 

@@ -15,7 +15,7 @@ def discard(folder: Path, *, but: Collection[str] = (), even_begun: bool = False
 
     Args:
         folder: of the run.
-        even_begun: also one whose only checkpoint is that of its beginning, before anything is learnt.
+        even_begun: also one whose only checkpoint is that of its beginning, before anything is learned.
         but: names of what lay there before, a job's scripts and logs: it stays, and the folder with it.
     """
     there = list_checkpoints(folder / "checkpoints")

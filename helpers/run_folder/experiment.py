@@ -1,4 +1,4 @@
-"""An experiment: its name, its folder, and the decision whether it begins or goes on."""
+"""An experiment: its name, its folder, and the decision whether it begins or is resumed."""
 
 from __future__ import annotations
 
@@ -90,11 +90,11 @@ class ExperimentInitializer:
     """Opens a run folder, collectively: the root touches the disk, all workers learn the outcome.
 
     Attributes:
-        config: the configuration; one that does not say `checkpoint_interval` keeps that of the run that goes on.
+        config: the configuration; one without `checkpoint_interval` keeps that of the resumed run.
         name: of the run, and of its folder.
         group: the name without its seed.
         folder: holds `config.yaml` and `capsule.json` from now on.
-        is_new: whether the folder held no run before; else the run goes on.
+        is_new: whether the folder held no run before; else the run is resumed.
         changed: settings in which its checkpoints differ, as it has changed them on its way.
         streams: every random number of the run.
         warnings: one line each, on every worker alike.
@@ -145,11 +145,11 @@ class ExperimentInitializer:
         self.choices = dict(_of_worker(self._choices, workers.rank))
 
     def discard(self, even_begun: bool) -> bool:
-        """Remove what this process made of a refused run, even one that has begun and learnt nothing; whether so."""
+        """Remove what this process made of a refused run, even one that has begun and learned nothing; whether so."""
         return self.is_new and discard(self.folder, but=self._before, even_begun=even_begun)
 
     def keep_choices(self, made: Mapping[str, str]) -> None:
-        """Let the capsule tell which routes each worker takes, so that the run goes on by them; collective."""
+        """Record in the capsule which routes each worker takes, so that a resume takes them again; collective."""
         found = self._workers.gather_json(dict(made))
         if found is None or found == self._choices or not any(found):
             return
@@ -166,7 +166,7 @@ class ExperimentInitializer:
 
 
 def choices_of(folder: Path, rank: int) -> dict[str, str]:
-    """The routes that a worker of a run takes, by name (helpers/machine/choices.py); none where it told none."""
+    """The routes that a worker of a run takes, by name (helpers/machine/choices.py); none where it recorded none."""
     try:
         capsule = json.loads((folder / CAPSULE_FILE).read_text(encoding="utf-8"))
         return dict(_of_worker(capsule.get("choices", []), rank))
@@ -223,7 +223,7 @@ def _open_as_json(
 
 
 def _saved_settings(config: RunConfig, folder: Path) -> dict[str, Scalar]:
-    """What a run that goes on keeps of its saved settings: files that it began to leave, it leaves to its end."""
+    """What a resumed run keeps of its saved settings: it leaves the same files to its end."""
     key, path = "checkpoint_interval", folder / CONFIG_FILE
     if getattr(config, key) is not None or not path.exists():
         return {}
@@ -295,13 +295,13 @@ def _refuse_another(
     folder: Path,
     overridden: frozenset[str],
 ) -> dict[str, tuple[Scalar, Scalar]]:
-    """A run goes on only under the settings that make it this run; (before, after) of those that may change."""
+    """A run is resumed only with the settings that identify it; (before, after) of those that may change."""
     here = identity_of(config)
     there = _saved_identity(config, folder / CONFIG_FILE)
     keys, why = changed_settings(config, there, here, overridden)
     if not keys:
         return {key: (there[key], here[key]) for key in there if there[key] != here[key]}
-    told = [f"{key} is {show(there[key])} there, {show(here[key])} here" for key in keys]
+    differences = [f"{key} is {show(there[key])} there, {show(here[key])} here" for key in keys]
     more = f"; and {len(keys) - _MOST_DIFFERENCES} more" if len(keys) > _MOST_DIFFERENCES else ""
     old = " ".join(flag_of(key, there[key]) for key in keys)
     new = ",".join(f"{key}={show(here[key])}" for key in keys)
@@ -311,7 +311,7 @@ def _refuse_another(
         else ""
     )
     raise ConfigurationError(
-        f"{folder} belongs to another configuration: {'; '.join(told[:_MOST_DIFFERENCES])}{more}.{why}",
+        f"{folder} belongs to another configuration: {'; '.join(differences[:_MOST_DIFFERENCES])}{more}.{why}",
         f"Choose another --uuid, or resume with the old settings: {old}.{change}",
     )
 
@@ -350,7 +350,7 @@ def _continue_capsule(
     folder: Path,
     start: Mapping[str, Any],
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """(the run's capsule with this start, warnings); None where there is none to go on with."""
+    """(the run's capsule with this start, warnings); None where there is no run to resume."""
     path = folder / CAPSULE_FILE
     try:
         capsule = json.loads(path.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """The files that a run reads, each with its sha256 in the capsule, and what became of them since.
 
 A file is known by its role and its name there, wherever its folder lies: one that was moved is the same. All of its
-bytes are hashed each time, also of large files (1.1 s a GiB): sizes and times tell nothing on network file systems.
+bytes are hashed each time, also of large files (1.1 s a GiB): sizes and times are unreliable on network file systems.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from helpers.user_code import is_installed
 
 TASK, MODEL, DEMONSTRATIONS, EXPERT = "task", "model", "demonstrations", "expert"
 REPLAY, REGISTERED, INIT = "imported memory", "models to register", "init_from"
-# What is read at the beginning alone, or has no part in learning: a change is told and refuses nothing.
+# What is read at the beginning alone, or has no part in learning: a change is reported and refuses nothing.
 _TOLD = (REPLAY, REGISTERED, INIT)
 _IN_ORDER = (DEMONSTRATIONS,)  # minibatches depend on it
 _LARGEST_TEXT = 32_768  # bytes of a file whose text the capsule keeps
@@ -177,9 +177,9 @@ def binding(changes: Iterable[Change]) -> list[Change]:
 
 def in_words(changes: Sequence[Change]) -> str:
     """Some files and what became of them, in one line."""
-    told = "; ".join(each.words for each in changes[:_MOST_NAMED])
+    described = "; ".join(each.words for each in changes[:_MOST_NAMED])
     more = len(changes) - _MOST_NAMED
-    return f"{told}; and {more} more" if more > 0 else told
+    return f"{described}; and {more} more" if more > 0 else described
 
 
 def differences(changes: Iterable[Change]) -> str:

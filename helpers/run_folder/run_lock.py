@@ -1,7 +1,7 @@
-"""One process a run folder: a second one on the same machine is told so and does not start.
+"""One process a run folder: a second one on the same machine does not start and says so.
 
 The file `running.json` names host, process and when that process started. A process that was killed
-leaves it behind and is not mistaken for one that lives. On another machine nobody can tell whether
+leaves it behind and is not mistaken for one that lives. On another machine it is unknown whether
 the process lives; there the launcher of a swarm has a lock of its own.
 """
 
@@ -51,7 +51,7 @@ def release(folder: Path) -> None:
 
 
 def is_trained_here(folder: Path) -> bool:
-    """Whether a process of this machine trains in a run folder now; of another machine's nobody can tell."""
+    """Whether a process of this machine trains in a run folder now; of another machine's it is unknown."""
     return _lives(_read(folder / LOCK_FILE))
 
 

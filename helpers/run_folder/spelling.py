@@ -14,7 +14,7 @@ from helpers.run_folder.experiment import CONFIG_FILE, run_name
 def with_canonical_env_id(config: RunConfig, resolve_env_id: Callable[[str], str]) -> RunConfig:
     """The configuration with the canonical id of its environment.
 
-    A run that began when `./my_task.py:Mine` was not `my_task.py:Mine` yet keeps its spelling, and goes on.
+    A run that began when `./my_task.py:Mine` was not `my_task.py:Mine` yet keeps its spelling, and is resumed.
 
     Args:
         config: as it was typed.

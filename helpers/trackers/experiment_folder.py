@@ -15,7 +15,7 @@ def experiment_folder(config: RunConfig, run_folder: Path) -> Path | None:
     """The folder; None where neither setting is given, or nothing is tracked: such files then lie in the run folder.
 
     The name is by default the time, in UTC, at which the run first began, and what learns, as in
-    `22-01-09_22-48-49-816281_DDPG`: a run that goes on finds its folder again.
+    `22-01-09_22-48-49-816281_DDPG`: a resumed run finds its folder again.
 
     Args:
         config: a configuration of a run.

@@ -119,7 +119,7 @@ class Feeder:
         self._drop()
 
     def _messages(self, timeout: float) -> Iterator[Mapping[str, Any]]:
-        """What the child wrote within so many seconds; its words for the user are said."""
+        """What the child wrote within `timeout` seconds; its messages to the user are printed."""
         if self.process is None or self.process.stdout is None:
             return
         output = self.process.stdout.fileno()
@@ -135,7 +135,7 @@ class Feeder:
             timeout = 0.0
 
     def _check(self) -> None:
-        """Say once that the child failed; the run goes on without it."""
+        """Say once that the child failed; the run continues without it."""
         if self.process is not None and self.process.poll() not in (None, 0):
             log = self._folder / "feeder.log"
             self._say(f"{self._name}: stopped, the run continues without it; see {log}")

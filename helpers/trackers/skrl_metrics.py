@@ -24,7 +24,7 @@ Sink = Callable[[Mapping[str, float], int], None]
 
 
 class Tracking:
-    """Collects what an agent, the loop and a user track, and writes it every so many steps.
+    """Collects what an agent, the loop and a user track, and writes it at an interval of steps.
 
     Args:
         interval: global environment steps between two writes; 0 tracks and writes nothing.

@@ -68,7 +68,7 @@ def evaluate(config: RunConfig, state: Mapping[str, Any]) -> tuple[Agent, Evalua
             agent.load_state_dict(state)
         explore = not config.deterministic
         episodes = run_episodes(environment, agent, seeds=seeds, explore=explore, keep_steps=True)
-        told = environment
+        described = environment
         environment.close()
         pieces += [each.steps["observations"] for each in episodes]
         kept += sum(each.length for each in episodes)
@@ -79,10 +79,10 @@ def evaluate(config: RunConfig, state: Mapping[str, Any]) -> tuple[Agent, Evalua
     assert agent is not None
     rows = np.concatenate(pieces)
     chosen = np.linspace(0, len(rows) - 1, min(OBSERVATIONS, len(rows))).astype(int)
-    about = about_environment(told, resolve_env_id(config.env_id), config.environment_options)
-    seen = told.single_observation_space
-    space = told.single_action_space
-    return agent, Evaluated(figures, rows[chosen], space, seen, about, told.names)
+    about = about_environment(described, resolve_env_id(config.env_id), config.environment_options)
+    seen = described.single_observation_space
+    space = described.single_action_space
+    return agent, Evaluated(figures, rows[chosen], space, seen, about, described.names)
 
 
 def about_environment(

@@ -74,9 +74,9 @@ def export(
     target = Path(config.export_dir).expanduser() if config.export_dir else None
     made = export_checkpoint(config, folder, checkpoint, target=target)
     found = contract.read_contract(made)
-    told = found["evaluation"]
+    scores = found["evaluation"]
     print(
-        f"return {told['return_mean']:,.2f} +- {told['return_sd']:,.2f} over {told['episodes']} episodes; "
+        f"return {scores['return_mean']:,.2f} +- {scores['return_sd']:,.2f} over {scores['episodes']} episodes; "
         f"largest difference between package and agent over {found['check']['observations']} observations: "
         f"{found['check']['largest_difference']:.1e}",
     )

@@ -64,18 +64,18 @@ def follow(config: Any, say: Callable[[str], None]) -> int:
                 if error.code != "NOT_FOUND":
                     raise
                 continue  # it was evicted
-            told = policy.contract or {}
-            if environment is None or told["environment"]["id"] != env_id:
-                env_id = told["environment"]["id"]
+            fields = policy.contract or {}
+            if environment is None or fields["environment"]["id"] != env_id:
+                env_id = fields["environment"]["id"]
                 environment = make_vector_env(
                     env_id,
                     seeds=seeds,
-                    options=told["environment"].get("options"),
+                    options=fields["environment"].get("options"),
                 )
             episodes = run_episodes(environment, Acting(policy), seeds=seeds)
             figures = summary([e.return_ for e in episodes], [e.length for e in episodes])
             count += 1
-            say(_line(info, told, figures))
+            say(_line(info, fields, figures))
             if info.user_data.get("kind") == "last":
                 say(f"{count} versions were evaluated: the training has ended")
                 say(
@@ -119,8 +119,8 @@ def _policy_of(client: RegistryClient, info: VersionInfo) -> Policy:
             ) from error
 
 
-def _line(info: VersionInfo, told: Mapping[str, Any], figures: Mapping[str, float]) -> str:
-    policy = told["policy"]
+def _line(info: VersionInfo, fields: Mapping[str, Any], figures: Mapping[str, float]) -> str:
+    policy = fields["policy"]
     kind = "" if info.user_data.get("kind") == "training" else f" ({info.user_data.get('kind')})"
     return (
         f"version {info.number}{kind}: iteration {policy['iteration']}, {policy['step']:,} {policy['step_unit']}, "

@@ -51,7 +51,7 @@ class Publishing:
 
     Args:
         run: the run folder.
-        say: tells the user.
+        say: prints to the user.
     """
 
     def __init__(self, run: Path, say: Say) -> None:
@@ -77,7 +77,7 @@ class Publishing:
                 self._is_made = False  # somebody has deleted the model
             if not self._is_away:
                 self._say(
-                    f"registry: {error.problem} Training goes on; the newest policy is sent later.",
+                    f"registry: {error.problem} Training continues; the newest policy is sent later.",
                 )
             self._is_away = True
             return False
@@ -106,11 +106,11 @@ class Publishing:
             return False
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             package = self._package(self.folder / name, Path(scratch) / "package")
-            told = contract.read_contract(package, prove=False)
+            fields = contract.read_contract(package, prove=False)
             data = packed.pack(package)
 
         def send(client: RegistryClient) -> None:
-            client.put(self.model, data, user_data=_user_data(told, "training"))
+            client.put(self.model, data, user_data=_user_data(fields, "training"))
 
         return self.attempt(send)
 
@@ -172,17 +172,17 @@ class Publishing:
                 checkpoint,
                 target=Path(scratch) / "package",
             )
-            told = contract.read_contract(package, prove=False)
+            fields = contract.read_contract(package, prove=False)
             data = packed.pack(package)
 
         def send(client: RegistryClient) -> None:
-            user_data = _user_data(told, NAMES[kind])
+            user_data = _user_data(fields, NAMES[kind])
             info = client.put(self.model, data, archived=True, user_data=user_data)
             known[NAMES[kind]] = {"checkpoint": checkpoint.name, "version": info.number}
             write_atomically(self.folder / ARCHIVED, json.dumps(known, indent=1) + "\n")
             self._say(
                 f"registry: {NAMES[kind]} policy archived as version {info.number} of {self.model}, "
-                f"return {told['evaluation']['return_mean']:,.2f}",
+                f"return {fields['evaluation']['return_mean']:,.2f}",
             )
 
         return self.attempt(send)
@@ -194,17 +194,17 @@ class Publishing:
             return {}
 
 
-def _user_data(told: Mapping[str, Any], kind: str) -> dict[str, str]:
-    policy, evaluation = told["policy"], told["evaluation"]
+def _user_data(fields: Mapping[str, Any], kind: str) -> dict[str, str]:
+    policy, evaluation = fields["policy"], fields["evaluation"]
     found = {
         "format": packed.KIND,
         "kind": kind,
-        "env_id": told["environment"]["id"],
+        "env_id": fields["environment"]["id"],
         "algorithm": policy["algorithm"],
-        "run": told["run"]["name"],
+        "run": fields["run"]["name"],
         "iteration": str(policy["iteration"]),
         "step": str(policy["step"]),
-        "policy_sha256": told["files"][contract.WEIGHTS]["sha256"],
+        "policy_sha256": fields["files"][contract.WEIGHTS]["sha256"],
     }
     if evaluation:
         found["return_mean"] = f"{evaluation['return_mean']:.6g}"

@@ -128,7 +128,7 @@ class Directory(directory_pb2_grpc.DirectorySPServicer):
             )
 
     async def Version(self, request: Any, context: Any) -> Any:
-        """Versions of the program: none are told."""
+        """Versions of the program: none are given."""
         return common_pb2.VersionInfo()
 
     async def Status(self, request: Any, context: Any) -> Any:

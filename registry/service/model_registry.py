@@ -119,20 +119,20 @@ class ModelRegistry(model_registry_pb2_grpc.ModelRegistrySPServicer):
             raise faults.invalid("the first message must have a header")
         if not first.header.HasField("version_info"):
             raise faults.invalid("the header must have a version_info")
-        told = first.header.version_info
+        declared = first.header.version_info
         async with self._store.upload(
-            told.model_id,
-            told.data_size,
-            archived=told.archived,
+            declared.model_id,
+            declared.data_size,
+            archived=declared.archived,
         ) as incoming:
             while (chunk := await self._next(chunks)) is not None:
                 if chunk.WhichOneof("msg") != "body":
                     raise faults.invalid("each message after the first must have a body")
                 await incoming.write(chunk.body.data_chunk)
             info = await incoming.keep(
-                created=told.creation_timestamp,
-                data_hash=told.data_hash,
-                user_data=dict(told.user_data),
+                created=declared.creation_timestamp,
+                data_hash=declared.data_hash,
+                user_data=dict(declared.user_data),
             )
         kind = "archived" if info.archived else "transient"
         LOG.info("%s version %d: %d bytes, %s", info.model_id, info.number, info.size, kind)
@@ -197,7 +197,7 @@ class ModelRegistry(model_registry_pb2_grpc.ModelRegistrySPServicer):
 
     @_answers
     async def Version(self, request: Any, context: Any) -> Any:
-        """Versions of the program: none are told, as Cogment's server does."""
+        """Versions of the program: none are given, as by Cogment's server."""
         return common_pb2.VersionInfo()
 
     @_answers

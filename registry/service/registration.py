@@ -53,7 +53,7 @@ def own_address() -> str:
         if not address.startswith("127."):
             return address
     raise ConfigurationError(
-        "This machine's address for the directory cannot be told.",
+        "This machine's address for the directory is unknown.",
         "Give it: --directory_registration_host=HOST",
     )
 

@@ -89,16 +89,16 @@ def _options(facts: Facts) -> str:
 def _use(facts: Facts) -> list[str]:
     versions = facts.capsule.get("versions") or {}
     made = [f"{name} {versions[name]}" for name in ("gymnasium", "mujoco") if name in versions]
-    told = [
+    parts = [
         f"A policy that acts in {facts.config.env_id}{_options(facts)}"
         + (f", as {joined(made)} simulate it." if made else "."),
         "It is meant for research: to be looked at, compared with other runs, and begun from (--init_from).",
     ]
     if facts.references:
-        told.append(
-            "It imitates: returns are those of the environment, which its training was not told.",
+        parts.append(
+            "It imitates: returns are those of the environment, which its training never sees.",
         )
-    return told
+    return parts
 
 
 def _limits(facts: Facts) -> Iterable[str]:
@@ -130,12 +130,12 @@ def _limits(facts: Facts) -> Iterable[str]:
 def _measured(facts: Facts) -> Iterable[str]:
     final, best = facts.final, facts.best
     if final is None:
-        told = (
+        parts = (
             "its returns are those of training, with exploration"
             if facts.series.final is not None
             else "it has no return"
         )
-        yield f"It was never evaluated while it trained: {told}."
+        yield f"It was never evaluated while it trained: {parts}."
         return
     if final.episodes < _FEW_EPISODES:
         yield f"It was evaluated on {final.episodes} episode{'s' if final.episodes > 1 else ''} only."

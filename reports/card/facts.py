@@ -188,7 +188,10 @@ def commands_of(facts: Facts) -> dict[str, str]:
     if facts.series.state == "done":
         more = f"num_timesteps={2 * facts.config.num_timesteps}"
         bends = bool(facts.config.schedules)  # which end with num_timesteps
-        found["Go on with more steps"] = [*resume, f"--override={more}" if bends else f"--{more}"]
+        found["Continue with more steps"] = [
+            *resume,
+            f"--override={more}" if bends else f"--{more}",
+        ]
     else:
         found["Resume it"] = resume
     checkpoint = next(

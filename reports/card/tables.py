@@ -160,11 +160,11 @@ def _origin(read: Sequence[Mapping[str, Any]], digests: set[str]) -> list[str]:
                 for name, each in card["origin"].items()
                 if each and len(joined(map(str, each))) < _LONGEST
             }
-            told = "; ".join(
+            parts = "; ".join(
                 f"{name.replace('_', ' ')} {joined(map(str, each))}"
                 for name, each in origin.items()
             )
-            return [f"their card: {folder / DEMOS_CARD} ({told})"]
+            return [f"their card: {folder / DEMOS_CARD} ({parts})"]
     return []
 
 
@@ -209,19 +209,19 @@ def _uncommitted(code: Mapping[str, Any]) -> str:
         each for each in diff.splitlines() if each[:1] in "+-" and each[:3] not in ("+++", "---")
     ]
     untracked = code.get("untracked") or ()
-    told = [f"{len(lines)} lines, sha256 {str(code.get('diff_sha256'))[:12]}"] if lines else []
-    told += [f"files without git: {joined(untracked)}"] if untracked else []
-    return "; ".join(told) or "none"
+    parts = [f"{len(lines)} lines, sha256 {str(code.get('diff_sha256'))[:12]}"] if lines else []
+    parts += [f"files without git: {joined(untracked)}"] if untracked else []
+    return "; ".join(parts) or "none"
 
 
 def _machine(hardware: Mapping[str, Any]) -> str:
-    told = (
+    parts = (
         [f"{hardware['usable_cores']} of {hardware['cores']} cores"]
         if hardware.get("usable_cores")
         else []
     )
-    told += [f"{int(hardware['memory']) / _GIBIBYTE:.0f} GiB"] if hardware.get("memory") else []
-    return ", ".join([*told, *filter(None, [str(hardware.get("platform") or "")])])
+    parts += [f"{int(hardware['memory']) / _GIBIBYTE:.0f} GiB"] if hardware.get("memory") else []
+    return ", ".join([*parts, *filter(None, [str(hardware.get("platform") or "")])])
 
 
 def _routes(capsule: Mapping[str, Any]) -> str:

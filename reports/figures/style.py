@@ -1,4 +1,4 @@
-"""How all figures look: colours that the colour-blind tell apart, dashes and markers that grey does not take away."""
+"""How all figures look: colours that the colour-blind can distinguish, dashes and markers that survive grey."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def panels(
     size: tuple[float, float] = PANEL,
     extra: float = 0.0,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with so many panels in a grid; `extra` inches below them are for a legend."""
+    """A figure with `count` panels in a grid; `extra` inches below them are for a legend."""
     columns = min(count, columns)
     rows = -(-count // columns)
     figure = Figure(

@@ -158,7 +158,7 @@ def lead_sentence(sweep: Sweep) -> str:
         return f"The best is ahead of the second by {told}; with one seed each nothing can be said about chance."
     tied = sum(each.overall.value == sweep.best.overall.value for each in sweep.settings)
     if tied > 1:
-        return f"The first {tied} have the same score: these runs do not tell which is best."
+        return f"The first {tied} have the same score: these runs do not show which is best."
     if sweep.lead.excludes(0.0):
         return f"The best is ahead of the second by {told}. The best of many is flattered by chance: train it anew."
     return (

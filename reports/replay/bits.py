@@ -57,29 +57,29 @@ class Comparison:
                 if self.reached
                 else "no iteration is equal"
             )
-            told = [f"differs at iteration {self.differing}: {self.numbers}; {before}"]
+            parts = [f"differs at iteration {self.differing}: {self.numbers}; {before}"]
         elif self.unequal:
-            told = [f"differs: {rows} are equal, but not the checkpoints"]
+            parts = [f"differs: {rows} are equal, but not the checkpoints"]
         elif self.reached < self.wanted:
-            told = [f"equal so far: {rows}, of {self.wanted}"]
+            parts = [f"equal so far: {rows}, of {self.wanted}"]
         else:
-            told = [
+            parts = [
                 f"bitwise equal up to iteration {self.reached} of {last}: {rows}, without their times",
             ]
         if self.equal:
-            told.append(
+            parts.append(
                 f"checkpoint of iteration {self.equal[-1]}: {self.proven} file{'s' if self.proven != 1 else ''} with "
                 f"equal sha256{self._others()}",
             )
         elif not self.unequal:
-            told.append(
+            parts.append(
                 "checkpoints: none of an iteration that both have, so that the rows alone are compared",
             )
-        told += [
+        parts += [
             f"checkpoint of iteration {each}: {names} differ"
             for each, names in self.unequal.items()
         ]
-        return told
+        return parts
 
     def _others(self) -> str:
         others = [str(each) for each in self.equal[:-1]]

@@ -99,7 +99,7 @@ def read_origin(folder: Path) -> Origin:
     """What a run was.
 
     Raises:
-        ConfigurationError: its folder does not tell how it was trained, or has nothing to compare with.
+        ConfigurationError: its folder does not record how it was trained, or has nothing to compare with.
     """
     config = SCHEMA.load_config(folder / CONFIG_FILE)
     capsule = read_capsule(folder)

@@ -87,13 +87,13 @@ def _uncommitted(
     files = [set(each.get("untracked") or ()) for each in (saved, code)]
     if then == now:
         others = sorted(name for name in files[0] ^ files[1] if name.endswith(".py"))
-        told = f"uncommitted files: {joined(others, most=_MOST_NAMED)} were not there both times"
-        return told if others else ""
+        parts = f"uncommitted files: {joined(others, most=_MOST_NAMED)} were not there both times"
+        return parts if others else ""
     words = [
         _lines(state.get("diff"), cut=bool(state.get("diff_is_cut"))) for state in (saved, code)
     ]
-    told = f"uncommitted changes: {words[0]} then, {words[1]} now"
-    return f"{told}; those of then are in capsule.json, code.diff" if saved.get("diff") else told
+    parts = f"uncommitted changes: {words[0]} then, {words[1]} now"
+    return f"{parts}; those of then are in capsule.json, code.diff" if saved.get("diff") else parts
 
 
 def _lines(diff: object, *, cut: bool) -> str:
@@ -115,12 +115,12 @@ def _versions(capsule: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield "", "versions: not known of then"
         return
     differing = {name: (then.get(name), now.get(name)) for name in [*then, *now]}
-    told = [
+    parts = [
         f"{name} {old or 'none'} then, {new or 'none'} now"
         for name, (old, new) in differing.items()
         if old != new
     ]
-    yield f"{len(then)} versions", f"versions: {'; '.join(told)}" if told else ""
+    yield f"{len(then)} versions", f"versions: {'; '.join(parts)}" if parts else ""
 
 
 def _machine(begun: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
@@ -174,8 +174,8 @@ def _history(origin: Origin, found: Conditions) -> None:
     for each in capsule.get(CHANGES, []):
         where = f"after iteration {each['iteration'] or 0}"
         if each["kind"] == SETTING:
-            told = f"{each['name']} {show(each['before'])} -> {show(each['after'])}"
-            found.notes.append(f"Changed {where}: {told}; the replay does the same.")
+            parts = f"{each['name']} {show(each['before'])} -> {show(each['after'])}"
+            found.notes.append(f"Changed {where}: {parts}; the replay does the same.")
         elif each["kind"] == FILE:
             found.differs.append(
                 f"{each['role']}: {each['name']} was another file until iteration {each['iteration'] or 0}; the replay "
@@ -191,11 +191,11 @@ def _same_at_all_starts(
 ) -> None:
     values = list(dict.fromkeys(tuple(str(each.get(key)) for key in keys) for each in starts))
     if len(values) > 1:
-        told = joined(
+        parts = joined(
             (", ".join(_short_word(word) for word in value) for value in values),
             most=_MOST_NAMED,
         )
-        found.differs.append(f"{what}: its starts had {told}; a replay has one")
+        found.differs.append(f"{what}: its starts had {parts}; a replay has one")
 
 
 def _short_word(word: str) -> str:
@@ -208,18 +208,18 @@ def _times(count: int) -> str:
 
 def differences_after(origin: Origin, capsule: Mapping[str, Any]) -> list[str]:
     """What the capsule of the replay shows that could not be known before: the files that it read, its routes."""
-    told = []
+    parts = []
     there, here = origin.capsule.get(INPUTS), capsule.get(INPUTS)
     if there and here:
         read = [Input(*(each.get(key) for key in _PROOF)) for each in here]
-        told += [f"{each.role}: {each.words}" for each in binding(changes_between(there, read))]
+        parts += [f"{each.role}: {each.words}" for each in binding(changes_between(there, read))]
     then, now = _routes(origin.capsule), _routes(capsule)
-    told += [
+    parts += [
         f"gradient steps: {name} was {then[name]} code then, and is {now[name]} code now"
         for name in sorted(then.keys() & now.keys())
         if then[name] != now[name]
     ]
-    return told
+    return parts
 
 
 def _routes(capsule: Mapping[str, Any]) -> Mapping[str, str]:

@@ -40,7 +40,7 @@ class Comparison:
         gap: the first minus the second.
         improvement: the probability that a run of the first is better.
         permutation: whether chance alone makes such a difference.
-        seeds: needed to see a difference as large; None where it is more than 1,000 or cannot be told.
+        seeds: needed to see a difference as large; None where it is more than 1,000 or unknown.
         counts: seeds of either, of the task that has the fewest.
     """
 
@@ -103,9 +103,11 @@ def two_groups(
         shown = ", ".join(labels[:8]) + (" ..." if len(labels) > 8 else "")
         raise ConfigurationError(
             f"There {'is 1 group' if len(labels) == 1 else f'are {len(labels)} groups'} to compare: {shown}.",
-            "Group by another setting (--by p_lr), or name two swarms or runs."
-            if len(labels) < 2
-            else f"Choose two: --of '{labels[0]}' --of '{labels[1]}'.",
+            (
+                "Group by another setting (--by p_lr), or name two swarms or runs."
+                if len(labels) < 2
+                else f"Choose two: --of '{labels[0]}' --of '{labels[1]}'."
+            ),
         )
     kept = {
         run.name: group.label
@@ -295,11 +297,11 @@ def comparison_table(compared: Compared, center: str) -> Table:
                 with_interval(each.gap),
                 with_interval(each.improvement, figure=lambda value: f"{value:.2f}"),
                 f"{each.permutation.p:.2g}" + (" (pairs)" if each.permutation.pairs else ""),
-                f"{each.seeds:,}"
-                if each.seeds is not None
-                else f"> {MOST_SEEDS:,}"
-                if each.gap.is_known
-                else "",
+                (
+                    f"{each.seeds:,}"
+                    if each.seeds is not None
+                    else f"> {MOST_SEEDS:,}" if each.gap.is_known else ""
+                ),
             ),
         )
     scaled = f" Over tasks scores are {compared.scaled_by}." if compared.scaled_by else ""

@@ -161,7 +161,7 @@ def _label_by(run: Series, by: Sequence[str]) -> str:
 
 
 def _labels(series: Sequence[Series]) -> dict[str, str]:
-    """By run: its algorithm, and the settings that tell it from others of the same algorithm and task."""
+    """By run: its algorithm, and the settings that distinguish it from others of the same algorithm and task."""
     families: dict[tuple[str, str], list[Series]] = {}
     for run in series:
         families.setdefault((run.algorithm or run.group, task_of(run)), []).append(run)
@@ -173,7 +173,7 @@ def _labels(series: Sequence[Series]) -> dict[str, str]:
     for run in series:
         algorithm = run.algorithm or run.group
         words = [f"{key}={_value(run, key)}" for key in keys[algorithm]]
-        is_alone = len(keys) == 1 and words  # then the algorithm's name tells nothing
+        is_alone = len(keys) == 1 and words  # then the algorithm's name adds nothing
         labels[run.name] = " ".join(words if is_alone else [algorithm, *words])
     return _told_apart(series, labels)
 
@@ -207,9 +207,11 @@ def _refuse_mixed(groups: Sequence[Group], tasks: Sequence[str]) -> None:
                     )
                     raise ConfigurationError(
                         f"{group.label} on {task} mixes runs: {what} is {told}.",
-                        f"Tell them apart with --by {what}, report them separately, or mix them: --allow_mixed."
-                        if what in _MIXED
-                        else "Report them separately, or mix them: --allow_mixed.",
+                        (
+                            f"Tell them apart with --by {what}, report them separately, or mix them: --allow_mixed."
+                            if what in _MIXED
+                            else "Report them separately, or mix them: --allow_mixed."
+                        ),
                     )
 
 

@@ -164,7 +164,7 @@ def resample(
     which: int = 0,
     part: int = 0,
 ) -> list[np.ndarray]:
-    """(resamples, n) of each task, drawn with replacement; `which` and `part` tell independent drawings apart."""
+    """(resamples, n) of each task, drawn with replacement; `which` and `part` select independent drawings."""
     drawn = []
     for task, each in enumerate(scores):
         chosen = _generator(which, task, part).integers(0, len(each), (resamples, len(each)))
@@ -196,7 +196,7 @@ def _drawn(
 
 
 def expanded_levels(sizes: Sequence[int], level: float) -> np.ndarray:
-    """The two quantiles of a bootstrap of so many seeds of each task whose interval is of a level."""
+    """The two quantiles of a bootstrap, by the number of seeds of each task, whose interval is of a level."""
     freedom = sum(size - 1 for size in sizes)
     narrow = sum(sizes) / freedom  # n / (n - 1) where all tasks have n seeds
     far = math.sqrt(narrow) * stats.t.ppf((1 + level) / 2, freedom)

@@ -49,7 +49,7 @@ def mean_difference(ours: Scores, others: Scores) -> np.ndarray:
 def permutation_test(ours: Scores, others: Scores, *, pairs: bool) -> Permutation:
     """The two-sided permutation test of the difference of means, within each task.
 
-    All ways to exchange runs are counted where they are at most 20,000, else so many are drawn, and the one that was
+    All ways to exchange runs are counted where they are at most 20,000, else that number is drawn, and the one that was
     seen is one more (Phipson and Smyth 2010). Of one task it is scipy's `permutation_test`.
 
     Args:

@@ -37,7 +37,7 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--to_the_end",
         action="store_true",
-        help="go on after the first difference",
+        help="continue after the first difference",
     )
     verb.add_argument(
         "--dry_run",
@@ -48,7 +48,7 @@ def add(verbs: Verbs) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train it again; 0: equal, 1: it differs, 75: interrupted, and the same command goes on."""
+    """Train it again; 0: equal, 1: it differs, 75: interrupted, and the same command continues it."""
     from helpers.run_folder.changes import read_capsule
     from reports.collect import find_run
     from reports.replay import bits, origin, same, train
@@ -98,7 +98,7 @@ def _conclude(
         print(f"next: {shlex.join(compare)}")
         return NOT_ALL_DONE
     if not found.is_equal:
-        print(f"the replay ended early, with status {code}; the same command goes on")
+        print(f"the replay ended early, with status {code}; the same command continues it")
         return code or STOPPED_EARLY
     if found.wanted < run.last:
         print(f"next: {shlex.join(again)}")

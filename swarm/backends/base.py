@@ -26,7 +26,7 @@ class SubmitLimitError(DeploymentError):
 
 @dataclass(frozen=True)
 class JobState:
-    """What a look at the scheduler told of one submission.
+    """What the scheduler reports about one submission.
 
     Attributes:
         life: "unknown" where it is of another machine and cannot be seen from here.
@@ -72,7 +72,7 @@ class Scheduler(Protocol):
 
 
 def state_of_process(submission: Submission) -> JobState:
-    """What the job script of a submission tells of its life, without any scheduler."""
+    """The state of a submission by its job script's notes, without any scheduler."""
     process = submission.process
     if process is None:
         return JobState("gone")
@@ -84,5 +84,5 @@ def state_of_process(submission: Submission) -> JobState:
         return JobState("running", job)
     is_silent = submission.verdict is None  # killed, then: what it started may live on
     if is_silent and process.has_survivors():
-        return JobState("running", job, "its script was killed, its workers go on")
+        return JobState("running", job, "its script was killed, its workers still run")
     return JobState("gone", job)

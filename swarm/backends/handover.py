@@ -24,7 +24,7 @@ PREFIX = "milozero_env_"
 
 
 def command_with(environment: Mapping[str, str], command: Sequence[str]) -> list[str]:
-    """A command that runs another one in this environment, whoever starts it on this machine.
+    """A command that runs another one in this environment, from any process of this machine.
 
     Raises:
         OSError: the file cannot be written.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from swarm.backends.handover import PREFIX, private_folder
 
-_OLD = 600.0  # seconds; whoever hands one over at once, or notes it, has done so
+_OLD = 600.0  # seconds; by then a living spawner has handed it over or noted it
 
 
 def sweep() -> None:

@@ -1,4 +1,4 @@
-"""Runs on this machine, so many at a time: a queue process starts them one after another.
+"""Runs on this machine, a limited number at a time: a queue process starts them one after another.
 
 It is detached from the terminal and from the spawner, and so is every run from it: whichever dies, the runs go
 on. The ledger's folder `queue/` holds the queue process as `ledger/<run>/` holds a run.

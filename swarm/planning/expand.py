@@ -137,7 +137,7 @@ def plan_of(expansion: Expansion, launch: Launch, *, label: str, swarms: Path) -
     Args:
         expansion: the runs.
         launch: how they are started.
-        label: begins the swarm's name, in the words of whoever spawns.
+        label: begins the swarm's name, as the user gave it.
         swarms: the folder of swarm folders, absolute.
     """
     names = "\n".join(run.name for run in expansion.runs)

@@ -17,7 +17,7 @@ _OURS = {
     "array": "its tasks are the runs of the swarm",
     "ntasks": "these are the workers, of which a run keeps its number",
     "signal": "by it a run saves before its time is over",
-    "no-requeue": "by it a run that was preempted goes on",
+    "no-requeue": "a preempted run resumes by being requeued",
 }
 _INSTEAD = {"ntasks": "--num_workers", "array": "--array", "job-name": "--prefix"}
 _SHORT = {

@@ -31,7 +31,7 @@ def trials_of(
         seed: of the random draws.
 
     Raises:
-        ConfigurationError: there is no list, or there are not so many combinations.
+        ConfigurationError: there is no list, or there are fewer combinations.
     """
     if not lists:
         raise ConfigurationError(
@@ -59,9 +59,9 @@ def _combinations(lists: Mapping[str, Sequence[Scalar]], mode: SweepMode) -> int
     if mode != "zip":
         return prod(lengths.values())
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+        described = ", ".join(f"{key} has {length}" for key, length in lengths.items())
         raise ConfigurationError(
-            f"--sweep_mode=zip needs lists of the same length: {told}.",
+            f"--sweep_mode=zip needs lists of the same length: {described}.",
             "Give all lists the same length, or use --sweep_mode=grid.",
         )
     return next(iter(lengths.values()))
@@ -119,8 +119,8 @@ def refuse_too_many(factors: Mapping[str, int]) -> None:
     """
     total = prod(factors.values())
     if total > MOST_RUNS:
-        told = " x ".join(f"{count} {noun}" for noun, count in factors.items())
+        described = " x ".join(f"{count} {noun}" for noun, count in factors.items())
         raise ConfigurationError(
-            f"{told} = {total} runs, and a swarm has at most {MOST_RUNS}.",
+            f"{described} = {total} runs, and a swarm has at most {MOST_RUNS}.",
             "Request fewer, for example with --sweep_mode=random --num_trials=100.",
         )

@@ -74,7 +74,7 @@ def clear(plan: Plan) -> None:
 
 
 def _refuse_other_workers(plan: Plan) -> None:
-    """A run goes on with as many workers as it began with, and no others."""
+    """A run is resumed with the number of workers that it began with."""
     if not (plan.folder / PLAN_FILE).exists():
         return
     before = load(plan.folder).launch.num_workers

@@ -138,7 +138,7 @@ def sbatch_word(text: str) -> str:
 
 
 def warning_seconds(seconds: int) -> int:
-    """How long before its end a job of so many seconds is asked to stop.
+    """How long before its end a job of `seconds` seconds is asked to stop.
 
     Slurm looks every 30 s or so; a short job still has most of its time to itself.
     """

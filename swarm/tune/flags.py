@@ -22,7 +22,7 @@ _INTRO = """usage: python tuner.py --config FILE.yaml [--flag value ...]
        python tuner.py show NAME [--data_root DIR]
 
 Searches settings: FILE.yaml has those of a run, and the sections `search`, `constraints` and `tune`, whose keys are
-the flags below. The same command again goes on where it was interrupted. docs/tuning.md explains.
+the flags below. The same command resumes an interrupted search. docs/tuning.md explains.
 """
 
 

@@ -84,7 +84,7 @@ class MlflowTree:
         run: Path,
         config: Mapping[str, Any],
     ) -> None:
-        """A trial that has begun, or goes on.
+        """A trial that has begun, or is resumed.
 
         Args:
             trial_id: Ray's.
@@ -132,12 +132,14 @@ class MlflowTree:
             self._send()
             if last:
                 self._finish()
-        except Exception as error:  # noqa: BLE001  # whatever the client raises, the search goes on
+        except Exception as error:  # noqa: BLE001  # whatever the client raises, the search continues
             for trial in self.trials.values():
                 trial.sent = None  # the server is asked again
             if not self._is_away:
                 text = " ".join(str(error).split())[:160]
-                self._say(f"mlflow: does not answer ({text}); the search goes on, and sends later")
+                self._say(
+                    f"mlflow: does not answer ({text}); the search continues, and sends later",
+                )
             self._is_away = True
             return False
         if self._is_away:

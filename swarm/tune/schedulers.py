@@ -28,7 +28,7 @@ def domain_of(each: Dimension) -> Any:
 
 
 def make_scheduler(settings: TuneSettings, space: Space) -> Any:
-    """What decides which trials go on, and with which settings."""
+    """What decides which trials continue, and with which settings."""
     after: dict[str, Any] = {"time_attr": settings.time_attr}
     if settings.scheduler == "pbt":
         return Population(
@@ -59,7 +59,7 @@ def make_scheduler(settings: TuneSettings, space: Space) -> Any:
 
 
 class Population(schedulers.PopulationBasedTraining):
-    """Ray's population-based training, whose clock goes on after a restart.
+    """Ray's population-based training, whose clock continues after a restart.
 
     Ray restores trials, and not what its scheduler knew of them. By its own count the trials are then ahead of all
     perturbations; once all are equally far, each is paused, and none is ever chosen again.

@@ -1,4 +1,4 @@
-"""One search from its start to its report: Ray, its Tuner, what follows it, and going on after an interruption."""
+"""One search from its start to its report: Ray, its Tuner, what follows it, and resuming after an interruption."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _QUIET = {
 
 
 def run(search: Search, schema: Schema, *, repository: Path) -> int:
-    """Search to the end, or until something asks to stop; the same command goes on.
+    """Search to the end, or until something asks to stop; the same command resumes it.
 
     Raises:
         UserError: Ray is not there, its cluster does not answer, another tuner is at work on this search ...
@@ -121,7 +121,7 @@ def only_tuner(folder: Path) -> Iterator[None]:
 
 
 def keep(search: Search) -> None:
-    """Keep what is searched, or refuse to go on with something else.
+    """Keep what is searched, or refuse to resume with something else.
 
     Raises:
         ConfigurationError: the folder is of another search.
@@ -174,7 +174,7 @@ def _search(search: Search, schema: Schema, *, repository: Path, uri: str | None
     for line in search.notes:
         display.say(line)
     continues = (folder / RAY / "tuner.pkl").exists()
-    display.say(f"{'goes on' if continues else 'begins'}: {folder}")
+    display.say(f"{'resumes' if continues else 'begins'}: {folder}")
     board = Board(search, display, _tree(search, uri, display.say))
     with ray_cluster(settings.ray_address, cores=settings.max_concurrent * settings.num_workers):
         whole = fit(search, board, accepted, repository=repository, continues=continues)
@@ -235,7 +235,7 @@ def _closing_words(search: Search, uri: str | None, *, whole: bool) -> int:
     if failed:
         print(f"failed: {len(failed)} trials; their last words: {folder}/runs/output.log")
     if not whole:
-        print("stopped before its end; the same command goes on")
+        print("stopped before its end; the same command resumes it")
         return errors.STOPPED_EARLY
     if "best settings" in files:
         settings_file, run = (
@@ -262,7 +262,7 @@ def ray_cluster(address: str | None, *, cores: int) -> Iterator[None]:
         own |= {"_temp_dir": temporary}
     logging.getLogger("ray.tune").setLevel(
         logging.CRITICAL,
-    )  # deaths are told in a line by the board
+    )  # the board reports deaths, one line each
     try:
         ray.init(address=address, **own)
         yield
@@ -290,7 +290,7 @@ class Board:
             tree.end(trial.trial_id, trial.state)
 
     def begin(self, trial_id: str, values: Mapping[str, Any]) -> ResultFiles:
-        """A trial that begins, or goes on."""
+        """A trial that begins, or is resumed."""
         if trial_id in self._files:
             return self._files[trial_id]
         folder, space = self.search.folder, self.search.space
@@ -328,11 +328,11 @@ class Board:
             row = taken[-1]
             donor = shown_number(row["donor_folder"])
             was = row["before"]
-            told = (
+            described = (
                 f"{key} {shown(was[key])} -> {shown(each)}" for key, each in row["after"].items()
             )
             where = f"{files.folder.name} takes over trial_{donor} at iteration {row['iteration']}"
-            self.display.say(f"{where}: {', '.join(told)}")
+            self.display.say(f"{where}: {', '.join(described)}")
 
     def note(self, trial_id: str, values: Mapping[str, Any], state: str) -> None:
         """How a trial stands."""
@@ -359,7 +359,7 @@ class Board:
             if lines
             else "its actor died"
         )
-        after = "given up" if is_last else "goes on from its last checkpoint"
+        after = "given up" if is_last else "resumed from its last checkpoint"
         self.display.say(f"{files.folder.name}: {after}: {why}")
 
     def close(self, *, finished: bool) -> None:

@@ -65,7 +65,7 @@ class TuneSettings(Settings):
     )
     checkpoint_frequency: int = setting(
         10,
-        "reports between two checkpoints that a trial which dies goes on from",
+        "reports between two checkpoints, from which a trial that died resumes",
         group="scheduling",
         unit="reports",
         ge=1,
@@ -109,7 +109,7 @@ class TuneSettings(Settings):
     )
     reduction_factor: float = setting(
         3.0,
-        "asha: one trial of so many goes on at each rung",
+        "asha: one trial in this number continues at each rung",
         group="scheduling",
         gt=1,
     )

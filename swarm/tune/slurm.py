@@ -26,7 +26,7 @@ _FLAGS = (
 
 
 def write_script(search: Search, argv: Sequence[str], *, repository: Path) -> Path:
-    """The script, in the folder of the search; the same command of the tuner goes on in it after a requeue."""
+    """The script, in the folder of the search; the same command of the tuner resumes it after a requeue."""
     search.folder.mkdir(parents=True, exist_ok=True)
     path = search.folder / SCRIPT
     write_atomically(path, render(search, argv, repository=repository, python=Path(sys.executable)))

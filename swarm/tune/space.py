@@ -165,7 +165,7 @@ class Space:
         return ""
 
     def draws(self, count: int, *, seed: int, accepts: Accepts) -> list[dict[str, Value]]:
-        """So many points, drawn independently, the same for the same seed.
+        """`count` points, drawn independently, the same for the same seed.
 
         Raises:
             ConfigurationError: of a thousand draws not one satisfies the constraints.

@@ -124,10 +124,10 @@ class Display:
 
     def _headline(self, trials: Sequence[TrialResults]) -> str:
         counts = Counter(_WORDS.get(each.state, each.state.lower()) for each in trials)
-        told = ", ".join(f"{number} {word}" for word, number in counts.items())
+        counted = ", ".join(f"{number} {word}" for word, number in counts.items())
         best = best_of(trials, self._metric, self._better)
         top = f"; best {shown(best.value(self._metric))} (trial {best.number:03d})" if best else ""
-        return f"{self._name}: {told}{top}; {self._clock(trials)}"
+        return f"{self._name}: {counted}{top}; {self._clock(trials)}"
 
     def _clock(self, trials: Sequence[TrialResults]) -> str:
         """Elapsed, and at most how much is left: trials may end earlier."""

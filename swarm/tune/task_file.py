@@ -125,6 +125,14 @@ def accepts(schema: Schema, settings: Mapping[str, Any]) -> str:
     return ""
 
 
+def _check_searched(keys: Sequence[str]) -> None:
+    """Refuse a setting that is searched twice, or is the tuner's own."""
+    for key in keys:
+        if keys.count(key) > 1 or key in _OF_THE_TUNER:
+            why = "is searched twice" if keys.count(key) > 1 else "is given by the tuner"
+            raise ConfigurationError(f"search: {key} {why}.", "Delete it from `search`.")
+
+
 def _read_space(
     sections: Mapping[str, Any],
     file: Mapping[str, Any],
@@ -146,11 +154,8 @@ def _read_space(
         )
     dimensions = [_dimension(name, value, owned, notes) for name, value in searched.items()]
     keys = [key for each in dimensions for key in each.keys]
-    for key in keys:
-        if keys.count(key) > 1 or key in _OF_THE_TUNER:
-            why = "is searched twice" if keys.count(key) > 1 else "is given by the tuner"
-            raise ConfigurationError(f"search: {key} {why}.", "Delete it from `search`.")
-        fixed.pop(key, None)
+    _check_searched(keys)
+    fixed = {name: value for name, value in fixed.items() if name not in keys}
     constraints = _constraints(sections["constraints"] or [], owned, keys)
     typed = dict(fixed)
     for key in fixed.keys() & owned.keys():

@@ -35,7 +35,7 @@ class Follower(Callback):
         return board
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Ray starts a trial, or goes on with it."""
+        """Ray starts a trial, or resumes it."""
         self._board.note(trial.trial_id, trial.config, "RUNNING")
 
     def on_trial_result(
@@ -51,7 +51,7 @@ class Follower(Callback):
             self._board.hear(trial.trial_id, trial.config, result)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """States that no other call tells: paused, and pending."""
+        """States that no other call reports: paused, and pending."""
         for trial in trials:
             if trial.status in ("PAUSED",):
                 self._board.note(trial.trial_id, trial.config, trial.status)

@@ -1,4 +1,4 @@
-"""A policy's unit is the environment's range: other bounds of the actions change nothing of what is learnt.
+"""A policy's unit is the environment's range: other bounds of the actions change nothing of what is learned.
 
 The strongest statement of it: the same task behind an affine map of its actions gives the same numbers, up to
 rounding, whatever learns.

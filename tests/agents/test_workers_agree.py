@@ -58,8 +58,8 @@ CASES = [  # (kind, settings, workers beside one)
 
 
 @pytest.fixture(scope="module")
-def learnt(tmp_path_factory):
-    """Parameters and all else that is shared, by case, of so many workers: learnt in one go when first asked for."""
+def learned(tmp_path_factory):
+    """Parameters and all else that is shared, by case, of so many workers: learned in one go when first asked for."""
     made = {}
 
     def of(workers):
@@ -84,9 +84,9 @@ def learnt(tmp_path_factory):
     range(len(CASES)),
     ids=[" ".join([kind, *settings[:1]]) for kind, settings, _ in CASES],
 )
-def test_workers_learn_what_one_learns(index, learnt):
-    alone = learnt(1)[index]
+def test_workers_learn_what_one_learns(index, learned):
+    alone = learned(1)[index]
     assert np.isfinite(alone).all()
     for workers in CASES[index][2]:
         limit = 1e-12 * max(1, abs(alone).max())
-        np.testing.assert_allclose(learnt(workers)[index], alone, rtol=0, atol=limit)
+        np.testing.assert_allclose(learned(workers)[index], alone, rtol=0, atol=limit)

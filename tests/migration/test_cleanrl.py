@@ -55,7 +55,7 @@ def test_a_model_of_cleanrl_needs_one_command(algo, tmp_path, capsys):
                 **CLOSE,
             )
     printed = capsys.readouterr().out
-    assert "slow networks begin as copies: target_" in printed
+    assert "target networks begin as copies: target_" in printed
     assert "sampled actions are not equal" not in printed
 
 

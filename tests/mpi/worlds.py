@@ -33,13 +33,13 @@ def main() -> None:
     folder, cases = map(Path, sys.argv[1:])
     workers = Workers.connect()
     for index, (kind, settings) in enumerate(json.loads(cases.read_text())):
-        arrays = learnt(kind, settings, workers)
+        arrays = learned(kind, settings, workers)
         if workers.is_root:
             flat = [np.ravel(arrays[name]) for name in sorted(arrays)]
             np.save(folder / f"{index}.npy", np.concatenate(flat))
 
 
-def learnt(kind: str, settings: list[str], workers: Workers) -> dict[str, np.ndarray]:
+def learned(kind: str, settings: list[str], workers: Workers) -> dict[str, np.ndarray]:
     """What all workers must agree on after a few iterations; that they do is checked; collective."""
     options = dict(setting.split("=") for setting in settings)
     sizes = {"precision": "float64", "num_envs": 12, "rollout_len": 192, "batch_size": 48}

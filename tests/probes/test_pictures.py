@@ -1,4 +1,4 @@
-"""PPO and DQN on pictures: what only two frames show is learnt."""
+"""PPO and DQN on pictures: what only two frames show is learned."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ BROKEN = [
 ]
 
 
-def learnt(algo: str, known: Callable[[Any], None], **how: Any) -> Any:
+def learned(algo: str, known: Callable[[Any], None], **how: Any) -> Any:
     if algo == "dqn":
         return trained(algo, KNOWN[known][1](), **how)
     return trained(algo, KNOWN[known][0](action_space=probes.UNIT), **how)
@@ -209,7 +209,7 @@ def named(value: Any) -> str:
 @pytest.mark.parametrize("known", KNOWN, ids=named)
 @pytest.mark.parametrize("algo", ALL)
 def test_what_is_known_is_learnt(algo: str, known: Callable[[Any], None]) -> None:
-    known(learnt(algo, known))
+    known(learned(algo, known))
 
 
 @pytest.mark.parametrize(("known", "spoil"), BROKEN, ids=named)
@@ -219,6 +219,6 @@ def test_a_broken_part_is_found(
     known: Callable[[Any], None],
     spoil: Callable[[Any], None],
 ) -> None:
-    agent = learnt(algo, known, spoil=spoil)
+    agent = learned(algo, known, spoil=spoil)
     with pytest.raises(AssertionError):
         known(agent)

@@ -116,7 +116,7 @@ def test_it_is_cloned_from_demonstrations_as_they_are_written(actions: str, tmp_
     for _ in range(300):
         agent.update(rollout)
     environment.close()
-    shown = agent._learnt.actions
+    shown = agent._learned.actions
     sizes, first = (each(environment.single_action_space) for each in (choice_sizes, first_choices))
     if sizes:
         assert shown.dtype == np.int64

@@ -211,7 +211,7 @@ def test_a_run_whose_script_was_killed_is_at_work_until_its_workers_end(tmp_path
     [status] = run_statuses(plan).values()
     assert (status.state, status.reason) == (
         "running",
-        "its script was killed, its workers go on",
+        "its script was killed, its workers still run",
     )
     assert deploy(plan, say=lambda _: None).submitted == []
     wait_for(lambda: next(iter(run_statuses(plan).values())).state == "lost")

@@ -121,7 +121,7 @@ def test_waiting_ends_where_the_queue_process_has_died(tmp_path, capsys):
     assert spawner.wait(plan) == 1
     out, err = capsys.readouterr()
     assert out.splitlines()[-1] == "tiny: 1 done, 1 queued"
-    assert "the same command goes on" in err
+    assert "give the same command again" in err
 
 
 def test_waiting_needs_something_to_wait_for(capsys):

@@ -101,7 +101,9 @@ def test_the_last_error_of_a_failed_run_is_shown_without_control_characters(tmp_
 def test_stopped_runs_are_resumed_and_what_had_not_begun_leaves_the_queue(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, count=3, seconds=60, max_parallel=1)
     deploy(plan, say=quiet)
-    wait_for(lambda: ["001 0"] in executions(plan).values())  # "running" is said before its script begins
+    wait_for(
+        lambda: ["001 0"] in executions(plan).values(),
+    )  # "running" is said before its script begins
     said: list[str] = []
     assert len(stop(plan, plan.runs, say=said.append)) == 3
     assert sum("taken out of the queue" in line for line in said) == 2

@@ -32,7 +32,7 @@ def make_memory(
     environments: int,
     workers: Workers,
 ) -> ReplayMemory:
-    """This worker's memory, of one row where nothing is learnt.
+    """This worker's memory, of one row where nothing is learned.
 
     Args:
         config: the run's configuration.

@@ -103,13 +103,13 @@ def read_foreign(path: Path) -> Foreign:
 
 
 def _stable_baselines(path: Path, archive: zipfile.ZipFile) -> Foreign:
-    told = _json(path, archive)
-    if told.get("use_sde") is True:
+    stored = _json(path, archive)
+    if stored.get("use_sde") is True:
         raise CheckpointError(
             f"{path} uses gSDE (use_sde=True), which is not supported.",
             "Train it with use_sde=False, or another algorithm.",
         )
-    described = told.get("policy_class")
+    described = stored.get("policy_class")
     module = described.get("__module__", "") if isinstance(described, Mapping) else ""
     algorithms = _ALGORITHMS.get(module, ())
     temperature = None
@@ -127,7 +127,7 @@ def _stable_baselines(path: Path, archive: zipfile.ZipFile) -> Foreign:
         program="Stable-Baselines3",
         weights=weights,
         algorithms=algorithms,
-        activation=_activation(told, algorithms),
+        activation=_activation(stored, algorithms),
         temperature=temperature,
     )
 
@@ -137,9 +137,9 @@ def default_activation(algorithms: tuple[str, ...]) -> str:
     return "tanh" if algorithms == ("ppo",) else "relu"
 
 
-def _activation(told: Mapping[str, Any], algorithms: tuple[str, ...]) -> str | None:
+def _activation(stored: Mapping[str, Any], algorithms: tuple[str, ...]) -> str | None:
     """The activation as text beside the pickle says it; the library's own where none is named."""
-    arguments = told.get("policy_kwargs", {})
+    arguments = stored.get("policy_kwargs", {})
     if not isinstance(arguments, Mapping):
         return None
     named = arguments.get("activation_fn")
@@ -153,13 +153,13 @@ def _json(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     if "data" not in archive.namelist():
         return {}
     try:
-        told = json.loads(_part(path, archive, "data"))
+        stored = json.loads(_part(path, archive, "data"))
     except ValueError as error:
         raise CheckpointError(
             f"{path} is damaged: its part data is not JSON.",
             "Download the file again.",
         ) from error
-    return told if isinstance(told, dict) else {}
+    return stored if isinstance(stored, dict) else {}
 
 
 def _part(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:

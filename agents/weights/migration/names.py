@@ -86,7 +86,7 @@ class Mapped:
 
     Attributes:
         names: theirs, by ours.
-        copied: our slow networks that they do not have, which begin as the quick ones.
+        copied: our target networks that they do not have, which begin as copies of the online ones.
         left: theirs that nothing was made of.
     """
 

@@ -1,4 +1,4 @@
-"""What a person is told of weights that were brought in: what is not equal, what was assumed, what comes next."""
+"""Notes on imported weights for the user: what is not equal, what was assumed, what comes next."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def notes(rebuilt: Rebuilt, agent: Any, found: Mapped, observation_dim: int) -> 
         if foreign.temperature is not None:
             yield f"the temperature is its own, {foreign.temperature:.3g}; it is learned from here on"
     if foreign.activation_is_said:
-        yield "the activation is as you say; the file does not tell it"
+        yield "the activation is the one that you gave; the file does not record it"
     if foreign.program == "rl_games":
         yield from _rl_games_notes(rebuilt)
     if foreign.observations is None:
@@ -47,7 +47,7 @@ def notes(rebuilt: Rebuilt, agent: Any, found: Mapped, observation_dim: int) -> 
             )
     if found.copied:
         copies = dict.fromkeys(name.partition(".")[0] for name in found.copied)
-        yield f"slow networks begin as copies: {', '.join(copies)}"
+        yield f"target networks begin as copies: {', '.join(copies)}"
     if found.left:
         yield f"not brought in: {', '.join(found.left)}"
     yield "optimisers, counters and memories begin afresh"
@@ -55,9 +55,9 @@ def notes(rebuilt: Rebuilt, agent: Any, found: Mapped, observation_dim: int) -> 
 
 def _rl_games_notes(rebuilt: Rebuilt) -> Iterator[str]:
     foreign = rebuilt.foreign
-    yield "its means are taken to be linear (mu_activation: None); the file does not tell it"
+    yield "its means are taken to be linear (mu_activation: None); the file does not record it"
     if any(name.endswith("sigma") for name in foreign.weights):
-        yield "its sigma is taken as a logarithm (continuous_a2c_logstd); the file does not tell it"
+        yield "its sigma is taken as a logarithm (continuous_a2c_logstd); the file does not record it"
     if rebuilt.scale is not None and not np.all(rebuilt.scale[1] == 1.0):
         yield "its actions are stretched to the bounds (clip_actions: True), ours come stretched"
     if foreign.observations is not None:

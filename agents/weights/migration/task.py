@@ -154,11 +154,11 @@ def read(schema: Schema, parsed: Parsed) -> tuple[Parsed, Foreign]:
             "Give it: --migrate_from=model.zip (Stable-Baselines3), x.cleanrl_model or model.pth (rl_games).",
         )
     foreign = read_foreign(Path(config.migrate_from).expanduser())
-    told = " or ".join(f"--algo={algo}" for algo in foreign.algorithms or SUPPORTED)
+    options = " or ".join(f"--algo={algo}" for algo in foreign.algorithms or SUPPORTED)
     said: dict[str, Any] = {}
     if "algo" not in parsed.given:
         if len(foreign.algorithms) != 1:
-            raise ConfigurationError("--task=migrate needs the algorithm.", f"Give {told}.")
+            raise ConfigurationError("--task=migrate needs the algorithm.", f"Give {options}.")
         said["algo"] = foreign.algorithms[0]
     environment = environment_of(foreign.path) if foreign.program == "CleanRL" else None
     if environment and "env_id" not in parsed.given:
@@ -166,7 +166,7 @@ def read(schema: Schema, parsed: Parsed) -> tuple[Parsed, Foreign]:
     parsed = schema.resolve(schema.layer_of(said), parsed.layer)
     config = parsed.config
     if config.algo not in (foreign.algorithms or SUPPORTED):
-        raise ConfigurationError(f"{foreign.path} is not of {config.algo}.", f"Give {told}.")
+        raise ConfigurationError(f"{foreign.path} is not of {config.algo}.", f"Give {options}.")
     if foreign.program == "another program" and not config.migrate_names:
         raise ConfigurationError(
             f"{foreign.path} has no a2c_network: of rl_games, only PPO's names are known.",

@@ -25,7 +25,7 @@ def write_minari(name: str, demos: Sequence[Demo]) -> Path:
     No environment is started: its bounds are those that the demonstrations name, else none.
 
     Raises:
-        ConfigurationError: it is no id, or the episodes cannot be told in Minari's form.
+        ConfigurationError: it is no id, or Minari's format cannot hold the episodes.
         StorageError: the dataset is there already, or cannot be written.
     """
     folder = dataset_folder(name)

@@ -248,7 +248,7 @@ def doubtful_ends(path: Path, rows: Rows, spans: Sequence[Span], size: int) -> t
         return True, f"{path}: next_observations at an end are the next row's observation"
     if shifted:
         return False, (
-            f"{path}: after {shifted} of {followed} ends the next row goes on from there: they are used as ends, but "
+            f"{path}: after {shifted} of {followed} ends the next row continues from there: they are used as ends, but "
             "no reset followed."
         )
     return False, ""
@@ -350,7 +350,7 @@ def open_rows(
 
 
 def origin_by_name(path: Path) -> dict[str, Any]:
-    """The environment that the name of a D4RL file tells: `hopper_medium-v2.hdf5` shows Hopper-v2."""
+    """The environment in the name of a D4RL file: `hopper_medium-v2.hdf5` shows Hopper-v2."""
     match = _D4RL_NAME.fullmatch(path.stem)
     if match is None:
         return {}

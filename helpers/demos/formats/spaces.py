@@ -18,7 +18,7 @@ def vectors_of(column: Column, space: Mapping[str, Any], *, where: str) -> np.nd
 
     Args:
         column: as it was read.
-        space: as Minari's JSON tells it; empty: parts are taken in the order of their names, arrays as they are.
+        space: as Minari's JSON describes it; empty: parts are taken in the order of their names, arrays as they are.
         where: it was read, for messages.
 
     Raises:

@@ -1,6 +1,6 @@
 """MLflow: a child process follows `metrics.jsonl` and sends it to the server of MLFLOW_TRACKING_URI.
 
-One run of ours is one run of MLflow, however often it is stopped and goes on. Where the server is away, training goes
+One run of ours is one run of MLflow, however often it is stopped and resumed. Where the server is away, training goes
 on, and the rows are sent when it is back.
 """
 

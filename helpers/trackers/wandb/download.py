@@ -79,7 +79,7 @@ def download_run(
 
 
 def _put(source: Path, target: Path, *, replace: bool) -> None:
-    """Move a file or folder to its name at once; what was there goes only if it is to be replaced."""
+    """Move a file or folder to its name at once; what was there is removed only if it is to be replaced."""
     if target.exists():
         if not replace:
             return

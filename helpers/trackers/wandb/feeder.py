@@ -57,7 +57,7 @@ class Job:
     project: str | None
     entity: str | None
     settings: dict[str, Any]
-    continued: bool  # the run goes on from a checkpoint
+    continued: bool  # the run is resumed from a checkpoint
     sync_command: str  # what uploads the offline parts
 
     @property

@@ -33,7 +33,7 @@ class WandbTracker:
         group: what runs of other seeds share.
         project, entity: as wandb knows them; None for wandb's own defaults.
         settings: the configuration, shown with the run; keys that sound like secrets are left out.
-        continued: whether the run goes on from a checkpoint.
+        continued: whether the run is resumed from a checkpoint.
         say: prints a line for the user.
 
     Raises:

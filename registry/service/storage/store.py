@@ -257,7 +257,7 @@ class Store:
         )
         try:
             yield incoming
-        finally:  # in a task of its own: whoever cancels this one, no thread may write to a file that is closed
+        finally:  # in a task of its own: if this one is cancelled, no thread may write to a file that is closed
             await asyncio.shield(asyncio.ensure_future(self._end(upload, incoming, size)))
 
     async def _end(self, upload: Upload, incoming: Incoming, size: int) -> None:

@@ -123,7 +123,7 @@ def draw_importances(path: Path, importances: Sequence[tuple[str, float]]) -> No
 
 
 def _spans(values: Sequence[Any]) -> bool:
-    """Whether choices are best told apart by their logarithms."""
+    """Whether choices are best distinguished by their logarithms."""
     numbers = [
         each for each in values if isinstance(each, int | float) and not isinstance(each, bool)
     ]

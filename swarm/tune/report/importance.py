@@ -10,7 +10,7 @@ from typing import Any
 from swarm.tune.results import TrialResults
 from swarm.tune.space import Dimension, Space
 
-LEAST = 4  # results, for anything to be told
+LEAST = 4  # results, the least from which importance is computed
 
 
 def importances(
@@ -18,7 +18,7 @@ def importances(
     metric: str,
     space: Space,
 ) -> list[tuple[str, float]]:
-    """Shares of the variance of the result that each setting explains, the largest first; empty where none can be told.
+    """Shares of the result's variance that each setting explains, the largest first; empty if results are too few.
 
     A result is the last report of a trial under one set of settings: one a trial, one more for each take-over.
     """

@@ -146,9 +146,9 @@ def _warning(metric: str) -> str:
 
 
 def _importance_text(shares: Sequence[tuple[str, float]]) -> str:
-    told = ", ".join(f"{name} {share:.0%}" for name, share in shares)
+    described = ", ".join(f"{name} {share:.0%}" for name, share in shares)
     return (
-        f"{told}. Shares of the variance between results that a random forest explains by each setting (fANOVA, "
+        f"{described}. Shares of the variance between results that a random forest explains by each setting (fANOVA, "
         "Optuna). With few trials they are a hint, and after take-overs the settings are not all there is to a result."
     )
 

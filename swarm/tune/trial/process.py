@@ -1,6 +1,6 @@
-"""The process of a trial, of one worker or several: opens runs, trains some iterations, saves, when it is told to.
+"""The process of a trial, of one worker or several: opens runs, trains some iterations, saves, on request.
 
-It stays while its trial's settings change, and when its actor goes on with another trial: only the run is built anew.
+It stays while its trial's settings change, and when its actor takes another trial: only the run is built anew.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def generation_of(folder: Path) -> int:
 
 
 def go_back(folder: Path, iteration: int) -> None:
-    """Let a run go on from one of its checkpoints: newer ones go, as their iterations are done again, exactly.
+    """Resume a run from one of its checkpoints: newer ones are removed, as their iterations are done again, exactly.
 
     Raises:
         CheckpointError: there is no such checkpoint.

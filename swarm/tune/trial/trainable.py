@@ -133,7 +133,7 @@ class Trial(tune.Trainable):
         (Path(checkpoint_dir) / REFERENCE).write_text(json.dumps(kept), encoding="utf-8")
 
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
-        """Go on from there at the next step."""
+        """Continue from there at the next step."""
         kept = json.loads((Path(checkpoint_dir) / REFERENCE).read_text(encoding="utf-8"))
         self._close()
         self._reference = Reference(**kept["reference"])
@@ -143,7 +143,7 @@ class Trial(tune.Trainable):
         self._reports = kept["reports"] if own else self._reports_so_far()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Go on as another trial, or with other settings: the process stays."""
+        """Continue as another trial, or with other settings: the process stays."""
         self._close()
         self._begin(new_config)
         return True
@@ -156,14 +156,14 @@ class Trial(tune.Trainable):
     # The run
 
     def _reports_so_far(self) -> int:
-        """How many this trial has made, whatever was restored; told by its folder."""
+        """How many this trial has made, whatever was restored; counted in its folder."""
         try:
             return int(json.loads((self._folder / "reports.json").read_text(encoding="utf-8")))
         except (OSError, ValueError):
             return 0
 
     def _open(self) -> None:
-        """Bring the run folder to where it is to go on, and open it."""
+        """Bring the run folder to where it is to be resumed, and open it."""
         settings = self._space.settings(self._values) | {"seed": self._seed}
         settings |= {
             "uuid": self._name,
@@ -296,8 +296,8 @@ class Trial(tune.Trainable):
         except OSError:
             return "it left no log"
         lines = [line for line in text.splitlines() if line.strip()]
-        told = [line for line in lines if line.startswith("milozero: ")] or lines
-        return f"{told[-1] if told else 'without a word'} (log: {path})"
+        messages = [line for line in lines if line.startswith("milozero: ")] or lines
+        return f"{messages[-1] if messages else 'without a word'} (log: {path})"
 
     def _hang_up(self) -> None:
         process, self._process = self._process, None

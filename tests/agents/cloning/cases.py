@@ -75,7 +75,7 @@ def demonstrations(kind: str) -> Path:
 
 @cache
 def expert_run(kind: str, **settings: Any) -> Path:
-    """A run folder of PPO that has not learnt, for the spaces of `tests.agents.builders`."""
+    """A run folder of PPO that has not learned, for the spaces of `tests.agents.builders`."""
     from tests.agents.builders import CHOICES, SPACES, small_config
 
     config = small_config("ppo", seed=3, policy_std_init=0.5, **settings)

@@ -256,12 +256,14 @@ def test_early_stopping_keeps_what_fitted_best_and_ends_the_training(tmp_path):
 
 def test_what_is_held_out_is_whole_and_never_learnt_from():
     agent = bc(held_out_demos=2)
-    (learnt, _), (judged, _) = agent._train_rows, agent._held_out_rows
-    assert len(learnt) == 3 * LENGTH and len(judged) == 2 * LENGTH
-    assert not {row.tobytes() for row in learnt.numpy()} & {row.tobytes() for row in judged.numpy()}
+    (learned, _), (judged, _) = agent._train_rows, agent._held_out_rows
+    assert len(learned) == 3 * LENGTH and len(judged) == 2 * LENGTH
+    assert not {row.tobytes() for row in learned.numpy()} & {
+        row.tobytes() for row in judged.numpy()
+    }
     moments = agent.cloner.observation_normalizer
-    np.testing.assert_allclose(moments.mean, learnt.numpy().mean(0), atol=1e-12)
-    assert moments.count == len(learnt)
+    np.testing.assert_allclose(moments.mean, learned.numpy().mean(0), atol=1e-12)
+    assert moments.count == len(learned)
 
 
 @pytest.mark.parametrize(

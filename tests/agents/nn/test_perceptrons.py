@@ -79,7 +79,7 @@ LEARNERS = [
 @pytest.mark.parametrize("activation", TORCH)
 @pytest.mark.parametrize("algo", [*LEARNERS, "gail", "dqn"])
 def test_every_learner_learns_with_every_activation(algo, activation):
-    """The shorthand reaches all of its networks, and what is learnt depends on it."""
+    """The shorthand reaches all of its networks, and what is learned depends on it."""
     space = SPACES["discrete" if algo == "dqn" else "continuous"]
     kinds = {"d_activation": activation} if algo == "gail" else sources(algo, "continuous")
     config = small_config(algo, activation=activation, compile=False, **kinds)

@@ -54,7 +54,7 @@ MODELS = {
 
 
 def trained(algo, space, settings):
-    """An agent that has learnt from two rollouts, whose moments have moved."""
+    """An agent that has learned from two rollouts, whose moments have moved."""
     agent = small_agent(small_config(algo, **settings), space)
     for iteration in range(2):
         agent.update(random_rollout(agent, space, iteration=iteration))

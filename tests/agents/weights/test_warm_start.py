@@ -1,4 +1,4 @@
-"""An agent begins with what another one has learnt: the same actions, or a refusal that says what differs."""
+"""An agent begins with what another one has learned: the same actions, or a refusal that says what differs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def policy_of(agent) -> PolicyModel:
 
 
 def fresh(algo, space=BOX, *, dim=0, **settings):
-    """An agent that has learnt nothing."""
+    """An agent that has learned nothing."""
     kind = "discrete" if isinstance(space, gymnasium.spaces.Discrete) else "continuous"
     config = small_config(algo, **{"seed": 2, **sources(algo, kind), **settings})
     return small_agent(config, space, dim=dim)

@@ -54,7 +54,7 @@ def test_a_fault_is_found(fault, check, tmp_path):
     assert words in report, report
     assert status == expected, report
     if fault == "none":
-        assert "a saved state goes on bit for bit" in report
+        assert "a saved state resumes bit for bit" in report
         assert (
             (tmp_path / "tests.environments.checking.faulty_Faulty-v0.png")
             .read_bytes()

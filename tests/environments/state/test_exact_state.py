@@ -1,4 +1,4 @@
-"""A fresh vector environment that loads a state goes on bit for bit, through later episodes too."""
+"""A fresh vector environment that loads a state continues bit for bit, through later episodes too."""
 
 from __future__ import annotations
 

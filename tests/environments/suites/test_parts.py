@@ -34,7 +34,9 @@ def several(sizes: list[int], start: int) -> spaces.Space:
 LEAVES = st.one_of(
     st.builds(box, SHAPES, NUMBERS),
     st.builds(
-        lambda n, start: spaces.Discrete(n, start=start), st.integers(1, 5), st.integers(-3, 3),
+        lambda n, start: spaces.Discrete(n, start=start),
+        st.integers(1, 5),
+        st.integers(-3, 3),
     ),
     st.builds(several, st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(-2, 2)),
     st.builds(spaces.MultiBinary, st.lists(st.integers(1, 3), min_size=1, max_size=2)),
@@ -90,7 +92,9 @@ def test_numbers_keep_their_digits() -> None:
 
 def test_a_batch_of_parts_is_a_batch_of_vectors() -> None:
     space = spaces.Dict(
-        a=spaces.Box(-1, 1, (2, 2)), b=spaces.Discrete(3, start=1), c=spaces.Text(2),
+        a=spaces.Box(-1, 1, (2, 2)),
+        b=spaces.Discrete(3, start=1),
+        c=spaces.Text(2),
     )
     samples: list[Any] = [space.sample() for _ in range(3)]
     batch = {name: [each[name] for each in samples] for name in "abc"}

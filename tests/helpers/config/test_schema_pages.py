@@ -37,9 +37,9 @@ def test_every_setting_is_documented():
 
 def test_json_schema_file_is_up_to_date():
     path = ROOT / "tasks" / "schema.json"
-    assert write_schema(["--check", str(path)]) == 0, (
-        "python -m agents.algorithms --write tasks/schema.json"
-    )
+    assert (
+        write_schema(["--check", str(path)]) == 0
+    ), "python -m agents.algorithms --write tasks/schema.json"
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def check_best(run: Path, endpoint: str, scratch: Path) -> None:
 
 def test_a_registry_that_is_away_costs_a_warning(tmp_path: Path) -> None:
     said = train(command(tmp_path, "grpc://localhost:1", steps=4096))
-    assert said.count("Training goes on") == 1
+    assert said.count("Training continues") == 1
     later = re.search(r"later: python -m registry\.publishing\.process (\S+)", said)
     assert later is not None
     run = Path(later[1])

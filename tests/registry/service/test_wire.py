@@ -11,7 +11,7 @@ def test_the_generated_code_is_current(tmp_path: Path) -> None:
     made = generate(tmp_path)
     assert made
     for path in made:
-        assert (FOLDER / path.name).read_text() == path.read_text(), (
-            "python -m registry.service.wire.generate"
-        )
+        assert (
+            FOLDER / path.name
+        ).read_text() == path.read_text(), "python -m registry.service.wire.generate"
     assert {path.name for path in made} == {path.name for path in FOLDER.glob("*_pb2*.py*")}

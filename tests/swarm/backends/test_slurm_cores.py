@@ -109,9 +109,9 @@ def test_workers_start_inside_an_allocation(tmp_path: Path, slurm: PrivateSlurm)
     assert done.stdout.count("worker of 2 ") == 6, done.stdout + done.stderr
     assert done.returncode == 0
     recipe = (REPOSITORY / "Makefile").read_text().partition("\ntrain:")[2].splitlines()[1]
-    assert recipe.startswith("\t$(MPIEXEC) -n $(NUM_WORKERS) $(PY) "), (
-        "the probe is another command"
-    )
+    assert recipe.startswith(
+        "\t$(MPIEXEC) -n $(NUM_WORKERS) $(PY) ",
+    ), "the probe is another command"
 
 
 def test_processes_of_an_environment_keep_to_what_a_run_was_given(

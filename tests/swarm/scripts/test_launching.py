@@ -82,9 +82,9 @@ def test_what_slurm_preempted_is_not_taken_for_cancelled(slurm, told, end):
     assert process.wait(patience(20)) == 75
     assert slurm.attempts()[-1] == end
     asked_for = ["requeue", "17"] if end.startswith("requeue") else []
-    assert slurm.recorded("scontrol") == asked_for, (
-        "once, though it is asked for before it has saved"
-    )
+    assert (
+        slurm.recorded("scontrol") == asked_for
+    ), "once, though it is asked for before it has saved"
 
 
 # --pin

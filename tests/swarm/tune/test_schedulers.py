@@ -1,4 +1,4 @@
-"""Population-based training after a restart: every trial goes on, and perturbations keep their distance."""
+"""Population-based training after a restart: every trial continues, and perturbations keep their distance."""
 
 from __future__ import annotations
 

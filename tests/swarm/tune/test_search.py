@@ -162,5 +162,5 @@ def there_is_a_report_with_the_best_settings(folder, said):
 def the_same_command_again_does_nothing_again(folder):
     before = {each.number: each.reports for each in read_results(folder)}
     done = search(folder.parent, "--name=pbt", "--test-local")
-    assert done.returncode == 0 and "goes on" in done.stdout, done.stderr[-2000:]
+    assert done.returncode == 0 and "resume" in done.stdout, done.stderr[-2000:]
     assert {each.number: each.reports for each in read_results(folder)} == before

@@ -68,7 +68,7 @@ class Process:
         return answer
 
 
-def learnt(folder):
+def learned(folder):
     """What a run has logged, without what its machine did."""
     rows = read_metrics(folder / "metrics.jsonl")
     return [
@@ -114,7 +114,7 @@ def runs(tmp_path_factory):
 def test_a_trial_learns_what_main_learns(runs, tmp_path):
     done = launch.run(flags(tmp_path, "donor.seed00", seed=0))
     assert done.returncode == 0, done.stderr
-    assert learnt(runs / "donor.seed00") == learnt(tmp_path / "donor.seed00")
+    assert learned(runs / "donor.seed00") == learned(tmp_path / "donor.seed00")
 
 
 def test_what_is_taken_over_is_the_donor_s_weights_and_history(runs):
@@ -130,8 +130,8 @@ def test_what_is_taken_over_is_the_donor_s_weights_and_history(runs):
     assert (row["donor"], row["iteration"], row["before"], row["after"]) == (
         "t0", 6, {"clip_ratio": 0.2}, {"clip_ratio": 0.1},
     )  # fmt: skip
-    assert learnt(trial)[:6] == learnt(donor)[:6] and [
-        row["iteration"] for row in learnt(trial)
+    assert learned(trial)[:6] == learned(donor)[:6] and [
+        row["iteration"] for row in learned(trial)
     ] == list(range(1, 9))
     assert SCHEMA.load_config(trial / "config.yaml").model_dump()["clip_ratio"] == 0.1
 

@@ -24,9 +24,11 @@ def of_imitation(name: str, rng: np.random.Generator, *, discrete: bool) -> None
     for i, (length, terminal) in enumerate(((4, True), (5, False), (3, True))):
         each = TrajectoryWithRew(
             obs=rng.normal(size=(length + 1, 3)).astype(np.float32),
-            acts=rng.integers(0, 3, length)
-            if discrete
-            else rng.uniform(-1, 1, (length, 2)).astype(np.float32),
+            acts=(
+                rng.integers(0, 3, length)
+                if discrete
+                else rng.uniform(-1, 1, (length, 2)).astype(np.float32)
+            ),
             rews=rng.normal(size=length),
             infos=None,
             terminal=terminal,

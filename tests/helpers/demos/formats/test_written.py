@@ -135,7 +135,7 @@ def test_an_end_without_a_reset_is_told(tmp_path):
 
     path = rows(tmp_path / "x.npz", next_observations=going_on)
     assert [demo.length for demo in read(path)] == [5, 5, 5]
-    assert "after 1 of 2 ends the next row goes on from there" in find_demos(str(path)).notes[0]
+    assert "after 1 of 2 ends the next row continues from there" in find_demos(str(path)).notes[0]
     assert find_demos(str(rows(tmp_path / "whole.npz"))).notes == ()
 
 
