@@ -79,6 +79,7 @@ def evaluate(
     workers: Workers,
     *,
     build_agent: Callable[..., Any],
+    card: Callable[[Path], str],
 ) -> int:
     """--task=eval: statistics of a saved policy, and where asked for a video and demonstrations.
 
@@ -87,6 +88,7 @@ def evaluate(
         parsed: what the command line asks for.
         workers: share the trajectories.
         build_agent: makes the agent that acts in an environment.
+        card: writes the card of a run anew, which shows what was evaluated, and gives a line that says so.
     """
     folder, checkpoint = find_run(parsed.config, workers)
     adopted = schema.adopt(schema.load_config(folder / CONFIG_FILE), parsed)
@@ -115,6 +117,8 @@ def evaluate(
     )
     agent.load_state_dict(shared["agent"])
     evaluation.run(agent, environment, policy=str(manifest["files"][manifests.SHARED]["sha256"]))
+    if workers.is_root and (folder / "metrics.jsonl").exists():  # not of weights alone
+        print(card(folder))
     return DONE
 
 

@@ -43,6 +43,7 @@ from helpers.parallel.profile import profile
 from helpers.parallel.workers import Workers
 from helpers.run_folder import run_lock
 from helpers.run_folder.changes import has_other_files_since
+from helpers.run_folder.ending import note_end
 from helpers.run_folder.experiment import CONFIG_FILE, ExperimentInitializer, run_name
 from helpers.run_folder.spelling import with_canonical_env_id
 from helpers.seeding import Streams
@@ -98,7 +99,7 @@ def main(argv: Sequence[str]) -> int:
 
         return follow(parsed.config, print) if workers.is_root else errors.DONE
     if parsed.config.task == "eval":
-        return evaluator.evaluate(SCHEMA, parsed, workers, build_agent=build_agent)
+        return evaluator.evaluate(SCHEMA, parsed, workers, build_agent=build_agent, card=card_line)
     from starting import inputs_of
     from verifier import verify_resume
 
@@ -260,24 +261,30 @@ def finish(run: OpenRun, reason: str | None) -> int:
     config, orchestrator, folder = run.config, run.orchestrator, run.folder
     orchestrator.deadline.ignore_signals()
     orchestrator.progress.close()
-    table = profile(orchestrator.workers) if config.profile else None
-    if table:
+    if config.profile and (table := profile(orchestrator.workers)):
         print(table)
     code = errors.STOPPED_EARLY if reason else errors.DONE
-    unit = config.settings["num_timesteps"].unit
     if orchestrator.workers.is_root and orchestrator.iteration:
-        print(f"curve: {draw_curve(folder, unit=unit)}")
+        print(f"curve: {draw_curve(folder, unit=config.settings['num_timesteps'].unit)}")
     orchestrator.tracker.upload(folder, [CONFIG_FILE, "checkpoints/best", "checkpoints/latest"])
     orchestrator.tracker.close(code)
     if orchestrator.workers.is_root:
+        if orchestrator.is_done:
+            note_end(folder, orchestrator.iteration)
         run_lock.release(folder)
         if run.publisher is not None:
             run.publisher.close(reason)
         if run.registers and not reason:
-            iteration = orchestrator.iteration
-            training.register_finished(config, folder, iteration=iteration, say=print)
+            training.register_finished(config, folder, iteration=orchestrator.iteration, say=print)
         closing_lines(folder, reason, orchestrator)
     return code
+
+
+def card_line(folder: Path) -> str:
+    """Write the card of a run, with what is heavy for that; the line that says so, or why not."""
+    from reports.card import write
+
+    return write.card_line(folder)
 
 
 def train_or_stop(orchestrator: Any, progress: Progress, folder: Path) -> str | None:
@@ -316,6 +323,7 @@ def closing_lines(folder: Path, reason: str | None, orchestrator: Any) -> None:
     if not names:
         return
     run = shlex.quote(str(folder))
+    print(card_line(folder))  # after the lock is released, which says that it trains
     print(f"checkpoints: {folder}/checkpoints ({', '.join(names)})")
     print(f"next: python main.py --task=eval --model_path={run} --iter_num={names[0]} --record")
     print(f"      python main.py --task=export --model_path={run} --iter_num={names[0]}")

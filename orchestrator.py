@@ -248,7 +248,7 @@ class Orchestrator:
                 self.progress.update(row)
                 for call in self.after_iteration:
                     call(row)
-            reason = self.deadline.should_stop()
+            reason = self.deadline.should_stop(self.iteration)
             due = self.iteration % self.config.save_frequency == 0
             is_end = self.iteration == (last if save else self.num_iterations) or self.is_done
             if due or is_best or reason or is_end:

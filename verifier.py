@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +31,7 @@ from helpers.run_folder.changes import (
 )
 from helpers.run_folder.experiment import CONFIG_FILE, choices_of, native_change_since
 from helpers.run_folder.inputs import Input
-from helpers.trackers.jsonl import read_metrics
+from helpers.trackers.jsonl import bits_of, read_metrics
 
 
 def verify_resume(
@@ -197,11 +196,11 @@ class Verification:
         there = manifests.contents_of(manifests.read_manifest(target))
         differing = sorted(n for n in made | there if made.get(n) != there.get(n))
         past = against.rows if against else read_metrics(self.run / "metrics.jsonl")
-        saved = {row["iteration"]: _as_saved(row) for row in past}
+        saved = {row["iteration"]: bits_of(row) for row in past}
         differing += [
             f"metrics of iteration {row['iteration']}"
             for row in self.rows
-            if _as_saved(row) != saved.get(row["iteration"])
+            if bits_of(row) != saved.get(row["iteration"])
         ]
         if self.workers.is_root:
             span = f"{self.source.name} to {self.target.name}"
@@ -217,13 +216,3 @@ class Verification:
                     f"{both}bitwise identical from {span}: {len(there)} files, {len(self.rows)} rows",
                 )
         return BUG if differing else DONE
-
-
-def _as_saved(row: Mapping[str, Any]) -> Any:
-    """A row as it comes out of a file, without its wall-clock figures."""
-    return json.loads(json.dumps(without_times(row)))
-
-
-def without_times(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of metrics without its wall-clock figures."""
-    return {name: value for name, value in row.items() if not name.startswith("time/")}

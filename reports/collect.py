@@ -35,6 +35,7 @@ _STATES: dict[SwarmState, State] = {
     "failed": "failed",
     "lost": "stopped",
 }
+_MOST_NAMED = 3
 _DIVERGED = "exit code 3"  # helpers.errors.NUMERICAL, as swarm.status words it
 
 
@@ -87,6 +88,32 @@ def collect(names: Sequence[str], *, source: Source | None = None) -> Collected:
         )
     label = labels[0] if len(labels) == 1 else common_label(labels)
     return Collected(label, tuple(found.values()), trials, tuple(dict.fromkeys(notes)))
+
+
+def find_run(name: str) -> Path:
+    """The folder of one run, named by itself or by its name in data/runs.
+
+    Raises:
+        ConfigurationError: there is none, or it is a swarm or several runs.
+    """
+    folders = _folders_of(name)
+    if folders is None:
+        runs = [run.folder for run in find_swarm(name).runs]
+    else:
+        runs = [run for each in folders for run in _runs_in(each)]
+    if folders == runs and len(runs) == 1:
+        return runs[0]
+    named = ", ".join(str(each) for each in runs[:_MOST_NAMED])
+    raise ConfigurationError(
+        f"{name} is not one run{f' but {len(runs)}' if len(runs) > 1 else ''}.",
+        f"Give one: {named or f'{RUNS}/NAME'}.",
+    )
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """A run folder itself, or the runs of a swarm's folder."""
+    is_swarm = (folder / PLAN_FILE).exists()
+    return [run.folder for run in find_swarm(str(folder)).runs] if is_swarm else [folder]
 
 
 def common_label(words: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from helpers.config.yaml_files import read_yaml
 from helpers.errors import ConfigurationError
 from helpers.run_folder.changes import read_capsule
+from helpers.run_folder.ending import has_ended
 from helpers.run_folder.experiment import CONFIG_FILE, group_of
 from helpers.run_folder.run_lock import is_trained_here
 
@@ -253,13 +254,16 @@ def _state(folder: Path, last: Mapping[str, Any], wanted: int) -> tuple[State, s
 
 def _is_finished(folder: Path, last: Mapping[str, Any], wanted: int) -> bool:
     """Whether the last row is of the end, and its checkpoint is there; rows of a copy without checkpoints count."""
-    if not last or last["step"] < wanted:
+    if not last:
+        return False
+    iteration = int(last.get("iteration", 0))
+    if last["step"] < wanted and not has_ended(read_capsule(folder), iteration):
         return False
     try:
         latest = os.readlink(folder / "checkpoints" / "latest")
     except OSError:
         return not (folder / "checkpoints").exists()
-    return latest == f"iter_{last.get('iteration', 0):06d}"
+    return latest == f"iter_{iteration:06d}"
 
 
 def _crash_since(folder: Path) -> str | None:

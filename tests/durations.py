@@ -26,6 +26,8 @@ SECONDS = {
     "tests/reports/test_compare.py": 8,
     "tests/reports/test_statistics.py": 8,
     "tests/reports/test_sweep.py": 8,
+    "tests/reports/test_replay.py": 15,
+    "tests/reports/test_card.py": 12,
     "tests/test_warm_start_runs.py": 45,
     "tests/test_changed_inputs.py": 25,
     "tests/test_next_commands.py": 18,

@@ -84,7 +84,7 @@ def _registry(words: Sequence[str]) -> None:
 
 
 def _reporter(words: Sequence[str]) -> None:
-    from reports.collect import collect
+    from reports.collect import collect, find_run
     from reports.results.compare import two_groups
     from swarm.control import find_swarm
 
@@ -94,6 +94,8 @@ def _reporter(words: Sequence[str]) -> None:
         two_groups(arguments.names, by=by, of=of, source=None, allow_mixed=mixed)
     elif arguments.verb == "report":
         collect(arguments.names)
+    elif hasattr(arguments, "run_name"):
+        find_run(arguments.run_name)
     elif hasattr(arguments, "swarm"):
         find_swarm(arguments.swarm)
 

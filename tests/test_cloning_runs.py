@@ -10,6 +10,7 @@ import pytest
 
 from helpers import errors
 from helpers.checkpoints.manifests import list_checkpoints, read_manifest
+from reports.series import read_series
 from tests import launch
 from tests.experts import hardly_trained
 from tests.helpers.demos.cases import steps_of, write_plain
@@ -113,9 +114,11 @@ def test_a_run_that_stops_early_is_done_and_evaluates(tmp_path, experts):
     assert held_out.index(min(held_out)) == len(rows) - 3
     assert rows[-1]["eval/episodes"] == 2 and rows[-1]["step"] == 20 * len(rows)
     assert rows[-1]["rollout/episodes"] == 0
+    assert read_series(folder).state == "done"  # not unfinished, though steps are left
     before = launch.fingerprint(folder), rows
     train(*given, num_timesteps=20_000, patience=2, p_lr=0.03)
     assert (launch.fingerprint(folder), launch.rows(folder)) == before
+    assert read_series(folder).state == "done"
 
 
 def test_what_was_cloned_is_evaluated_without_its_sources(tmp_path, experts):

@@ -32,7 +32,9 @@ PRINTED = {
     "spawner.py": "tests/swarm/test_spawner_cli.py",
     "reports/verbs/stop.py": "tests/swarm/test_watch.py",
     "reports/verbs/report.py": "tests/reports/test_report.py",
+    "reports/verbs/card.py": "tests/reports/test_card.py",
     "reports/verbs/compare.py": "tests/reports/test_compare.py",
+    "reports/verbs/replay.py": "tests/reports/test_replay.py",
     "tuner.py": "tests/swarm/tune/test_search.py",
     "environments/opensim/models.py": "it has no variable",
 }

@@ -1,4 +1,4 @@
-"""MP4 files from pictures, with the ffmpeg program that the imageio-ffmpeg package carries."""
+"""MP4 files from pictures and pictures from them, with the ffmpeg program that the imageio-ffmpeg package carries."""
 
 from __future__ import annotations
 
@@ -120,3 +120,55 @@ def _command(shape: tuple[int, ...], path: Path, *, fps: float) -> list[str]:
         *("-c:v", "libx264", "-crf", "22", "-threads", "1", "-movflags", "+faststart"),
         str(path),
     ]
+
+
+def read_frames(path: Path, count: int) -> list[tuple[float, np.ndarray]]:
+    """Pictures of a video at even distances, the first and the last one among them.
+
+    Args:
+        path: of the video.
+        count: how many, at least two; a shorter video has fewer.
+
+    Returns:
+        (seconds, (height, width, 3) uint8) each.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    from imageio_ffmpeg import read_frames as read
+
+    try:
+        reader = read(str(path))
+        meta = next(reader)
+        reader.close()
+        last = max(int(round(meta["duration"] * meta["fps"])) - 1, 0)
+        wanted = sorted({round(i * last / (count - 1)) for i in range(count)})
+        found = [
+            (frame / meta["fps"], _frame(path, frame / meta["fps"], meta["size"]))
+            for frame in wanted
+        ]
+    except (OSError, RuntimeError, LookupError, ValueError, subprocess.SubprocessError) as error:
+        raise StorageError(
+            f"{path} cannot be read as a video: {(str(error).splitlines() or [type(error).__name__])[0]}",
+            "Film it again: --task=eval --record.",
+        ) from error
+    return [(second, picture) for second, picture in found if picture is not None]
+
+
+def _frame(path: Path, second: float, size: tuple[int, int]) -> np.ndarray | None:
+    """The picture at a time, found by the video's index; None behind its end."""
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    width, height = size
+    place = ["-ss", f"{second:.6f}", "-i", str(path), "-frames:v", "1"]
+    form = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-threads", "1", "-"]
+    made = subprocess.run(
+        [get_ffmpeg_exe(), "-v", "error", *place, *form],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    if len(made.stdout) != width * height * 3:
+        return None
+    return np.frombuffer(made.stdout, np.uint8).reshape(height, width, 3)

@@ -66,7 +66,8 @@ class Deadline:
             workers: all of the run.
             execution_time: seconds from `started`; None is no limit. A cluster's job that ends earlier,
                 by one of `JOB_ENDS`, is the limit instead.
-            stop_file: asks to stop by being there; looked for by the root, removed when honoured.
+            stop_file: asks to stop by being there, or after the iteration whose number it holds; looked for by the
+                root, removed when honoured.
             started: when the process began, in the clock's seconds; now if None.
             clock: seconds since 1970.
             environment: where a cluster, or its job script, leaves its word.
@@ -109,14 +110,17 @@ class Deadline:
         self._saves.append(seconds)
         self._saving += seconds
 
-    def should_stop(self) -> str | None:
+    def should_stop(self, iteration: int | None = None) -> str | None:
         """Why to stop after this iteration, or None; collective, the same on every worker.
 
         "signal USR1", "stop file" or "time limit". Once given, it stays.
+
+        Args:
+            iteration: its number; None: a stop file that names a later one is honoured at once.
         """
         if self._reason is None:
             self._note_iteration()
-            code = np.array([self._code()], dtype=np.int64)
+            code = np.array([self._code(iteration)], dtype=np.int64)
             self._workers.max_(code)
             self._reason = _reason(int(code[0]))
             if self._reason is not None:
@@ -140,12 +144,22 @@ class Deadline:
             self._only_first = False
         self._iterations.append(seconds)
 
-    def _code(self) -> int:
+    def _code(self, iteration: int | None) -> int:
         if self.noted:
             return _SIGNAL + self.noted
-        if self._workers.is_root and self._stop_file is not None and self._stop_file.exists():
+        if self._workers.is_root and self._file_asks(iteration):
             return _STOP_FILE
         return _TIME_LIMIT if self.end - self._clock() < self._seconds_needed() else _GO_ON
+
+    def _file_asks(self, iteration: int | None) -> bool:
+        """Whether there is a stop file, and the iteration that it names is over, if it names one."""
+        if self._stop_file is None or not self._stop_file.exists():
+            return False
+        try:
+            wanted = self._stop_file.read_bytes().strip()
+        except OSError:
+            return True
+        return iteration is None or not wanted.isdigit() or iteration >= int(wanted)
 
     def _seconds_needed(self) -> float:
         """Seconds that must be left to continue."""

@@ -121,6 +121,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return [row for row in map(parse_row, lines) if row is not None]
 
 
+def bits_of(row: Row) -> str:
+    """A row without its wall-clock figures, as a text: two are the same where all bits of their numbers are."""
+    kept = {name: plain(value) for name, value in row.items() if not name.startswith("time/")}
+    return json.dumps(kept, sort_keys=True)
+
+
 def is_number(value: object) -> bool:
     """Whether a value of a row is a finite number, what a curve can show."""
     return isinstance(value, int | float) and math.isfinite(value)

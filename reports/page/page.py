@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from reports.figures import style
+from reports.page.html import render
 from reports.page.tables import Table
 
-_TEMPLATES = Path(__file__).with_name("templates")
 _PAGE = (8.27, 11.69)  # inches: A4
 _LINE, _SMALL = 0.0158, 7.0  # a line by the page's height; points of what is set in columns
 _CAPTION_WIDTH = 15.0  # characters an inch
@@ -61,12 +60,6 @@ class Page:
 
 def to_html(page: Page) -> str:
     """A page that needs nothing beside it, and runs nothing."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     main = [each for each in page.tables if each.name not in _DETAILS]
     details = [each for each in page.tables if each.name in _DETAILS]
     contents = [
@@ -83,7 +76,8 @@ def to_html(page: Page) -> str:
         "figures": page.pictures,
         "settings": details,
     }
-    return environment.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
         title=page.title,
         lead=page.lead,
         verdict=page.verdict,

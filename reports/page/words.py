@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from helpers.display.progress import format_duration
 from helpers.run_folder.capsule import of_environments
+from reports.page.phrases import joined, number
 from reports.results.groups import Grouping, plain_value
 from reports.results.references import Scale
 from reports.results.scores import TRAINING_SHARE, Score, TaskScores
@@ -20,25 +21,10 @@ _MANY = 4
 ENOUGH_SEEDS = 5  # of which intervals are known to hold (docs/results/statistics.md)
 
 
-def number(value: float) -> str:
-    """A return as it stands in a table."""
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
-
-
 def with_interval(found: Interval, *, figure: Any = number) -> str:
     """ "412 [380, 441]"; of a single seed the number alone."""
     value = figure(found.value)
     return f"{value} [{figure(found.low)}, {figure(found.high)}]" if found.is_known else value
-
-
-def joined(words: Iterable[str], *, most: int = _MANY) -> str:
-    """ "a, b and c"; of many the first ones, and how many more."""
-    every = list(dict.fromkeys(words))
-    if len(every) > most:
-        return f"{', '.join(every[:most])} and {len(every) - most} more"
-    return " and ".join([", ".join(every[:-1]), every[-1]] if len(every) > 1 else every)
 
 
 def methods(

@@ -171,6 +171,20 @@ def test_a_stop_file_is_honoured_once(clock: Clock, tmp_path: Path) -> None:
     assert Deadline(workers=Workers.solo(), stop_file=stop_file).should_stop() is None
 
 
+@pytest.mark.parametrize(("text", "stops"), [("", 1), ("\n", 1), ("3\n", 3), ("soon", 1), ("0", 1)])
+def test_a_stop_file_may_name_the_iteration(
+    tmp_path: Path,
+    clock: Clock,
+    text: str,
+    stops: int,
+) -> None:
+    (tmp_path / "stop").write_text(text)
+    deadline = Deadline(workers=Workers.solo(), stop_file=tmp_path / "stop", clock=clock)
+    found = [deadline.should_stop(iteration) for iteration in range(1, stops + 1)]
+    assert found == [*[None] * (stops - 1), "stop file"]
+    assert not (tmp_path / "stop").exists()
+
+
 def test_a_stop_file_that_stays_is_told(clock: Clock, tmp_path: Path, caplog) -> None:
     stop_file = tmp_path / "stop"
     stop_file.mkdir()  # cannot be unlinked, not even by root

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from helpers.errors import StorageError
-from helpers.trackers.jsonl import MetricsLog, read_metrics
+from helpers.trackers.jsonl import MetricsLog, bits_of, read_metrics
 
 
 def write(path, iterations, *, resume_after=None):
@@ -100,3 +100,17 @@ def test_a_missing_folder_and_a_missing_file_are_storage_errors(tmp_path):
         MetricsLog(tmp_path / "absent" / "metrics.jsonl", resume_after=None)
     with pytest.raises(StorageError, match="cannot be read"):
         read_metrics(tmp_path / "metrics.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"a": math.nan, "time/lap": 1.0}, {"time/lap": 2.0, "a": math.nan}, True),
+        ({"a": 0.1, "b": 1}, {"b": 1, "a": np.float64(0.1)}, True),
+        ({"a": 0.0}, {"a": -0.0}, False),
+        ({"a": 0.1}, {"a": math.nextafter(0.1, 1)}, False),
+        ({"a": None}, {}, False),
+    ],
+)
+def test_rows_are_compared_bit_by_bit_without_their_times(one, other, same):
+    assert (bits_of(one) == bits_of(other)) == same
