@@ -36,6 +36,8 @@ class TaskScores:
         carried: runs that diverged and count with their last return, in words.
         is_unfinished: no run has reached its end, and these are the returns so far.
         source: of the returns.
+        seeds_of: the library whose seeds they are, "" for this one: a seed of another one is another draw; None where
+            they are not known.
     """
 
     label: str
@@ -47,6 +49,7 @@ class TaskScores:
     carried: tuple[str, ...] = ()
     is_unfinished: bool = False
     source: str = "evaluation"
+    seeds_of: str | None = ""
 
     def centre(self, center: str) -> Interval | None:
         """The center of the seeds with its interval; None without a run."""
@@ -92,6 +95,7 @@ def task_scores(label: str, task: str, runs: Sequence[Series], score: Score) -> 
         carried=tuple(carried),
         is_unfinished=is_unfinished and bool(counted),
         source=counted[0].source if counted else "evaluation",
+        seeds_of=counted[0].library if counted and all(r.seed_is_known for r in counted) else None,
     )
 
 
