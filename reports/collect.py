@@ -94,8 +94,29 @@ def collect(
             f"Give a swarm, a run or a folder of runs: {RUNS}/NAME; of other libraries {find.LAYOUTS}.",
         )
     find.refuse_names_of_ours(found.values())
+    every = tuple(found.values()) if source else _measured_alike(list(found.values()))
     label = labels[0] if len(labels) == 1 else common_label(labels)
-    return Collected(label, tuple(found.values()), trials, tuple(dict.fromkeys(notes)))
+    return Collected(label, every, trials, tuple(dict.fromkeys(notes)))
+
+
+def _measured_alike(every: Sequence[Series]) -> tuple[Series, ...]:
+    """Runs that have not ended and were not evaluated yet have no score where others of their kind have evaluations."""
+    evaluated = {
+        (r.algorithm, r.task) for r in every if r.source == "evaluation" and len(r.returns)
+    }
+    alike = []
+    for run in every:
+        if (
+            run.source == "training"
+            and not run.library
+            and run.state in ("running", "stopped", "failed")
+            and (run.algorithm, run.task) in evaluated
+            and run.folder is not None
+        ):
+            again = read_series(run.folder, "evaluation")
+            run = replace(again, state=run.state, reason=run.reason)
+        alike.append(run)
+    return tuple(alike)
 
 
 def common_label(words: Sequence[str]) -> str:
