@@ -211,6 +211,17 @@ def test_runs_that_still_train_are_reported_before_their_first_evaluation(tmp_pa
     [score] = all_scores(grouping, "final")
     assert score.values.tolist() == [1.0] and score.left_out == ("seed 1 running",)
     run_lock.release(begun)
+    waiting = [
+        replace(read_series(begun), state="missing", seed=seed, name=f"{seed}")
+        for seed in (2, 3, 4)
+    ]
+    [told] = task_scores(
+        "ppo",
+        "CartPole-v1",
+        [*grouping.groups[0].runs[:1], *waiting],
+        "final",
+    ).left_out
+    assert told.startswith("seeds 2, 3 and 4 missing")
     none = replace(score, task="Pendulum-v1", seeds=(), values=score.values[:0])
     by_task = {"CartPole-v1": [score], "Pendulum-v1": [none, replace(score, label="sac")]}
     figure = draw_scores(by_task, looks(["ppo", "sac"]), center="iqm", xlabel="return")
