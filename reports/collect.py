@@ -14,6 +14,8 @@ import numpy as np
 from helpers.config.settings import show
 from helpers.data_root import place
 from helpers.errors import ConfigurationError, StorageError
+from reports.foreign import find
+from reports.foreign.others import Others
 from reports.series import Series, Source, State, is_run_folder, read_series, run_folders
 from swarm.backends.base import DeploymentError
 from swarm.control import find_swarm
@@ -56,13 +58,19 @@ class Collected:
     notes: tuple[str, ...] = ()
 
 
-def collect(names: Sequence[str], *, source: Source | None = None) -> Collected:
+def collect(
+    names: Sequence[str],
+    *,
+    source: Source | None = None,
+    others: Others | None = None,
+) -> Collected:
     """The runs of swarms, runs and folders of runs, each once.
 
     Args:
         names: of a swarm (also the beginning of its name), a run of data/runs, or a folder of either or of runs; a
-            pattern like 'ppo.*seed0?' is for runs of data/runs.
+            pattern like 'ppo.*seed0?' is for runs of data/runs. Also results of other libraries (reports/foreign).
         source: which returns; None: of evaluations where there are any.
+        others: what is told of other libraries' runs.
 
     Raises:
         ConfigurationError: a name that is none of these, no runs, or two runs of one name.
@@ -73,7 +81,7 @@ def collect(names: Sequence[str], *, source: Source | None = None) -> Collected:
     labels: list[str] = []
     for name in names:
         labels.append(_label_of(name))
-        for series in _runs_of(name, source, trials, notes):
+        for series in _runs_of(name, source, trials, notes, others or Others()):
             before = found.get(series.name)
             if before is not None and not _is_same(before, series):
                 raise ConfigurationError(
@@ -84,10 +92,32 @@ def collect(names: Sequence[str], *, source: Source | None = None) -> Collected:
     if not found:
         raise ConfigurationError(
             f"There are no runs in {', '.join(names)}.",
-            f"Give a swarm, a run or a folder of runs: {RUNS}/NAME.",
+            f"Give a swarm, a run or a folder of runs: {RUNS}/NAME; of other libraries {find.LAYOUTS}.",
         )
+    find.refuse_names_of_ours(found.values())
+    every = tuple(found.values()) if source else _measured_alike(list(found.values()))
     label = labels[0] if len(labels) == 1 else common_label(labels)
-    return Collected(label, tuple(found.values()), trials, tuple(dict.fromkeys(notes)))
+    return Collected(label, every, trials, tuple(dict.fromkeys(notes)))
+
+
+def _measured_alike(every: Sequence[Series]) -> tuple[Series, ...]:
+    """Runs that have not ended and were not evaluated yet have no score where others of their kind have evaluations."""
+    evaluated = {
+        (r.algorithm, r.task) for r in every if r.source == "evaluation" and len(r.returns)
+    }
+    alike = []
+    for run in every:
+        if (
+            run.source == "training"
+            and not run.library
+            and run.state in ("running", "stopped", "failed")
+            and (run.algorithm, run.task) in evaluated
+            and run.folder is not None
+        ):
+            again = read_series(run.folder, "evaluation")
+            run = replace(again, state=run.state, reason=run.reason)
+        alike.append(run)
+    return tuple(alike)
 
 
 def find_run(name: str) -> Path:
@@ -124,6 +154,8 @@ def common_label(words: Sequence[str]) -> str:
 
 def _label_of(name: str) -> str:
     """What a report of it is called: a swarm's whole name, a folder's, a pattern without its signs."""
+    if (other := find.named(name)) is not None:
+        return other.path.resolve().stem if other.path.is_file() else other.path.resolve().name
     if _folders_of(name) is None:
         return find_swarm(name).name
     path = Path(name)
@@ -145,7 +177,11 @@ def _runs_of(
     source: Source | None,
     trials: dict[str, int],
     notes: list[str],
+    others: Others,
 ) -> Iterator[Series]:
+    if (other := find.named(name)) is not None:
+        yield from _of_others(other, source, notes, others)
+        return
     folders = _folders_of(name)
     if folders is None:
         yield from _runs_of_swarm(find_swarm(name), source, trials, notes)
@@ -154,6 +190,19 @@ def _runs_of(
     else:
         for folder in folders:
             yield read_series(folder, source)
+        if Path(name).expanduser().is_dir():
+            yield from _of_others(find.Named(Path(name).expanduser()), source, notes, others)
+
+
+def _of_others(
+    what: find.Named,
+    source: Source | None,
+    notes: list[str],
+    others: Others,
+) -> list[Series]:
+    series, told = find.read(what, source, others)
+    notes += told
+    return series
 
 
 def _folders_of(name: str) -> list[Path] | None:
@@ -166,7 +215,7 @@ def _folders_of(name: str) -> list[Path] | None:
             return inside
     if any(sign in name for sign in "*?["):
         return [each for each in run_folders(runs) if fnmatchcase(each.name, name)]
-    if Path(name).is_dir():
+    if Path(name).expanduser().is_dir():
         return []
     if "/" in name or not _may_be_swarm(name):
         raise _unknown(name, runs)

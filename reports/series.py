@@ -51,9 +51,11 @@ class Series:
         num_timesteps: how many were asked for; 0 where that is not known.
         settings: as its config.yaml has them, texts; None where a setting has no value.
         facts: its capsule.json (helpers/run_folder/capsule.py); empty where there is none.
-        folder: of the run; None for what comes from elsewhere.
+        folder: of the run; of another library's, where it was read.
         not_finite: rows whose return was NaN or infinite, and that the curve leaves out.
-        torn: lines of the metrics that are no rows, the last one's unfinished end apart.
+        torn: lines of the metrics that are no rows, the last one's unfinished end apart; event files that are cut.
+        library: which it was trained with (reports/foreign); "" for this one.
+        seed_is_known: whether `seed` is the run's, or a number that tells it from others.
     """
 
     name: str
@@ -74,6 +76,8 @@ class Series:
     folder: Path | None = None
     not_finite: int = 0
     torn: int = 0
+    library: str = ""
+    seed_is_known: bool = True
 
     @property
     def final(self) -> float | None:

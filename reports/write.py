@@ -32,7 +32,7 @@ def report_folder(name: str) -> Path:
         )
     folder = place(REPORTS) / name
     try:
-        is_other = folder.exists() and not (folder / PAGE).is_file() and any(folder.iterdir())
+        is_other = folder.exists() and not (folder / PAGE).is_file() and not _is_begun(folder)
     except OSError as error:
         raise ConfigurationError(
             f"{folder} is no folder that can be read: {error.strerror}.",
@@ -44,6 +44,11 @@ def report_folder(name: str) -> Path:
             "Give another --name, or move that folder away.",
         )
     return folder
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether it holds what a report that was interrupted leaves, and nothing else."""
+    return {each.name for each in folder.iterdir()} <= {PDF, METHODS, BEST, "figures", "tables"}
 
 
 def write_report(

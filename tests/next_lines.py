@@ -86,14 +86,16 @@ def _registry(words: Sequence[str]) -> None:
 def _reporter(words: Sequence[str]) -> None:
     from reports.collect import collect, find_run
     from reports.results.compare import two_groups
+    from reports.verbs.options import others_of
     from swarm.control import find_swarm
 
     arguments = reporter._parser().parse_args(words)
     if arguments.verb == "compare":
         by, of, mixed = arguments.by, arguments.of, arguments.allow_mixed
-        two_groups(arguments.names, by=by, of=of, source=None, allow_mixed=mixed)
+        others = others_of(arguments)
+        two_groups(arguments.names, by=by, of=of, source=None, allow_mixed=mixed, others=others)
     elif arguments.verb == "report":
-        collect(arguments.names)
+        collect(arguments.names, others=others_of(arguments))
     elif hasattr(arguments, "run_name"):
         find_run(arguments.run_name)
     elif hasattr(arguments, "swarm"):

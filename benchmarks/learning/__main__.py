@@ -1,7 +1,8 @@
 """Learning results, three seeds and more, beside published ones.
 
 `python -m benchmarks.learning --suite ppo` trains every case of the suite with two workers, evaluates the
-final policy (not the best) without exploration noise on 20 episodes, and writes a table to docs/results/.
+final policy (not the best) without exploration noise on 20 episodes, and hands over to the code of reports: a table
+with intervals and a picture of learning curves go to docs/results/, the main rows and the picture into docs/results.md.
 Runs that are done are not done again, a stopped one goes on: call it as often as you like. The suite `imitation`
 needs the experts of `python -m benchmarks.learning.experts`. The status is 1 where a bar is missed.
 """
@@ -15,16 +16,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from benchmarks.learning import control_demos, normalised
+from benchmarks.learning import control_demos, handover, normalised
 from benchmarks.learning.case import EPISODES, Case
 from benchmarks.learning.cases import CONTROLS, NORMALISED, SUITES
 from benchmarks.learning.experts import ROOT
-from benchmarks.learning.normalised import Scale, spread
+from benchmarks.learning.normalised import INTERVAL, Scale, spread
 from helpers.errors import ConfigurationError
 
 DATA = Path("data")
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    results = run_all(cases, options, flags)
+    results = saved_of(path) if options.saved else run_all(cases, options, flags)
     if scales:
         for case in cases:
             for row in results.get(case.name, []):
@@ -54,12 +55,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     if flags:
         return 0  # bars are not meant for other settings
     if not options.only:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(table, encoding="utf-8")
         saved = normalised.as_json(scales, results) if scales else results
-        path.with_suffix(".json").write_text(json.dumps(saved, indent=1) + "\n")
-        print(f"wrote {path} and {path.stem}.json")
+        for each in write(cases, results, table, saved, options):
+            print(f"written: {each}")
     return int(not all(is_met(case, results.get(case.name, []), options) for case in cases))
+
+
+def saved_of(path: Path) -> Results:
+    """The figures that a suite's JSON file holds."""
+    content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    found: Results = content.get("cases", content)
+    return found
+
+
+def write(
+    cases: Sequence[Case],
+    results: Results,
+    table: str,
+    saved: Mapping[str, Any],
+    options: argparse.Namespace,
+) -> list[Path]:
+    """The page, its JSON file, the picture, and docs/results.md where the results are those of the repository; the files."""
+    suite, folder = options.suite, options.results
+    folder.mkdir(parents=True, exist_ok=True)
+    page, kept = folder / f"{suite}.md", folder / f"{suite}.json"
+    caption = handover.draw(
+        cases,
+        lambda case, seed: folder_of(case, seed, options, []),
+        options.seeds,
+        folder / f"{suite}_curves",
+    )
+    picture = handover.picture_of(suite, page, caption)
+    page.write_text(table + (f"\n{picture}\n" if picture else ""), encoding="utf-8")
+    kept.write_text(json.dumps(saved, indent=1) + "\n", encoding="utf-8")
+    written = [page, kept]
+    if caption is not None:
+        written.append(folder / f"{suite}_curves.png")
+    if folder.resolve() == RESULTS.resolve():
+        rows = handover.index_table(cases, results, is_normalised=suite in NORMALISED)
+        if handover.write_index(suite, rows, picture):
+            written.append(handover.INDEX)
+    return written
 
 
 def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -71,6 +107,8 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--jobs", type=int, default=1, help="runs at once (default 1)")
     parser.add_argument("--only", default="", help="only cases whose name contains this")
     parser.add_argument("--table", action="store_true", help="only tabulate what is there")
+    told = "tabulate the figures that the results' JSON file holds, without their runs; only curves are of runs"
+    parser.add_argument("--saved", action="store_true", help=told)
     what = "runs and demonstrations, seen from the repository (default data)"
     parser.add_argument("--data", type=Path, default=DATA, help=what)
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the table goes")
@@ -90,7 +128,7 @@ def prepare(cases: Sequence[Case], options: argparse.Namespace) -> dict[str, Sca
         results=options.results / f"{options.suite}.json",
     )
     for case in cases:
-        if not options.table and any(CONTROLS in flag for flag in case.flags):
+        if not (options.table or options.saved) and any(CONTROLS in flag for flag in case.flags):
             controls = Path(CONTROLS.format(data=data))
             control_demos.make_missing(controls, data / "demos" / case.env_id)
     return scales
@@ -126,10 +164,7 @@ def run(
     flags: list[str],
 ) -> dict[str, Any] | None:
     """Train and evaluate one run, if that has not been done; its figures."""
-    name = "_".join(
-        [case.part_of or case.name, *(flag.strip("-").replace("=", "_") for flag in flags)],
-    )
-    folder = ROOT / options.data / "runs" / "benchmarks" / f"{name}.seed{seed:02d}"
+    folder = folder_of(case, seed, options, flags)
     summary = folder / "evaluation_latest.json"
     if not case.part_of:
         played = json.loads(summary.read_text())["episodes"] if summary.exists() else 0
@@ -155,6 +190,19 @@ def run(
         "seconds": rows[-1]["time/elapsed"],
         "commits": commits_of(folder),
     }
+
+
+def folder_of(
+    case: Case,
+    seed: int,
+    options: argparse.Namespace,
+    flags: Sequence[str],
+) -> Path:
+    """The run of a case and a seed; of a part of a longer case, that one's."""
+    name = "_".join(
+        [case.part_of or case.name, *(flag.strip("-").replace("=", "_") for flag in flags)],
+    )
+    return Path(ROOT / options.data / "runs" / "benchmarks" / f"{name}.seed{seed:02d}")
 
 
 def commits_of(folder: Path) -> list[str]:
@@ -210,23 +258,28 @@ def tabulate(
         f"# Results: {options.suite}",
         "",
         f"{made_by(options)}, {EPISODES} deterministic episodes (Pendulum: 100) of the "
-        "final policy (never the best one), mean +- standard deviation over seeds. `training` is the return of the "
-        "sampling policy over the last 5 % of training.",
+        f"final policy (never the best one): interquartile mean over seeds with its {INTERVAL}, and mean +- standard "
+        "deviation. `training` is the return of the sampling policy over the last 5 % of training. A bar is for the "
+        "mean.",
         "",
-        "| case | steps | seeds | final | each seed | training | bar | published | minutes a run |",
-        "|---|---|---|---|---|---|---|---|---|",
+        f"| case | steps | seeds | {handover.IQM} | mean +- sd | each seed | training | bar | published | "
+        "minutes a run |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for case in cases:
         runs = results.get(case.name, [])
         if not runs:
-            lines.append(f"| {case.name} | | 0 | not run | | | {case.bar:g} | {case.reference} | |")
+            bar = f"{case.bar:g}"
+            lines.append(f"| {case.name} | | 0 | not run | | | | {bar} | {case.reference} | |")
             continue
-        final, training = [r["final"] for r in runs], [r["training"] for r in runs]
-        minutes = statistics.median(r["seconds"] for r in runs) / 60
+        final = [r["final"] for r in runs]
+        training = [r["training"] for r in runs if r.get("training") is not None]
+        seconds = [r["seconds"] for r in runs if r.get("seconds") is not None]
+        minutes = f"{statistics.median(seconds) / 60:.1f}" if seconds else ""
         each = ", ".join(f"{value:.0f}" for value in final)
         lines.append(
-            f"| {case.name} | {runs[0]['steps']:,.0f} | {len(runs)} | {spread(final)} | {each} | "
-            f"{spread(training)} | {case.bar:g} | {case.reference} | {minutes:.1f} |",
+            f"| {case.name} | {runs[0]['steps']:,.0f} | {len(runs)} | {handover.centre(final)} | {spread(final)} | "
+            f"{each} | {spread(training) if training else ''} | {case.bar:g} | {case.reference} | {minutes} |",
         )
     return "\n".join(lines) + "\n"
 
@@ -236,7 +289,7 @@ def made_by(options: argparse.Namespace) -> str:
     how = "".join(
         f" --{name} {value}"
         for name, default in (("num_workers", 2), ("jobs", 1), ("seeds", 3), ("data", DATA))
-        if (value := getattr(options, name)) != default
+        if (value := getattr(options, name)) != default and not (options.saved and name == "data")
     )
     workers = f"{options.num_workers} worker{'' if options.num_workers == 1 else 's'}"
     return f"Made by `python -m benchmarks.learning --suite {options.suite}{how}`: {workers} a run"

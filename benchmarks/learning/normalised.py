@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.learning.case import EPISODES, Case
+from benchmarks.learning.handover import centre
 from environments.factory import make_vector_env
 from helpers.episodes import random_figures
 from helpers.errors import ConfigurationError
 from helpers.seeding import Streams
 
 RANDOM_EPISODES = 100
+INTERVAL = (
+    "95 % bootstrap interval (of three seeds it holds less often: docs/results/statistics.md)"
+)
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,9 @@ def tabulate(
     lines = [
         "# Results: imitation",
         "",
-        f"{made_by}, {EPISODES} deterministic episodes of the final policy (never the best one), mean +- standard "
-        "deviation over seeds. Normalised is (return - random) / (expert - random), and bars are of that: random is "
+        f"{made_by}, {EPISODES} deterministic episodes of the final policy (never the best one): mean +- standard "
+        f"deviation over seeds; of what is normalised the interquartile mean with its {INTERVAL}, too. "
+        "Normalised is (return - random) / (expert - random), and bars are of that: random is "
         f"the mean return of {RANDOM_EPISODES} episodes of uniform actions, expert that of all 16 demonstrations. "
         "A bar with < is one that must not be reached. Where a case does not say otherwise, it learns from "
         "4 demonstrations, one step in 20 of each; `red_16_whole` from all 16, `bc_16_whole` from 15, the 16th "
@@ -130,13 +135,14 @@ def tabulate(
             for name, scale in scales.items()
         ),
         "",
-        "| case | steps | seeds | return | normalised | each seed | bar | published | minutes a run | commits |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| case | steps | seeds | return | normalised: IQM [95 %] | normalised | each seed | bar | published | "
+        "minutes a run | commits |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for case in cases:
         runs, bar = results.get(case.name, []), shown_bar(case)
         if not runs:
-            lines.append(f"| {case.name} | | 0 | not run | | | {bar} | {case.reference} | | |")
+            lines.append(f"| {case.name} | | 0 | not run | | | | {bar} | {case.reference} | | |")
             continue
         shares = [run["normalised"] for run in runs]
         minutes = statistics.median(run["seconds"] for run in runs) / 60
@@ -144,7 +150,8 @@ def tabulate(
         verdict = "" if case.is_met(shares) else " **missed**"
         lines.append(
             f"| {case.name} | {runs[0]['steps']:,.0f} | {len(runs)} | {spread([run['final'] for run in runs])} | "
-            f"{spread(shares, digits=2)} | {', '.join(f'{share:.2f}' for share in shares)} | {bar}{verdict} | "
+            f"{centre(shares, digits=2)} | {spread(shares, digits=2)} | "
+            f"{', '.join(f'{share:.2f}' for share in shares)} | {bar}{verdict} | "
             f"{case.reference} | {minutes:.1f} | {', '.join(commits)} |",
         )
     return "\n".join(lines) + "\n"

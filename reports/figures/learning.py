@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,25 @@ from reports.results.curves import Axis, Curve
 from reports.results.references import Scale
 
 _MINUTES, _HOURS = 60.0, 3600.0
+_MARKERS = ("*", "h", "d", "p", "8")  # of published results: none is a group's
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A published result, drawn beside the curves.
+
+    Attributes:
+        name: whose.
+        x: steps after which it was reached.
+        value, deviation: mean and standard deviation over its seeds.
+        label: of the group that it is compared with, whose colour it has where there are several.
+    """
+
+    name: str
+    x: float
+    value: float
+    deviation: float
+    label: str
 
 
 def draw_curves(
@@ -26,6 +46,7 @@ def draw_curves(
     ylabel: str,
     scales: Mapping[str, Scale],
     columns: int = style.MOST_COLUMNS,
+    marks: Mapping[str, Sequence[Mark]] | None = None,
 ) -> Figure:
     """The curves of each task.
 
@@ -36,11 +57,15 @@ def draw_curves(
         ylabel: what the lines are.
         scales: references by task, lines across where the axis reaches them.
         columns: panels beside one another, at most.
+        marks: published results by task; none against time.
     """
+    marks = marks or {}
+    named = _named(marks)
     shown = {label: None for each in curves.values() for curve in each for label in [curve.label]}
     labels = [label for label in looks if label in shown]
     columns = min(len(curves), columns)
-    extra = style.legend_height(labels, columns * style.PANEL[0]) if len(labels) > 1 else 0.0
+    told = [*(labels if len(labels) > 1 or named else ()), *named]
+    extra = style.legend_height(told, columns * style.PANEL[0]) if told else 0.0
     figure, every = style.panels(len(curves), columns=columns, extra=extra)
     for place, (axes, (task, of_task)) in enumerate(zip(every, curves.items(), strict=True)):
         unit, name = _unit(of_task, axis)
@@ -54,12 +79,49 @@ def draw_curves(
             axes.set_ylabel(ylabel)
         style.number_axis(axes.xaxis)
         style.number_axis(axes.yaxis)
+        _draw_marks(axes, marks.get(task, ()), looks, named)
         axes.set_xlim(left=0)
         axes.margins(y=0.06)
-    handles = [handle_of(looks[label]) for label in labels]
-    if len(labels) > 1:
-        style.legend_below(figure, handles, labels)
+    if told:
+        handles = [handle_of(looks[label]) for label in labels]
+        style.legend_below(figure, [*handles, *named.values()], told)
     return figure
+
+
+def _named(marks: Mapping[str, Sequence[Mark]]) -> dict[str, Line2D]:
+    """An entry of the legend for each name of the published results."""
+    names = dict.fromkeys(mark.name for each in marks.values() for mark in each)
+    shared: dict[str, Any] = {"color": style.INK, "markerfacecolor": "white", "linestyle": ""}
+    return {
+        name: Line2D([], [], marker=_MARKERS[i % len(_MARKERS)], markersize=6, **shared)
+        for i, name in enumerate(names)
+    }
+
+
+def _draw_marks(
+    axes: Axes,
+    marks: Sequence[Mark],
+    looks: Mapping[str, Look],
+    named: Mapping[str, Line2D],
+) -> None:
+    """Each beside the end of its steps, one right of the other."""
+    width = max((mark.x for mark in marks), default=0.0)
+    beside: dict[float, int] = {}
+    for mark in marks:
+        place = beside[mark.x] = beside.get(mark.x, 0) + 1
+        axes.errorbar(
+            mark.x + 0.035 * place * width,
+            mark.value,
+            yerr=mark.deviation,
+            color=looks[mark.label].colour if len(looks) > 1 else style.INK,
+            marker=named[mark.name].get_marker(),
+            markersize=6,
+            markerfacecolor="white",
+            markeredgewidth=1.0,
+            elinewidth=1.0,
+            capsize=2,
+            zorder=4,
+        )
 
 
 def handle_of(look: Look) -> Line2D:

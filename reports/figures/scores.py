@@ -41,10 +41,11 @@ def draw_scores(
     for axes, (task, of_task) in zip(every, scores.items(), strict=True):
         for row, each in enumerate(reversed(of_task)):
             look = looks[each.label]
-            spread = np.linspace(-0.16, 0.16, len(each.values)) if len(each.values) > 1 else [0.0]
+            n = len(each.values)  # 0 while a swarm's runs have no evaluation yet
+            spread = np.linspace(-0.16, 0.16, n) if n > 1 else np.zeros(n)
             axes.plot(
                 each.values,
-                row + np.asarray(spread),
+                row + spread,
                 linestyle="",
                 marker=look.marker,
                 markersize=3,

@@ -9,7 +9,7 @@ import numpy as np
 from helpers.display.progress import format_duration
 from reports.page.tables import Table, to_csv, to_latex, to_markdown
 from reports.page.words import SHORT_CENTERS, joined, number, with_interval
-from reports.results.groups import NOT_USED, Grouping, task_of
+from reports.results.groups import NOT_RECORDED, NOT_USED, Grouping, task_of
 from reports.results.scores import ESTIMATES, Aggregates, Score, TaskScores, score_of
 from reports.results.sweep import Sweep
 from reports.series import Series
@@ -109,7 +109,7 @@ def settings(grouping: Grouping) -> list[Table]:
     alone: list[tuple[str, ...]] = []
     for key, values in grouping.differing.items():
         row = (key, *(values[label] for label in labels))
-        has_it = sum(values[label] != NOT_USED for label in labels)
+        has_it = sum(values[label] not in (NOT_USED, NOT_RECORDED) for label in labels)
         (shared if has_it > 1 or len(labels) == 1 else alone).append(row)
     made = []
     for name, title, rows in (

@@ -52,7 +52,7 @@ def methods(
             "A normalised score is 0 for random actions and 1 for the reference (random; reference): "
             f"{joined(each, most=20)}.",
         )
-    return [*told, *hardware(runs), *code(runs)]
+    return [*told, *hardware(runs), *code(runs), *_others(grouping)]
 
 
 def _trained(grouping: Grouping, scores: Sequence[TaskScores]) -> str:
@@ -76,7 +76,7 @@ def _measured(runs: Sequence[Series], score: Score) -> list[str]:
         episodes = joined(
             plain_value(run.settings["eval_episodes"])
             for run in of
-            if "eval_episodes" in run.settings
+            if "eval_episodes" in run.settings and not run.library
         )
         which = (
             "The score of a run is the return of its final policy"
@@ -98,6 +98,17 @@ def _measured(runs: Sequence[Series], score: Score) -> list[str]:
             f"exploration, and their score is the mean of the last {TRAINING_SHARE:.0%} of the rows.",
         )
     return told
+
+
+def _others(grouping: Grouping) -> list[str]:
+    """Which groups were trained with another library."""
+    groups = [g.label for g in grouping.groups if any(run.library for run in g.runs)]
+    if not groups:
+        return []
+    return [
+        f"Trained with other libraries, and read from their files: {joined(groups, most=8)}; versions and hardware of "
+        "these are not recorded, and how they were measured is said above.",
+    ]
 
 
 def hardware(runs: Sequence[Series]) -> list[str]:
@@ -171,14 +182,49 @@ def not_in_it(
         told.append(
             f"Intervals of {joined(map(str, few))} seeds hold less often than 95 % (docs/results/statistics.md).",
         )
+    told += _kinds(scores)
     told += _lengths(grouping)
     told += _missing_groups(grouping, scores)
+    told += _rows_left_out(grouping)
+    return [*told, *grouping.within, *notes]
+
+
+def _rows_left_out(grouping: Grouping) -> list[str]:
+    told = []
     for run in (run for group in grouping.groups for run in group.runs):
         if run.not_finite:
             told.append(f"{run.name}: {run.not_finite} returns are not finite and not drawn.")
-        if run.torn:
+        if run.torn and run.library:
+            told.append(
+                f"{run.name}: its event file is cut short or damaged, and read up to there.",
+            )
+        elif run.torn:
             told.append(f"{run.name}: {run.torn} damaged lines of metrics.jsonl are left out.")
-    return [*told, *grouping.within, *notes]
+    return told
+
+
+_KINDS = {
+    "evaluation": "evaluations",
+    "training": "returns of training, with exploration",
+}
+
+
+def _kinds(scores: Sequence[TaskScores]) -> list[str]:
+    """Tasks on which groups are measured in two ways."""
+    told = []
+    for task in dict.fromkeys(each.task for each in scores):
+        by_kind: dict[str, list[str]] = {}
+        for each in scores:
+            if each.task == task and len(each.values):
+                by_kind.setdefault(each.source, []).append(each.label)
+        if len(by_kind) > 1:
+            each_kind = " and ".join(
+                f"{joined(labels)} by {_KINDS[kind]}" for kind, labels in by_kind.items()
+            )
+            told.append(
+                f"{task}: groups are measured in different ways, {each_kind}: a difference may be of the measure.",
+            )
+    return told
 
 
 def _lengths(grouping: Grouping) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from helpers.errors import ConfigurationError
 from helpers.run_folder.capsule import of_environments
 from reports.collect import Collected, collect, common_label
+from reports.foreign.others import Others
 from reports.page.tables import Table
 from reports.page.words import SHORT_CENTERS, joined, number, with_interval
 from reports.results.groups import Grouping, group_runs, labelled
@@ -86,6 +87,7 @@ def two_groups(
     of: Sequence[str],
     source: Source | None,
     allow_mixed: bool,
+    others: Others | None = None,
 ) -> tuple[Collected, Grouping]:
     """The runs that were named as two groups.
 
@@ -95,8 +97,9 @@ def two_groups(
         ConfigurationError: there are not two groups, or the runs cannot be read or compared.
     """
     if len(names) == 2 and not by and not of:
-        return _of_two_names(names, source=source, allow_mixed=allow_mixed)
-    collected = collect(names, source=source)
+        each = [collect([name], source=source, others=others) for name in names]
+        return _of_two_names(*each, allow_mixed=allow_mixed)
+    collected = collect(names, source=source, others=others)
     grouping = group_runs(collected.series, by=by, allow_mixed=allow_mixed)
     labels = [group.label for group in grouping.groups]
     chosen = [_chosen(each, labels) for each in of] if of else labels
@@ -124,12 +127,11 @@ def two_groups(
 
 
 def _of_two_names(
-    names: Sequence[str],
+    one: Collected,
+    other: Collected,
     *,
-    source: Source | None,
     allow_mixed: bool,
 ) -> tuple[Collected, Grouping]:
-    one, other = (collect([name], source=source) for name in names)
     shared = {run.name for run in one.series} & {run.name for run in other.series}
     if shared:
         raise ConfigurationError(
@@ -229,7 +231,10 @@ def _comparison(
     ours = [one.values / unit for (one, _), unit in zip(pairs, units, strict=True)]
     others = [other.values / unit for (_, other), unit in zip(pairs, units, strict=True)]
     is_paired = all(
-        one.seeds == other.seeds and len(set(one.seeds)) == len(one.seeds) >= LEAST_PAIRS
+        one.seeds == other.seeds
+        and len(set(one.seeds)) == len(one.seeds) >= LEAST_PAIRS
+        and one.seeds_of == other.seeds_of
+        and one.seeds_of is not None
         for one, other in pairs
     )
     estimate = CENTERS[center]

@@ -13,7 +13,7 @@ from helpers.errors import ConfigurationError
 from helpers.run_folder.capsule import of_environments
 from reports.series import Series
 
-NOT_USED = "not used"
+NOT_USED, NOT_RECORDED = "not used", "not recorded"
 _ALGORITHM = "algo"
 _NOT_COMPARED = ("env_id", "seed", "uuid", "env_options")
 _MIXED = (
@@ -150,6 +150,8 @@ def _value(run: Series, key: str) -> str:
         return run.algorithm
     if key in run.settings:
         return plain_value(run.settings[key])
+    if run.library:
+        return NOT_USED if run.settings else NOT_RECORDED
     kind = SCHEMA.algorithms.get(run.algorithm)
     own = {} if kind is None else kind.settings_for({})
     return plain_value(show(own[key].default)) if key in own else NOT_USED
@@ -237,7 +239,11 @@ def _differing(
 ) -> dict[str, dict[str, str]]:
     keys: dict[str, None] = {}
     for task in tasks:
-        keys |= dict.fromkeys(differing_keys(run for each in groups for run in each.of_task(task)))
+        runs = [run for each in groups for run in each.of_task(task)]
+        for library in dict.fromkeys(
+            run.library for run in runs
+        ):  # names of settings are a library's own
+            keys |= dict.fromkeys(differing_keys(run for run in runs if run.library == library))
     return {
         key: {
             group.label: ", ".join(dict.fromkeys(_value(run, key) for run in group.runs))

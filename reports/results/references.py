@@ -42,7 +42,7 @@ class Scale:
 def scale_of(runs: Sequence[Series]) -> Scale | None:
     """The scale of one task's runs; None where no reference is known."""
     for run in runs:
-        if run.folder is not None:
+        if run.folder is not None and not run.library:
             found = read_references(run.folder)
             if {EXPERT, RANDOM} <= found.keys():
                 expert, chance = found[EXPERT], found[RANDOM]

@@ -32,10 +32,12 @@ class TaskScores:
         seeds: of the runs that count.
         values: (n,) their scores.
         planned: runs that there should be.
-        left_out: runs that do not count, and why, in words.
+        left_out: runs that do not count, and why, in words; those of one reason together.
         carried: runs that diverged and count with their last return, in words.
         is_unfinished: no run has reached its end, and these are the returns so far.
         source: of the returns.
+        seeds_of: the library whose seeds they are, "" for this one: a seed of another one is another draw; None where
+            they are not known.
     """
 
     label: str
@@ -47,6 +49,7 @@ class TaskScores:
     carried: tuple[str, ...] = ()
     is_unfinished: bool = False
     source: str = "evaluation"
+    seeds_of: str | None = ""
 
     def centre(self, center: str) -> Interval | None:
         """The center of the seeds with its interval; None without a run."""
@@ -76,11 +79,11 @@ def task_scores(label: str, task: str, runs: Sequence[Series], score: Score) -> 
     is_unfinished = not any(run.state == "done" for run in ended)
     counted = ended if not is_unfinished else [r for r in runs if scored[r.name] is not None]
     names = {run.name for run in counted}
-    left_out = [
-        f"seed {run.seed} {run.state}" + (f": {run.reason}" if run.reason else "")
-        for run in runs
-        if run.name not in names
-    ]
+    left_out: dict[str, list[int]] = {}
+    for run in runs:
+        if run.name not in names:
+            why = run.state + (f": {run.reason}" if run.reason else "")
+            left_out.setdefault(why, []).append(run.seed)
     carried = [f"seed {r.seed} diverged: {r.reason}" for r in counted if r.state == "diverged"]
     return TaskScores(
         label=label,
@@ -88,11 +91,19 @@ def task_scores(label: str, task: str, runs: Sequence[Series], score: Score) -> 
         seeds=tuple(run.seed for run in counted),
         values=np.array([scored[run.name] for run in counted], np.float64),
         planned=len(runs),
-        left_out=tuple(left_out),
+        left_out=tuple(f"{_seeds(seeds)} {why}" for why, seeds in left_out.items()),
         carried=tuple(carried),
         is_unfinished=is_unfinished and bool(counted),
         source=counted[0].source if counted else "evaluation",
+        seeds_of=counted[0].library if counted and all(r.seed_is_known for r in counted) else None,
     )
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """ "seed 3", "seeds 1, 2 and 4"."""
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    return f"seeds {', '.join(map(str, seeds[:-1]))} and {seeds[-1]}"
 
 
 def all_scores(grouping: Grouping, score: Score) -> list[TaskScores]:

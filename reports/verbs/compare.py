@@ -8,7 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from helpers.errors import DONE
-from reports.verbs.options import add_results, asked_of, keys_of, reporter
+from reports.verbs.options import (
+    add_results,
+    asked_of,
+    keys_of,
+    others_of,
+    others_words,
+    reporter,
+)
 from reports.verbs.swarms import Verbs
 
 
@@ -55,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         of=keys_of(arguments.of),
         source=arguments.source,
         allow_mixed=arguments.allow_mixed,
+        others=others_of(arguments),
     )
     one, other = (group.label for group in grouping.groups)
     options = Options(**asked_of(arguments))
@@ -86,5 +94,6 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"verdict: {told}")
     for what, path in made.items():
         print(f"{what}: {path}")
-    print(f"next: {shlex.join([*reporter(arguments), 'report', *arguments.names])}")
+    command = [*reporter(arguments), "report", *arguments.names, *others_words(arguments)]
+    print(f"next: {shlex.join(command)}")
     return DONE

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from reports.foreign.others import Others
+
 
 def add_results(verb: argparse.ArgumentParser) -> None:
     """How runs are grouped and measured."""
@@ -46,6 +48,64 @@ def add_results(verb: argparse.ArgumentParser) -> None:
         help="panels of curves beside one another, 80 mm each: 1 for a column of a paper; default: 3",
     )
     verb.add_argument("--name", metavar="NAME", help="of the folder in data/reports")
+    _add_others(verb)
+
+
+_CSV = {
+    "step": "of environment steps; default: step, or wandb's Step",
+    "return": "of returns; default: return",
+    "seed": "of seeds; default: seed, if it is there",
+    "group": "of what is compared; default: group, if it is there",
+    "task": "of tasks; default: task, if it is there",
+}
+
+
+def _add_others(verb: argparse.ArgumentParser) -> None:
+    group = verb.add_argument_group(
+        "results of other libraries",
+        "folders with event files of Stable-Baselines3 or CleanRL, or with RL Zoo's evaluations.npz; CSV files. "
+        "NAME=FOLDER and NAME=FILE.csv call the group NAME",
+    )
+    group.add_argument("--other_task", metavar="TASK", help="of runs that do not tell their task")
+    group.add_argument(
+        "--other_seed",
+        metavar="N",
+        type=int,
+        help="of a run that does not tell its seed",
+    )
+    for what, told in _CSV.items():
+        group.add_argument(f"--csv_{what}", metavar="COLUMN", help=f"column {told}")
+    group.add_argument(
+        "--csv_kind",
+        choices=("evaluation", "training"),
+        default="training",
+        help="of the returns in CSV files: without exploration, or of training; default: training",
+    )
+
+
+def others_of(arguments: argparse.Namespace) -> Others:
+    """What the flags tell of other libraries' runs."""
+    return Others(
+        task=arguments.other_task,
+        seed=arguments.other_seed,
+        step=arguments.csv_step,
+        returns=arguments.csv_return,
+        seed_column=arguments.csv_seed,
+        group_column=arguments.csv_group,
+        task_column=arguments.csv_task,
+        kind=arguments.csv_kind,
+    )
+
+
+def others_words(arguments: argparse.Namespace) -> list[str]:
+    """The same flags, for a further command."""
+    names = ("other_task", "other_seed", *(f"csv_{what}" for what in _CSV), "csv_kind")
+    given = {name: getattr(arguments, name) for name in names}
+    return [
+        f"--{name}={value}"
+        for name, value in given.items()
+        if value is not None and (name, value) != ("csv_kind", "training")
+    ]
 
 
 def asked_of(arguments: argparse.Namespace) -> dict[str, Any]:

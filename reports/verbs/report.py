@@ -7,7 +7,7 @@ import shlex
 from dataclasses import replace
 
 from helpers.errors import DONE
-from reports.verbs.options import add_results, asked_of, reporter
+from reports.verbs.options import add_results, asked_of, others_of, others_words, reporter
 from reports.verbs.swarms import Verbs
 
 
@@ -34,7 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
     from reports.page.tables import to_markdown
     from reports.write import report_folder, write_report
 
-    collected = collect(arguments.names, source=arguments.source)
+    collected = collect(
+        arguments.names,
+        source=arguments.source,
+        others=others_of(arguments),
+    )
     folder = report_folder(arguments.name or collected.label)
     options = Options(**asked_of(arguments))
     content = replace(analyse(collected, options), label=folder.name)
@@ -51,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         flags = [word for key in options.by for word in ("--by", key)]
         flags += [word for label in two for word in ("--of", label)]
         flags += ["--allow_mixed"] if options.allow_mixed else []
+        flags += others_words(arguments)
         command = [*reporter(arguments), "compare", *arguments.names, *flags]
         print(f"next: {shlex.join(command)}")
     return DONE

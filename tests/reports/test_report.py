@@ -6,19 +6,25 @@ import csv
 import hashlib
 import html.parser
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import reporter
+from helpers.errors import ConfigurationError
+from helpers.run_folder import run_lock
 from reports.collect import collect
+from reports.figures.scores import draw_scores
+from reports.figures.style import looks
 from reports.page.tables import Table, to_csv, to_latex, to_markdown
 from reports.results.curves import curve_of
 from reports.results.groups import group_runs
-from reports.results.scores import task_scores
+from reports.results.scores import all_scores, task_scores
 from reports.series import read_series
 from reports.statistics.estimates import iqm
+from reports.write import report_folder
 from tests.reports.stage import make_group, make_run, returns_of
 
 LONG = 10 * 1024
@@ -194,6 +200,42 @@ def test_a_mixed_group_is_refused_with_the_difference(tmp_path, capsys, what):
     assert len(mixed.groups) == 1 and what in mixed.within[0]
 
 
+def test_runs_that_still_train_are_reported_before_their_first_evaluation(tmp_path):
+    """A swarm that has just begun: one run has ended, one trains and was not evaluated yet, one task has no score."""
+    make_run(tmp_path, "a.ppo.seed00", [1.0] * 4)
+    begun = make_run(tmp_path, "a.ppo.seed01", [5.0], key="rollout/return_mean", ends=False)
+    config = begun / "config.yaml"
+    config.write_text(config.read_text().replace("num_timesteps: 1024", "num_timesteps: 4096"))
+    run_lock.take(begun)
+    grouping = group_runs(collect([str(tmp_path)]).series)
+    [score] = all_scores(grouping, "final")
+    assert score.values.tolist() == [1.0] and score.left_out == ("seed 1 running",)
+    run_lock.release(begun)
+    waiting = [
+        replace(read_series(begun), state="missing", seed=seed, name=f"{seed}")
+        for seed in (2, 3, 4)
+    ]
+    [told] = task_scores(
+        "ppo",
+        "CartPole-v1",
+        [*grouping.groups[0].runs[:1], *waiting],
+        "final",
+    ).left_out
+    assert told.startswith("seeds 2, 3 and 4 missing")
+    none = replace(score, task="Pendulum-v1", seeds=(), values=score.values[:0])
+    by_task = {"CartPole-v1": [score], "Pendulum-v1": [none, replace(score, label="sac")]}
+    figure = draw_scores(by_task, looks(["ppo", "sac"]), center="iqm", xlabel="return")
+    assert len(figure.axes) == 2
+    make_run(
+        tmp_path,
+        "a.ppo.seed02",
+        [5.0] * 4,
+        key="rollout/return_mean",
+    )  # it ended, without evaluations
+    with pytest.raises(ConfigurationError, match="return is of evaluation"):
+        group_runs(collect([str(tmp_path)]).series)
+
+
 def refusal(capsys: pytest.CaptureFixture[str], root: Path, *words: str) -> tuple[str, str]:
     assert reporter.main(["--data_root", str(root), *words]) == 2
     problem, remedy = capsys.readouterr().err.splitlines()
@@ -219,6 +261,11 @@ def test_what_cannot_be_reported_is_refused_in_two_lines(tmp_path, capsys, monke
     other.mkdir(parents=True)
     (other / "notes.txt").write_text("mine")
     assert "no report" in refusal(capsys, tmp_path, "report", str(runs), "--name=mine")[0]
+    (other / "notes.txt").unlink()
+    (
+        other / "figures"
+    ).mkdir()  # what a report leaves that was interrupted: the same command goes on
+    assert report_folder("mine") == other
     (runs / "a.ppo.seed00" / "config.yaml").write_text("env_id: [")
     assert "not valid YAML" in refusal(capsys, tmp_path, "report", str(runs))[0]
 

@@ -225,8 +225,8 @@ def test_the_table_and_its_status(data, capsys):
     assert "missed" not in page and "not run" not in page
     assert f"`python -m benchmarks.learning --suite imitation --seeds 1 --data {data}`" in page
     assert "| Hopper-v5 | 0 | 1000 |" in page
-    assert "| hopper_bc_4 | 250,000 | 1 | 599 | 0.60 | 0.60 | < 0.60 |" in page
-    assert "| ant_300k_sam | 250,000 | 1 | 0 | 0.00 | 0.00 | none |" in page
+    assert "| hopper_bc_4 | 250,000 | 1 | 599 | 0.60 | 0.60 | 0.60 | < 0.60 |" in page
+    assert "| ant_300k_sam | 250,000 | 1 | 0 | 0.00 | 0.00 | 0.00 | none |" in page
     assert saved["environments"]["Ant-v5"] == {"random": 0.0, "expert": 1000.0}
     assert list(saved["cases"]) == [case.name for case in IMITATION]
     assert saved["cases"]["halfcheetah_250k_sam"][0]["normalised"] == 0.85
