@@ -18,10 +18,11 @@ from typing import NoReturn
 from helpers.data_root import set_data_root
 from helpers.display.terminal import run_quietly
 from helpers.errors import ConfigurationError, UserError
-from reports.verbs import compare, report, resume, stop, watch
+from reports.verbs import compare, listing, report, resume, stop, watch
 
 VERBS = (
     watch,
+    listing,
     report,
     compare,
     stop,

@@ -97,7 +97,7 @@ def common_label(words: Sequence[str]) -> str:
 
 def _label_of(name: str) -> str:
     """What a report of it is called: a swarm's whole name, a folder's, a pattern without its signs."""
-    if _folders_of(name) is None:
+    if folders_of(name) is None:
         return find_swarm(name).name
     path = Path(name)
     return (
@@ -119,7 +119,7 @@ def _runs_of(
     trials: dict[str, int],
     notes: list[str],
 ) -> Iterator[Series]:
-    folders = _folders_of(name)
+    folders = folders_of(name)
     if folders is None:
         yield from _runs_of_swarm(find_swarm(name), source, trials, notes)
     elif (swarm := folders[0] if len(folders) == 1 else None) and (swarm / PLAN_FILE).exists():
@@ -129,7 +129,7 @@ def _runs_of(
             yield read_series(folder, source)
 
 
-def _folders_of(name: str) -> list[Path] | None:
+def folders_of(name: str) -> list[Path] | None:
     """Run folders, or one swarm's folder; None where the name may be a swarm's."""
     runs = place(RUNS)
     for path in (Path(name).expanduser(), runs / name):

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from helpers.config.yaml_files import read_yaml
+from helpers.durable import TEMPORARY
 from helpers.errors import ConfigurationError
 from helpers.run_folder.changes import read_capsule
 from helpers.run_folder.experiment import CONFIG_FILE, group_of
@@ -25,7 +26,7 @@ Facts = Mapping[str, Any]
 
 METRICS = "metrics.jsonl"
 KEYS: Mapping[Source, str] = {"evaluation": "eval/return_mean", "training": "rollout/return_mean"}
-_TAIL = 1 << 16  # bytes; longer than any row
+TAIL = 1 << 16  # bytes; longer than any row
 _CRASHES = "crash_worker_*.txt"
 _NUMERICAL = ("NumericalError", "UsersNumbersError")
 
@@ -95,7 +96,11 @@ def run_folders(folder: Path) -> list[Path]:
     """The run folders directly below a folder, by name."""
     try:
         with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir())
+            names = sorted(
+                entry.name
+                for entry in entries
+                if entry.is_dir() and not entry.name.startswith(TEMPORARY)
+            )
     except OSError:
         return []
     return [folder / name for name in names if is_run_folder(folder / name)]
@@ -120,7 +125,7 @@ def read_series(folder: Path, source: Source | None = None) -> Series:
     last = last_row_of(content)
     last_step = int(last.get("step", 0))
     wanted = int(settings.get("num_timesteps") or 0)
-    state, reason = _state(folder, last, wanted)
+    state, reason = state_of(folder, last, wanted)
     if state != "running" and len(returns) and not finite[-1]:
         state, reason = "diverged", f"its last return is {returns[-1]}"
     seed = settings.get("seed")
@@ -166,7 +171,7 @@ def last_row_of(content: bytes) -> dict[str, Any]:
     return {}
 
 
-def read_tail(folder: Path, size: int = _TAIL) -> bytes:
+def read_tail(folder: Path, size: int = TAIL) -> bytes:
     """The end of a run's metrics, for what needs the last rows only; empty where there are none."""
     try:
         with (folder / METRICS).open("rb") as file:
@@ -176,10 +181,18 @@ def read_tail(folder: Path, size: int = _TAIL) -> bytes:
         return b""
 
 
-def state_of(folder: Path) -> tuple[State, str]:
-    """(state, reason) of a run, as its folder alone shows it."""
-    wanted = int(read_settings(folder).get("num_timesteps") or 0)
-    return _state(folder, last_row_of(read_tail(folder)), wanted)
+def last_return_of(content: bytes, source: Source) -> float | None:
+    """The last return of metrics, or of their end; None where there is none. It may be infinite or NaN."""
+    wanted = f'"{KEYS[source]}": '.encode()
+    end = content.rfind(b"\n") + 1
+    while (place := content.rfind(wanted, 0, end)) >= 0:
+        begin = content.rfind(b"\n", 0, place) + 1
+        row = _row(content[begin : content.index(b"\n", place)])
+        value = None if row is None else row.get(KEYS[source])
+        if isinstance(value, int | float):
+            return float(value)
+        end = begin
+    return None
 
 
 def _group(name: str) -> str:
@@ -238,7 +251,14 @@ def _number(line: bytes, mark: bytes) -> float | None:
         return None
 
 
-def _state(folder: Path, last: Mapping[str, Any], wanted: int) -> tuple[State, str]:
+def state_of(folder: Path, last: Mapping[str, Any], wanted: int) -> tuple[State, str]:
+    """(state, reason) of a run, as its folder alone shows it.
+
+    Args:
+        folder: of the run.
+        last: the last row of its metrics.
+        wanted: the steps that were asked for.
+    """
     if is_trained_here(folder):
         return "running", ""
     if _is_finished(folder, last, wanted):

@@ -86,6 +86,7 @@ def _registry(words: Sequence[str]) -> None:
 def _reporter(words: Sequence[str]) -> None:
     from reports.collect import collect
     from reports.results.compare import two_groups
+    from reports.runs.find import find_named
     from swarm.control import find_swarm
 
     arguments = reporter._parser().parse_args(words)
@@ -94,6 +95,8 @@ def _reporter(words: Sequence[str]) -> None:
         two_groups(arguments.names, by=by, of=of, source=None, allow_mixed=mixed)
     elif arguments.verb == "report":
         collect(arguments.names)
+    elif arguments.verb in ("list", "prune"):
+        find_named(arguments.names, arguments.runs_dir)
     elif hasattr(arguments, "swarm"):
         find_swarm(arguments.swarm)
 
