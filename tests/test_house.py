@@ -159,6 +159,7 @@ LATE = {
     "reports/verbs/compare.py": "--help answers at once",
     "reports/verbs/listing.py": "--help answers at once",
     "reports/verbs/options.py": "--help answers at once",
+    "reports/verbs/prune.py": "--help answers at once",
     "reports/verbs/report.py": "--help answers at once",
     "reports/verbs/resume.py": "--help answers at once",
     "reports/verbs/stop.py": "--help answers at once",

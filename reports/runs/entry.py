@@ -53,6 +53,7 @@ class Entry:
         return_: the last one; None where there is none.
         return_of: whether that is of an evaluation, or of the training where there is none.
         age: seconds since something was last written there.
+        written: when that was, in seconds since 1970.
         size: bytes that it takes on the disk; what links lead to is not its own.
         settings: as its config.yaml has them, texts; None where one has no value.
     """
@@ -68,6 +69,7 @@ class Entry:
     return_: float | None
     return_of: Source | None
     age: float
+    written: float
     size: int
     settings: Mapping[str, str | None] = field(default_factory=dict)
 
@@ -119,7 +121,21 @@ def read_entry(folder: Path, now: float) -> Entry:
         seed, wanted = int(settings.get("seed") or 0), int(settings.get("num_timesteps") or 0)
     except (ConfigurationError, ValueError) as error:
         why = error.problem if isinstance(error, ConfigurationError) else f"{CONFIG_FILE}: {error}"
-        return Entry(folder, "", "", 0, "damaged", why, 0, 0, None, None, age, taken.bytes)
+        return Entry(
+            folder,
+            "",
+            "",
+            0,
+            "damaged",
+            why,
+            0,
+            0,
+            None,
+            None,
+            age,
+            taken.written,
+            taken.bytes,
+        )
     tail = read_tail(folder)
     last = last_row_of(tail)
     state: str
@@ -141,6 +157,7 @@ def read_entry(folder: Path, now: float) -> Entry:
         return_=return_,
         return_of=source,
         age=age,
+        written=taken.written,
         size=taken.bytes,
         settings=settings,
     )

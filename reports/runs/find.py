@@ -16,6 +16,8 @@ from reports.series import is_run_folder
 from swarm.control import find_swarm
 from swarm.plan import PLAN_FILE
 
+DOOMED = f"{TEMPORARY}pruned-"  # begins the name of a run folder that is being removed
+
 
 @dataclass
 class Found:
@@ -24,7 +26,7 @@ class Found:
     Attributes:
         runs: the run folders, each once, in the order of their paths; none inside another.
         linked: those of them that a symbolic link leads to: they lie elsewhere.
-        leftovers: folders whose removal was interrupted.
+        leftovers: run folders whose removal was interrupted.
         unreadable: folders that could not be looked into, with the reason.
     """
 
@@ -109,7 +111,7 @@ def _walk(root: Path, found: Found, seen: set[Path], links: list[Path]) -> Itera
         for entry in entries:
             path = folder / entry.name
             if entry.name.startswith(TEMPORARY):
-                if entry.is_dir(follow_symlinks=False):
+                if entry.name.startswith(DOOMED) and entry.is_dir(follow_symlinks=False):
                     found.leftovers.append(path)
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append((path, real / entry.name))

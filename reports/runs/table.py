@@ -59,7 +59,7 @@ def rows_of(entries: Sequence[Entry], width: int) -> list[Row]:
         begin = lead + len(_GAP)
         rows.append(Row(text, entry.state, (begin, begin + len(entry.state))))
         if entry.reason and entry.state in _TOLD:
-            rows += [Row(_INDENT + line) for line in _wrapped(entry.reason, width - len(_INDENT))]
+            rows += [Row(_INDENT + line) for line in wrapped(entry.reason, width - len(_INDENT))]
     return rows
 
 
@@ -91,6 +91,18 @@ def size_in_short(size: float) -> str:
     return f"{figure}{unit[0].upper()}"
 
 
+def wrapped(text: str, width: int) -> Iterator[str]:
+    """A text in lines of so many columns; what a terminal would obey is not in it."""
+    width = max(width, 20)
+    text = "".join(char if char.isprintable() else " " for char in text)
+    while len(text) > width:
+        cut = text.rfind(" ", width // 2, width + 1)
+        cut = width if cut < 0 else cut
+        yield text[:cut].rstrip()
+        text = text[cut:].lstrip()
+    yield text
+
+
 def _cells(entry: Entry) -> tuple[str, ...]:
     """What stands below `_HEADINGS`."""
     return_ = "" if entry.return_ is None else f"{entry.return_:.4g}"
@@ -111,14 +123,3 @@ def _laid_out(name: str, lead: int, cells: Sequence[str], sizes: Sequence[int]) 
     for cell, size, is_text in zip(cells, sizes, _IS_TEXT, strict=True):
         texts.append(cell.ljust(size) if is_text else cell.rjust(size))
     return _GAP.join(texts).rstrip()
-
-
-def _wrapped(text: str, width: int) -> Iterator[str]:
-    width = max(width, 20)
-    text = "".join(char if char.isprintable() else " " for char in text)
-    while len(text) > width:
-        cut = text.rfind(" ", width // 2, width + 1)
-        cut = width if cut < 0 else cut
-        yield text[:cut].rstrip()
-        text = text[cut:].lstrip()
-    yield text
