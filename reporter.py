@@ -18,11 +18,12 @@ from typing import NoReturn
 from helpers.data_root import set_data_root
 from helpers.display.terminal import run_quietly
 from helpers.errors import ConfigurationError, UserError
-from reports.verbs import compare, listing, prune, report, resume, stop, watch
+from reports.verbs import compare, curve, listing, prune, report, resume, stop, watch
 
 VERBS = (
     watch,
     listing,
+    curve,
     report,
     compare,
     prune,

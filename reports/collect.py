@@ -14,9 +14,10 @@ import numpy as np
 from helpers.config.settings import show
 from helpers.data_root import place
 from helpers.errors import ConfigurationError, StorageError
+from helpers.run_folder.run_lock import holder_elsewhere, is_trained_here
 from reports.series import Series, Source, State, is_run_folder, read_series, run_folders
 from swarm.backends.base import DeploymentError
-from swarm.control import find_swarm
+from swarm.control import find_swarm, will_move
 from swarm.places import swarm_places
 from swarm.plan import PLAN_FILE, Plan, Run
 from swarm.status import State as SwarmState
@@ -35,6 +36,7 @@ _STATES: dict[SwarmState, State] = {
     "failed": "failed",
     "lost": "stopped",
 }
+Wanted = tuple[Source | None, str | None]  # which returns, or which other metric
 _DIVERGED = "exit code 3"  # helpers.errors.NUMERICAL, as swarm.status words it
 
 
@@ -55,13 +57,19 @@ class Collected:
     notes: tuple[str, ...] = ()
 
 
-def collect(names: Sequence[str], *, source: Source | None = None) -> Collected:
+def collect(
+    names: Sequence[str],
+    *,
+    source: Source | None = None,
+    key: str | None = None,
+) -> Collected:
     """The runs of swarms, runs and folders of runs, each once.
 
     Args:
         names: of a swarm (also the beginning of its name), a run of data/runs, or a folder of either or of runs; a
             pattern like 'ppo.*seed0?' is for runs of data/runs.
         source: which returns; None: of evaluations where there are any.
+        key: another metric in the place of the returns.
 
     Raises:
         ConfigurationError: a name that is none of these, no runs, or two runs of one name.
@@ -72,7 +80,7 @@ def collect(names: Sequence[str], *, source: Source | None = None) -> Collected:
     labels: list[str] = []
     for name in names:
         labels.append(_label_of(name))
-        for series in _runs_of(name, source, trials, notes):
+        for series in _runs_of(name, (source, key), trials, notes):
             before = found.get(series.name)
             if before is not None and not _is_same(before, series):
                 raise ConfigurationError(
@@ -107,6 +115,30 @@ def _label_of(name: str) -> str:
     )
 
 
+def is_under_way(names: Sequence[str]) -> bool:
+    """Whether a run of these names is trained, or waits in a swarm; one of another machine until it is done."""
+    for name in names:
+        folders = folders_of(name)
+        if folders is None or any((folder / PLAN_FILE).exists() for folder in folders):
+            try:
+                if any(map(will_move, run_statuses(find_swarm(name)).values())):
+                    return True
+            except (DeploymentError, StorageError):
+                return True  # nobody can tell: it is asked again
+            continue
+        for folder in folders:
+            if is_trained_here(folder):
+                return True
+            if holder_elsewhere(folder) is not None and read_series(folder).state != "done":
+                return True
+    return False
+
+
+def _read(folder: Path, wanted: Wanted) -> Series:
+    source, key = wanted
+    return read_series(folder, source, key=key)
+
+
 def _is_same(one: Series, other: Series) -> bool:
     if one.folder is None or other.folder is None:
         return one.folder is other.folder and one is other
@@ -115,18 +147,18 @@ def _is_same(one: Series, other: Series) -> bool:
 
 def _runs_of(
     name: str,
-    source: Source | None,
+    wanted: Wanted,
     trials: dict[str, int],
     notes: list[str],
 ) -> Iterator[Series]:
     folders = folders_of(name)
     if folders is None:
-        yield from _runs_of_swarm(find_swarm(name), source, trials, notes)
+        yield from _runs_of_swarm(find_swarm(name), wanted, trials, notes)
     elif (swarm := folders[0] if len(folders) == 1 else None) and (swarm / PLAN_FILE).exists():
-        yield from _runs_of_swarm(find_swarm(str(swarm)), source, trials, notes)
+        yield from _runs_of_swarm(find_swarm(str(swarm)), wanted, trials, notes)
     else:
         for folder in folders:
-            yield read_series(folder, source)
+            yield _read(folder, wanted)
 
 
 def folders_of(name: str) -> list[Path] | None:
@@ -168,7 +200,7 @@ def _unknown(name: str, runs: Path) -> ConfigurationError:
 
 def _runs_of_swarm(
     plan: Plan,
-    source: Source | None,
+    wanted: Wanted,
     trials: dict[str, int],
     notes: list[str],
 ) -> Iterator[Series]:
@@ -180,7 +212,7 @@ def _runs_of_swarm(
             told = "it has not begun" + (f" ({reason})" if reason else "")
             yield _missing(run, told if state in (None, "missing") else reason, state or "missing")
             continue
-        series = read_series(run.folder, source)
+        series = _read(run.folder, wanted)
         if state in (None, "missing") or series.state == "diverged":
             yield series
         elif state == "failed" and reason.startswith(_DIVERGED):

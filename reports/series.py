@@ -27,6 +27,7 @@ Facts = Mapping[str, Any]
 METRICS = "metrics.jsonl"
 KEYS: Mapping[Source, str] = {"evaluation": "eval/return_mean", "training": "rollout/return_mean"}
 TAIL = 1 << 16  # bytes; longer than any row
+_NAME = re.compile(rb'"([^"\\]+)": ')
 _CRASHES = "crash_worker_*.txt"
 _NUMERICAL = ("NumericalError", "UsersNumbersError")
 
@@ -54,6 +55,7 @@ class Series:
         folder: of the run; None for what comes from elsewhere.
         not_finite: rows whose return was NaN or infinite, and that the curve leaves out.
         torn: lines of the metrics that are no rows, the last one's unfinished end apart.
+        is_cut: whether the last line of the metrics has no end.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Series:
     folder: Path | None = None
     not_finite: int = 0
     torn: int = 0
+    is_cut: bool = False
 
     @property
     def final(self) -> float | None:
@@ -106,12 +109,13 @@ def run_folders(folder: Path) -> list[Path]:
     return [folder / name for name in names if is_run_folder(folder / name)]
 
 
-def read_series(folder: Path, source: Source | None = None) -> Series:
+def read_series(folder: Path, source: Source | None = None, *, key: str | None = None) -> Series:
     """The curve of a run folder, also of a run that still writes, was killed while it wrote, or diverged.
 
     Args:
         folder: of the run.
         source: which returns; None: of evaluations, or of training where there is no evaluation.
+        key: another metric in the place of the returns.
 
     Raises:
         ConfigurationError: it is no run folder, or its config.yaml is damaged.
@@ -120,7 +124,7 @@ def read_series(folder: Path, source: Source | None = None) -> Series:
     content = _content(folder / METRICS)
     if source is None:
         source = "evaluation" if f'"{KEYS["evaluation"]}"'.encode() in content else "training"
-    steps, returns, seconds, torn = _curve(content, KEYS[source])
+    steps, returns, seconds, torn = _curve(content, key or KEYS[source])
     finite = np.isfinite(returns)
     last = last_row_of(content)
     last_step = int(last.get("step", 0))
@@ -148,7 +152,13 @@ def read_series(folder: Path, source: Source | None = None) -> Series:
         folder=folder,
         not_finite=int(np.count_nonzero(~finite)),
         torn=torn,
+        is_cut=bool(content) and not content.endswith(b"\n"),
     )
+
+
+def metrics_of(folder: Path) -> set[str]:
+    """The names of all numbers in a run's metrics."""
+    return {name.decode() for name in set(_NAME.findall(_content(folder / METRICS)))}
 
 
 def read_settings(folder: Path) -> dict[str, str | None]:

@@ -93,7 +93,7 @@ def _reporter(words: Sequence[str]) -> None:
     if arguments.verb == "compare":
         by, of, mixed = arguments.by, arguments.of, arguments.allow_mixed
         two_groups(arguments.names, by=by, of=of, source=None, allow_mixed=mixed)
-    elif arguments.verb == "report":
+    elif arguments.verb in ("report", "curve"):
         collect(arguments.names)
     elif arguments.verb in ("list", "prune"):
         find_named(arguments.names, arguments.runs_dir)

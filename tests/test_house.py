@@ -157,6 +157,7 @@ LATE = {
     "spawner.py": "--help answers at once",
     "tuner.py": "--help answers at once; torch is the trial's process's alone",
     "reports/verbs/compare.py": "--help answers at once",
+    "reports/verbs/curve.py": "--help answers at once",
     "reports/verbs/listing.py": "--help answers at once",
     "reports/verbs/options.py": "--help answers at once",
     "reports/verbs/prune.py": "--help answers at once",

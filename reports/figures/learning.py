@@ -12,10 +12,8 @@ from matplotlib.lines import Line2D
 
 from reports.figures import style
 from reports.figures.style import Look
-from reports.results.curves import Axis, Curve
+from reports.results.curves import Axis, Curve, unit_of
 from reports.results.references import Scale
-
-_MINUTES, _HOURS = 60.0, 3600.0
 
 
 def draw_curves(
@@ -26,6 +24,7 @@ def draw_curves(
     ylabel: str,
     scales: Mapping[str, Scale],
     columns: int = style.MOST_COLUMNS,
+    size: tuple[float, float] = style.PANEL,
 ) -> Figure:
     """The curves of each task.
 
@@ -36,14 +35,15 @@ def draw_curves(
         ylabel: what the lines are.
         scales: references by task, lines across where the axis reaches them.
         columns: panels beside one another, at most.
+        size: of a panel, in inches.
     """
     shown = {label: None for each in curves.values() for curve in each for label in [curve.label]}
     labels = [label for label in looks if label in shown]
     columns = min(len(curves), columns)
-    extra = style.legend_height(labels, columns * style.PANEL[0]) if len(labels) > 1 else 0.0
-    figure, every = style.panels(len(curves), columns=columns, extra=extra)
+    extra = style.legend_height(labels, columns * size[0]) if len(labels) > 1 else 0.0
+    figure, every = style.panels(len(curves), columns=columns, size=size, extra=extra)
     for place, (axes, (task, of_task)) in enumerate(zip(every, curves.items(), strict=True)):
-        unit, name = _unit(of_task, axis)
+        unit, name = unit_of(of_task, axis)
         for curve in sorted(of_task, key=lambda each: each.label in looks):
             _draw(axes, curve, looks.get(curve.label), unit)
         if task in scales:
@@ -72,20 +72,6 @@ def handle_of(look: Look) -> Line2D:
         marker=look.marker,
         markersize=4,
         linewidth=1.5,
-    )
-
-
-def _unit(curves: Sequence[Curve], axis: Axis) -> tuple[float, str]:
-    """(what x is divided by, the name of the axis)."""
-    if axis == "steps":
-        return 1.0, "environment steps"
-    longest = max((float(curve.x[-1]) for curve in curves), default=0.0)
-    if longest >= 3 * _HOURS:
-        return _HOURS, "hours of training"
-    return (
-        (_MINUTES, "minutes of training")
-        if longest >= 3 * _MINUTES
-        else (1.0, "seconds of training")
     )
 
 

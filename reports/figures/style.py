@@ -146,8 +146,8 @@ def styled() -> Any:
     return matplotlib.rc_context(_RC)
 
 
-def save(figure: Figure, stem: Path) -> dict[str, Path]:
-    """Write a figure as PNG, SVG and PDF, the same bytes for the same figure; the files by format.
+def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> dict[str, Path]:
+    """Write a figure as PNG, SVG and PDF, or as some of these, the same bytes for the same figure; the files by format.
 
     Raises:
         OSError: the folder cannot be written.
@@ -162,7 +162,7 @@ def save(figure: Figure, stem: Path) -> dict[str, Path]:
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     }
     made = {}
-    for kind in FORMATS:
+    for kind in formats:
         content = io.BytesIO()
         figure.savefig(content, format=kind, metadata=without[kind])
         made[kind] = stem.with_suffix(f".{kind}")

@@ -59,5 +59,5 @@ def run(arguments: argparse.Namespace) -> int:
         print(line)
     with_return = next((entry for entry in chosen if entry.return_ is not None), None)
     if with_return is not None:
-        print(f"next: {shlex.join([*reporter(arguments), 'report', str(with_return.folder)])}")
+        print(f"next: {shlex.join([*reporter(arguments), 'curve', str(with_return.folder)])}")
     return DONE
