@@ -50,7 +50,9 @@ def main() -> None:
     """Make them, list them, and say how long that took."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--folder", type=Path, help="where they lie; they stay there for the next time"
+        "--folder",
+        type=Path,
+        help="where they lie; they stay there for the next time",
     )
     folder = parser.parse_args().folder
     with tempfile.TemporaryDirectory() as temporary:
@@ -69,7 +71,8 @@ def main() -> None:
                 used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
                 load = os.getloadavg()[0]
                 print(
-                    f"| {' '.join(words)} | {seconds:.2f} | {used:.2f} | {load:.1f} |", flush=True
+                    f"| {' '.join(words)} | {seconds:.2f} | {used:.2f} | {load:.1f} |",
+                    flush=True,
                 )
 
 

@@ -54,7 +54,9 @@ def add(verbs: Verbs) -> None:
     )
     lines = verb.add_mutually_exclusive_group()
     lines.add_argument(
-        "--each", action="store_true", help="a line a run; the default up to six runs",
+        "--each",
+        action="store_true",
+        help="a line a run; the default up to six runs",
     )
     lines.add_argument(
         "--groups",
@@ -68,7 +70,10 @@ def add(verbs: Verbs) -> None:
         help="draw again until the runs end; Ctrl-C leaves them alone",
     )
     verb.add_argument(
-        "--every", type=float, metavar="SECONDS", help="between two drawings of --live",
+        "--every",
+        type=float,
+        metavar="SECONDS",
+        help="between two drawings of --live",
     )
     verb.add_argument(
         "--output",
@@ -142,7 +147,8 @@ def _follow(arguments: argparse.Namespace, pause: float) -> None:
 
     if arguments.term:
         print(
-            "note: this is no terminal: the curves are drawn when the runs have ended", flush=True,
+            "note: this is no terminal: the curves are drawn when the runs have ended",
+            flush=True,
         )
     told = False
     while is_under_way(arguments.names):
@@ -151,7 +157,8 @@ def _follow(arguments: argparse.Namespace, pause: float) -> None:
             path = _draw(look, arguments)
             if not told:
                 print(
-                    f"picture: {path}, drawn again every {pause:g} s; Ctrl-C ends that", flush=True,
+                    f"picture: {path}, drawn again every {pause:g} s; Ctrl-C ends that",
+                    flush=True,
                 )
                 told = True
         time.sleep(pause)

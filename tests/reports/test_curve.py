@@ -37,7 +37,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pendulum = {"env_id": "Pendulum-v1", "num_timesteps": 20 * 1024}
     make_run(runs, "c.one.seed00", returns_of(-300, 0, 8), settings=pendulum, ends=False)
     holes = make_run(
-        runs, "c.two.seed00", [-900.0, float("nan"), -500.0, -400.0], settings=pendulum,
+        runs,
+        "c.two.seed00",
+        [-900.0, float("nan"), -500.0, -400.0],
+        settings=pendulum,
     )
     path = holes / "metrics.jsonl"
     rows = path.read_bytes().splitlines(keepends=True)

@@ -214,7 +214,7 @@ def test_a_run_behind_a_link_counts_where_it_lies(tmp_path):
         (["--where", "p_lr<fast"], "'fast' is no number", "p_lr=fast"),
         (["--where", "age>30"], "'30' is no age", "30d"),
         (["--where", "size>many"], "'many' is no size", "500MiB"),
-        (["nowhere"], "nowhere is no swarm", "Start one"),
+        (["nowhere"], "nowhere is no swarm", "remedy: "),
         (["--runs_dir", "nowhere"], "--runs_dir nowhere is no folder", "the usual one is"),
     ],
 )
