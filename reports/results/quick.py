@@ -66,9 +66,9 @@ def look_at(names: Sequence[str], *, key: str | None, axis: Axis, each: bool | N
             members.setdefault(label, []).append(run)
         found = (curve_of(label, m, axis=axis, center=CENTER) for label, m in members.items())
         curves[task] = [curve for curve in found if curve is not None]
-    label = collected.label + (
-        f".{key.replace('/', '_')}" if key not in (None, *KEYS.values()) else ""
-    )
+    label = collected.label
+    if key is not None and key not in KEYS.values():
+        label += f".{key.replace('/', '_')}"
     return Look(
         label=label + (".time" if axis == "seconds" else ""),
         curves=curves,

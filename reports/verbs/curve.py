@@ -20,6 +20,7 @@ from reports.verbs.options import reporter, screen_width
 from reports.verbs.swarms import Verbs
 
 if TYPE_CHECKING:
+    from reports.results.curves import Axis
     from reports.results.quick import Look
 
 CURVES = "data/reports/curves"
@@ -137,7 +138,7 @@ def _look(arguments: argparse.Namespace) -> Look:
     from reports.results.quick import look_at
 
     each = True if arguments.each else False if arguments.groups else None
-    axis = "seconds" if arguments.against == "time" else "steps"
+    axis: Axis = "seconds" if arguments.against == "time" else "steps"
     return look_at(arguments.names, key=arguments.key, axis=axis, each=each)
 
 
