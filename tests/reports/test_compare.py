@@ -121,18 +121,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_groups_of_one_folder_are_those_that_are_named(runs):
     options = {"source": None, "allow_mixed": False}
     collected, grouping = two_groups(
-        [str(runs / "all")],
-        by=["p_lr"],
-        of=["0.001", "0.0001"],
-        **options,
+        [str(runs / "all")], by=["p_lr"], of=["0.001", "0.0001"], **options,
     )
     assert [group.label for group in grouping.groups] == ["p_lr=0.001", "p_lr=0.0001"]
     assert len(collected.series) == 12
     _, named = two_groups(
-        [str(runs / "runs" / each) for each in ("one", "two")],
-        by=[],
-        of=[],
-        **options,
+        [str(runs / "runs" / each) for each in ("one", "two")], by=[], of=[], **options,
     )
     assert [len(group.runs) for group in named.groups] == [6, 6]
 
