@@ -18,14 +18,28 @@ from typing import NoReturn
 from helpers.data_root import set_data_root
 from helpers.display.terminal import run_quietly
 from helpers.errors import ConfigurationError, UserError
-from reports.verbs import card, compare, replay, report, resume, stop, watch
+from reports.verbs import (
+    card,
+    compare,
+    curve,
+    listing,
+    prune,
+    replay,
+    report,
+    resume,
+    stop,
+    watch,
+)
 
 VERBS = (
     watch,
+    listing,
+    curve,
     report,
     compare,
     card,
     replay,
+    prune,
     stop,
     resume,
 )

@@ -14,11 +14,12 @@ import numpy as np
 from helpers.config.settings import show
 from helpers.data_root import place
 from helpers.errors import ConfigurationError, StorageError
+from helpers.run_folder.run_lock import holder_elsewhere, is_trained_here
 from reports.foreign import find
 from reports.foreign.others import Others
 from reports.series import Series, Source, State, is_run_folder, read_series, run_folders
 from swarm.backends.base import DeploymentError
-from swarm.control import find_swarm
+from swarm.control import find_swarm, will_move
 from swarm.places import swarm_places
 from swarm.plan import PLAN_FILE, Plan, Run
 from swarm.status import State as SwarmState
@@ -38,6 +39,7 @@ _STATES: dict[SwarmState, State] = {
     "lost": "stopped",
 }
 _MOST_NAMED = 3
+Wanted = tuple[Source | None, str | None]  # which returns, or which other metric
 _DIVERGED = "exit code 3"  # helpers.errors.NUMERICAL, as swarm.status words it
 
 
@@ -63,6 +65,7 @@ def collect(
     *,
     source: Source | None = None,
     others: Others | None = None,
+    key: str | None = None,
 ) -> Collected:
     """The runs of swarms, runs and folders of runs, each once.
 
@@ -71,6 +74,7 @@ def collect(
             pattern like 'ppo.*seed0?' is for runs of data/runs. Also results of other libraries (reports/foreign).
         source: which returns; None: of evaluations where there are any.
         others: what is told of other libraries' runs.
+        key: another metric in the place of the returns.
 
     Raises:
         ConfigurationError: a name that is none of these, no runs, or two runs of one name.
@@ -81,7 +85,7 @@ def collect(
     labels: list[str] = []
     for name in names:
         labels.append(_label_of(name))
-        for series in _runs_of(name, source, trials, notes, others or Others()):
+        for series in _runs_of(name, (source, key), trials, notes, others or Others()):
             before = found.get(series.name)
             if before is not None and not _is_same(before, series):
                 raise ConfigurationError(
@@ -95,7 +99,7 @@ def collect(
             f"Give a swarm, a run or a folder of runs: {RUNS}/NAME; of other libraries {find.LAYOUTS}.",
         )
     find.refuse_names_of_ours(found.values())
-    every = tuple(found.values()) if source else _measured_alike(list(found.values()))
+    every = tuple(found.values()) if source or key else _measured_alike(list(found.values()))
     label = labels[0] if len(labels) == 1 else common_label(labels)
     return Collected(label, every, trials, tuple(dict.fromkeys(notes)))
 
@@ -126,7 +130,7 @@ def find_run(name: str) -> Path:
     Raises:
         ConfigurationError: there is none, or it is a swarm or several runs.
     """
-    folders = _folders_of(name)
+    folders = folders_of(name)
     if folders is None:
         runs = [run.folder for run in find_swarm(name).runs]
     else:
@@ -156,7 +160,7 @@ def _label_of(name: str) -> str:
     """What a report of it is called: a swarm's whole name, a folder's, a pattern without its signs."""
     if (other := find.named(name)) is not None:
         return other.path.resolve().stem if other.path.is_file() else other.path.resolve().name
-    if _folders_of(name) is None:
+    if folders_of(name) is None:
         return find_swarm(name).name
     path = Path(name)
     return (
@@ -164,6 +168,30 @@ def _label_of(name: str) -> str:
         if path.exists()
         else re.sub(r"[^\w.+=@-]+", "", name).strip("._-") or "runs"
     )
+
+
+def is_under_way(names: Sequence[str]) -> bool:
+    """Whether a run of these names is trained, or waits in a swarm; one of another machine until it is done."""
+    for name in names:
+        folders = folders_of(name)
+        if folders is None or any((folder / PLAN_FILE).exists() for folder in folders):
+            try:
+                if any(map(will_move, run_statuses(find_swarm(name)).values())):
+                    return True
+            except (DeploymentError, StorageError):
+                return True  # nobody can tell: it is asked again
+            continue
+        for folder in folders:
+            if is_trained_here(folder):
+                return True
+            if holder_elsewhere(folder) is not None and read_series(folder).state != "done":
+                return True
+    return False
+
+
+def _read(folder: Path, wanted: Wanted) -> Series:
+    source, key = wanted
+    return read_series(folder, source, key=key)
 
 
 def _is_same(one: Series, other: Series) -> bool:
@@ -174,38 +202,42 @@ def _is_same(one: Series, other: Series) -> bool:
 
 def _runs_of(
     name: str,
-    source: Source | None,
+    wanted: Wanted,
     trials: dict[str, int],
     notes: list[str],
     others: Others,
 ) -> Iterator[Series]:
     if (other := find.named(name)) is not None:
-        yield from _of_others(other, source, notes, others)
+        yield from _of_others(other, wanted, notes, others)
         return
-    folders = _folders_of(name)
+    folders = folders_of(name)
     if folders is None:
-        yield from _runs_of_swarm(find_swarm(name), source, trials, notes)
+        yield from _runs_of_swarm(find_swarm(name), wanted, trials, notes)
     elif (swarm := folders[0] if len(folders) == 1 else None) and (swarm / PLAN_FILE).exists():
-        yield from _runs_of_swarm(find_swarm(str(swarm)), source, trials, notes)
+        yield from _runs_of_swarm(find_swarm(str(swarm)), wanted, trials, notes)
     else:
         for folder in folders:
-            yield read_series(folder, source)
+            yield _read(folder, wanted)
         if Path(name).expanduser().is_dir():
-            yield from _of_others(find.Named(Path(name).expanduser()), source, notes, others)
+            yield from _of_others(find.Named(Path(name).expanduser()), wanted, notes, others)
 
 
 def _of_others(
     what: find.Named,
-    source: Source | None,
+    wanted: Wanted,
     notes: list[str],
     others: Others,
 ) -> list[Series]:
-    series, told = find.read(what, source, others)
-    notes += told
+    source, key = wanted
+    series, remarks = find.read(what, source, others)
+    if series and key is not None:
+        notes.append(f"{what.path}: of other libraries only returns are read, not {key}.")
+        return []
+    notes += remarks
     return series
 
 
-def _folders_of(name: str) -> list[Path] | None:
+def folders_of(name: str) -> list[Path] | None:
     """Run folders, or one swarm's folder; None where the name may be a swarm's."""
     runs = place(RUNS)
     for path in (Path(name).expanduser(), runs / name):
@@ -246,7 +278,7 @@ def _unknown(name: str, runs: Path) -> ConfigurationError:
 
 def _runs_of_swarm(
     plan: Plan,
-    source: Source | None,
+    wanted: Wanted,
     trials: dict[str, int],
     notes: list[str],
 ) -> Iterator[Series]:
@@ -258,7 +290,7 @@ def _runs_of_swarm(
             told = "it has not begun" + (f" ({reason})" if reason else "")
             yield _missing(run, told if state in (None, "missing") else reason, state or "missing")
             continue
-        series = read_series(run.folder, source)
+        series = _read(run.folder, wanted)
         if state in (None, "missing") or series.state == "diverged":
             yield series
         elif state == "failed" and reason.startswith(_DIVERGED):

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from helpers.config.yaml_files import read_yaml
+from helpers.durable import TEMPORARY
 from helpers.errors import ConfigurationError
 from helpers.run_folder.changes import read_capsule
 from helpers.run_folder.ending import has_ended
@@ -26,7 +27,8 @@ Facts = Mapping[str, Any]
 
 METRICS = "metrics.jsonl"
 KEYS: Mapping[Source, str] = {"evaluation": "eval/return_mean", "training": "rollout/return_mean"}
-_TAIL = 1 << 16  # bytes; longer than any row
+TAIL = 1 << 16  # bytes; longer than any row
+_NAME = re.compile(rb'"([^"\\]+)": ')
 _CRASHES = "crash_worker_*.txt"
 _NUMERICAL = ("NumericalError", "UsersNumbersError")
 
@@ -55,7 +57,8 @@ class Series:
         not_finite: rows whose return was NaN or infinite, and that the curve leaves out.
         torn: lines of the metrics that are no rows, the last one's unfinished end apart; event files that are cut.
         library: which it was trained with (reports/foreign); "" for this one.
-        seed_is_known: whether `seed` is the run's, or a number that tells it from others.
+        seed_is_known: whether `seed` is the run's, or a number that distinguishes it from others.
+        is_cut: whether the last line of the metrics has no end.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Series:
     torn: int = 0
     library: str = ""
     seed_is_known: bool = True
+    is_cut: bool = False
 
     @property
     def final(self) -> float | None:
@@ -100,18 +104,23 @@ def run_folders(folder: Path) -> list[Path]:
     """The run folders directly below a folder, by name."""
     try:
         with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir())
+            names = sorted(
+                entry.name
+                for entry in entries
+                if entry.is_dir() and not entry.name.startswith(TEMPORARY)
+            )
     except OSError:
         return []
     return [folder / name for name in names if is_run_folder(folder / name)]
 
 
-def read_series(folder: Path, source: Source | None = None) -> Series:
+def read_series(folder: Path, source: Source | None = None, *, key: str | None = None) -> Series:
     """The curve of a run folder, also of a run that still writes, was killed while it wrote, or diverged.
 
     Args:
         folder: of the run.
         source: which returns; None: of evaluations, or of training where there is no evaluation.
+        key: another metric in the place of the returns.
 
     Raises:
         ConfigurationError: it is no run folder, or its config.yaml is damaged.
@@ -120,12 +129,12 @@ def read_series(folder: Path, source: Source | None = None) -> Series:
     content = _content(folder / METRICS)
     if source is None:
         source = "evaluation" if f'"{KEYS["evaluation"]}"'.encode() in content else "training"
-    steps, returns, seconds, torn = _curve(content, KEYS[source])
+    steps, returns, seconds, torn = _curve(content, key or KEYS[source])
     finite = np.isfinite(returns)
     last = last_row_of(content)
     last_step = int(last.get("step", 0))
     wanted = int(settings.get("num_timesteps") or 0)
-    state, reason = _state(folder, last, wanted)
+    state, reason = state_of(folder, last, wanted)
     if state != "running" and len(returns) and not finite[-1]:
         state, reason = "diverged", f"its last return is {returns[-1]}"
     seed = settings.get("seed")
@@ -148,7 +157,13 @@ def read_series(folder: Path, source: Source | None = None) -> Series:
         folder=folder,
         not_finite=int(np.count_nonzero(~finite)),
         torn=torn,
+        is_cut=bool(content) and not content.endswith(b"\n"),
     )
+
+
+def metrics_of(folder: Path) -> set[str]:
+    """The names of all numbers in a run's metrics."""
+    return {name.decode() for name in set(_NAME.findall(_content(folder / METRICS)))}
 
 
 def read_settings(folder: Path) -> dict[str, str | None]:
@@ -171,7 +186,7 @@ def last_row_of(content: bytes) -> dict[str, Any]:
     return {}
 
 
-def read_tail(folder: Path, size: int = _TAIL) -> bytes:
+def read_tail(folder: Path, size: int = TAIL) -> bytes:
     """The end of a run's metrics, for what needs the last rows only; empty where there are none."""
     try:
         with (folder / METRICS).open("rb") as file:
@@ -181,10 +196,18 @@ def read_tail(folder: Path, size: int = _TAIL) -> bytes:
         return b""
 
 
-def state_of(folder: Path) -> tuple[State, str]:
-    """(state, reason) of a run, as its folder alone shows it."""
-    wanted = int(read_settings(folder).get("num_timesteps") or 0)
-    return _state(folder, last_row_of(read_tail(folder)), wanted)
+def last_return_of(content: bytes, source: Source) -> float | None:
+    """The last return of metrics, or of their end; None where there is none. It may be infinite or NaN."""
+    wanted = f'"{KEYS[source]}": '.encode()
+    end = content.rfind(b"\n") + 1
+    while (place := content.rfind(wanted, 0, end)) >= 0:
+        begin = content.rfind(b"\n", 0, place) + 1
+        row = _row(content[begin : content.index(b"\n", place)])
+        value = None if row is None else row.get(KEYS[source])
+        if isinstance(value, int | float):
+            return float(value)
+        end = begin
+    return None
 
 
 def _group(name: str) -> str:
@@ -243,7 +266,14 @@ def _number(line: bytes, mark: bytes) -> float | None:
         return None
 
 
-def _state(folder: Path, last: Mapping[str, Any], wanted: int) -> tuple[State, str]:
+def state_of(folder: Path, last: Mapping[str, Any], wanted: int) -> tuple[State, str]:
+    """(state, reason) of a run, as its folder alone shows it.
+
+    Args:
+        folder: of the run.
+        last: the last row of its metrics.
+        wanted: the steps that were asked for.
+    """
     if is_trained_here(folder):
         return "running", ""
     if _is_finished(folder, last, wanted):

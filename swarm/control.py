@@ -121,14 +121,14 @@ def states_at_the_end(
                 reported = error.problem
                 say(f"{reported} It is asked again.")
         else:
-            idle = 0 if any(map(_will_move, found)) else idle + 1
+            idle = 0 if any(map(will_move, found)) else idle + 1
             states = Counter(each.state for each in found)
             if idle and (idle > 1 or not states.keys() & {*UNDER_WAY, "claimed"}):
                 return dict(sorted(states.items()))
         time.sleep(pause)
 
 
-def _will_move(status: RunStatus) -> bool:
+def will_move(status: RunStatus) -> bool:
     """Whether a run is under way, or the process that is to start it lives."""
     if status.state == "claimed" and status.submission is not None:
         return status.submission.claimed_by.is_alive() is not False

@@ -86,6 +86,7 @@ def _registry(words: Sequence[str]) -> None:
 def _reporter(words: Sequence[str]) -> None:
     from reports.collect import collect, find_run
     from reports.results.compare import two_groups
+    from reports.runs.find import find_named
     from reports.verbs.options import others_of
     from swarm.control import find_swarm
 
@@ -96,6 +97,10 @@ def _reporter(words: Sequence[str]) -> None:
         two_groups(arguments.names, by=by, of=of, source=None, allow_mixed=mixed, others=others)
     elif arguments.verb == "report":
         collect(arguments.names, others=others_of(arguments))
+    elif arguments.verb == "curve":
+        collect(arguments.names)
+    elif arguments.verb in ("list", "prune"):
+        find_named(arguments.names, arguments.runs_dir)
     elif hasattr(arguments, "run_name"):
         find_run(arguments.run_name)
     elif hasattr(arguments, "swarm"):

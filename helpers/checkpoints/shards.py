@@ -181,11 +181,17 @@ class StoredShards(Mapping[str, np.ndarray]):
         packed = self._packed.get(name)
         if name not in self.known or packed is None or packed["version"] != version:
             return None
+        return packed if self._has(packed) else None
+
+    def are_there(self) -> bool:
+        """Whether the pack is as long as they need; what it holds is not read."""
+        return all(map(self._has, self._packed.values()))
+
+    def _has(self, packed: PackedShard) -> bool:
         try:
-            is_there = self._pack.stat().st_size >= packed["at"] + packed["bytes"]
+            return self._pack.stat().st_size >= packed["at"] + packed["bytes"]
         except OSError:
-            return None  # if this is the disk, writing will say so
-        return packed if is_there else None
+            return False  # if this is the disk, writing will say so
 
     def places(self) -> list[tuple[int, int]]:
         """(first, last + 1) byte of each."""

@@ -222,7 +222,7 @@ class Progress:
         self._shown_at, self._shown_iteration = now, self._run.iteration
         if self.is_live:
             terminal = self._terminal or Terminal()
-            signs = _can_encode(self._output)
+            signs = can_encode(self._output)
             self._line = live_line(
                 self._run,
                 width=terminal.width() - 1,
@@ -350,5 +350,6 @@ def _resolve_mode(mode: Mode, terminal: Terminal | None) -> Mode:
     return "live" if terminal is not None and os.environ.get("TERM") != "dumb" else "plain"
 
 
-def _can_encode(output: TextIO) -> bool:
+def can_encode(output: TextIO) -> bool:
+    """Whether an output takes all signs of Unicode."""
     return (getattr(output, "encoding", None) or "").lower().replace("-", "") == "utf8"

@@ -55,6 +55,12 @@ def is_trained_here(folder: Path) -> bool:
     return _lives(_read(folder / LOCK_FILE))
 
 
+def holder_elsewhere(folder: Path) -> str | None:
+    """The other machine whose process made the lock of a run folder; whether it still lives is not to be seen here."""
+    host = _read(folder / LOCK_FILE).get("host")
+    return None if host in (None, platform.node()) else str(host)
+
+
 def _identity(pid: int) -> dict[str, Any]:
     return {"host": platform.node(), "pid": pid, "started": _start_time(pid)}
 

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from reports.figures import style
 from reports.figures.style import Look
-from reports.results.curves import Axis, Curve
+from reports.results.curves import Axis, Curve, unit_of
 from reports.results.references import Scale
 
 _MINUTES, _HOURS = 60.0, 3600.0
@@ -47,6 +47,7 @@ def draw_curves(
     scales: Mapping[str, Scale],
     columns: int = style.MOST_COLUMNS,
     marks: Mapping[str, Sequence[Mark]] | None = None,
+    size: tuple[float, float] = style.PANEL,
 ) -> Figure:
     """The curves of each task.
 
@@ -58,17 +59,18 @@ def draw_curves(
         scales: references by task, lines across where the axis reaches them.
         columns: panels beside one another, at most.
         marks: published results by task; none against time.
+        size: of a panel, in inches.
     """
     marks = marks or {}
     named = _named(marks)
     shown = {label: None for each in curves.values() for curve in each for label in [curve.label]}
     labels = [label for label in looks if label in shown]
     columns = min(len(curves), columns)
-    told = [*(labels if len(labels) > 1 or named else ()), *named]
-    extra = style.legend_height(told, columns * style.PANEL[0]) if told else 0.0
-    figure, every = style.panels(len(curves), columns=columns, extra=extra)
+    entries = [*(labels if len(labels) > 1 or named else ()), *named]
+    extra = style.legend_height(entries, columns * size[0]) if entries else 0.0
+    figure, every = style.panels(len(curves), columns=columns, size=size, extra=extra)
     for place, (axes, (task, of_task)) in enumerate(zip(every, curves.items(), strict=True)):
-        unit, name = _unit(of_task, axis)
+        unit, name = unit_of(of_task, axis)
         for curve in sorted(of_task, key=lambda each: each.label in looks):
             _draw(axes, curve, looks.get(curve.label), unit)
         if task in scales:
@@ -82,9 +84,9 @@ def draw_curves(
         _draw_marks(axes, marks.get(task, ()), looks, named)
         axes.set_xlim(left=0)
         axes.margins(y=0.06)
-    if told:
+    if entries:
         handles = [handle_of(looks[label]) for label in labels]
-        style.legend_below(figure, [*handles, *named.values()], told)
+        style.legend_below(figure, [*handles, *named.values()], entries)
     return figure
 
 
@@ -134,20 +136,6 @@ def handle_of(look: Look) -> Line2D:
         marker=look.marker,
         markersize=4,
         linewidth=1.5,
-    )
-
-
-def _unit(curves: Sequence[Curve], axis: Axis) -> tuple[float, str]:
-    """(what x is divided by, the name of the axis)."""
-    if axis == "steps":
-        return 1.0, "environment steps"
-    longest = max((float(curve.x[-1]) for curve in curves), default=0.0)
-    if longest >= 3 * _HOURS:
-        return _HOURS, "hours of training"
-    return (
-        (_MINUTES, "minutes of training")
-        if longest >= 3 * _MINUTES
-        else (1.0, "seconds of training")
     )
 
 

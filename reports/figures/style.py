@@ -146,8 +146,8 @@ def styled() -> Any:
     return matplotlib.rc_context(_RC)
 
 
-def save(figure: Figure, stem: Path, *, formats: Sequence[str] = FORMATS) -> dict[str, Path]:
-    """Write a figure as PNG, SVG and PDF, the same bytes for the same figure; the files by format.
+def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> dict[str, Path]:
+    """Write a figure as PNG, SVG and PDF, or as some of these, the same bytes for the same figure; the files by format.
 
     Raises:
         OSError: the folder cannot be written.

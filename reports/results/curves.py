@@ -16,6 +16,7 @@ from reports.statistics.intervals import band
 
 Axis = Literal["steps", "seconds"]
 _MOST_POINTS = 100
+_MINUTES, _HOURS = 60.0, 3600.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,20 @@ def curve_of(label: str, runs: Sequence[Series], *, axis: Axis, center: str) -> 
     if not known.all():
         return None
     return replace(curve, x=np.maximum.accumulate(np.nanmedian(times, axis=0)))
+
+
+def unit_of(curves: Sequence[Curve], axis: Axis) -> tuple[float, str]:
+    """(what x is divided by, the name of the axis)."""
+    if axis == "steps":
+        return 1.0, "environment steps"
+    longest = max((float(curve.x[-1]) for curve in curves), default=0.0)
+    if longest >= 3 * _HOURS:
+        return _HOURS, "hours of training"
+    return (
+        (_MINUTES, "minutes of training")
+        if longest >= 3 * _MINUTES
+        else (1.0, "seconds of training")
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reports.runs.entry import Entry
 
 from reports.foreign.others import Others
 
@@ -125,3 +132,53 @@ def keys_of(given: list[str]) -> tuple[str, ...]:
     return tuple(
         dict.fromkeys(key.strip() for each in given for key in each.split(",") if key.strip()),
     )
+
+
+def add_places(verb: argparse.ArgumentParser) -> None:
+    """Where runs are looked for."""
+    verb.add_argument(
+        "names",
+        metavar="FOLDER|RUN|SWARM",
+        nargs="*",
+        help="folders of runs, however deep; runs, patterns like 'ppo.*', or swarms; default: all of --runs_dir",
+    )
+    verb.add_argument("--runs_dir", metavar="DIR", help="folder of the runs; default: data/runs")
+
+
+def add_where(verb: argparse.ArgumentParser) -> None:
+    """Which runs of them."""
+    verb.add_argument(
+        "--where",
+        metavar="CONDITION",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="'KEY=VALUE', !=, <, <=, >, >= of a column or a setting, all of them: 'state=failed,stopped' "
+        "'p_lr<1e-3' 'task=Hopper*' 'age>30d' 'size>1G'",
+    )
+
+
+def print_rows(entries: Sequence[Entry]) -> None:
+    """The table of some runs, as wide as the terminal, with colours where it has some."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from reports.runs.table import STYLES, rows_of
+
+    rows = rows_of(entries, screen_width())
+    console = Console(soft_wrap=True)
+    if not console.is_terminal or console.no_color or console.is_dumb_terminal:
+        print("\n".join(row.text for row in rows))
+        return
+    for row in rows:
+        text = Text(row.text)
+        text.stylize(STYLES.get(row.state, ""), *row.at)
+        console.print(text)
+
+
+def screen_width() -> int:
+    """Columns of the terminal; where there is none, those of $COLUMNS, else 80."""
+    if sys.stdout.isatty():  # a size that was handed down is another terminal's
+        for name in ("COLUMNS", "LINES"):
+            os.environ.pop(name, None)
+    return shutil.get_terminal_size().columns

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.algorithms import SCHEMA
 from agents.on_policy.config import PPOConfig
+from helpers.config import yaml_files
+from helpers.config.schema import config_text
 from helpers.errors import ConfigurationError
 from tests.helpers.refusals import refused
 
@@ -85,6 +90,48 @@ def test_bad_files(write_yaml, text, problem):
     started = time.process_time()
     assert problem in refused(f"--config={write_yaml(text)}")[0]
     assert time.process_time() - started < 1.0
+
+
+def both_ways(path: Path) -> tuple[Any, Any]:
+    """(values and lines) as the shorter way and as the parser of YAML reads them; the refusal where it refuses."""
+    plain = yaml_files._read_plain(path.read_text(encoding="utf-8"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml_files, "_read_plain", lambda text: None)
+        try:
+            read = yaml_files.read_yaml(path)
+        except ConfigurationError as error:
+            return plain, error
+    return plain, (read.values, read.lines)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.text(alphabet=" :#'\"-.~ab0/|>&*!%@`[]{},?=\t\r\nN", max_size=12),
+            st.tuples(
+                st.sampled_from(["a", "b", "null", "p_lr", "y", "0", "a b"]),
+                st.sampled_from([": ", ":", ":  ", " : "]),
+                st.sampled_from(
+                    "1 -1 1e-3 .5 ... --- - null ~ No a/b 'a' '' '#' 'it''s' 'null' 1_0".split(),
+                ),
+                st.sampled_from(["", " ", " # why", " #", "#no", "\t# x", " x"]),
+            ).map("".join),
+        ),
+        max_size=5,
+    ),
+)
+def test_the_shorter_way_reads_what_yaml_reads(tmp_path_factory, lines):
+    """Files as runs save them do without the parser; whatever the shorter way takes, it takes for the same."""
+    path = tmp_path_factory.getbasetemp() / "drawn.yaml"
+    path.write_text("\n".join(lines), encoding="utf-8", newline="")
+    plain, read = both_ways(path)
+    assert plain is None or plain == read
+
+
+def test_saved_settings_are_read_the_shorter_way(write_yaml):
+    path = write_yaml(config_text(parse("--p_lr=1e-5 --uuid=a.seed00 --write_interval=250")))
+    plain, read = both_ways(path)
+    assert plain == read and plain[0]["p_lr"] == "1.0e-05" and plain[0]["write_interval"] == "250"
 
 
 def test_alias_bomb(write_yaml):
