@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from helpers.display.progress import format_duration
+from helpers.display.numbers import format_duration
 from reports.results.groups import Grouping, plain_value
 from reports.results.references import Scale
 from reports.results.scores import TRAINING_SHARE, Score, TaskScores
