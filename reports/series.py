@@ -176,12 +176,6 @@ def read_tail(folder: Path, size: int = _TAIL) -> bytes:
         return b""
 
 
-def state_of(folder: Path) -> tuple[State, str]:
-    """(state, reason) of a run, as its folder alone shows it."""
-    wanted = int(read_settings(folder).get("num_timesteps") or 0)
-    return _state(folder, last_row_of(read_tail(folder)), wanted)
-
-
 def _group(name: str) -> str:
     """The name without its seed; of a run that was renamed, its name."""
     try:

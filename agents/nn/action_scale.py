@@ -100,7 +100,9 @@ class ActionScale:
         """
         if self.is_discrete:
             mine, theirs = self.state_dict(), dict(state or {})
-            if any(not np.array_equal(theirs[name], mine.get(name, np.empty(0))) for name in theirs):
+            if any(
+                not np.array_equal(theirs[name], mine.get(name, np.empty(0))) for name in theirs
+            ):
                 raise CheckpointError(
                     f"the checkpoint chooses among {theirs}, the environment asks for {mine}",
                     "give the --env_id and --env_options of its run",

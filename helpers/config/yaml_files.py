@@ -79,7 +79,11 @@ def _read_text(path: Path) -> str:
 
 
 class _Reader:
-    """Builds values from parser events, so that deep nesting costs neither stack nor memory."""
+    """Builds values from parser events, so that deep nesting costs neither stack nor memory.
+
+    `yaml.compose` would give the lines, too, but a megabyte of "[" ends the process in its recursion (libyaml's, a
+    segmentation fault), before any of our checks.
+    """
 
     def __init__(self, path: Path, events: Iterator[Any]) -> None:
         self.path = path

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from helpers.errors import INTERRUPTED
+from helpers.processes import parent_of
 
 LAUNCHERS = ("mpiexec", "mpirun", "mpiexec.hydra", "mpirun.hydra", "orterun", "prterun")
 
@@ -141,12 +142,7 @@ def _is_terminal(device: Path) -> bool:
 
 def _ancestors() -> Iterator[Path]:
     """/proc folders of the parent, its parent, and so on."""
-    parent = os.getppid()
-    while parent > 1:
-        process = Path(f"/proc/{parent}")
-        yield process
-        try:
-            text = (process / "stat").read_text()
-            parent = int(text.rpartition(")")[2].split()[1])
-        except (OSError, ValueError, IndexError):
-            return
+    parent: int | None = os.getppid()
+    while parent is not None and parent > 1:
+        yield Path(f"/proc/{parent}")
+        parent = parent_of(parent)

@@ -137,16 +137,6 @@ class Workers:
         """Replace every element by its largest value on any worker."""
         self._reduce_(array, "MAX")
 
-    def min_(self, array: Array) -> None:
-        """Replace every element by its smallest value on any worker."""
-        self._reduce_(array, "MIN")
-
-    def average_gradients_(self, flat: Array) -> None:
-        """Replace one flat buffer of gradients by its mean over the workers."""
-        self.sum_(flat)
-        buffer = _buffer(flat)
-        buffer /= self.size
-
     def broadcast_(self, array: Array, root: int = 0) -> None:
         """Replace the array by that of worker `root`."""
         buffer = _buffer(array)

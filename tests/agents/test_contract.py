@@ -71,7 +71,9 @@ def case(request):
 
 
 def made(algo, kind):
-    further: dict[str, Any] = {"expert_path": str(demonstrations(kind))} if algo in IMITATING else {}
+    further: dict[str, Any] = (
+        {"expert_path": str(demonstrations(kind))} if algo in IMITATING else {}
+    )
     if kind == "several":
         further["compile"] = False  # no kernel in C: torch would be compiled
     return small_config(algo, **sources(algo, kind), **further), (SPACES | CHOICES)[kind]
