@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.config.yaml_files import read_yaml
+from helpers.display.figure import EVALUATION, INK, TRAINING, make_figure, save_figure, style_axes
 from helpers.display.numbers import count
-from helpers.errors import StorageError
 from helpers.run_folder.references import EXPERT, RANDOM, Reference, read_references
 from helpers.trackers.jsonl import read_metrics
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INCHES = (8.0, 4.5)
-DOTS_PER_INCH = 150
-EVALUATION, TRAINING, INK, FAINT = "#2563a8", "#9aa3ad", "#22262b", "#e4e7eb"
 # Of a reference: colour, dashes, and where its words stand: at the line's left end above it, or right and below.
 LINES: Mapping[str, tuple[str, Any, dict[str, Any]]] = {
     EXPERT: (INK, (0, (6, 3)), {"x": 0.01, "ha": "left", "va": "bottom"}),
@@ -50,13 +48,8 @@ def draw_curve(run_folder: Path, *, unit: str = ENVIRONMENT_STEPS) -> Path:
     Raises:
         StorageError: there are no metrics, a file is damaged, or the picture cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rows = read_metrics(run_folder / "metrics.jsonl")
-    figure = Figure(figsize=INCHES, dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    figure, axes = make_figure(*INCHES)
     _draw_training(axes, rows)
     _draw_evaluations(axes, rows)
     if not axes.lines:
@@ -64,18 +57,7 @@ def draw_curve(run_folder: Path, *, unit: str = ENVIRONMENT_STEPS) -> Path:
     steps = float(rows[-1]["step"]) if rows else 0.0
     _style(axes, run_folder.resolve().name, steps=steps, unit=_unit(run_folder, steps, unit))
     _draw_references(axes, read_references(run_folder))
-    path = run_folder / "learning_curve.png"
-    beside = run_folder / ".learning_curve.png.new"
-    try:
-        figure.savefig(beside, format="png", metadata={"Software": None})
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise StorageError(
-            f"{path} cannot be written: {error.strerror or error}",
-            "Free space there, or make the folder writable.",
-        ) from error
-    return path
+    return save_figure(figure, run_folder / "learning_curve.png")
 
 
 def series(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], list[float]]:
@@ -206,12 +188,7 @@ def _style(axes: Axes, name: str, *, steps: float, unit: str) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
     axes.margins(x=0.0, y=0.06)
     axes.set_xlim(0, 1.02 * steps or 1)  # the last point is whole
-    axes.grid(axis="y", color=FAINT, linewidth=1.0)
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(TRAINING)
-    axes.tick_params(colors=INK, length=0, labelsize=9)
+    style_axes(axes)
     if axes.lines:
         _legend(axes)
         axes.autoscale(enable=False)
