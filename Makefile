@@ -57,14 +57,18 @@ help:  ## List these commands
 	@echo "  And of imitate: NUM_DEMOS=$(NUM_DEMOS) NUM_TIMESTEPS=$(NUM_TIMESTEPS) DEMOS=$(DEMOS)"
 	@echo "  Example: make train ENV_ID=Walker2d-v5 SEED=1 ARGS='--p_lr=1e-4'"
 
+# Curves for TensorBoard, unless ARGS decides: a flag may stand once.
+TENSORBOARD = $(if $(findstring tensorboard,$(ARGS)),,--tensorboard)
+
 train: base gl  ## Train a policy with MPI workers, then record it: a learning curve and a video
-	$(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=train --config=$(CONFIG) --env_id=$(ENV_ID) --seed=$(SEED) --uuid=$(NAME) $(ARGS)
+	$(MPIEXEC) -n $(NUM_WORKERS) $(PY) main.py --task=train --config=$(CONFIG) --env_id=$(ENV_ID) --seed=$(SEED) --uuid=$(NAME) $(TENSORBOARD) $(ARGS)
 	$(PY) main.py --task=eval --model_path=$(RUN) --iter_num="$$([ -e $(RUN)/checkpoints/best ] && echo best || echo latest)" --num_trajs=4 --record
 	@echo
 	@echo "Run folder   $(RUN)"
 	@echo "Curve        $$(ls $(RUN)/learning_curve.png)"
 	@echo "Video        $$(ls -t $(RUN)/videos/*.mp4 2>/dev/null | head -n 1)"
 	@echo "Next"
+	@$(if $(TENSORBOARD),echo "  $(VENV)/bin/tensorboard --logdir $(RUN)   its metrics as curves, in a browser")
 	@echo "  make train$(call chosen,ENV_ID CONFIG NUM_WORKERS ARGS) SEED=$$(($(SEED) + 1))   another seed"
 	@echo "  make train$(call chosen,NUM_WORKERS) ENV_ID=HalfCheetah-v5   another environment"
 	@echo "  $(PY) main.py --help_all   every setting, with its default, unit and bounds"

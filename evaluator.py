@@ -33,6 +33,7 @@ from helpers.config.schema import Parsed, Schema
 from helpers.demos.hdf5 import demo_path, file_name_of, space_attributes, write_demo
 from helpers.demos.replay import Replay, find_replay
 from helpers.display.captions import add_caption, as_figure
+from helpers.display.histogram import draw_returns
 from helpers.display.video import write_mp4
 from helpers.durable import write_atomically
 from helpers.episodes import Episode, run_episodes, summary
@@ -178,7 +179,7 @@ class Evaluation:
         return make_vector_env(self.config.env_id, seeds=seeds, render_mode=render_mode, **shown)
 
     def run(self, agent: Agent, environment: Any, *, policy: str) -> None:
-        """Run, print the table, write evaluation_<iteration>.json, the demonstrations, the video."""
+        """Run, print the table, write evaluation_<iteration>.json and .png, the demonstrations, the video."""
         episodes: list[Episode] = []
         if self.seeds[self.mine]:
             episodes = run_episodes(
@@ -216,7 +217,10 @@ class Evaluation:
             title = f"{self.folder.name}, iteration {self.iteration}"
             print(statistics_table(returns, lengths, terminated, title=title))
             compared = comparison(float(np.mean(returns)), read_references(self.folder))
-            print(*filter(None, (compared, f"statistics: {path}")), sep="\n")
+            drawn = path.with_suffix(".png")
+            draw_returns(returns, drawn, title=title, references=read_references(self.folder))
+            told = (compared, f"statistics: {path}", f"picture: {drawn}")
+            print(*filter(None, told), sep="\n")
             if made:
                 print(f"demonstrations: {made[0]} ... {len(made)} files")
                 place = shlex.quote(str(Path(made[0]).parent))
@@ -254,7 +258,10 @@ class Evaluation:
             return path
         if iteration != self.iteration:
             own = path.with_name(path.name.replace(f"_{config.iter_num}", f"_{iteration}", 1))
-            path.rename(own.with_stem(f"{own.stem}_{kept[0]}_{kept[1]}") if own.exists() else own)
+            own = own.with_stem(f"{own.stem}_{kept[0]}_{kept[1]}") if own.exists() else own
+            path.rename(own)
+            if (drawn := path.with_suffix(".png")).exists():
+                drawn.rename(own.with_suffix(".png"))
             return path
         if kept == (episodes, self.purpose):
             return path

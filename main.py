@@ -182,6 +182,7 @@ def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
         config.progress,
         is_root=workers.is_root,
         total_steps=config.num_timesteps,
+        title=f"{config.algo} on {config.env_id}, workers: {workers.size}",
     )
     progress.hear("agents", "helpers.machine.native")
     lines = [*parsed.warnings, *experiment.warnings, *(checkpoint.warnings if checkpoint else ())]
@@ -226,6 +227,7 @@ def open_run(parsed: Parsed, workers: Workers, argv: Sequence[str]) -> OpenRun:
     if checkpoint:
         accepted = config.accept_changes or has_other_files_since(folder, checkpoint.iteration)
         orchestrator.load(checkpoint, accepts_changes=accepted)
+        progress.resume(orchestrator.best_return)
         progress.message(f"resumed after iteration {checkpoint.iteration}")
     run = OpenRun(config, folder, orchestrator, registers)
     if config.registry_endpoint and workers.is_root:
@@ -299,10 +301,11 @@ def train_or_stop(orchestrator: Any, progress: Progress, folder: Path) -> str | 
     try:
         reason: str | None = orchestrator.train()
     except errors.Stopped as stop:
-        progress.close()
         if orchestrator.workers.is_root:
             run_lock.release(folder)
         raise stop.after(orchestrator.saved) from None
+    finally:  # an error appears below the panel
+        progress.close()
     return reason
 
 

@@ -105,7 +105,10 @@ def _train_again(
     begin = verification.start_from(checkpoints.load_latest())
     accepted = has_other_files_since(folder, begin.iteration)
     orchestrator.load(begin, accepts_changes=accepted)
-    orchestrator.train(until=verification.until)
+    try:
+        orchestrator.train(until=verification.until)
+    finally:
+        orchestrator.progress.close()
     return orchestrator.environment
 
 

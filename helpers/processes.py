@@ -30,7 +30,7 @@ class Process:
     def this(cls) -> Process:
         """The process that asks."""
         pid = os.getpid()
-        return cls(socket.gethostname(), pid, _ticks(pid), _boot())
+        return cls(socket.gethostname(), pid, start_ticks(pid), _boot())
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Process:
@@ -47,7 +47,7 @@ class Process:
             return None
         if self.boot is not None and self.boot != _boot():
             return False
-        ticks = _ticks(self.pid)
+        ticks = start_ticks(self.pid)
         return ticks is not None and self.ticks in (None, ticks)
 
     def has_survivors(self) -> bool:
@@ -61,10 +61,16 @@ class Process:
         )
 
 
-def _ticks(pid: int) -> int | None:
-    """When a process began; None where there is none, or only its exit status is left."""
+def start_ticks(pid: int) -> int | None:
+    """When a process began, in clock ticks since the machine did; None of one that is no more, or only a status."""
     fields = _stat(pid)
     return None if fields is None else int(fields[19])
+
+
+def parent_of(pid: int) -> int | None:
+    """The process that started it; None of one that is no more."""
+    fields = _stat(pid)
+    return None if fields is None else int(fields[1])
 
 
 def _session(pid: int) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from helpers.display.progress import format_duration
+from helpers.display.numbers import format_duration
 from swarm.plan import Plan
 from swarm.status import State
 from swarm.watch import Line, means_of

@@ -39,7 +39,11 @@ def test_what_was_the_best_before_is_kept_by_its_number(trained):
     evaluate(f"--model_path={trained}", "--iter_num=latest")
     then = figures(trained, "latest") | {"iteration": 2}
     (trained / "evaluation_latest.json").write_text(json.dumps(then))  # as an earlier one left it
-    evaluate(f"--model_path={trained}", "--iter_num=latest")
+    picture = trained / "evaluation_latest.png"
+    drawn = picture.read_bytes()
+    assert drawn.startswith(b"\x89PNG")
+    assert f"picture: {picture}" in evaluate(f"--model_path={trained}", "--iter_num=latest")
+    assert (trained / "evaluation_2.png").read_bytes() == drawn and picture.exists()
     assert figures(trained, "2") == then
     assert figures(trained, "latest")["iteration"] == 6
 

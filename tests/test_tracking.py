@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from helpers.parallel.workers import Workers
 from helpers.seeding import Streams
 from helpers.trackers.skrl_metrics import NOISE
+from helpers.trackers.tensorboard import GROUP
 from tests import launch, resume_cases
 from tests.agents.builders import SPACES, random_rollout, small_agent, small_config
 from tests.mpi.start import run as run_workers
@@ -68,8 +69,9 @@ def test_a_run_writes_exactly_the_metrics_of_the_table(tmp_path, name):
     done = launch.run(resume_cases.settings(env_id, tmp_path, "tags.seed01", algo, **flags))
     assert done.returncode == 0, done.stderr
     found = curves(tmp_path / "tags.seed01")
-    table = {tag: points for tag, points in found.items() if " / " in tag}
+    table = {tag.removeprefix(GROUP): points for tag, points in found.items() if " / " in tag}
     assert set(table) == TABLE[name]
+    assert sorted(found)[-len(table) :] == sorted(GROUP + tag for tag in table)  # the last group
     assert {"iteration", "policy/loss" if algo != "dqn" else "critic/loss"} <= set(found)
     # every 250 steps, at the end of the rollout (12 steps; PPO: 96) that reaches them
     due = [288, 576, 768] if algo == "ppo" else [252, 504, 756]

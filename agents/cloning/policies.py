@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,27 +35,6 @@ def squashed_log_likelihood(actions: Tensor, mean: Tensor, log_std: Tensor) -> T
     unsquashed = torch.atanh(actions.clamp(-1.0 + EDGE, 1.0 - EDGE))
     noise = (unsquashed - mean) * torch.exp(-log_std)
     return distributions.squashed_log_prob(unsquashed, noise, log_std)
-
-
-class ClonedPolicy(Protocol):
-    """What `agents.cloning.cloner` needs of a policy.
-
-    Attributes:
-        noise: the kind of random numbers that sampling takes; None where there is no sampling.
-        noise_dim: how many of them an action takes.
-    """
-
-    noise: str | None
-    noise_dim: int
-
-    def loss(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """What is minimised, a mean over the batch; a scalar."""
-
-    def outputs(self, observations: Tensor) -> Tensor:
-        """Means (B, A) before any squashing, or logits (B, K)."""
-
-    def act(self, observations: Tensor, noise: Tensor | None) -> Tensor:
-        """Actions (B, A), or choices (B,) or (B, D): sampled by the noise, or the mode without."""
 
 
 class Regression(nn.Module):

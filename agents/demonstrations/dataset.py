@@ -62,26 +62,6 @@ class Demonstrations:
         """This worker's contiguous part of all transitions; those of all workers are the whole."""
         return take_rows(self.transitions, workers.share(len(self)))
 
-    def minibatch(self, index: int, batch_size: int, workers: Workers) -> Transitions:
-        """This worker's part of the global minibatch `index`, equally many rows on every worker.
-
-        Minibatches are cut from an endless sequence of shuffles of all transitions: each transition comes once a
-        shuffle. They are a function of the run's seed and the index, so nothing about them needs saving.
-
-        Args:
-            index: of the minibatch, from 0 over the whole training.
-            batch_size: transitions of all workers together.
-            workers: who share it.
-
-        Raises:
-            ConfigurationError: the workers cannot share it equally.
-        """
-        if not len(self):
-            check_batch(batch_size, workers)
-            return take_rows(self.transitions, slice(0))
-        rows = minibatch_rows(self.seed, len(self), index, batch_size=batch_size, workers=workers)
-        return take_rows(self.transitions, rows)
-
     def split_held_out(self, episodes: int) -> tuple[Demonstrations, Demonstrations]:
         """(those to learn from, those to judge by): whole episodes, drawn by the seed.
 
@@ -115,7 +95,18 @@ def minibatch_rows(
 ) -> np.ndarray:
     """Which of `count` transitions this worker's part of the global minibatch `index` holds, int64 (b,).
 
-    See `Demonstrations.minibatch`.
+    Minibatches are cut from an endless sequence of shuffles of all transitions: each transition comes once a
+    shuffle. They are a function of the run's seed and the index, so nothing about them needs saving.
+
+    Args:
+        seed: of the run.
+        count: transitions of all workers, at least 1.
+        index: of the minibatch, from 0 over the whole training.
+        batch_size: transitions of all workers together.
+        workers: who share it, equally many rows each.
+
+    Raises:
+        ConfigurationError: the workers cannot share it equally.
     """
     check_batch(batch_size, workers)
     first = index * batch_size

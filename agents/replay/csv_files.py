@@ -61,7 +61,7 @@ def read_csv(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         with path.open(encoding="ascii", newline="") as file:
-            header = file.readline().rstrip("\r\n").split(",")
+            header = _fields(file.readline())
             sizes = _sizes(header, path)
             blocks = [_by_name(numbers, sizes, path) for numbers in _blocks(file, header, path)]
     except (OSError, UnicodeDecodeError) as error:
@@ -108,59 +108,64 @@ def _by_name(
 
 
 def _blocks(lines: Iterator[str], header: list[str], path: Path) -> Iterator[list[np.ndarray]]:
-    """The columns, numbers of one field each, some thousand lines at a time."""
+    """The columns of one field each, booleans where the first line has one, some thousand lines at a time."""
     kinds: list[bool] = []
     number = 2  # of a block's first line
     while block := list(itertools.islice(lines, _BLOCK)):
-        if not block[-1].endswith("\n"):
-            raise ConfigurationError(
-                f"{path} is truncated: its line {number + len(block) - 1} has no end.",
-                _REMEDY,
-            )
-        rows = [line.rstrip("\r\n").split(",") for line in block]
-        for i, row in enumerate(rows):
-            if len(row) != len(header):
+        for i, line in enumerate(block, start=number):
+            if not line.endswith("\n"):
+                raise ConfigurationError(f"{path} is truncated: its line {i} has no end.", _REMEDY)
+            if (count := line.count(",") + 1) != len(header):
                 raise ConfigurationError(
-                    f"{path} has {len(row)} fields in line {number + i}, but {len(header)} in its header.",
+                    f"{path} has {count} fields in line {i}, but {len(header)} in its header.",
                     _REMEDY,
                 )
-        kinds = kinds or [field in _BOOLEANS for field in rows[0]]
-        yield [
-            _array(texts, is_boolean, path=path, field=field, line=number)
-            for texts, is_boolean, field in zip(zip(*rows, strict=True), kinds, header, strict=True)
-        ]
+        kinds = kinds or [text in _BOOLEANS for text in _fields(block[0])]
+        dtype = [(field, "U6" if b else "f8") for field, b in zip(header, kinds, strict=True)]
+        try:
+            table = np.loadtxt(block, dtype, delimiter=",", comments=None, ndmin=1)
+        except ValueError:
+            raise _refusal(block, kinds, header, path=path, number=number) from None
+        columns = [table[field] for field in header]
+        for column, is_boolean in zip(columns, kinds, strict=True):
+            if is_boolean and not np.isin(column, _BOOLEANS).all():
+                raise _refusal(block, kinds, header, path=path, number=number)
+        yield [column == "True" if b else column for column, b in zip(columns, kinds, strict=True)]
         number += len(block)
 
 
-_BOOLEANS = {"True": True, "False": False}
+_BOOLEANS = ("True", "False")
 
 
-def _array(
-    texts: Sequence[str],
-    is_boolean: bool,
+def _fields(line: str) -> list[str]:
+    return line.rstrip("\r\n").split(",")
+
+
+def _refusal(
+    block: Sequence[str],
+    kinds: Sequence[bool],
+    header: Sequence[str],
     *,
     path: Path,
-    field: str,
-    line: int,
-) -> np.ndarray:
-    """One field of some lines; booleans if the first line has one."""
-    parse = _BOOLEANS.__getitem__ if is_boolean else float
-    try:
-        return np.fromiter(map(parse, texts), np.bool_ if is_boolean else np.float64, len(texts))
-    except (ValueError, KeyError):
-        place = next(i for i, text in enumerate(texts) if not _is_good(text, is_boolean))
-    raise ConfigurationError(
-        f"{path} has {texts[place]!r} for {field} in line {line + place}, which is no "
-        f"{'boolean' if is_boolean else 'number'}.",
+    number: int,
+) -> ConfigurationError:
+    """The first field that is no number, or no boolean."""
+    text, field, line, is_boolean = next(
+        (text, field, line, is_boolean)
+        for line, row in enumerate(block, start=number)
+        for text, field, is_boolean in zip(_fields(row), header, kinds, strict=True)
+        if not (text in _BOOLEANS if is_boolean else _is_number(text))
+    )
+    kind = "boolean" if is_boolean else "number"
+    return ConfigurationError(
+        f"{path} has {text!r} for {field} in line {line}, which is no {kind}.",
         _REMEDY,
     )
 
 
-def _is_good(text: str, is_boolean: bool) -> bool:
-    if is_boolean:
-        return text in _BOOLEANS
+def _is_number(text: str) -> bool:
     try:
-        float(text)
+        np.loadtxt([text or "-"], delimiter=",", comments=None)
     except ValueError:
         return False
     return True

@@ -3,6 +3,10 @@
 The arrays are the file's tensors, named by their path in the state ("agent/normalizer/mean"). The state
 itself, with a reference in the place of each array, is JSON under the key "state" of the file's metadata.
 So one file says everything, any safetensors reader gets at its arrays, and one sha256 proves it.
+
+The header is written and read here, since arrays then go to the disk, and come from proven bytes, without a copy.
+The library's `serialize` makes the whole file once more in memory, `deserialize` each array, and `serialize_file`
+leaves no chance to hash what is written.
 """
 
 from __future__ import annotations

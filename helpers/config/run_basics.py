@@ -137,7 +137,7 @@ class RunBasics(Settings):
     )
     progress: Literal["auto", "live", "plain", "none"] = setting(
         "auto",
-        "a live line, plain lines, or nothing; auto: live on a terminal, else plain",
+        "a live panel, plain lines, or nothing; auto: live on a terminal, else plain",
         group="run",
         identity=False,
     )

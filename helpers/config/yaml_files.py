@@ -110,7 +110,11 @@ def _read_plain(text: str) -> tuple[dict[str, Any], dict[str, int]] | None:
 
 
 class _Reader:
-    """Builds values from parser events, so that deep nesting costs neither stack nor memory."""
+    """Builds values from parser events, so that deep nesting costs neither stack nor memory.
+
+    `yaml.compose` would give the lines, too, but a megabyte of "[" ends the process in its recursion (libyaml's, a
+    segmentation fault), before any of our checks.
+    """
 
     def __init__(self, path: Path, events: Iterator[Any]) -> None:
         self.path = path

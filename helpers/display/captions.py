@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
 
 WORDS, FAINT_WORDS = (34, 38, 43), (122, 130, 138)  # RGB
 _BAND = 0.09  # a caption's height by the picture's width
@@ -35,17 +39,21 @@ def add_caption(
     Returns:
         (height + band, width, 3) uint8; bands of pictures of one width have one height.
     """
+    from PIL import Image, ImageDraw
+
     width = picture.shape[1]
     height = max(16, 2 * round(_BAND * width / 2))
-    band = np.full((height, width, 3), 255, np.uint8)
-    band[-max(2, height // 14) :] = colour
-    size, margin = round(_LETTERS * height), height // 4
-    _write(band, _letters(name, size, is_bold=True), colour, left=margin)
-    shown = _letters(figure, size, is_bold=False)
-    _write(band, shown, WORDS, left=width - margin - shown[0].shape[1])
-    shown = _letters(note, size, is_bold=False)
-    _write(band, shown, FAINT_WORDS, left=(width - shown[0].shape[1]) // 2)
-    return np.concatenate([band, picture])
+    line, margin = max(2, height // 14), height // 4
+    baseline = round(_BASELINE * height)
+    band = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(band)
+    size = round(_LETTERS * height)
+    plain, bold = _font(size, is_bold=False), _font(size, is_bold=True)
+    draw.text((margin, baseline), name, colour, bold, anchor="ls")
+    draw.text((width // 2, baseline), note, FAINT_WORDS, plain, anchor="ms")
+    draw.text((width - margin, baseline), figure, WORDS, plain, anchor="rs")
+    draw.rectangle((0, height - line, width, height), colour)
+    return np.concatenate([np.asarray(band), picture])
 
 
 def as_figure(return_: float) -> str:
@@ -64,34 +72,11 @@ def fade(picture: np.ndarray) -> np.ndarray:
     return (picture // 2 + 127).astype(np.uint8)
 
 
-def _write(band: np.ndarray, letters: tuple[np.ndarray, int], colour: Colour, *, left: int) -> None:
-    """Letters into a band, in place; what would stand outside of it is cut."""
-    mask, below = letters
-    top = round(_BASELINE * len(band)) - (len(mask) - below)
-    mask = mask[max(0, -top) :, max(0, -left) :]
-    top, left = max(0, top), max(0, left)
-    place = band[top : top + len(mask), left : left + mask.shape[1]]
-    share = mask[: place.shape[0], : place.shape[1], None] / 255.0
-    place[:] = np.rint(place * (1.0 - share) + np.array(colour) * share)
+@cache
+def _font(size: int, *, is_bold: bool) -> FreeTypeFont:
+    """The font that matplotlib carries, whose letters are `size` pixels."""
+    from matplotlib import get_data_path
+    from PIL import ImageFont
 
-
-@lru_cache(maxsize=512)
-def _letters(text: str, size: int, *, is_bold: bool) -> tuple[np.ndarray, int]:
-    """How much of each pixel a text covers, uint8 (height, width), and how many rows are below its baseline."""
-    if not text:
-        return np.zeros((1, 0), np.uint8), 0
-    font = _font(is_bold=is_bold)
-    font.set_size(size, 72)  # so that a point is a pixel
-    font.set_text(text)
-    font.draw_glyphs_to_bitmap(antialiased=True)
-    return np.array(font.get_image()), round(font.get_descent() / 64)
-
-
-@lru_cache(maxsize=2)
-def _font(*, is_bold: bool) -> Any:
-    """The font that matplotlib carries."""
-    from matplotlib.font_manager import FontProperties, findfont
-    from matplotlib.ft2font import FT2Font
-
-    weight = "bold" if is_bold else "normal"
-    return FT2Font(findfont(FontProperties(family="DejaVu Sans", weight=weight)))
+    name = "DejaVuSans-Bold.ttf" if is_bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / name, size)

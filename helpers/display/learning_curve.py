@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers.errors import StorageError
+from helpers.config.yaml_files import read_yaml
+from helpers.display.figure import EVALUATION, INK, TRAINING, make_figure, save_figure, style_axes
+from helpers.display.numbers import count
 from helpers.run_folder.references import EXPERT, RANDOM, Reference, read_references
 from helpers.trackers.jsonl import read_metrics
 
@@ -15,9 +17,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INCHES = (8.0, 4.5)
-DOTS_PER_INCH = 150
-EVALUATION, TRAINING, INK, FAINT = "#2563a8", "#9aa3ad", "#22262b", "#e4e7eb"
-LINES = {EXPERT: (INK, (0, (6, 3))), RANDOM: ("#5c656e", (0, (1, 2)))}  # colour and dashes
+# Of a reference: colour, dashes, and where its words stand: at the line's left end above it, or right and below.
+LINES: Mapping[str, tuple[str, Any, dict[str, Any]]] = {
+    EXPERT: (INK, (0, (6, 3)), {"x": 0.01, "ha": "left", "va": "bottom"}),
+    RANDOM: ("#5c656e", (0, (1, 2)), {"x": 0.99, "ha": "right", "va": "top"}),
+}
+LEAST_SHARE = (
+    0.1  # of the height, that curves take; a line across that would leave them less is only named
+)
+MARKED_ROWS = 10  # as many points of training or fewer have markers
 ENVIRONMENT_STEPS = "environment steps"
 NAME_WIDTH = 68  # characters of a title before it takes a second line
 SMOOTHED_ROWS = 60  # a training curve of more rows is averaged down to this number
@@ -40,31 +48,16 @@ def draw_curve(run_folder: Path, *, unit: str = ENVIRONMENT_STEPS) -> Path:
     Raises:
         StorageError: there are no metrics, a file is damaged, or the picture cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rows = read_metrics(run_folder / "metrics.jsonl")
-    figure = Figure(figsize=INCHES, dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    figure, axes = make_figure(*INCHES)
     _draw_training(axes, rows)
     _draw_evaluations(axes, rows)
     if not axes.lines:
         axes.text(0.5, 0.5, "no episode has ended yet", ha="center", transform=axes.transAxes)
+    steps = float(rows[-1]["step"]) if rows else 0.0
+    _style(axes, run_folder.resolve().name, steps=steps, unit=_unit(run_folder, steps, unit))
     _draw_references(axes, read_references(run_folder))
-    _style(axes, run_folder.resolve().name, unit=unit)
-    path = run_folder / "learning_curve.png"
-    beside = run_folder / ".learning_curve.png.new"
-    try:
-        figure.savefig(beside, format="png", metadata={"Software": None})
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise StorageError(
-            f"{path} cannot be written: {error.strerror or error}",
-            "Free space there, or make the folder writable.",
-        ) from error
-    return path
+    return save_figure(figure, run_folder / "learning_curve.png")
 
 
 def series(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], list[float]]:
@@ -95,12 +88,13 @@ def _draw_training(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         return
     if len(steps) > SMOOTHED_ROWS:
         axes.plot(steps, values, color=TRAINING, linewidth=0.7, alpha=0.35)
-    marker = "o" if len(steps) == 1 else ""
+    marker = "o" if len(steps) <= MARKED_ROWS else ""
     axes.plot(
         *average_groups(steps, values),
         color=TRAINING,
         linewidth=1.6,
         marker=marker,
+        markersize=4,
         label="training (exploring)",
     )
 
@@ -139,17 +133,28 @@ def _draw_evaluations(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _draw_references(axes: Axes, references: Mapping[str, Reference]) -> None:
-    """Lines across. Their figures are in the legend, where no curve can meet them."""
+    """Lines across with their words beside them; only the words, at the edge, where a line would flatten the curves."""
+    low, high = axes.get_ylim()
+    has_curves = bool(axes.lines)
     for name, reference in references.items():
-        colour, dashes = LINES[name]
-        axes.axhline(
-            reference["return_mean"],
-            color=colour,
-            linestyle=dashes,
-            linewidth=1.4,
-            label=f"{name}: {_figure(reference['return_mean'])} ({reference['source']})",
-            zorder=1.5,
-        )
+        colour, dashes, place = LINES[name]
+        value = reference["return_mean"]
+        words = f"{name}: {_figure(value)} ({reference['source']})"
+        style: dict[str, Any] = {"color": colour, "fontsize": 9, "zorder": 3}
+        style |= {"bbox": {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1.0}}
+        if has_curves and high - low < LEAST_SHARE * (max(high, value) - min(low, value)):
+            is_above = value > high
+            arrow, style["va"] = ("↑", "top") if is_above else ("↓", "bottom")
+            style |= {"ha": place["ha"], "transform": axes.transAxes}
+            axes.text(place["x"], 0.99 if is_above else 0.01, f"{arrow} {words}", **style)
+            continue
+        axes.axhline(value, color=colour, linestyle=dashes, linewidth=1.4, zorder=1.5)
+        style |= place | {"xytext": (0, 4 if place["va"] == "bottom" else -4)}
+        style |= {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+        axes.annotate(words, (style.pop("x"), value), **style)
+        room = 0.1 * (max(high, value) - min(low, value))  # for the words
+        low, high = min(low, value - room), max(high, value + room)
+        axes.set_ylim(low, high)
 
 
 def _figure(value: float) -> str:
@@ -164,40 +169,37 @@ def _spread(row: Mapping[str, Any]) -> tuple[float, float]:
     return low, high
 
 
-def _style(axes: Axes, name: str, *, unit: str) -> None:
+def _unit(run_folder: Path, steps: float, unit: str) -> str:
+    """The words below the axis, with how far a run came that did not reach its end."""
+    words = f"{unit}, all workers" if unit == ENVIRONMENT_STEPS else unit
+    config = run_folder / "config.yaml"
+    total = float(read_yaml(config).values.get("num_timesteps") or 0) if config.exists() else 0.0
+    return f"{words} ({count(steps)} of {count(total)})" if steps < total else words
+
+
+def _style(axes: Axes, name: str, *, steps: float, unit: str) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.set_title(_wrap_name(name), loc="left", fontsize=11, fontweight="bold", color=INK, pad=12)
-    axes.set_xlabel(f"{unit}, all workers" if unit == ENVIRONMENT_STEPS else unit, color=INK)
+    axes.set_xlabel(unit, color=INK)
     axes.set_ylabel("return of an episode", color=INK)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
     axes.margins(x=0.0, y=0.06)
-    axes.set_xlim(left=0)
-    axes.grid(axis="y", color=FAINT, linewidth=1.0)
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(TRAINING)
-    axes.tick_params(colors=INK, length=0, labelsize=9)
+    axes.set_xlim(0, 1.02 * steps or 1)  # the last point is whole
+    style_axes(axes)
     if axes.lines:
         _legend(axes)
+        axes.autoscale(enable=False)
     else:
         axes.set_yticks([])
 
 
 def _legend(axes: Axes) -> None:
-    """Evaluation, training, references: among the curves while that is short, else below them."""
+    """Evaluation, training; references are named where their lines are."""
     handles, labels = axes.get_legend_handles_labels()
-    style: dict[str, Any] = {"loc": "best", "frameon": False, "fontsize": 9}
-    place: Any = axes
-    if len(handles) > 2:
-        style |= {"loc": "outside lower center", "ncols": 2}
-        place = axes.figure
-    curves = sum(label.split(":")[0] not in LINES for label in labels)
-    order = [*reversed(range(curves)), *range(curves, len(labels))]
-    legend = place.legend([handles[i] for i in order], [labels[i] for i in order], **style)
+    legend = axes.legend(handles[::-1], labels[::-1], loc="best", frameon=False, fontsize=9)
     for text in legend.get_texts():
         text.set_color(INK)
 

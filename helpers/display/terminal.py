@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from helpers.errors import INTERRUPTED
+from helpers.processes import parent_of
 
 LAUNCHERS = ("mpiexec", "mpirun", "mpiexec.hydra", "mpirun.hydra", "orterun", "prterun")
 
@@ -75,18 +76,25 @@ class Terminal:
     def __init__(self, device: Path | None = None) -> None:
         self._device = device
 
-    def width(self) -> int:
-        """Columns; 80 where the terminal does not say."""
+    @property
+    def is_launchers(self) -> bool:
+        """Whether an MPI launcher writes to it, and may say something itself."""
+        return self._device is not None
+
+    def size(self) -> os.terminal_size:
+        """Columns and lines; 80 and 24 where the terminal does not say."""
         if self._device is None:
-            return shutil.get_terminal_size().columns
+            return shutil.get_terminal_size()
+        usual = os.terminal_size((80, 24))
         try:
             descriptor = os.open(self._device, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
         except OSError:
-            return 80
+            return usual
         try:
-            return os.get_terminal_size(descriptor).columns or 80
+            size = os.get_terminal_size(descriptor)
+            return size if size.columns and size.lines else usual
         except OSError:
-            return 80
+            return usual
         finally:
             os.close(descriptor)
 
@@ -96,11 +104,15 @@ class Terminal:
         return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def find_terminal(output: TextIO) -> Terminal | None:
+def find_terminal(output: TextIO, *, descriptor: int = 1) -> Terminal | None:
     """The terminal that shows what is written to the output; None where none does.
 
     Under MPI a rank's output is a pipe to the launcher. If the launcher itself writes to a terminal,
     the rank's words end there. Seen through /proc, so on Linux and on the launcher's machine only.
+
+    Args:
+        output: the stream.
+        descriptor: of the launcher, which passes it on: 1 the standard output, 2 the standard error.
     """
     try:
         if output.isatty():
@@ -113,7 +125,7 @@ def find_terminal(output: TextIO) -> Terminal | None:
     for process in _ancestors():
         try:
             if (process / "comm").read_text().strip() in LAUNCHERS:
-                device = Path(os.readlink(process / "fd" / "1"))
+                device = Path(os.readlink(process / "fd" / str(descriptor)))
                 return Terminal(device) if _is_terminal(device) else None
         except OSError:
             return None
@@ -130,12 +142,7 @@ def _is_terminal(device: Path) -> bool:
 
 def _ancestors() -> Iterator[Path]:
     """/proc folders of the parent, its parent, and so on."""
-    parent = os.getppid()
-    while parent > 1:
-        process = Path(f"/proc/{parent}")
-        yield process
-        try:
-            text = (process / "stat").read_text()
-            parent = int(text.rpartition(")")[2].split()[1])
-        except (OSError, ValueError, IndexError):
-            return
+    parent: int | None = os.getppid()
+    while parent is not None and parent > 1:
+        yield Path(f"/proc/{parent}")
+        parent = parent_of(parent)

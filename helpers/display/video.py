@@ -67,6 +67,9 @@ def _told(
 
 
 def _encode(frames: Iterable[np.ndarray], path: Path, *, fps: float) -> int:
+    """Feed ffmpeg. `imageio_ffmpeg.write_frames` asks for neither its exit status nor its message: a disk that is
+    full at the end would pass for a video.
+    """
     frames = iter(frames)
     first = next(frames, None)
     if first is None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from helpers.durable import make_once, unmake
 from helpers.errors import ConfigurationError
+from helpers.processes import start_ticks
 
 LOCK_FILE = "running.json"
 SEEN_SECONDS = 10.0  # after which what one machine wrote is seen by others, with usual caches
@@ -62,17 +63,7 @@ def holder_elsewhere(folder: Path) -> str | None:
 
 
 def _identity(pid: int) -> dict[str, Any]:
-    return {"host": platform.node(), "pid": pid, "started": _start_time(pid)}
-
-
-def _start_time(pid: int) -> int | None:
-    """When a process started, in ticks since boot; None if there is no such process."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else int(fields[19])
+    return {"host": platform.node(), "pid": pid, "started": start_ticks(pid)}
 
 
 def _read_when_seen(path: Path) -> dict[str, Any]:
@@ -101,4 +92,4 @@ def _lives(holder: dict[str, Any]) -> bool:
     """Whether the process that wrote it is still there, and is on this machine."""
     if holder.get("host") != platform.node() or holder.get("started") is None:
         return False
-    return _start_time(int(holder["pid"])) == holder["started"]
+    return start_ticks(int(holder["pid"])) == holder["started"]

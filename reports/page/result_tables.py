@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from helpers.display.progress import format_duration
+from helpers.display.numbers import format_duration
 from reports.page.tables import Table, to_csv, to_latex, to_markdown
 from reports.page.words import SHORT_CENTERS, joined, number, with_interval
 from reports.results.groups import NOT_RECORDED, NOT_USED, Grouping, task_of

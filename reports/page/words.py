@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from helpers.display.progress import format_duration
+from helpers.display.numbers import format_duration
 from helpers.run_folder.capsule import of_environments
 from reports.page.phrases import joined, number
 from reports.results.groups import Grouping, plain_value

@@ -42,11 +42,6 @@ class Curve:
         """Seeds where the most are."""
         return int(self.seeds.max())
 
-    @property
-    def whole_until(self) -> float:
-        """Where the first seed ends."""
-        return float(self.x[self.seeds == self.most][-1])
-
 
 def curves_of(groups: Sequence[Group], task: str, *, axis: Axis, center: str) -> list[Curve]:
     """The curves of all groups that have points on a task."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from helpers.display.progress import format_duration
+from helpers.display.numbers import format_duration
 from swarm.tune.results import TrialResults, best_of, read_results
 from swarm.tune.trial.names import shown_number
 

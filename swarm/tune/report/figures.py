@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from helpers.display.learning_curve import (
-    DOTS_PER_INCH,
+from helpers.display.figure import (
     EVALUATION,
     FAINT,
     INK,
     TRAINING,
-    average_groups,
+    make_figure,
+    save_figure,
 )
+from helpers.display.learning_curve import average_groups
 from swarm.tune.results import TrialResults
 from swarm.tune.space import Space
 
@@ -27,7 +28,7 @@ def draw_returns(
     metric: str,
 ) -> None:
     """The metric of all trials against their steps; a triangle where one takes over another's checkpoint."""
-    figure, axes = _figure(8.0, 4.5)
+    figure, axes = make_figure(8.0, 4.5)
     for trial in [*(each for each in trials if each is not best), *([best] if best else [])]:
         points = [
             (float(each.get("timesteps_total") or 0), float(each[metric]))
@@ -72,7 +73,7 @@ def draw_returns(
     axes.set_ylabel(metric)
     _style(axes)
     axes.legend(frameon=False, fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_schedules(
@@ -83,7 +84,7 @@ def draw_schedules(
 ) -> None:
     """Each setting over the course of each trial, as it was in effect."""
     count = len(space.dimensions)
-    figure, every = _figure(8.0, 1.9 * count, rows=count)
+    figure, every = make_figure(8.0, 1.9 * count, rows=count)
     panels: list[Any] = [every] if count == 1 else list(every)
     for axes, dimension in zip(panels, space.dimensions, strict=True):
         key = f"setting/{dimension.name}"
@@ -108,18 +109,18 @@ def draw_schedules(
         axes.set_ylabel(dimension.name, fontsize=8)
         _style(axes)
     panels[-1].set_xlabel("environment steps")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_importances(path: Path, importances: Sequence[tuple[str, float]]) -> None:
     """Bars, the most important setting first."""
-    figure, axes = _figure(8.0, 0.6 + 0.4 * len(importances))
+    figure, axes = make_figure(8.0, 0.6 + 0.4 * len(importances))
     names = [name for name, _ in reversed(importances)]
     axes.barh(names, [value for _, value in reversed(importances)], color=EVALUATION, height=0.6)
     axes.set_xlim(0, 1)
     axes.set_xlabel("share of the variance of the result")
     _style(axes)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _spans(values: Sequence[Any]) -> bool:
@@ -132,29 +133,9 @@ def _spans(values: Sequence[Any]) -> bool:
     )
 
 
-def _figure(width: float, height: float, *, rows: int = 1) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(
-        figsize=(width, height),
-        dpi=DOTS_PER_INCH,
-        layout="constrained",
-        facecolor="white",
-    )
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, sharex=rows > 1)
-
-
 def _style(axes: Any) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.grid(color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors=INK, labelsize=8)
-
-
-def _save(figure: Any, path: Path) -> None:
-    beside = path.with_name(f".{path.name}.new")
-    figure.savefig(beside, format="png", metadata={"Software": None})
-    beside.replace(path)

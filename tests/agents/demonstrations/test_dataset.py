@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
-from agents.demonstrations.dataset import LOOP, Demonstrations, flatten_demos, take_rows
+from agents.base import Transitions
+from agents.demonstrations.dataset import (
+    LOOP,
+    Demonstrations,
+    flatten_demos,
+    minibatch_rows,
+    take_rows,
+)
 from helpers.demos.hdf5 import demo_path, write_demo
 from helpers.demos.load import read_demos
 from helpers.errors import ConfigurationError
@@ -31,6 +38,11 @@ def worker(rank: int, size: int) -> Workers:
     workers = Workers.solo()
     workers.rank, workers.size = rank, size
     return workers
+
+
+def minibatch(made: Demonstrations, index: int, batch_size: int, workers: Workers) -> Transitions:
+    rows = minibatch_rows(made.seed, len(made), index, batch_size=batch_size, workers=workers)
+    return take_rows(made.transitions, rows)
 
 
 def whole_episodes(count: int = 4):
@@ -91,10 +103,10 @@ def test_minibatches_are_the_same_for_any_number_of_workers(tmp_path, batch_size
     write_demos(tmp_path)
     made = load(tmp_path, expert_demo_subsample_rate=3, wrap_absorb=absorb)
     for index in (0, 1, 7, 1000):
-        alone = made.minibatch(index, batch_size, Workers.solo())
+        alone = minibatch(made, index, batch_size, Workers.solo())
         assert len(alone.rewards) == batch_size
         for size in (2, 3, 4):
-            parts = [made.minibatch(index, batch_size, worker(rank, size)) for rank in range(size)]
+            parts = [minibatch(made, index, batch_size, worker(rank, size)) for rank in range(size)]
             assert {len(part.rewards) for part in parts} == {batch_size // size}
             for name in ("observations", "actions", "next_observations", "rewards"):
                 together = np.concatenate([getattr(part, name) for part in parts])
@@ -105,15 +117,15 @@ def test_every_transition_comes_once_a_shuffle(tmp_path):
     write_demos(tmp_path)
     made = load(tmp_path, expert_demo_subsample=False)
     places = {(e, s): i for i, (e, s) in enumerate(identities(made.transitions))}
-    batches = [made.minibatch(i, 10, Workers.solo()) for i in range(3 * len(made) // 10 + 1)]
+    batches = [minibatch(made, i, 10, Workers.solo()) for i in range(3 * len(made) // 10 + 1)]
     seen = [places[each] for batch in batches for each in identities(batch)]
     shuffles = [seen[i * len(made) : (i + 1) * len(made)] for i in range(3)]
     assert all(sorted(each) == list(range(len(made))) for each in shuffles)
     assert shuffles[0] != shuffles[1] != shuffles[2] and shuffles[0] != sorted(shuffles[0])
     other = load(tmp_path, expert_demo_subsample=False, seed=1)
-    assert identities(other.minibatch(0, 10, Workers.solo())) != identities(batches[0])
+    assert identities(minibatch(other, 0, 10, Workers.solo())) != identities(batches[0])
     again = load(tmp_path, expert_demo_subsample=False)
-    assert identities(again.minibatch(11, 10, Workers.solo())) == identities(batches[11])
+    assert identities(minibatch(again, 11, 10, Workers.solo())) == identities(batches[11])
 
 
 def identities(transitions):
@@ -127,7 +139,7 @@ def test_a_minibatch_that_workers_cannot_share_is_refused(tmp_path):
         ConfigurationError,
         match="7 demonstrated .* 2 workers.\nGive --batch_size=8",
     ):
-        load(tmp_path).minibatch(0, 7, worker(0, 2))
+        minibatch(load(tmp_path), 0, 7, worker(0, 2))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -167,7 +179,7 @@ def test_states_alone_have_no_actions_to_learn_from(tmp_path):
 def test_no_demonstrations_are_demonstrations_too(absorb):
     made = load("nowhere", num_demos=0, wrap_absorb=absorb)
     assert len(made) == 0 and made.record == ()
-    batch = made.minibatch(3, 16, worker(1, 2))
+    batch = made.share(worker(1, 2))
     assert batch.observations.shape == (0, 11 + absorb) and batch.actions.shape == (0, 3)
 
 

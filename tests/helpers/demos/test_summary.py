@@ -58,6 +58,36 @@ def test_bounds_that_are_not_named_are_those_seen():
 
 
 @pytest.mark.parametrize(
+    ("expert", "words", "lines"),
+    [(14.0, "expert 14.0", 2), (3581.2, "expert 3,581.2 →", 1), (-900.0, "← expert -900.0", 1)],
+)
+def test_returns_are_shown_beside_what_they_are_compared_with(
+    tmp_path,
+    monkeypatch,
+    expert,
+    words,
+    lines,
+):
+    from matplotlib.figure import Figure
+
+    drawn = []
+
+    def save(figure, path, **_):
+        drawn.append(figure)
+        path.touch()
+
+    monkeypatch.setattr(Figure, "savefig", save)
+    references = {"expert": {"return_mean": expert, "source": "4 demonstrations"}}
+    draw_returns([9.0, 10.0, 13.0], tmp_path / "a.png", title="mine", references=references)
+    (axes,) = drawn[0].axes
+    mean = "mean 10.7 ± 2.1 (sd), 3 episodes"
+    assert [text.get_text() for text in axes.texts] == [mean, words]
+    assert len(axes.get_lines()) == 1 + lines  # the ticks, the mean, the expert where he is near
+    low, high = axes.get_xlim()
+    assert low < 9.0 and 13.0 < high < 20.0  # returns that an expert far off would make one bar
+
+
+@pytest.mark.parametrize(
     "returns",
     [[5.0], [5.0] * 16, [0.0, 0.0], [1e9, 1e9 + 1e-3], [*range(2000)]],
 )

@@ -80,8 +80,9 @@ def saved_references(folder):
     save_references(folder, found)
 
 
-@pytest.mark.parametrize("name", ["many", "one", "evaluation only", "no rows"])
-def test_the_expert_and_chance_are_lines_across(name, tmp_path, monkeypatch):
+@pytest.fixture()
+def axes_of(tmp_path, monkeypatch):
+    """Draws rows, and gives the axes."""
     from matplotlib.figure import Figure
 
     drawn = []
@@ -91,24 +92,63 @@ def test_the_expert_and_chance_are_lines_across(name, tmp_path, monkeypatch):
         drawn.append(figure)
         save(figure, *given, **named)
 
+    def draw(rows, **named):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / "metrics.jsonl").write_text(text)
+        draw_curve(tmp_path, **named)
+        (axes,) = drawn[-1].axes
+        return axes
+
     monkeypatch.setattr(Figure, "savefig", saved)
-    text = "".join(json.dumps(row) + "\n" for row in ROWS[name])
-    (tmp_path / "metrics.jsonl").write_text(text)
+    return draw
+
+
+HIGH = [evaluated(i, 20.0 * i) for i in range(1, 200)]
+
+
+@pytest.mark.parametrize("rows", [HIGH, []], ids=["curves", "none"])
+def test_the_expert_and_chance_are_lines_across_with_their_words_beside_them(
+    rows,
+    tmp_path,
+    axes_of,
+):
     saved_references(tmp_path)
-    draw_curve(tmp_path, unit="gradient steps")
-    (axes,) = drawn[0].axes
+    axes = axes_of(rows, unit="gradient steps")
     expert, chance = axes.get_lines()[-2:]
     assert set(expert.get_ydata()) == {3412.4} and set(chance.get_ydata()) == {18.26}
     low, high = axes.get_ylim()
     assert low < 18.26 and high > 3412.4
     assert axes.get_xlabel() == "gradient steps"
-    legend = (drawn[0].legends or [axes.get_legend()])[0]
-    words = [text.get_text() for text in legend.get_texts()]
-    assert words[-2:] == ["expert: 3,412 (4 demonstrations)", "random policy: 18.3 (4 episodes)"]
-    if len(words) > 2:  # below the curves, and on the picture
-        box, canvas = legend.get_window_extent(), drawn[0].bbox
-        assert box.y1 < axes.get_window_extent().y0
-        assert canvas.x0 <= box.x0 and box.x1 <= canvas.x1 and box.y0 >= canvas.y0
+    words = {text.get_text(): text for text in axes.texts}
+    for line, said in (
+        (3412.4, "expert: 3,412 (4 demonstrations)"),
+        (18.26, "random policy: 18.3 (4 episodes)"),
+    ):
+        assert words[said].xy[1] == line
+        box, frame = words[said].get_window_extent(), axes.get_window_extent()
+        assert (
+            frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+        )
+    labels = [text.get_text() for text in axes.get_legend().get_texts()] if rows else []
+    assert not any("expert" in label for label in labels)
+
+
+def test_an_expert_far_above_does_not_flatten_the_curve_of_a_run_that_was_stopped(
+    tmp_path,
+    axes_of,
+):
+    saved_references(tmp_path)
+    (tmp_path / "config.yaml").write_text("num_timesteps: 1000000\n")
+    axes = axes_of([evaluated(i, 3.0 * i) | trained(i, 2.0 * i) for i in range(1, 11)])
+    assert axes.get_ylim()[1] < 100.0
+    assert "↑ expert: 3,412 (4 demonstrations)" in [text.get_text() for text in axes.texts]
+    assert axes.get_xlabel() == "environment steps, all workers (1k of 1M)"
+
+
+def test_the_last_point_is_whole_and_a_run_without_a_return_has_its_steps(axes_of):
+    assert axes_of([trained(1), trained(2)]).get_xlim() == (0.0, 204.0)
+    axes = axes_of([trained(1, None), trained(2, None)])
+    assert axes.get_xlim() == (0.0, 204.0) and not len(axes.get_yticks())
 
 
 def test_many_rows_are_averaged_few_are_not():

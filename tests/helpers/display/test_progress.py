@@ -1,4 +1,4 @@
-"""The live line and the plain lines, and who gets which."""
+"""The live panel and the plain lines, and who gets which."""
 
 import io
 import logging
@@ -11,22 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from helpers.display import progress
-from helpers.display.progress import Progress, RunProgress, live_line, plain_line
+from helpers.display.progress import ESCAPE, Progress, can_encode, plain_line
+from helpers.display.run_progress import RunProgress
+from tests.helpers.display.rows import Clock, row
 from tests.patience import patience
 
 REPOSITORY = Path(__file__).parents[3]
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
-def row(iteration, **metrics):
-    return {"iteration": iteration, "step": 1000 * iteration, **metrics}
 
 
 def make(mode, *, total_steps=100_000, is_root=True):
@@ -63,17 +53,6 @@ def test_a_plain_line_says_all():
     )
 
 
-def test_time_left_follows_the_present_speed():
-    run = RunProgress(1_000_000)
-    for second in range(600):
-        run.take({"iteration": second, "step": second * 100}, float(second))
-    assert run.rate == pytest.approx(100)
-    for second in range(600, 1000):
-        run.take({"iteration": second, "step": 59_900 + (second - 599) * 500}, float(second))
-    assert run.rate == pytest.approx(500, rel=0.01)
-    assert run.seconds_left == pytest.approx((1_000_000 - 259_900 - 500) / 500, rel=0.02)
-
-
 def test_plain_lines_of_three_days_stay_below_a_hundred_kilobytes():
     """A row each 5 s; a line each 10 s would be 25,920 lines, 2 MB a run."""
     shown, output, clock = make("plain", total_steps=10**9)
@@ -90,103 +69,88 @@ def test_plain_lines_of_three_days_stay_below_a_hundred_kilobytes():
     assert 5 * (second - first) <= 605  # whoever follows the log sees that the run lives
 
 
-def replaying(run, clock, iterations, *, updates, seconds):
-    """So many iterations of 1000 steps, each taking so long."""
-    for _ in range(iterations):
-        clock.now += seconds
-        done = row(run.iteration + 1, **{"update/count": updates})
-        run.take(done | {"time/steps_per_second": 1000 / seconds}, clock())
+def screen_of(text, columns=100):
+    """What stands on a terminal that was sent this: lines, the cursor moved up, everything below it cleared."""
+    lines, at = [""], 0
+    for part in re.findall(r"\x1b\[\d*[A-Za-z]|\x1b\[\d+(?:;\d+)+m|\r|\n|[^\x1b\r\n]+", text):
+        if part == "\n":
+            at += 1
+            lines += [""] * (at + 1 - len(lines))
+        elif part.endswith("A") and part[0] == "\x1b":
+            at -= int(part[2:-1])
+            assert at >= 0, "above the first line"
+        elif part == "\x1b[J":
+            lines[at:] = [""]
+        elif part[0] not in "\x1b\r":
+            lines[at] += part
+            assert len(lines[at]) <= columns
+    return lines
 
 
-def test_time_left_is_that_of_updates_not_of_a_warm_up_which_costs_nothing():
-    """5 iterations of 0.05 s, then each takes 4 s: 995 are 3980 s, and so it says at once."""
-    run, clock = RunProgress(1_000_000), Clock()
-    for _ in range(5):
-        replaying(run, clock, 1, updates=0.0, seconds=0.05)
-        assert run.seconds_left is None  # how long an update takes is not known
-        assert run.rate == pytest.approx(20_000)
-        assert "left" not in plain_line(run)
-    for iteration in range(6, 30):
-        replaying(run, clock, 1, updates=1000.0, seconds=4.0)
-        assert run.seconds_left == pytest.approx((1000 - iteration) * 4.0)
-        assert run.rate == pytest.approx(250)
-
-
-def test_time_left_does_not_trust_the_iteration_in_which_updates_begin():
-    """A warm-up of 5900 steps: the sixth iteration has a tenth of the updates, and of the time."""
-    run, clock = RunProgress(1_000_000), Clock()
-    replaying(run, clock, 5, updates=0.0, seconds=0.05)
-    replaying(run, clock, 1, updates=100.0, seconds=0.4)
-    assert run.seconds_left == pytest.approx(994 * 0.4)
-    replaying(run, clock, 1, updates=1000.0, seconds=4.0)
-    assert run.seconds_left == pytest.approx(993 * 4.0)
-
-
-def test_time_left_forgets_the_first_updates_which_are_compiled():
-    """14 s for the first, then 4 s: half of what is too much is gone after 30 s or so."""
-    run, clock = RunProgress(10_000_000), Clock()
-    replaying(run, clock, 5, updates=0.0, seconds=0.05)
-    replaying(run, clock, 1, updates=1000.0, seconds=14.0)
-    errors = []
-    for _ in range(100):
-        replaying(run, clock, 1, updates=1000.0, seconds=4.0)
-        assert run.seconds_left is not None
-        errors.append(run.seconds_left / (4.0 * (10_000 - run.iteration)) - 1.0)
-    assert errors == sorted(errors, reverse=True)
-    assert errors[7] < 0.3 and errors[-1] < 0.002
-
-
-def test_time_left_after_going_on_is_known_from_the_first_row():
-    run, clock = RunProgress(1_000_000), Clock()
-    run.iteration = 499
-    replaying(run, clock, 1, updates=1000.0, seconds=4.0)
-    assert run.seconds_left == pytest.approx(500 * 4.0)
-
-
-def test_few_updates_do_not_make_the_speed_start_anew_for_ever():
-    """One update in every other iteration: 2 s and 4 s, 3 s on average."""
-    run, clock = RunProgress(1_000_000), Clock()
-    for _ in range(40):
-        replaying(run, clock, 1, updates=1.0, seconds=4.0)
-        replaying(run, clock, 1, updates=0.0, seconds=2.0)
-    assert run.seconds_left == pytest.approx(920 * 3.0, rel=0.02)
-
-
-@pytest.mark.parametrize("width", [200, 120, 80, 60, 40, 20, 10, 3, 0])
-@pytest.mark.parametrize("signs", [True, False])
-def test_the_live_line_fits(width, signs):
-    run = RunProgress(30_000_000)
-    for i in range(1, 12):
-        run.take(row(1000 * i, **{"eval/return_mean": -1234.5 * i}), float(100 * i))
-    line = live_line(run, width=width, signs=signs, colours=True)
-    text = re.sub(r"\x1b\[\d+m", "", line)
-    assert len(text) <= width
-    assert signs or line.isascii()
-    if width >= 40:
-        assert "return -13580" in text and "left" in text and "37%" in text
-    if width >= 120:
-        assert "iteration 11000" in text and ("↘" if signs else "-") in text
-
-
-def test_a_live_line_is_redrawn_in_place_and_messages_stand_above_it():
+def test_the_panel_is_redrawn_in_place_and_messages_stand_above_it():
     shown, output, clock = make("live")
-    shown.update(row(1))
-    clock.now = 1.0
-    shown.message("wandb: offline")
-    shown.update(row(2))
+    for i in range(1, 20):
+        clock.now += 1.0
+        shown.update(row(i, **{"eval/return_mean": i} if i > 5 else {}))  # grows by a line
+        if i % 5 == 0:
+            shown.message(f"message {i}\nits second line")
     shown.close()
-    parts = output.getvalue().split("\r\x1b[K")
-    assert parts[0] == "" and "iteration 1 " in parts[1] and "\n" not in parts[1]
-    assert parts[2] == "wandb: offline\n" + parts[1]
-    assert "iteration 2 " in parts[3] and parts[3].endswith("\n") and len(parts) == 4
+    shown.message("after")
+    lines = screen_of(output.getvalue())
+    assert lines[:2] == ["message 5", "its second line"] and lines[4] == "message 15"
+    assert lines[-2] == "after" and "iteration 19" in lines[-4]
+    assert "".join(lines).count("steps/s") == 1
+    assert "?25l" not in output.getvalue()  # the cursor stays: nothing has to bring it back
 
 
-def test_the_live_line_is_not_drawn_faster_than_an_eye_reads():
+def test_a_terminal_made_narrower_is_cleared_of_the_panels_wrapped_lines(monkeypatch):
+    shown, output, clock = make("live")
+    monkeypatch.setenv("COLUMNS", "101")
+    shown.update(row(1))
+    monkeypatch.setenv("COLUMNS", "50")  # each line of 100 columns wraps into two
+    clock.now = 5.0
+    first = output.getvalue().count("\n")
+    shown.update(row(2))
+    assert f"\r\x1b[{2 * first}A\x1b[J" in output.getvalue()
+
+
+def test_what_others_print_appears_above_the_panel_and_the_streams_come_back(monkeypatch):
+    output = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", output)
+    shown = Progress("live", is_root=True, total_steps=10)
+    shown.update(row(1))
+    print("a library's ", end="")
+    assert "library" not in output.getvalue()
+    print("warning")
+    print("cut", end="")
+    shown.close()
+    assert sys.stdout is output
+    lines = screen_of(output.getvalue())
+    assert lines[0] == "a library's warning" and lines[1] == "cut" and "iteration 1 " in lines[-3]
+
+
+def test_the_panel_is_not_drawn_faster_than_an_eye_reads():
     shown, output, clock = make("live")
     for iteration in range(1, 1001):
         clock.now += 0.001
         shown.update(row(iteration // 20))
-    assert output.getvalue().count("\r") <= 11
+    assert output.getvalue().count("\r") <= 4
+
+
+@pytest.mark.parametrize(
+    ("encoding", "named", "can"),
+    [
+        ("utf-8", {}, True),
+        ("utf-8", {"LANG": "de_DE.UTF-8"}, True),
+        ("utf-8", {"LANG": "C", "LC_CTYPE": "C.UTF-8"}, False),  # as Python changes LANG=C
+        ("utf-8", {"LC_ALL": "POSIX"}, False),
+        ("utf-8", {"LC_ALL": "en_US.utf8", "LANG": "C"}, True),
+        ("latin-1", {"LANG": "de_DE.UTF-8"}, False),
+    ],
+)
+def test_unicode_is_for_terminals_that_have_it(encoding, named, can):
+    output = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    assert can_encode(output, named) is can
 
 
 def test_other_workers_and_mode_none_show_nothing_but_the_roots_messages():
@@ -212,47 +176,6 @@ def test_a_terminal_that_goes_away_does_not_end_the_run():
     shown.message("text")
     shown.update(row(2))
     shown.close()
-
-
-def test_a_return_that_is_not_finite_is_shown():
-    run = RunProgress(1000)
-    for value in (1.0, float("nan"), 2.0):
-        run.take(row(1, **{"eval/return_mean": value}), 0.0)
-    assert "return 2" in live_line(run, width=120, signs=True, colours=False)
-    run.take(row(1, **{"eval/return_mean": float("nan")}), 0.0)
-    assert "return nan" in live_line(run, width=120, signs=True, colours=False)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.4, "0s"),
-        (59.4, "59s"),
-        (59.6, "1m00s"),
-        (80, "1m20s"),
-        (3599, "59m59s"),
-        (7500, "2h05m"),
-        (97_200, "1d03h"),
-    ],
-)
-def test_durations(seconds, text):
-    assert progress.format_duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0"), (950, "950"), (999.9, "1k"), (16_384, "16.4k"), (1.23e6, "1.23M"), (3e9, "3G")],
-)
-def test_counts(value, text):
-    assert progress.count(value) == text
-
-
-@pytest.mark.parametrize(
-    ("values", "sign"),
-    [([1.0], ""), ([1.0, 2.0], "↗"), ([2.0, 1.0], "↘"), ([0.0, 10.0, 5.1], "→"), ([3.0, 3.0], "→")],
-)
-def test_the_arrow_compares_with_the_evaluations_before(values, sign):
-    assert progress.trend(values, signs=True) == sign
 
 
 WATCHED = (
@@ -299,11 +222,11 @@ under_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec in the e
 
 
 @pytest.mark.parametrize("launcher", [[], pytest.param([MPIEXEC, "-n", "2"], marks=under_mpi)])
-def test_a_person_at_a_terminal_sees_a_live_line_also_under_mpiexec(launcher):
+def test_a_person_at_a_terminal_sees_a_panel_also_under_mpiexec(launcher):
     text = run_watched([*launcher, *PYTHON], terminal=True)
-    assert text.count("\r\x1b[K") == 3 and "hello\r\n" in text and "100%" in text
-    lines = re.sub(r"\x1b\[\d*[mK]", "", text).replace("\n", "\r").split("\r")
-    assert max(map(len, lines)) > 60 and max(map(len, lines)) < 100
+    lines = screen_of(ESCAPE.sub("", text).replace("\r\n", "\n"))
+    assert lines[0] == "hello" and "100%" in lines[2] and "".join(lines).count("iteration") == 1
+    assert 60 < max(map(len, lines)) < 100
 
 
 @pytest.mark.parametrize("launcher", [[], pytest.param([MPIEXEC, "-n", "2"], marks=under_mpi)])

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from helpers.trackers.tensorboard import FILE_NAME, TensorBoardTracker
+from helpers.trackers.tensorboard import FILE_NAME, GROUP, TensorBoardTracker
 
 REPOSITORY = Path(__file__).parents[3]
 
 
-def write(folder, iterations, *, resume_step=None):
-    tracker = TensorBoardTracker(folder, resume_step=resume_step)
+SETTINGS = {"algo": "sac", "p_perception_stack": "a|b", "wandb_project": None}
+
+
+def write(folder, iterations, *, resume_step=None, settings=None):
+    tracker = TensorBoardTracker(folder, resume_step=resume_step, settings=settings)
     for i in iterations:
         tracker.log({"iteration": i, "step": 100 * i, "eval/return": 0.5 * i, "note": "text"})
     tracker.close(0)
@@ -55,6 +58,40 @@ def test_a_fresh_run_replaces_the_file(tmp_path):
     write(tmp_path, range(1, 7))
     write(tmp_path, [1])
     assert read(tmp_path) == [(100, 0.5)]
+
+
+def test_settings_are_a_text_and_skrls_metrics_the_last_group(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for resume_step, i in ((None, 1), (100, 2)):  # the second time it is resumed
+        tracker = TensorBoardTracker(tmp_path, resume_step=resume_step, settings=SETTINGS)
+        tracker.log({"iteration": i, "step": 100 * i, "value/loss": 1.0})
+        tracker.scalars({"Reward / Total reward (max)": 2.0}, 100 * i)
+        tracker.close(0)
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    tags = events.Tags()
+    assert sorted(tags["scalars"]) == [
+        "iteration",
+        "value/loss",
+        f"{GROUP}Reward / Total reward (max)",
+    ]
+    assert len(events.Scalars(f"{GROUP}Reward / Total reward (max)")) == 2
+    assert events.PluginTagToContent("text").keys() == {"settings"}
+    (text,) = events.Tensors("settings")[-1].tensor_proto.string_val
+    assert text.decode().splitlines()[2:] == [
+        "| `algo` | sac |",
+        "| `p_perception_stack` | a\\|b |",
+        "| `wandb_project` |  |",
+    ]
+
+
+def test_a_run_begun_before_there_was_the_group_goes_on_under_its_tags(tmp_path):
+    write(tmp_path, [1])  # as it was: no settings
+    tracker = TensorBoardTracker(tmp_path, resume_step=100, settings=SETTINGS)
+    tracker.scalars({"Loss / Critic loss": 3.0}, 200)
+    tracker.close(0)
+    assert read(tmp_path, "Loss / Critic loss") == [(200, 3.0)]
 
 
 def test_neither_torch_nor_tensorflow_is_imported(tmp_path):
