@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -317,9 +318,8 @@ def policy_files(config: RunConfig, checkpoints: Checkpoints, workers: Workers) 
 def closing_lines(folder: Path, reason: str | None, orchestrator: Any) -> None:
     """What a run leaves beside its curve, and what may be done next."""
     if reason:
-        print(
-            f"stopped after iteration {orchestrator.iteration} by {reason}; the same command resumes it",
-        )
+        at = f"after iteration {orchestrator.iteration} by {reason}"
+        print(f"stopped {at}; the same command resumes it")
     workers = orchestrator.workers.size
     launcher = f"mpiexec -n {workers} " if workers > 1 else ""
     names = [each for each in ("best", "latest") if (folder / "checkpoints" / each).exists()]
@@ -345,14 +345,11 @@ def build(config: RunConfig, workers: Workers, *, demos: Demos | None = None, **
     seeds = [streams.integer("training", i) for i in range(mine.start, mine.stop)]
     episodes = range(config.eval_episodes if config.eval_frequency else 0)
     test_seeds = [streams.integer("evaluation", i) for i in episodes[workers.share(len(episodes))]]
-    environment = make_vector_env(config.env_id, seeds=seeds, **config.environment)
+    make = partial(make_vector_env, config.env_id, **config.environment)
+    environment = make(seeds=seeds)
     own: dict[str, Any] = {"streams": streams, "environments": mine, "demos": demos}
     agent = build_agent(config, environment, workers, **own)
-    tests = (
-        make_vector_env(config.env_id, seeds=test_seeds, **config.environment)
-        if test_seeds
-        else None
-    )
+    tests = make(seeds=test_seeds) if test_seeds else None
     return Orchestrator(
         agent,
         environment,
@@ -379,6 +376,8 @@ def build_agent(
     from environments.expected import expected_of
 
     torch.set_num_threads(1)  # one core a worker
+    imitates = hasattr(config, "expert_path")
+    expected = expected_of(config.env_id, config.environment_options) if imitates else None
     return make_agent(
         config,
         observation_space=environment.single_observation_space,
@@ -386,11 +385,7 @@ def build_agent(
         workers=workers,
         streams=streams,
         environments=environments,
-        expected=(
-            expected_of(config.env_id, config.environment_options)
-            if hasattr(config, "expert_path")
-            else None
-        ),
+        expected=expected,
         demos=demos,
     )
 

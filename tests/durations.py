@@ -23,7 +23,7 @@ SECONDS = {
     "tests/environments/processes/test_vector_env.py": 20,
     "tests/test_opensim_flow.py": 25,
     "tests/reports/test_report.py": 20,
-    "tests/reports/test_prune.py": 12,
+    "tests/reports/runs/test_prune.py": 12,
     "tests/reports/test_curve.py": 10,
     "tests/reports/test_compare.py": 8,
     "tests/reports/test_statistics.py": 8,

@@ -17,6 +17,7 @@ PROGRAM = (
     "environments",
     "helpers",
     "registry",
+    "reports",
     "swarm",
     "tasks",
     "main.py",

@@ -104,7 +104,7 @@ class ObservationNormalizer(RunningMoments):
 class ReturnNormalizer(RunningMoments):
     """Standardisation of returns: a critic speaks in deviations `sd` from `center`.
 
-    As PopArt (arXiv:1602.07714, section 2): the moments forget, and whoever updates them rescales the critic's last
+    As PopArt (arXiv:1602.07714, section 2): the moments forget, and their caller rescales the critic's last
     layer, so that its values in units of reward stay what they were. Values of long horizons grow for thousands of
     updates; without this a critic's own values, multiplied by each new `sd`, made the next one.
 
@@ -115,7 +115,7 @@ class ReturnNormalizer(RunningMoments):
         active: where false, center and sd stay 0 and 1.
 
     Attributes:
-        preserves: false for a run that began before values were preserved; it goes on as it was.
+        preserves: false for a run that began before values were preserved; it resumes as it was.
     """
 
     MEMORY = 10.0  # rollouts

@@ -75,7 +75,7 @@ def write(
     saved: Mapping[str, Any],
     options: argparse.Namespace,
 ) -> list[Path]:
-    """The page, its JSON file, the picture, and docs/results.md where the results are those of the repository; the files."""
+    """The page, its JSON file, the picture, and docs/results.md where the results are published; the files."""
     suite, folder = options.suite, options.results
     folder.mkdir(parents=True, exist_ok=True)
     page, kept = folder / f"{suite}.md", folder / f"{suite}.json"

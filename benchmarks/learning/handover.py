@@ -198,9 +198,7 @@ def write_index(suite: str, table: str, picture: str, *, index: Path = INDEX) ->
     if start < 0 or stop < 0:
         return False
     start = old.index("\n", start) + 1
-    shown = f"\n{table}\n\n" + (
-        f"{picture.replace('](', '](results/')}\n\n" if picture else ""
-    )
+    shown = f"\n{table}\n\n" + (f"{picture.replace('](', '](results/')}\n\n" if picture else "")
     new = old[:start] + shown + old[stop:]
     if new != old:
         write_atomically(index, new)

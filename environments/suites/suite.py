@@ -117,7 +117,7 @@ class Suite(ABC):
                 f"Install it: {self.install}.",
             )
 
-    def require_parts(self, env_id: str, options: Options) -> None:  # noqa: B027  # most need nothing
+    def require_parts(self, env_id: str, options: Options) -> None:  # noqa: B027
         """Refuse an environment that lacks an option or a file.
 
         Raises:

@@ -16,7 +16,7 @@ EVALUATION, TRAINING, INK, FAINT = "#2563a8", "#9aa3ad", "#22262b", "#e4e7eb"
 
 
 def make_figure(width: float, height: float, *, rows: int = 1) -> tuple[Figure, Any]:
-    """A white figure of so many inches and its axes; several rows share their x-axis."""
+    """A white figure of this size in inches and its axes; several rows share their x-axis."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

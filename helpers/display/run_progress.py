@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MEMORY_SECONDS = 60.0  # over how long speed and shares of the time are smoothed
-MORE = 1.1  # so many times the updates a step are another kind of work
+MORE = 1.1  # updates a step that differ by more than this factor are another kind of work
 SHOWN_EVALUATIONS = 8
 MOST_POINTS = 128  # of a history; then two neighbours become one
 PARTS = {"rollout": "time/rollout", "update": "time/update", "evaluation": "time/evaluation"}
@@ -26,7 +26,7 @@ class Speed:
     Attributes:
         steps, seconds: of the last minute or so; what is older counts less and less.
         updates: the most updates a step of an iteration yet.
-        is_known: whether the run goes on at this speed; not while it only warms up.
+        is_known: whether the speed will last; not before `learning_starts`.
     """
 
     steps: float = 0.0
@@ -89,7 +89,7 @@ class Shares:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def take(self, row: Mapping[str, Any], seconds: float) -> None:
-        """One more iteration, which took so many seconds."""
+        """One more iteration, which took `seconds`."""
         fading = math.exp(-seconds / MEMORY_SECONDS)
         new = {name: float(row.get(key) or 0.0) for name, key in PARTS.items()}
         new |= {name: seconds * float(row.get(key) or 0.0) for name, key in DETAILS.items()}

@@ -60,7 +60,7 @@ class TensorBoardTracker:
         continued = resume_step is not None and path.exists()
         if continued:
             _cut_broken_tail(path)
-            # One begun before there was the group goes on under the tags of its curves.
+            # A run begun before there was the group keeps the tags of its curves.
             if not _has_settings(path):
                 self.group, settings = "", None
         self._writer = RecordWriter(path.open("ab" if continued else "wb"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.config.settings import Scalar, show
-from helpers.display.progress import format_duration
+from helpers.display.numbers import format_duration
 from helpers.run_folder.capsule import redact
 from helpers.run_folder.changes import INPUTS
 from helpers.run_folder.inputs import DEMONSTRATIONS

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers.display.progress import count
+from helpers.display.numbers import count
 from reports.runs.table import wrapped
 
 LEAST_WIDTH, LEAST_HEIGHT = 40, 4
@@ -196,7 +196,7 @@ def _spread(low: float, high: float) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float, most: int) -> list[float]:
-    """Round values within, at most so many; the ends where there is none."""
+    """Round values within, at most `most`; the ends where there is none."""
     step = (high / most - low / most) or 1.0
     size = 10.0 ** math.floor(math.log10(step))
     step = next((each * size for each in _NICE if each * size >= step), 10 * size)

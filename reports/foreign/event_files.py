@@ -47,9 +47,11 @@ class Events:
             by_step.setdefault(step, []).append((value, seconds))
         steps = sorted(by_step)
         values = [
-            math.fsum(value for value, _ in by_step[step]) / len(by_step[step])
-            if mean
-            else by_step[step][-1][0]
+            (
+                math.fsum(value for value, _ in by_step[step]) / len(by_step[step])
+                if mean
+                else by_step[step][-1][0]
+            )
             for step in steps
         ]
         times = [by_step[step][-1][1] for step in steps]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from helpers.display.progress import count
+from helpers.display.numbers import count
 from helpers.free_space import format_bytes
 from reports.runs.entry import STATES, Entry
 from swarm.table import shorten
@@ -40,7 +40,7 @@ class Row:
 
 
 def rows_of(entries: Sequence[Entry], width: int) -> list[Row]:
-    """The lines of a list in so many columns; names are whole."""
+    """The lines of a list, `width` columns wide; names are whole."""
     cells = [_cells(entry) for entry in entries]
     sizes = [max(map(len, column)) for column in zip(_HEADINGS, *cells, strict=True)]
     longest = max(map(len, ["run", *(entry.name for entry in entries)]))
@@ -92,7 +92,7 @@ def size_in_short(size: float) -> str:
 
 
 def wrapped(text: str, width: int) -> Iterator[str]:
-    """A text in lines of so many columns; what a terminal would obey is not in it."""
+    """A text in lines of `width` columns, without control characters."""
     width = max(width, 20)
     text = "".join(char if char.isprintable() else " " for char in text)
     while len(text) > width:

@@ -179,7 +179,7 @@ def _follow_on_screen(arguments: argparse.Namespace, pause: float) -> None:
             screen_width()  # which forgets sizes that were handed down
             size = shutil.get_terminal_size()
             texts = _texts(_look(arguments), rows=size.lines - 1)
-            texts.append("Ctrl-C leaves; the runs go on"[: size.columns])
+            texts.append("Ctrl-C leaves; the runs continue"[: size.columns])
             shown = Text.from_ansi("\n".join(texts), no_wrap=True, overflow="crop")
             live.update(shown, refresh=True)
             if not is_under_way(arguments.names):
@@ -201,7 +201,7 @@ def _finish(arguments: argparse.Namespace, look: Look) -> int:
 
 
 def _texts(look: Look, rows: int | None = None) -> list[str]:
-    """All curves as text, and the notes; in so many rows at most, if any are given."""
+    """All curves as text, and the notes; in `rows` rows at most, if given."""
     from reports.figures import terminal
     from reports.results.curves import unit_of
     from reports.runs.table import wrapped

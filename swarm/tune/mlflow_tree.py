@@ -132,7 +132,7 @@ class MlflowTree:
             self._send()
             if last:
                 self._finish()
-        except Exception as error:  # noqa: BLE001  # whatever the client raises, the search continues
+        except Exception as error:  # noqa: BLE001  # the search continues whatever it is
             for trial in self.trials.values():
                 trial.sent = None  # the server is asked again
             if not self._is_away:

@@ -62,8 +62,10 @@ def damage(folder: Path, iteration: int) -> None:
 def content(folder: Path) -> dict[str, object]:
     """Every path below a folder, with what it holds and when that was written."""
     return {
-        str(path): os.readlink(path)
-        if path.is_symlink()
-        else (path.stat().st_mtime_ns, path.is_dir() or path.read_bytes())
+        str(path): (
+            os.readlink(path)
+            if path.is_symlink()
+            else (path.stat().st_mtime_ns, path.is_dir() or path.read_bytes())
+        )
         for path in folder.rglob("*")
     }

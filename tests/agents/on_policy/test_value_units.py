@@ -18,7 +18,9 @@ def values(agent) -> np.ndarray:
     return agent.return_normalizer.denormalize(agent.gradient_steps.values(inputs).numpy())
 
 
-@pytest.mark.parametrize("settings", [{}, {"shared_value": True}, {"v_activation": "elu", "compile": False}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"shared_value": True}, {"v_activation": "elu", "compile": False}],
+)
 @pytest.mark.parametrize(("precision", "close"), [("float64", 1e-12), ("float32", 2e-6)])
 def test_new_moments_leave_values_in_units_of_reward(settings, precision, close):
     agent = small_agent(small_config(precision=precision, **settings), SPACES["discrete"])
@@ -50,7 +52,8 @@ def test_rewards_in_another_unit_give_the_same_training(kind, scale):
             agent.iteration = iteration
             rollout = random_rollout(agent, SPACES[kind], iteration=iteration)
             agent.update(
-                rollout, lambda given: factor * (given.rewards + given.observations[..., 0]),
+                rollout,
+                lambda given: factor * (given.rewards + given.observations[..., 0]),
             )
         return agent
 

@@ -45,7 +45,10 @@ def test_a_limit_of_submissions_says_what_is_in_and_the_same_command_submits_the
 ) -> None:
     """MaxSubmitJobsPerUser of a QOS. An array counts as its runs, and goes in as far as there is room."""
     plan = make(
-        tmp_path, count=7, array=array, seconds=200,
+        tmp_path,
+        count=7,
+        array=array,
+        seconds=200,
     )  # none ends between two calls of sbatch
     accounted.limit_submissions(4)
     try:
