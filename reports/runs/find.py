@@ -109,11 +109,10 @@ def _walk(root: Path, found: Found, seen: set[Path], links: list[Path]) -> Itera
             yield folder
             continue
         for entry in entries:
-            path = folder / entry.name
+            path, is_folder = folder / entry.name, entry.is_dir(follow_symlinks=False)
             if entry.name.startswith(TEMPORARY):
-                if entry.name.startswith(DOOMED) and entry.is_dir(follow_symlinks=False):
-                    found.leftovers.append(path)
-            elif entry.is_dir(follow_symlinks=False):
+                found.leftovers += [path] * (is_folder and entry.name.startswith(DOOMED))
+            elif is_folder:
                 waiting.append((path, real / entry.name))
             elif entry.is_dir():
                 links.append(path)

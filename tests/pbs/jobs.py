@@ -140,15 +140,19 @@ def read_submission(
             name, _, amount = value.partition("=")
             resources[name] = amount
         elif flag == "-v":
-            for each in value.split(","):
-                name, equals, given = each.partition("=")
-                variables[name] = given if equals else environment[name]
+            variables |= _listed(value, environment)
         elif flag == "-V":
             variables |= environment
         else:
             options[flag[1:]] = value
     _check(options)
     return script, options, resources, variables
+
+
+def _listed(value: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables of `-v NAME=VALUE,NAME`; one without a value has that of the caller."""
+    parts = [each.partition("=") for each in value.split(",")]
+    return {name: given if equals else environment[name] for name, equals, given in parts}
 
 
 def _directives(lines: Sequence[str]) -> list[str]:

@@ -19,7 +19,8 @@ def values(agent) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"shared_value": True}, {"v_activation": "elu", "compile": False}],
+    "settings",
+    [{}, {"shared_value": True}, {"v_activation": "elu", "compile": False}],
 )
 @pytest.mark.parametrize(("precision", "close"), [("float64", 1e-12), ("float32", 2e-6)])
 def test_new_moments_leave_values_in_units_of_reward(settings, precision, close):

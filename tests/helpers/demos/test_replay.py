@@ -104,7 +104,9 @@ def test_a_long_episode_is_filmed_in_part(monkeypatch: pytest.MonkeyPatch) -> No
     replay = Replay(demo)
     assert len(film(replay, "Pendulum-v1", stride=2, fps=25.0)) == 50 + 1
     assert replay.compared == 100 and "the first 100 steps of" in replay.verdict(
-        "mujoco", "1.0", shown="MuJoCo",
+        "mujoco",
+        "1.0",
+        shown="MuJoCo",
     )
 
 
