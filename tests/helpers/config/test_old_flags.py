@@ -1,7 +1,7 @@
 """Every flag and YAML key that there was at commit 439f14c is still read, and its default has the same meaning.
 
-`tests/golden/flags.json` is the frozen list. A default that changes on purpose is changed there, with its reason in the commit;
-a key is never removed: a renamed setting keeps its former name.
+`tests/golden/flags.json` is the frozen list. A default that changes on purpose is changed there, with its reason in the
+commit. A key is never removed: a renamed setting keeps its former name.
 """
 
 from __future__ import annotations
