@@ -66,6 +66,7 @@ def collect(
     source: Source | None = None,
     others: Others | None = None,
     key: str | None = None,
+    is_scored: bool = True,
 ) -> Collected:
     """The runs of swarms, runs and folders of runs, each once.
 
@@ -73,8 +74,9 @@ def collect(
         names: of a swarm (also the beginning of its name), a run of data/runs, or a folder of either or of runs; a
             pattern like 'ppo.*seed0?' is for runs of data/runs. Also results of other libraries (reports/foreign).
         source: which returns; None: of evaluations where there are any.
-        others: what is told of other libraries' runs.
+        others: the columns, seeds and tasks of other libraries' runs.
         key: another metric in the place of the returns.
+        is_scored: whether runs are compared: then none has training returns where its like have evaluations.
 
     Raises:
         ConfigurationError: a name that is none of these, no runs, or two runs of one name.
@@ -99,7 +101,9 @@ def collect(
             f"Give a swarm, a run or a folder of runs: {RUNS}/NAME; of other libraries {find.LAYOUTS}.",
         )
     find.refuse_names_of_ours(found.values())
-    every = tuple(found.values()) if source or key else _measured_alike(list(found.values()))
+    every = tuple(found.values())
+    if is_scored and not (source or key):
+        every = _measured_alike(every)
     label = labels[0] if len(labels) == 1 else common_label(labels)
     return Collected(label, every, trials, tuple(dict.fromkeys(notes)))
 

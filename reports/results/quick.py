@@ -82,7 +82,7 @@ def _collected(names: Sequence[str], key: str | None) -> Collected:
     """A metric is averaged as training returns are, since it has a value in each row."""
     source = next((source for source, each in KEYS.items() if each == key), None)
     if key is None or source is not None:
-        return collect(names, source=source)
+        return collect(names, source=source, is_scored=False)
     collected = collect(names, source="training", key=key)
     if key.startswith("eval/"):
         series = tuple(replace(run, source="evaluation") for run in collected.series)

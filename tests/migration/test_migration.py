@@ -93,7 +93,7 @@ def test_a_checkpoint_of_rl_games(separate, discrete, normalised, tmp_path, caps
         ours = models["value"](observations)
         np.testing.assert_allclose(ours, values, **CLOSE)
     printed = capsys.readouterr().out
-    assert "activation is as you say" in printed
+    assert "activation is the one that you gave" in printed
     assert ("beyond 5 deviations" in printed) == normalised
     if not discrete:
         deviation = theirs.state_dict()["a2c_network.sigma"].exp() * 2.0

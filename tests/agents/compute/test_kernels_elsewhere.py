@@ -87,6 +87,9 @@ def steps_of(kind):
     is_gaussian = kind == "continuous"
     if is_gaussian:
         head = recorder.steps.act(standard, None, noise)
+    agent.value_units.update = (
+        lambda _targets: None
+    )  # it rescales the critic after the gradient steps
     agent.update(rollout)
     epochs = recorder.calls["epoch"]
     (data, _, rates), _ = epochs[0]

@@ -209,7 +209,7 @@ def empty(folder: Path) -> Path:
         (broken_events, "no event file of TensorBoard", "copy the file anew"),
         (
             other_tags,
-            "has no rollout/ep_rew_mean, eval/mean_reward or charts/episodic_return, but reward/mine",
+            "has no rollout/ep_rew_mean, eval/mean_reward or charts/episodic_return, but z_skrl/reward/mine",
             "--csv",
         ),
         (same_seed_twice, "Two runs are seed 1 of CleanRL: ppo on CartPole-v1: ", "one by one"),
