@@ -68,7 +68,7 @@ train: base gl  ## Train a policy with MPI workers, then record it: a learning c
 	@echo "Curve        $$(ls $(RUN)/learning_curve.png)"
 	@echo "Video        $$(ls -t $(RUN)/videos/*.mp4 2>/dev/null | head -n 1)"
 	@echo "Next"
-	@$(if $(TENSORBOARD),echo "  $(VENV)/bin/tensorboard --logdir $(RUN)   its metrics as curves, in a browser")
+	@$(if $(TENSORBOARD),echo "  $(VENV)/bin/tensorboard --logdir $(RUN)   its metrics as curves in a browser")
 	@echo "  make train$(call chosen,ENV_ID CONFIG NUM_WORKERS ARGS) SEED=$$(($(SEED) + 1))   another seed"
 	@echo "  make train$(call chosen,NUM_WORKERS) ENV_ID=HalfCheetah-v5   another environment"
 	@echo "  $(PY) main.py --help_all   every setting, with its default, unit and bounds"
