@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.errors import StorageError
-from helpers.run_folder.capsule import of_environments
 from helpers.run_folder.changes import told_changes
 from reports.card.facts import Facts, commands_of, read_facts
 from reports.card.tables import tables_of
-from reports.page.phrases import joined, number
+from reports.page.phrases import number
 from reports.page.tables import Table
 
 _FEW_EPISODES = 10
@@ -88,11 +87,8 @@ def _options(facts: Facts) -> str:
 
 
 def _use(facts: Facts) -> list[str]:
-    versions = facts.capsule.get("versions") or {}
-    made = [f"{name} {versions[name]}" for name in of_environments(versions)]
     parts = [
-        f"A policy that acts in {facts.config.env_id}{_options(facts)}"
-        + (f", as {joined(made)} simulate it." if made else "."),
+        f"A policy that acts in {facts.config.env_id}{_options(facts)}.",
         "It is meant for research: to be looked at, compared with other runs, and begun from (--init_from).",
     ]
     if facts.references:
