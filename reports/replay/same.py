@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.config.settings import show
-from helpers.run_folder.capsule import code_state, native_code, versions
+from helpers.run_folder.capsule import code_state, native_code, of_environments, versions
 from helpers.run_folder.changes import CHANGES, FILE, INPUTS, SETTING
 from helpers.run_folder.inputs import Input, binding, changes_between, read_input
 from reports.page.phrases import joined
@@ -110,7 +110,8 @@ def _lines(diff: object, *, cut: bool) -> str:
 
 def _versions(capsule: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """Of Python and of packages."""
-    then, now = capsule.get("versions") or {}, versions()
+    then = capsule.get("versions") or {}
+    now = versions(of_environments(then))
     if not then:
         yield "", "versions: not known of then"
         return

@@ -165,6 +165,8 @@ def test_the_command_is_a_shells_and_publishes_nothing(made, capfd):
         ({"starts": [start(diff_sha256="b" * 64)]}, "differs: uncommitted changes: none then"),
         ({"versions": versions() | {"torch": "1.0"}}, "differs: versions: torch 1.0 then, 2."),
         ({"versions": versions()}, f"{len(versions())} versions"),
+        ({"versions": versions(("mujoco",))}, f"{len(versions()) + 1} versions"),
+        ({"versions": versions() | {"mujoco": "1.0"}}, "differs: versions: mujoco 1.0 then, 3."),
         ({"starts": [start(instruction_set="AVX-1024")]}, "instruction set: AVX-1024 then"),
         ({"starts": [start(), start(processor="zen9")]}, "differs: machine: its starts had"),
         ({"starts": [start(), start()]}, "note: It was resumed once"),
