@@ -61,7 +61,13 @@ def test_published_results_are_read_off_the_reference():
 
 
 def test_saved_figures_are_tabulated_without_their_runs(tmp_path, capsys):
-    (tmp_path / "ppo.json").write_text((learning.RESULTS / "ppo.json").read_text())
+    finals = {"hopper_1m": (3390.4, 2738.8, 3128.1)}
+    saved = json.loads((learning.RESULTS / "ppo.json").read_text())
+    for name, rows in saved.items():
+        saved[name] = rows[:3]
+        for row, final in zip(saved[name], finals.get(name, ()), strict=False):
+            row["final"] = final
+    (tmp_path / "ppo.json").write_text(json.dumps(saved))
     command = ["--suite=ppo", "--saved", f"--results={tmp_path}", f"--data={tmp_path}"]
     assert learning.main(command) == 0
     page = (tmp_path / "ppo.md").read_text()
