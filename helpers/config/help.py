@@ -157,7 +157,7 @@ def settings_page(
         "A switch is written --switch or --no-switch; values as --flag=value or --flag value."
     )
     lines = [
-        _USAGE,
+        *textwrap.wrap(_USAGE, columns, subsequent_indent="       "),
         "",
         *textwrap.wrap(intro, columns),
         "",
@@ -168,9 +168,22 @@ def settings_page(
         lines += ["", heading]
         for each in settings:
             switch = "[no-]" if each.kind == "bool" else ""
-            lines.append(f"  --{switch}{each.key}{_placeholder(each)}")
+            lines += flag_lines(f"--{switch}{each.key}{_placeholder(each)}", columns)
             lines += _indent(_describe(each), columns)
     return "\n".join(lines) + "\n"
+
+
+def flag_lines(flag: str, columns: int) -> list[str]:
+    """A flag with its placeholder; a long list of choices breaks after a comma."""
+    name, brace, choices = flag.partition(" {")
+    lines = textwrap.wrap(
+        name.replace(" ", "\xa0") + brace + choices.replace(",", ", "),
+        max(columns, 30),
+        initial_indent="  ",
+        subsequent_indent=" " * 6,
+        break_on_hyphens=False,
+    )
+    return [line.replace(", ", ",").replace("\xa0", " ") for line in lines]
 
 
 def _columns(width: int | None) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from helpers.config.command_line import read_flags
+from helpers.config.help import flag_lines
 from helpers.config.settings import Setting, settings_of, show
 from helpers.config.vocabulary import Vocabulary
 from helpers.errors import ConfigurationError
@@ -198,7 +199,10 @@ def _entry(each: Setting, columns: int) -> list[str]:
         value = {"int": " INTEGER", "float": " NUMBER", "bool": "", "str": " TEXT"}[each.kind]
     facts = "" if each.default is None else f" [default: {show(each.default)}]"
     example = f" (as {each.example})" if each.kind == "str" and each.example else ""
-    return [f"  {flags}{value}", *_indent(f"{each.help_line}{example}{facts}", columns)]
+    return [
+        *flag_lines(f"{flags}{value}", columns),
+        *_indent(f"{each.help_line}{example}{facts}", columns),
+    ]
 
 
 def _indent(text: str, columns: int) -> list[str]:
