@@ -115,7 +115,7 @@ def draw(
             axis="steps",
             ylabel="return (IQM)",
             scales={},
-            columns=min(len(curves), 3),
+            columns=2 if len(curves) == 4 else 3,
             marks=marks,
         )
         style.save(figure, stem, formats=("png",))
