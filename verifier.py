@@ -27,7 +27,7 @@ from helpers.run_folder.changes import (
     has_other_files_since,
     last_change,
     refusal,
-    told_changes,
+    changes_in_words,
 )
 from helpers.run_folder.experiment import CONFIG_FILE, choices_of, native_change_since
 from helpers.run_folder.inputs import Input
@@ -63,7 +63,7 @@ def verify_resume(
     line = native_change_since(folder) if workers.is_root else None
     if line:
         print(f"warning: {line}")
-    for line in told_changes(folder) if workers.is_root else ():
+    for line in changes_in_words(folder) if workers.is_root else ():
         print(f"this run {line}")
     choices.set_presets(choices_of(folder, workers.rank))
     again = partial(_train_again, config, workers, folder=folder, build=build)

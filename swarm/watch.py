@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from helpers.run_folder.changes import told_changes
+from helpers.run_folder.changes import changes_in_words
 from helpers.trackers.jsonl import parse_row
 from swarm.backends.table import backend_of
 from swarm.plan import Plan, Run
@@ -148,7 +148,7 @@ def _line(plan: Plan, status: RunStatus, settings: Mapping[str, str]) -> Line:
         seconds_left=max(total - steps, 0) / rate if runs and rate else None,
         restarts=max(starts - 1, 0),
         error=_last_error(log_of(plan, run)) if went_wrong and status.state != "done" else "",
-        changed="; ".join(told_changes(run.folder)),
+        changed="; ".join(changes_in_words(run.folder)),
         settings=settings,
     )
 

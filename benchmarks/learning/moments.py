@@ -7,14 +7,13 @@ of numbers in other units, how large they are once they are normalised.
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.learning.value_units import print_and_write
 
 BATCH, MEAN, DEVIATION, CLOSE = 512, 5.0, 2.0, 0.1
 BEFORE = (1, 10, 100, 1_000)
@@ -179,16 +178,8 @@ def table(longest: int = LONGEST) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, and write the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.learning.moments")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="the tables, as Markdown")
-    arguments = parser.parse_args(argv)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    text = table()
-    if arguments.write:
-        arguments.write.write_text(text, encoding="utf-8")
-        print(f"tables: {arguments.write}")
-    return 0
+    """Measure, and write the tables."""
+    return print_and_write("benchmarks.learning.moments", table, argv)
 
 
 if __name__ == "__main__":

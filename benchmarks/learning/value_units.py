@@ -11,7 +11,7 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,17 +148,22 @@ def table() -> str:
     return "\n".join([*lines, ""])
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, and write the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.learning.value_units")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="the table, as Markdown")
+def print_and_write(program: str, table: Callable[[], str], argv: Sequence[str] | None) -> int:
+    """The command line of a measurement that gives one page of Markdown: --write FILE keeps it."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="the page, as Markdown")
     arguments = parser.parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     text = table()
     if arguments.write:
         arguments.write.write_text(text, encoding="utf-8")
-        print(f"table: {arguments.write}")
+        print(f"page: {arguments.write}")
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, and write the table."""
+    return print_and_write("benchmarks.learning.value_units", table, argv)
 
 
 if __name__ == "__main__":

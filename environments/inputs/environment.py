@@ -9,7 +9,7 @@ from typing import Any
 from environments.ids import suite_of
 from environments.inputs.mjcf import files_of_model, is_model
 from helpers.config.run import RunConfig
-from helpers.run_folder.changes import changes_since, told_changes
+from helpers.run_folder.changes import changes_since, changes_in_words
 from helpers.run_folder.inputs import MODEL, TASK, Input, in_words, read_inputs
 
 
@@ -52,7 +52,7 @@ def _files_in(value: Any) -> Iterator[Path]:
 
 def changes_of(folder: Path, trained: RunConfig, config: RunConfig) -> list[str]:
     """Lines on how the environment of a run is another one than it was, and on what the run has changed in itself."""
-    lines = [f"this run {line}" for line in told_changes(folder)]
+    lines = [f"this run {line}" for line in changes_in_words(folder)]
     place = (trained.env_id, trained.environment_options)
     if place != (config.env_id, config.environment_options):
         return lines  # on purpose

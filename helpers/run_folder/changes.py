@@ -189,7 +189,7 @@ def changes_since(folder: Path, inputs: Sequence[Input]) -> list[Change]:
     return binding(changes_between([each for each in saved if each["role"] in roles], inputs))
 
 
-def told_changes(folder: Path) -> list[str]:
+def changes_in_words(folder: Path) -> list[str]:
     """A line for each moment at which a run changed; for people who look back at it."""
     moments: dict[int, list[str]] = {}
     for each in read_capsule(folder).get(CHANGES, []):

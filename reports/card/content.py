@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.errors import StorageError
-from helpers.run_folder.changes import told_changes
+from helpers.run_folder.changes import changes_in_words
 from reports.card.facts import Facts, commands_of, read_facts
 from reports.card.tables import tables_of
 from reports.page.phrases import number
@@ -119,7 +119,7 @@ def _limits(facts: Facts) -> Iterable[str]:
     choices = [each for each in facts.capsule.get("choices") or () if isinstance(each, dict)]
     if any(each.get("resume") for each in choices):
         yield "Its environment cannot be saved: a resumed run begins new episodes, and is not the uninterrupted one."
-    for line in told_changes(facts.folder):
+    for line in changes_in_words(facts.folder):
         yield f"It was {line}."
     yield "It was trained and evaluated in one simulated environment; nothing is known of another one, or of a machine."
 

@@ -17,7 +17,6 @@ from reports.statistics.intervals import RESAMPLES, Interval
 
 CENTER_NAMES = {"iqm": "interquartile mean (IQM)", "mean": "mean"}
 SHORT_CENTERS = {"iqm": "IQM", "mean": "mean"}
-_MANY = 4
 ENOUGH_SEEDS = 5  # of which intervals are known to hold (docs/results/statistics.md)
 
 

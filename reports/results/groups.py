@@ -177,10 +177,10 @@ def _labels(series: Sequence[Series]) -> dict[str, str]:
         words = [f"{key}={_value(run, key)}" for key in keys[algorithm]]
         is_alone = len(keys) == 1 and words  # then the algorithm's name adds nothing
         labels[run.name] = " ".join(words if is_alone else [algorithm, *words])
-    return _told_apart(series, labels)
+    return _distinguished(series, labels)
 
 
-def _told_apart(series: Sequence[Series], labels: dict[str, str]) -> dict[str, str]:
+def _distinguished(series: Sequence[Series], labels: dict[str, str]) -> dict[str, str]:
     """Labels with the first part of the runs' names where two experiments are otherwise alike; and none too long."""
     seen: dict[tuple[str, str, int], set[str]] = {}
     for run in series:

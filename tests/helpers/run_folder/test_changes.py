@@ -13,7 +13,7 @@ from helpers.run_folder.changes import (
     changed_keys,
     changes_since,
     last_change,
-    told_changes,
+    changes_in_words,
 )
 from helpers.run_folder.experiment import ExperimentInitializer
 from helpers.run_folder.inputs import (
@@ -72,7 +72,7 @@ def test_an_accepted_change_is_recorded_once(tmp_path):
     assert (change["name"], change["iteration"]) == ("a.py", 3)
     assert "-one" in change["difference"] and "+two" in change["difference"]
     folder = tmp_path / "some_name.seed02"
-    assert told_changes(folder) == ["changed after iteration 3: a.py"]
+    assert changes_in_words(folder) == ["changed after iteration 3: a.py"]
     assert last_change(folder) == 3 and not changed_keys(folder)
     assert not changes_since(folder, of(TASK, a_py="two"))
     assert [each.name for each in changes_since(folder, of(TASK, a_py="one"))] == ["a.py"]
@@ -136,7 +136,7 @@ def test_overridden_settings_are_recorded(tmp_path):
         open_run(tmp_path, [], p_lr=1e-4)
     run = open_run(tmp_path, [], p_lr=1e-4, overridden=["p_lr"])
     assert run.changed == {"p_lr"} and any("p_lr" in line for line in run.warnings)
-    assert told_changes(run.folder) == ["changed after iteration 3: p_lr 0.0003 -> 0.0001"]
+    assert changes_in_words(run.folder) == ["changed after iteration 3: p_lr 0.0003 -> 0.0001"]
     (change,) = capsule(tmp_path)["changes"]
     assert (change["before"], change["after"]) == (3e-4, 1e-4)
     assert not open_run(tmp_path, [], p_lr=1e-4, overridden=["p_lr"]).warnings
